@@ -1,0 +1,1 @@
+"""Readers, the store on disk, and the loader that turns jets into batches."""

@@ -1,0 +1,1 @@
+"""Evaluation of a trained tagger: metrics, scores, plots, tables."""

@@ -1,0 +1,262 @@
+"""What a set of jets is: ``JetArrays`` in NumPy, on disk and on the way; ``JetBatch`` in torch.
+
+Both hold particles *packed*: those of all jets one after the other, without padding, jet ``b``
+owning the rows ``offsets[b]:offsets[b + 1]``. Within a jet, particles are in order of falling pT.
+A four-momentum is (px, py, pz, E) in GeV.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, Int, Int64, UInt8
+from torch import Tensor
+
+# A jet's index packs where it came from into one integer: file number above, row below.
+_ROW_BITS = 40
+
+
+def make_index(file_number: int, rows: Int64[np.ndarray, " jets"]) -> Int64[np.ndarray, " jets"]:
+    """Return the index of the given rows of the file that is number ``file_number`` of its set."""
+    return (np.int64(file_number) << _ROW_BITS) | rows
+
+
+def split_index(
+    index: Int64[np.ndarray, " jets"],
+) -> tuple[Int64[np.ndarray, " jets"], Int64[np.ndarray, " jets"]]:
+    """Return file numbers and rows of an index."""
+    return index >> _ROW_BITS, index & ((1 << _ROW_BITS) - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class JetArrays:
+    """Jagged jets in NumPy: what readers return and a JetStore holds.
+
+    ``labels`` has one column a label branch of the file (1 where the jet carries it), named by
+    ``label_names``; a configuration's classes turn it into one class index a jet. ``extra`` has one
+    column for each of ``extra_names``: charge, particle-identity flags, and impact parameters with
+    their errors in mm. ``jet_p4`` and ``jet_axis`` (η, φ) belong to the whole jet, before any
+    truncation. ``index`` names source file and row; ``sources`` are the files it counts.
+    """
+
+    p4: Float32[np.ndarray, "particles 4"]
+    extra: Float32[np.ndarray, "particles extras"]
+    extra_names: tuple[str, ...]
+    offsets: Int64[np.ndarray, " jets_and_one"]
+    jet_p4: Float32[np.ndarray, "jets 4"]
+    jet_axis: Float32[np.ndarray, "jets 2"]
+    labels: UInt8[np.ndarray, "jets labels"]
+    label_names: tuple[str, ...]
+    jet_weights: Float32[np.ndarray, " jets"]
+    index: Int64[np.ndarray, " jets"]
+    sources: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Int64[np.ndarray, " jets"]:
+        """Number of particles of each jet."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: Int[np.ndarray, " chosen"]) -> JetArrays:
+        """Return the jets at ``rows``, in that order; repeats are allowed."""
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        shift = np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
+        particles = np.arange(offsets[-1]) + shift
+        return replace(
+            self,
+            p4=self.p4[particles],
+            extra=self.extra[particles],
+            offsets=offsets,
+            **self._per_jet(rows),
+        )
+
+    def span(self, start: int, stop: int) -> JetArrays:
+        """Return jets ``start`` to ``stop`` as views: no particle is copied."""
+        offsets = self.offsets[start : stop + 1]
+        particles = slice(int(offsets[0]), int(offsets[-1]))
+        return replace(
+            self,
+            p4=self.p4[particles],
+            extra=self.extra[particles],
+            offsets=offsets - offsets[0],
+            **self._per_jet(slice(start, stop)),
+        )
+
+    def _per_jet(self, rows: Int[np.ndarray, " chosen"] | slice) -> dict[str, Any]:
+        return {name: getattr(self, name)[rows] for name in _PER_JET}
+
+
+_PER_JET = ("jet_p4", "jet_axis", "labels", "jet_weights", "index")
+
+
+def concatenate(parts: Sequence[JetArrays]) -> JetArrays:
+    """Return the jets of all parts, one after the other.
+
+    The parts must agree in ``extra_names``, ``label_names`` and ``sources``: a reader that makes
+    parts from several files gives them all the same list of sources.
+
+    Raises
+    ------
+    ValueError
+        If there is no part, or two parts disagree in a name.
+    """
+    if not parts:
+        raise ValueError("no jets to concatenate")
+    head = parts[0]
+    for name in ("extra_names", "label_names", "sources"):
+        if any(getattr(part, name) != getattr(head, name) for part in parts):
+            raise ValueError(f"the parts disagree in {name}")
+    if len(parts) == 1:
+        return head
+    lengths = np.concatenate([part.lengths for part in parts])
+    return replace(
+        head,
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        **_joined(parts),
+    )
+
+
+def _joined(parts: Sequence[JetArrays]) -> dict[str, Any]:
+    names = ("p4", "extra", *_PER_JET)
+    return {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+
+
+class PaddedParticles(NamedTuple):
+    """The padded view of a batch; padded slots hold zeros."""
+
+    p4: Float[Tensor, "jets slots 4"]
+    extra: Float[Tensor, "jets slots extras"]
+    mask: Bool[Tensor, "jets slots"]
+    """True = real particle."""
+
+
+@dataclass(frozen=True, eq=False)
+class JetBatch:
+    """A batch of jets in torch: the only thing passed to a model.
+
+    ``p4`` and ``extra`` may have more rows than there are particles (a bucket, so that shapes
+    repeat): rows from ``offsets[-1]`` on hold anything and mean nothing. ``lengths`` stays on the
+    host, so that padding and grouping never wait for the device.
+    """
+
+    p4: Float[Tensor, "rows 4"]
+    extra: Float[Tensor, "rows extras"]
+    extra_names: tuple[str, ...]
+    offsets: Int64[Tensor, " jets_and_one"]
+    lengths: Int64[np.ndarray, " jets"]
+    jet_p4: Float[Tensor, "jets 4"]
+    jet_axis: Float[Tensor, "jets 2"]
+    labels: Int64[Tensor, " jets"]
+    jet_weights: Float[Tensor, " jets"]
+    index: Int64[Tensor, " jets"]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def num_particles(self) -> int:
+        """Number of particles, known on the host; at most the number of rows."""
+        return int(self.lengths.sum())
+
+    @property
+    def max_length(self) -> int:
+        """Number of particles of the longest jet; 0 for an empty batch."""
+        return int(self.lengths.max(initial=0))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.p4.device
+
+    @property
+    def jet_of_particle(self) -> Int64[Tensor, " rows"]:
+        """Number of the jet that owns each row; the number of jets for rows beyond the last."""
+        rows = torch.arange(len(self.p4), device=self.device)
+        return torch.searchsorted(self.offsets[1:], rows, right=True)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> JetBatch:
+        """Return the batch on ``device``, its floating-point fields in ``dtype`` if given."""
+
+        def move(tensor: Tensor) -> Tensor:
+            target = dtype if tensor.is_floating_point() else None
+            return tensor.to(device=device, dtype=target, non_blocking=True)
+
+        return self._map(move)
+
+    def pin_memory(self) -> JetBatch:
+        """Return the batch in page-locked memory, from which copies to a GPU are asynchronous."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> JetBatch:
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        changes: dict[str, Any] = {
+            name: function(value) for name, value in values.items() if isinstance(value, Tensor)
+        }
+        return replace(self, **changes)
+
+    def pad(self, length: int | None = None) -> PaddedParticles:
+        """Return p4, extra and mask with ``length`` slots a jet, by default the longest jet's.
+
+        Longer jets are cut: as particles are in order of falling pT, the softest go.
+        """
+        length = self.max_length if length is None else length
+        slots = torch.arange(length, device=self.device)
+        rows = self.offsets[:-1, None] + slots
+        mask = rows < self.offsets[1:, None]
+        rows = torch.where(mask, rows, 0)
+        if len(self.p4) == 0:  # nothing to gather from: every slot is padding
+            empty = self.p4.new_zeros(len(self), length, 4)
+            return PaddedParticles(
+                empty, self.extra.new_zeros(len(self), length, self.extra.shape[1]), mask
+            )
+        p4, extra = (
+            torch.where(mask[..., None], values[rows], 0) for values in (self.p4, self.extra)
+        )
+        return PaddedParticles(p4, extra, mask)
+
+
+def make_batch(
+    jets: JetArrays,
+    class_labels: Int64[np.ndarray, " jets"] | None = None,
+    max_particles: int | None = None,
+) -> JetBatch:
+    """Return the batch of these jets on the CPU.
+
+    Parameters
+    ----------
+    jets
+        The jets, all of them.
+    class_labels
+        Class index of each jet; −1 (unknown) where not given.
+    max_particles
+        Keep only so many particles of the highest pT. Jet quantities stay those of the whole jet.
+    """
+    offsets, p4, extra = jets.offsets, jets.p4, jets.extra
+    lengths = jets.lengths
+    if max_particles is not None and lengths.max(initial=0) > max_particles:
+        rank = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+        keep = rank < max_particles
+        p4, extra = p4[keep], extra[keep]
+        lengths = np.minimum(lengths, max_particles)
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    if class_labels is None:
+        class_labels = np.full(len(jets), -1, dtype=np.int64)
+    return JetBatch(
+        p4=torch.tensor(p4),
+        extra=torch.tensor(extra),
+        extra_names=jets.extra_names,
+        offsets=torch.tensor(offsets),
+        lengths=lengths,
+        jet_p4=torch.tensor(jets.jet_p4),
+        jet_axis=torch.tensor(jets.jet_axis),
+        labels=torch.tensor(class_labels),
+        jet_weights=torch.tensor(jets.jet_weights),
+        index=torch.tensor(jets.index),
+    )

@@ -1,0 +1,36 @@
+"""The networks, one file each, and their register."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from parttag.features import feature_names
+from parttag.models.pfn import PFN, PFNOptions
+from parttag.models.tagger import Tagger
+
+__all__ = ["MODELS", "ModelEntry", "ModelOptions", "Tagger", "build_model"]
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A network as the register knows it: its class, the paper, the configuration as published."""
+
+    network: type[Tagger]
+    paper: str
+    recipe: str
+
+
+MODELS: dict[str, ModelEntry] = {
+    "pfn": ModelEntry(PFN, "arXiv:1810.05165", "toptagging/pfn.yaml"),
+}
+
+ModelOptions = Annotated[PFNOptions, Field(discriminator="name")]
+"""The options of any network, told apart by ``name``."""
+
+
+def build_model(options: ModelOptions, features: str | Sequence[str], num_classes: int) -> Tagger:
+    """Return the network that ``options`` name, freshly initialized from torch's random state."""
+    network = MODELS[options.name].network
+    return network(options, feature_names(features), num_classes)

@@ -1,0 +1,67 @@
+"""Particle Flow Network: a function of each particle, summed over the jet (arXiv:1810.05165).
+
+This is the variant of the Particle Transformer's repository:
+
+- Φ, on each particle: three linear layers, each with ReLU;
+- the sum over the particles of a jet (not the mean: multiplicity is information);
+- F, on each jet: three linear layers, each with ReLU; then the logits.
+
+83,842 parameters with 7 features and 2 classes; 86,154 with 17 and 10.
+"""
+
+from itertools import pairwise
+from typing import Literal
+
+from jaxtyping import Float
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from parttag.features import particle_features
+from parttag.jets import JetBatch
+from parttag.models.tagger import Tagger
+from parttag.options import Options
+
+
+class PFNOptions(Options):
+    """Sizes of a Particle Flow Network."""
+
+    name: Literal["pfn"] = "pfn"
+    particle_dims: tuple[PositiveInt, ...] = Field(default=(128, 128, 128), min_length=1)
+    """Widths of Φ, the network of each particle."""
+    jet_dims: tuple[PositiveInt, ...] = Field(default=(128, 128, 128), min_length=1)
+    """Widths of F, the network of the summed particles."""
+    max_particles: PositiveInt | None = 128
+    """Particles of highest pT that are used; null for all."""
+
+
+class PFN(Tagger):
+    """Particle Flow Network; see the module's documentation."""
+
+    options_class = PFNOptions
+
+    def __init__(
+        self, options: PFNOptions, feature_names: tuple[str, ...], num_classes: int
+    ) -> None:
+        super().__init__()
+        self.feature_names = feature_names
+        self.max_particles = options.max_particles
+        jet_dims = options.jet_dims
+        self.backbone = nn.Sequential(*_layers((len(feature_names), *options.particle_dims)))
+        self.head = nn.Sequential(
+            *_layers((options.particle_dims[-1], *jet_dims)), nn.Linear(jet_dims[-1], num_classes)
+        )
+
+    def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
+        """Return the sum of Φ over the particles of each jet."""
+        particles: Tensor = self.backbone(particle_features(batch, self.feature_names))
+        # One more row than jets: it takes the rows beyond the last particle.
+        sums = particles.new_zeros(len(batch) + 1, particles.shape[1])
+        return sums.index_add(0, batch.jet_of_particle, particles)[:-1]
+
+
+def _layers(dims: tuple[int, ...]) -> list[nn.Module]:
+    return [
+        layer
+        for width_in, width_out in pairwise(dims)
+        for layer in (nn.Linear(width_in, width_out), nn.ReLU())
+    ]

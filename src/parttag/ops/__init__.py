@@ -1,0 +1,1 @@
+"""What must be fast: pair embedding and biased attention."""
