@@ -1,14 +1,17 @@
 """The command line, and the only place that prints."""
 
+import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand
 
 from parttag.errors import InputError
 
@@ -27,6 +30,32 @@ console = Console()
 errors = Console(stderr=True)
 
 _BAR_AFTER_SECONDS = 2.0
+
+
+class _ManyValues(TyperCommand):
+    """A command whose repeatable options take several values at once, as a shell's glob gives."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give each value an option of its own: ``--data A B`` becomes ``--data A --data B``."""
+        repeatable = {
+            name
+            for param in self.params
+            if getattr(param, "multiple", False)
+            for name in param.opts
+        }
+        spread: list[str] = []
+        option = None
+        for arg in args:
+            if arg.startswith("-"):
+                option = arg if arg in repeatable else None
+            elif option is not None and spread[-1] != option:
+                spread.append(option)
+            spread.append(arg)
+        return super().parse_args(ctx, spread)
+
+
+# What a shell reports of a process that ended at signal 15.
+_STOPPED_BY_SIGTERM = 128 + 15
 
 
 def show_progress(items: Iterable[Item], *, total: int | None, description: str) -> Iterator[Item]:
@@ -89,6 +118,167 @@ def prepare(
     console.print(str(report.counts), highlight=False)
     size = report.num_bytes / 1e6
     console.print(f"{out}: {size:,.1f} MB, shards: {report.num_shards}", highlight=False)
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="The configuration, a YAML file.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Values that replace the file's."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory of the run.", show_default="runs/CONFIG")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse bad jets instead of leaving them out.")
+    ] = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the whole configuration; do not train.")
+    ] = False,
+) -> None:
+    """Train a tagger, or continue an interrupted training; then evaluate it on data.test.
+
+    Example: parttag train configs/toptagging/particle_transformer.yaml data.train=train.h5
+    data.val=val.h5 data.test=test.h5 --out runs/first
+
+    The same command continues a run that was interrupted, and does nothing to one that is complete.
+    SIGTERM stops it after a checkpoint, with exit code 143. On several GPUs or processes:
+    torchrun --nproc-per-node 4 --module parttag.cli train CONFIG ...
+    """
+    from parttag.config import dump_config, load_config
+
+    settings = load_config(config, [*(overrides or ()), *(["data.strict=true"] if strict else [])])
+    if print_config:
+        typer.echo(dump_config(settings), nl=False)
+        return
+
+    from parttag.runs import train_run
+    from parttag.training.distributed import first_to_report
+    from parttag.training.watch import PreemptionError
+
+    try:
+        directory = train_run(settings, out or Path("runs") / config.stem, progress=show_progress)
+    except PreemptionError as preemption:
+        if first_to_report():
+            errors.print(str(preemption), highlight=False, soft_wrap=True)
+        raise typer.Exit(_STOPPED_BY_SIGTERM) from None
+    except Exception:
+        if not first_to_report():  # another rank has said what is wrong
+            raise typer.Exit(1) from None
+        raise
+    if os.environ.get("RANK", "0") != "0":
+        return
+    console.print(f"trained: {directory}", highlight=False, soft_wrap=True)
+    if settings.data.test and not (directory / "evaluation" / "metrics.json").exists():
+        evaluate(directory)
+
+
+_Files = Annotated[
+    list[str], typer.Argument(help="ROOT, HDF5 or parquet files, globs, directories, stores.")
+]
+_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
+_Strict = Annotated[bool, typer.Option("--strict", help="Refuse bad jets.")]
+_Precision = Annotated[
+    Literal["fp32", "bf16"], typer.Option(help="bf16 is faster on a GPU; scores to 3 digits.")
+]
+_Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU if any.")]
+
+
+@app.command(cls=_ManyValues)
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Directory of a run.")],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILES...", help="Files to evaluate on.", show_default="data.test"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory to write to.", show_default="RUN/evaluation")
+    ] = None,
+    overwrite: _Overwrite = False,
+    strict: _Strict = False,
+    precision: _Precision = "fp32",
+    device: _Device = "auto",
+) -> None:
+    """Measure a trained tagger: accuracy, AUC, rejection, scores and pictures.
+
+    Example: parttag evaluate runs/first --data other/test.h5 --out runs/first/on_other
+
+    Bad jets are left out of the metrics, counted, and kept in scores.h5 without scores.
+    """
+    from parttag.evaluation.evaluate import evaluate_run
+    from parttag.evaluation.tables import jets_sentence, metrics_table
+    from parttag.runs import load_run
+
+    metrics = evaluate_run(
+        load_run(run),
+        data,
+        out,
+        overwrite=overwrite,
+        strict=strict,
+        precision=precision,
+        device=device,
+        progress=show_progress,
+    )
+    console.print(metrics_table(str(run), metrics))
+    _say(jets_sentence(metrics))
+    _say(f"written to {out or run / 'evaluation'}")
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="Directory of a run.")],
+    files: _Files,
+    out: Annotated[Path, typer.Option(help="File to write: .root, .h5 or .parquet.")],
+    keep: Annotated[
+        str, typer.Option(metavar="BRANCH,...", help="Branches of the input to pass through.")
+    ] = "",
+    overwrite: _Overwrite = False,
+    strict: _Strict = False,
+    precision: _Precision = "fp32",
+    device: _Device = "auto",
+) -> None:
+    """Write the scores of every jet, one row a jet, in the order of the input.
+
+    Example: parttag predict runs/first data/*.root --out scores.root --keep jet_sdmass,label_QCD
+
+    Bad jets are kept as rows of NaN with valid = 0.
+    """
+    from parttag.data.readers import find_files
+    from parttag.evaluation.predict import predict as predict_files
+    from parttag.evaluation.scores import Scorer
+    from parttag.runs import load_run
+
+    scorer = Scorer.of_run(
+        load_run(run), labels_required=False, strict=strict, precision=precision, device=device
+    )
+    report = predict_files(
+        scorer,
+        find_files(files),
+        out,
+        keep=[name for name in keep.split(",") if name],
+        overwrite=overwrite,
+        progress=show_progress,
+    )
+    _say(
+        f"{out}: {report.num_jets:,} jets, {report.num_bad:,} of them bad and without scores, "
+        f"{report.num_unlabelled:,} of unknown class"
+    )
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of the configuration, for editors.
+
+    Example: parttag schema > parttag.schema.json
+    """
+    from parttag.config import RunConfig
+
+    typer.echo(json.dumps(RunConfig.model_json_schema(), indent=2))
+
+
+def _say(text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def main() -> None:

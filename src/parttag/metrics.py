@@ -155,6 +155,13 @@ def discriminant(
     return difference
 
 
+def log_odds(logits: Float[np.ndarray, "jets classes"], label: int) -> Float64[np.ndarray, " jets"]:
+    """Return ln(p/(1 − p)) of one class: its logit less the logarithm of the others' sum."""
+    others = np.delete(logits, label, axis=1)
+    odds: Float64[np.ndarray, " jets"] = logits[:, label] - _log_sum_exp(others)
+    return odds
+
+
 def accuracy(
     logits: Float[np.ndarray, "jets classes"],
     labels: Int64[np.ndarray, " jets"],
@@ -198,7 +205,7 @@ def auc(
     jet_weights = _checked_weights(jet_weights, len(labels))
     areas = []
     for signal, backgrounds in _signal_and_backgrounds(labels, jet_weights):
-        odds = _log_odds(logits, signal)
+        odds = log_odds(logits, signal)
         for background in backgrounds:
             rows = ((labels == signal) | (labels == background)) & (jet_weights > 0)
             areas.append(
@@ -228,7 +235,7 @@ def bootstrap_errors(
     rng = np.random.default_rng(seed)
     correct = (logits.argmax(axis=1) == labels).astype(np.float64)
     columns = [
-        (signal, backgrounds, _group_index(_log_odds(logits, signal), labels))
+        (signal, backgrounds, _group_index(log_odds(logits, signal), labels))
         for signal, backgrounds in _signal_and_backgrounds(labels, jet_weights)
     ]
     accuracies, areas = [], []
@@ -381,15 +388,6 @@ def _signal_and_backgrounds(
     return pairs[:1] if len(present) == 2 else []
 
 
-def _log_odds(
-    logits: Float[np.ndarray, "jets classes"], label: int
-) -> Float64[np.ndarray, " jets"]:
-    """Return ln(p/(1 − p)) of one class: its logit less the logarithm of the others' sum."""
-    others = np.delete(logits, label, axis=1)
-    odds: Float64[np.ndarray, " jets"] = logits[:, label] - _log_sum_exp(others)
-    return odds
-
-
 def _log_sum_exp(
     logits: Float[np.ndarray, "jets classes"],
 ) -> Float64[np.ndarray, " jets"]:
@@ -431,8 +429,8 @@ def _spread(values: Sequence[float]) -> float:
     return float(kept.std(ddof=1)) if len(kept) > 1 else math.nan
 
 
-def _probability(log_odds: float) -> float:
-    return 0.5 * (1 + math.tanh(0.5 * log_odds))
+def _probability(odds: float) -> float:
+    return 0.5 * (1 + math.tanh(0.5 * odds))
 
 
 def _json_number(value: float) -> float | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from parttag.jets import JetArrays
 
@@ -42,27 +43,80 @@ JET_VARIABLES: tuple[Variable, ...] = (
 """In the order of the columns of ``jet_variables``; angles are about the jet's axis."""
 
 
+# Instead of a zero in a denominator: a particle along the beam, or a jet of nothing else.
+_TINY = 1e-20
+
+
 def jet_variables(jets: JetArrays) -> Float64[np.ndarray, "jets variables"]:
     """Return the ``JET_VARIABLES`` of good jets, which have at least one particle each."""
-    first, lengths = jets.offsets[:-1], jets.lengths
-    jet = np.repeat(np.arange(len(jets)), lengths)
-    px, py, pz, _ = jets.p4.astype(np.float64).T
-    pt = np.hypot(px, py)
-
-    def total(values: Float64[np.ndarray, " particles"]) -> Float64[np.ndarray, " jets"]:
-        sums: Float64[np.ndarray, " jets"] = np.add.reduceat(values, first)
-        return sums
-
     if len(jets) == 0:
         return np.zeros((0, len(JET_VARIABLES)))
-    # A particle along the beam, or a jet of nothing else, is still a good one.
-    z = pt / np.maximum(total(pt), 1e-20)[jet]
-    axis = jets.jet_axis.astype(np.float64)[jet]
-    delta_eta = np.arcsinh(pz / np.maximum(pt, 1e-20)) - axis[:, 0]
-    delta_phi = (np.arctan2(py, px) - axis[:, 1] + np.pi) % (2 * np.pi) - np.pi
+    first = jets.offsets[:-1]
+    jet = np.repeat(np.arange(len(jets)), jets.lengths)
+
+    def total(values: np.ndarray) -> Float64[np.ndarray, " jets"]:
+        """Return the sum over the particles of each jet."""
+        sums: Float64[np.ndarray, " jets"] = np.add.reduceat(values, first, dtype=np.float64)
+        return sums
+
+    pt, delta_eta, delta_phi = _polar(jets, jet)
     delta_r = np.hypot(delta_eta, delta_phi)
-    rank = np.arange(len(pt)) - first[jet]
-    before = np.cumsum(z) - z
-    before -= before[first][jet]
-    major, minor = _axes(total(z * delta_eta**2), total(z * delta_phi**2), delta_eta, delta_phi, z)
-    return np.stack([], axis=1)
+    z = pt / np.maximum(total(pt), _TINY)[jet]
+    rank = np.arange(len(z)) - first[jet]
+    share_of_harder = np.cumsum(z) - z
+    share_of_harder -= share_of_harder[first][jet]
+    major, minor = _principal_variances(z, delta_eta, delta_phi, total)
+    columns = {
+        **_jet_kinematics(jets),
+        "num_particles": jets.lengths,
+        "les_houches": total(z * np.sqrt(delta_r)),
+        "width": total(z * delta_r),
+        "thrust": total(z * delta_r**2),
+        "major_axis": np.sqrt(major),
+        "roundness": minor / np.maximum(major, _TINY),
+        "pt_d": np.sqrt(total(z**2)),
+        "leading_share": z[first],
+        "leading5_share": total(z * (rank < 5)),
+        "leading20_share": total(z * (rank < 20)),
+        "core_share": total(z * (delta_r < 0.1)),
+        "num_to_90": total(share_of_harder < 0.9),
+        "softest_pt": np.minimum.reduceat(pt, first),
+    }
+    return np.stack([columns[variable.name] for variable in JET_VARIABLES], axis=1)
+
+
+def _polar(
+    jets: JetArrays, jet: Int64[np.ndarray, " particles"]
+) -> tuple[Float64[np.ndarray, " particles"], ...]:
+    """Return pT, Δη and Δφ of every particle, about the axis of its jet."""
+    px, py, pz, _ = jets.p4.astype(np.float64).T
+    pt = np.hypot(px, py)
+    axis = jets.jet_axis.astype(np.float64)[jet]
+    delta_eta = np.arcsinh(pz / np.maximum(pt, _TINY)) - axis[:, 0]
+    delta_phi = (np.arctan2(py, px) - axis[:, 1] + np.pi) % (2 * np.pi) - np.pi
+    return pt, delta_eta, delta_phi
+
+
+def _jet_kinematics(jets: JetArrays) -> dict[str, Float64[np.ndarray, " jets"]]:
+    px, py, pz, energy = jets.jet_p4.astype(np.float64).T
+    return {
+        "pt": np.hypot(px, py),
+        "abs_eta": np.abs(np.arcsinh(pz / np.maximum(np.hypot(px, py), _TINY))),
+        "mass": np.sqrt(np.maximum(energy**2 - px**2 - py**2 - pz**2, 0)),
+    }
+
+
+def _principal_variances(
+    z: Float64[np.ndarray, " particles"],
+    delta_eta: Float64[np.ndarray, " particles"],
+    delta_phi: Float64[np.ndarray, " particles"],
+    total: Callable[[np.ndarray], Float64[np.ndarray, " jets"]],
+) -> tuple[Float64[np.ndarray, " jets"], Float64[np.ndarray, " jets"]]:
+    """Return the eigenvalues of the z-weighted covariance of (Δη, Δφ), the larger one first."""
+    mean_eta, mean_phi = total(z * delta_eta), total(z * delta_phi)
+    eta2 = total(z * delta_eta**2) - mean_eta**2
+    phi2 = total(z * delta_phi**2) - mean_phi**2
+    mixed = total(z * delta_eta * delta_phi) - mean_eta * mean_phi
+    half_sum, half_gap = (eta2 + phi2) / 2, np.hypot((eta2 - phi2) / 2, mixed)
+    # Rounding makes the variances of a narrow jet negative by a hair.
+    return np.maximum(half_sum + half_gap, 0), np.maximum(half_sum - half_gap, 0)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from parttag.data.files import refuse_unwritable
 from parttag.errors import InputError
 
 
@@ -70,25 +71,6 @@ def new_files(paths: Sequence[Path], *, overwrite: bool) -> Iterator[tuple[Outpu
         for part, path in zip(partial, paths, strict=True):
             with refuse_unwritable(path):
                 part.replace(path)
-
-
-@contextmanager
-def refuse_unwritable(path: Path) -> Iterator[None]:
-    """Turn a full disk, a missing permission and the like into one sentence about ``path``.
-
-    Raises
-    ------
-    InputError
-        If the block raises an ``OSError``.
-    """
-    try:
-        yield
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise InputError(
-            f"cannot write {path}: {reason}; nothing was left there, so make room or choose "
-            "another place"
-        ) from error
 
 
 @contextmanager

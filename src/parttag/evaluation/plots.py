@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from parttag.evaluation.published import TOP_TAGGING, Published
-from parttag.metrics import Roc, background_class, discriminant, working_points
+from parttag.metrics import Roc, background_class, discriminant, log_odds, working_points
 
 Target = Path | IO[bytes]
 
@@ -60,8 +60,8 @@ _STYLE: dict[str, Any] = {
 }
 # The published points that a ROC shows: few enough that they can be told apart.
 _SHOWN = {"PFN": "v", "ParT": "o", "L-GATr": "D", "ParT-f.t.": "^"}
-# Of the line at a cut on a score, as a fraction of the panel.
-_CUT_HEIGHT = 0.58
+# How high the histograms of scores reach, as a fraction of the panel.
+_DATA_HEIGHT = 0.55
 # Below it the curve of a ROC is not drawn: fewer background jets say nothing.
 _LEAST_SURVIVORS = 2.0
 
@@ -75,7 +75,7 @@ def plot_roc(target: Target, rocs: Mapping[str, Roc], classes: Sequence[str], na
     with _figure(target, (7.2, 5.6)) as figure:
         axes = figure.subplots()
         for color, (signal, curve) in zip(_cycle(len(rocs)), rocs.items(), strict=True):
-            _draw_roc(axes, curve, color, name if len(rocs) == 1 else signal)
+            _draw_roc(axes, curve, color, _plain(name if len(rocs) == 1 else signal))
         axes.fill_between([], [], color="0.7", linewidth=0, label="statistical error")
         if set(classes) == {"top", "QCD"}:
             _draw_published(axes, [line for line in TOP_TAGGING if line.name in _SHOWN])
@@ -83,7 +83,7 @@ def plot_roc(target: Target, rocs: Mapping[str, Roc], classes: Sequence[str], na
         axes.set_xlim(0, 1)
         axes.set_ylim(bottom=1)
         axes.set_xlabel(r"Signal efficiency $\varepsilon_{\mathrm{S}}$")
-        axes.set_ylabel(rf"Rejection of {background}  $1/\varepsilon_{{\mathrm{{B}}}}$")
+        axes.set_ylabel(_plain(f"Rejection of {background}") + r"  $1/\varepsilon_{\mathrm{B}}$")
         _legend(axes, "lower left", columns=2 if len(rocs) > 5 else 1)
 
 
@@ -123,20 +123,23 @@ def plot_scores(
 ) -> None:
     """Draw the distribution of each signal's score, for its jets and for the background's.
 
-    The score is the difference of the logits, which spreads out what the softmax crowds at 0 and 1.
+    The score is the difference of the logits, which spreads out what the softmax crowds at 0 and
+    1. Classes without a background are each drawn against all the others.
     """
-    signals = list(rocs)
+    signals = list(rocs) or list(classes)
     columns = 1 if len(signals) == 1 else 3
     rows = -(-len(signals) // columns)
     size = (7.2, 5.2) if columns == 1 else (4.6 * columns, 3.5 * rows)
     with _figure(target, size) as figure:
-        panels = figure.subplots(rows, columns, squeeze=False).flat
+        panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for axes in panels[len(signals) :]:
+            axes.remove()
         for axes, signal in zip(panels, signals, strict=False):
             _draw_scores(axes, logits, labels, classes, signal)
-            for eps_s in working_points(classes)[signal]:
-                _draw_cut(axes, rocs[signal].threshold(eps_s), eps_s)
-        for axes in list(figure.axes)[len(signals) :]:
-            axes.remove()
+            if rocs:
+                for number, eps_s in enumerate(working_points(classes)[signal]):
+                    height = _DATA_HEIGHT + 0.03 + 0.17 * number
+                    _draw_cut(axes, rocs[signal].threshold(eps_s), eps_s, height)
 
 
 def _draw_scores(
@@ -146,31 +149,37 @@ def _draw_scores(
     classes: Sequence[str],
     signal: str,
 ) -> None:
-    background = str(background_class(classes))
-    numbers = {name: classes.index(name) for name in (signal, background)}
-    scores = {
-        name: discriminant(logits[labels == number], *numbers.values())
-        for name, number in numbers.items()
-    }
-    edges = _edges(np.concatenate(list(scores.values())), 60)
-    for color, (name, values) in zip(_COLORS, scores.items(), strict=False):
-        _draw_histogram(axes, values, edges, color, name, filled=name == background)
+    number, background = classes.index(signal), background_class(classes)
+    if background is None:
+        scores, others, rest = log_odds(logits, number), "others", labels != number
+    else:
+        other = classes.index(background)
+        scores, others, rest = discriminant(logits, number, other), background, labels == other
+    drawn = {signal: scores[labels == number], others: scores[rest]}
+    edges = _edges(np.concatenate(list(drawn.values())), 80)
+    for color, (name, values) in zip(_COLORS, drawn.items(), strict=False):
+        _draw_histogram(axes, values, edges, color, name, filled=name == others)
     axes.set_yscale("log")
-    axes.set_ylim(top=axes.get_ylim()[1] * 100)  # for the legend and the labels of the cuts
-    axes.set_xlabel(
-        rf"$\ln\,(p_{{\mathrm{{{signal}}}}}\,/\,p_{{\mathrm{{{background}}}}})$",
-    )
+    _make_room(axes)
+    denominator = f"p({background})" if background else f"(1 − p({signal}))"
+    axes.set_xlabel(_plain(f"ln [ p({signal}) / {denominator} ]"))
     axes.set_ylabel(f"Share of jets / {edges[1] - edges[0]:.3g}")
     _legend(axes, "upper left", columns=2)
 
 
-def _draw_cut(axes: Axes, threshold: float, eps_s: float) -> None:
+def _make_room(axes: Axes) -> None:
+    """Let the data end at ``_DATA_HEIGHT`` of a logarithmic axis: above are legend and labels."""
+    low, high = np.log10(axes.get_ylim())
+    axes.set_ylim(top=10 ** (low + (high - low) / _DATA_HEIGHT))
+
+
+def _draw_cut(axes: Axes, threshold: float, eps_s: float, height: float) -> None:
     if not np.isfinite(threshold):
         return
-    axes.axvline(threshold, ymax=_CUT_HEIGHT, color="black", linestyle=":", linewidth=1)
+    axes.axvline(threshold, ymax=height, color="black", linestyle=":", linewidth=1)
     axes.annotate(
         rf"$\varepsilon_{{\mathrm{{S}}}}$ = {eps_s:.4g}",
-        (threshold, _CUT_HEIGHT),
+        (threshold, height),
         xycoords=("data", "axes fraction"),
         xytext=(0, 3),
         textcoords="offset points",
@@ -227,7 +236,7 @@ class Sample:
 def plot_distribution(target: Target, samples: Sequence[Sample], label: str, unit: str) -> None:
     """Draw the distribution of a variable by class, of one sample or of two side by side."""
     everything = np.concatenate([v for sample in samples for v in sample.values.values()])
-    edges = _edges(everything, 60, whole_numbers=not unit)
+    edges = _edges(everything, 80, whole_numbers=not unit)
     with _figure(target, (7.2, 5.2)) as figure:
         axes = figure.subplots()
         names = list(dict.fromkeys(name for sample in samples for name in sample.values))
@@ -259,7 +268,7 @@ def _draw_histogram(
     if filled:
         axes.stairs(share, edges, fill=True, color=color, alpha=0.25)
     style = "--" if dashed else "-"
-    axes.stairs(share, edges, color=color, linewidth=1.8, linestyle=style, label=label)
+    axes.stairs(share, edges, color=color, linewidth=1.8, linestyle=style, label=_plain(label))
 
 
 def _edges(
@@ -278,6 +287,11 @@ def _edges(
     edges: Float64[np.ndarray, " edges"]
     edges = np.arange(np.floor(low / step), np.ceil(high / step) + 1.5) * step
     return edges - 0.5 if whole_numbers else edges
+
+
+def _plain(text: str) -> str:
+    """Return text as matplotlib prints it without looking for formulas."""
+    return text.replace("$", r"\$")
 
 
 def _cycle(number: int) -> list[str]:

@@ -13,8 +13,9 @@ import h5py
 import numpy as np
 import uproot
 
+from parttag.data.files import refuse_unwritable
 from parttag.errors import InputError
-from parttag.evaluation.output import OutputFile, new_files, refuse_unwritable
+from parttag.evaluation.output import OutputFile, new_files
 
 Columns = Mapping[str, np.ndarray | ak.Array]
 """Columns by name, of equal lengths; awkward ones may have several values a jet."""
@@ -93,7 +94,7 @@ class _ParquetWriter(_Writer):
 
         table = pa.table(
             {
-                name: ak.to_arrow(ak.Array(column), extensionarray=False)
+                name: ak.to_arrow(ak.to_packed(column), extensionarray=False)
                 for name, column in columns.items()
             }
         )
@@ -173,7 +174,7 @@ def _hdf5_values(name: str, column: np.ndarray | ak.Array) -> tuple[np.ndarray, 
     if numbers is None:
         raise _not_storable(name, column, "HDF5")
     if column.ndim == 1:
-        return column.to_numpy(), numbers
+        return np.ascontiguousarray(column.to_numpy()), numbers
     dtype = h5py.vlen_dtype(numbers)
     rows = np.empty(len(column), dtype=dtype)
     ends = np.cumsum(ak.num(column).to_numpy())
@@ -186,9 +187,8 @@ def _number_type(column: ak.Array) -> np.dtype[Any] | None:
     content = column.type.content
     if column.ndim == 2 and isinstance(content, ak.types.ListType):
         content = content.content
-    if isinstance(content, ak.types.NumpyType):
-        return np.dtype(content.primitive)
-    return None
+    is_number = isinstance(content, ak.types.NumpyType)
+    return np.dtype(str(content.primitive)) if is_number else None
 
 
 def _not_storable(name: str, column: ak.Array, form: str) -> InputError:

@@ -16,6 +16,8 @@ from parttag.data.quality import FAULTS, jet_faults, jet_name
 from parttag.errors import InputError
 from parttag.jets import JetArrays, make_batch
 from parttag.models import Tagger
+from parttag.runs import Run
+from parttag.training.distributed import DeviceName
 
 Precision = Literal["fp32", "bf16"]
 """Single precision throughout, or autocast to bfloat16: faster on a GPU, scores to 3 digits."""
@@ -45,13 +47,13 @@ class ScoredJets:
         return len(self.labels)
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Return the columns of a scores file."""
+        """Return the columns of a scores file, each contiguous in memory."""
         wide = self.logits.astype(np.float64)
         exponentials = np.exp(wide - wide.max(axis=1, keepdims=True))
         scores = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
         return {
-            **{f"score_{name}": scores[:, i] for i, name in enumerate(self.classes)},
-            **{f"logit_{name}": self.logits[:, i] for i, name in enumerate(self.classes)},
+            **{f"score_{name}": scores[:, i].copy() for i, name in enumerate(self.classes)},
+            **{f"logit_{name}": self.logits[:, i].copy() for i, name in enumerate(self.classes)},
             "label": self.labels,
             "valid": self.valid.astype(np.uint8),
             "jet_pt": self.jet_pt,
@@ -91,6 +93,29 @@ class Scorer:
     precision: Precision = "fp32"
     batch_size: int = 512
 
+    @classmethod
+    def of_run(
+        cls,
+        run: Run,
+        *,
+        labels_required: bool,
+        strict: bool = False,
+        precision: Precision = "fp32",
+        device: DeviceName = "auto",
+    ) -> Scorer:
+        """Return the scorer of a run, whose network is moved to the device.
+
+        Raises
+        ------
+        InputError
+            If there is no such device.
+        """
+        has_gpu = torch.cuda.is_available()
+        if device == "cuda" and not has_gpu:
+            raise InputError("--device cuda: this machine has no GPU; choose auto or cpu")
+        run.model.to("cuda" if has_gpu and device != "cpu" else "cpu", torch.float32)
+        return cls(run.model, run.config.data.classes, labels_required, strict, precision)
+
     def score(self, jets: JetArrays) -> ScoredJets:
         """Return the scores of all jets, in their order.
 
@@ -112,16 +137,16 @@ class Scorer:
         for rows in self._batches(jets.lengths, valid):
             logits[rows] = self._logits(jets.take(rows))
         self._refuse_nonfinite(jets, logits, valid)
-        quantities = np.where(valid[:, None], _jet_quantities(jets), np.float32(np.nan))
+        quantities = np.where(valid, _jet_quantities(jets), np.float32(np.nan))
         return ScoredJets(
             classes=tuple(self.classes),
             logits=logits,
             labels=self._labels(jets),
             valid=valid,
             jet_weights=np.asarray(jets.jet_weights),
-            jet_pt=quantities[:, 0],
-            jet_eta=quantities[:, 1],
-            jet_mass=quantities[:, 2],
+            jet_pt=quantities[0],
+            jet_eta=quantities[1],
+            jet_mass=quantities[2],
             num_particles=jets.lengths,
         )
 
@@ -185,11 +210,11 @@ def _computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
         cudnn.allow_tf32 = before[1]
 
 
-def _jet_quantities(jets: JetArrays) -> Float32[np.ndarray, "jets 3"]:
+def _jet_quantities(jets: JetArrays) -> Float32[np.ndarray, "3 jets"]:
     """Return pT in GeV, η and mass in GeV of each jet, computed in double precision."""
     px, py, pz, energy = jets.jet_p4.astype(np.float64).T
     with np.errstate(all="ignore"):  # bad jets
         pt = np.hypot(px, py)
         eta = np.arcsinh(pz / pt)
         mass = np.sqrt(np.maximum(energy**2 - px**2 - py**2 - pz**2, 0))
-    return np.stack([pt, eta, mass], axis=1).astype(np.float32)
+    return np.stack([pt, eta, mass]).astype(np.float32)
