@@ -266,6 +266,45 @@ def predict(
     )
 
 
+@app.command(cls=_ManyValues)
+def inspect(
+    files: _Files,
+    against: Annotated[
+        list[str] | None, typer.Option(metavar="FILES...", help="A reference to compare with.")
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw multiplicity, mass and pT into it.")
+    ] = None,
+    overwrite: _Overwrite = False,
+) -> None:
+    """Look into files: counts, classes, ranges, bad and repeated jets; or compare two samples.
+
+    Example: parttag inspect simulated/*.root --against reference/test.h5 --plots pictures
+
+    With --against, every variable's distance from the reference is given by class, and the AUC of
+    a classifier that tells the two samples apart: 0.5 where they are alike.
+    """
+    from parttag.data.readers import find_files
+    from parttag.evaluation import tables
+    from parttag.evaluation.compare import compare
+    from parttag.evaluation.inspect import draw, inspect_files, num_common
+
+    inspections = {"sample": inspect_files(find_files(files), progress=show_progress)}
+    if against:
+        inspections["reference"] = inspect_files(find_files(against), progress=show_progress)
+    for name, inspection in inspections.items():
+        console.print(tables.counts_table(name, inspection))
+        console.print(tables.ranges_table(name, inspection))
+    if against:
+        first, reference = inspections.values()
+        _say(f"jets of the files that are in the reference too: {num_common(first, reference):,}")
+        for comparison in compare(first.sample, reference.sample):
+            console.print(tables.comparison_table(comparison))
+    if plots is not None:
+        for path in draw(plots, inspections, overwrite=overwrite):
+            _say(f"drawn: {path}")
+
+
 @app.command()
 def schema() -> None:
     """Print the JSON schema of the configuration, for editors.

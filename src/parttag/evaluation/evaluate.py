@@ -122,9 +122,9 @@ def _draw(
     epochs: Sequence[Mapping[str, float]],
 ) -> None:
     used = _used(scored)
-    logits, labels = scored.logits[used], scored.labels[used]
-    rocs = class_rocs(logits, labels, scored.classes, scored.jet_weights[used])
-    plots.plot_scores(files["scores.png"], logits, labels, scored.classes, rocs)
+    logits, labels, weights = scored.logits[used], scored.labels[used], scored.jet_weights[used]
+    rocs = class_rocs(logits, labels, scored.classes, weights)
+    plots.plot_scores(files["scores.png"], logits, labels, weights, scored.classes, rocs)
     if "roc.png" in files:
         plots.plot_roc(files["roc.png"], rocs, scored.classes, name)
     if "training.png" in files:

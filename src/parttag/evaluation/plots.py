@@ -118,6 +118,7 @@ def plot_scores(
     target: Target,
     logits: Float[np.ndarray, "jets classes"],
     labels: Int64[np.ndarray, " jets"],
+    jet_weights: Float[np.ndarray, " jets"],
     classes: Sequence[str],
     rocs: Mapping[str, Roc],
 ) -> None:
@@ -135,7 +136,7 @@ def plot_scores(
         for axes in panels[len(signals) :]:
             axes.remove()
         for axes, signal in zip(panels, signals, strict=False):
-            _draw_scores(axes, logits, labels, classes, signal)
+            _draw_scores(axes, logits, labels, jet_weights, classes, signal)
             if rocs:
                 for number, eps_s in enumerate(working_points(classes)[signal]):
                     height = _DATA_HEIGHT + 0.03 + 0.17 * number
@@ -146,6 +147,7 @@ def _draw_scores(
     axes: Axes,
     logits: Float[np.ndarray, "jets classes"],
     labels: Int64[np.ndarray, " jets"],
+    jet_weights: Float[np.ndarray, " jets"],
     classes: Sequence[str],
     signal: str,
 ) -> None:
@@ -155,10 +157,17 @@ def _draw_scores(
     else:
         other = classes.index(background)
         scores, others, rest = discriminant(logits, number, other), background, labels == other
-    drawn = {signal: scores[labels == number], others: scores[rest]}
-    edges = _edges(np.concatenate(list(drawn.values())), 80)
-    for color, (name, values) in zip(_COLORS, drawn.items(), strict=False):
-        _draw_histogram(axes, values, edges, color, name, filled=name == others)
+    edges = _edges([scores[labels == number], scores[rest]])
+    for color, name, rows in zip(_COLORS, (signal, others), (labels == number, rest), strict=False):
+        _draw_histogram(
+            axes,
+            scores[rows],
+            jet_weights[rows],
+            edges,
+            color=color,
+            label=name,
+            filled=name == others,
+        )
     axes.set_yscale("log")
     _make_room(axes)
     denominator = f"p({background})" if background else f"(1 − p({signal}))"
@@ -227,16 +236,17 @@ def _draw_curves(
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One variable of the jets of each class in one set of files."""
+    """One variable of the jets of each class in one set of files, and the jets' weights."""
 
     name: str
     values: Mapping[str, Float64[np.ndarray, " jets"]]
+    jet_weights: Mapping[str, Float64[np.ndarray, " jets"]]
 
 
 def plot_distribution(target: Target, samples: Sequence[Sample], label: str, unit: str) -> None:
     """Draw the distribution of a variable by class, of one sample or of two side by side."""
-    everything = np.concatenate([v for sample in samples for v in sample.values.values()])
-    edges = _edges(everything, 80, whole_numbers=not unit)
+    values = [values for sample in samples for values in sample.values.values()]
+    edges = _edges(values, whole_numbers=not unit)
     with _figure(target, (7.2, 5.2)) as figure:
         axes = figure.subplots()
         names = list(dict.fromkeys(name for sample in samples for name in sample.values))
@@ -244,27 +254,38 @@ def plot_distribution(target: Target, samples: Sequence[Sample], label: str, uni
         for number, sample in enumerate(samples):
             for name, values in sample.values.items():
                 text = name if len(samples) == 1 else f"{name}, {sample.name}"
-                filled = number == 0 and len(names) < 4
-                _draw_histogram(axes, values, edges, colors[name], text, filled, dashed=number == 1)
+                _draw_histogram(
+                    axes,
+                    values,
+                    sample.jet_weights[name],
+                    edges,
+                    color=colors[name],
+                    label=text,
+                    filled=number == 0 and len(names) < 4,
+                    dashed=number == 1,
+                )
         axes.set_xlabel(f"{label} [{unit}]" if unit else label)
         axes.set_ylabel(f"Share of jets / {edges[1] - edges[0]:.3g}{' ' + unit if unit else ''}")
-        axes.margins(y=0.1)
+        axes.margins(y=0.2)
         axes.set_ylim(bottom=0)
         _legend(axes, "best", columns=1 if len(names) * len(samples) < 6 else 2)
 
 
 def _draw_histogram(
     axes: Axes,
-    values: Float64[np.ndarray, " jets"],
+    values: Float[np.ndarray, " jets"],
+    jet_weights: Float[np.ndarray, " jets"],
     edges: Float64[np.ndarray, " edges"],
+    *,
     color: str,
     label: str,
     filled: bool = False,
     dashed: bool = False,
 ) -> None:
-    """Draw a histogram of area 1; what lies beyond the edges counts in the area."""
-    counts, _ = np.histogram(values, edges)
-    share = counts / max(len(values), 1)
+    """Draw a histogram whose bins sum to 1; what lies beyond the edges counts in the sum."""
+    counts, _ = np.histogram(values, edges, weights=jet_weights)
+    total = jet_weights.sum()
+    share = counts / total if total > 0 else counts
     if filled:
         axes.stairs(share, edges, fill=True, color=color, alpha=0.25)
     style = "--" if dashed else "-"
@@ -272,13 +293,17 @@ def _draw_histogram(
 
 
 def _edges(
-    values: Float64[np.ndarray, " jets"], num_bins: int, whole_numbers: bool = False
+    parts: Sequence[Float[np.ndarray, " jets"]], whole_numbers: bool = False
 ) -> Float64[np.ndarray, " edges"]:
-    """Return about so many bins of a round width, over all but 0.1 % of the values at either end.
+    """Return bins of a round width for several histograms of the same variable.
 
-    Bins of whole numbers have them in their middle.
+    They leave out 0.1 % of the values at either end, and are as many as the smallest part can
+    fill. Bins of whole numbers have them in their middle.
     """
+    values = np.concatenate(list(parts))
     low, high = np.quantile(values, [0.001, 0.999]) if len(values) else (0.0, 1.0)
+    smallest = min((len(part) for part in parts if len(part)), default=1)
+    num_bins = min(80.0, 4 * smallest ** (1 / 3))
     width = max(high - low, 1e-6) / num_bins
     power = 10.0 ** np.floor(np.log10(width))
     step = power * min(factor for factor in (1, 2, 5, 10) if factor * power >= width * 0.999)
