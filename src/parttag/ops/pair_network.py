@@ -95,7 +95,8 @@ class PairNetwork(nn.Module):
         )
         folded = []
         for number, layer in enumerate(self._typed_layers):
-            weight, bias = layer.linear.weight, layer.linear.bias
+            weight: Tensor = layer.linear.weight
+            bias: Tensor = layer.linear.bias
             if number == 0:
                 weight, bias = weight * scale, bias + weight @ shift
             scale, shift = layer.norm.affine(layer.norm.running_mean, layer.norm.running_var)
