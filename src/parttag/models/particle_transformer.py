@@ -141,10 +141,15 @@ class Backbone(nn.Module):
         """Return the normalized class token of each jet."""
         particles = self.embedding(features)
         pairs = kinematics.pair_features(p4, layout.first, layout.second)
-        bias = spread_bias(self.pair_network(pairs), layout)
+        pair_bias = self.pair_network(pairs)
+        bias = spread_bias(pair_bias, layout)
         for block in self.blocks:
             particles = block(particles, bias, layout)
         tokens = self.class_token.expand(layout.num_jets, -1)
+        if not bias:
+            # A rank without particles must still go back through the pair network, whose batch
+            # norms wait for every rank.
+            tokens = tokens + 0 * pair_bias.sum()
         for block in self.class_blocks:
             tokens = block(tokens, particles, layout)
         normalized: Tensor = self.norm(tokens)
@@ -180,7 +185,8 @@ class Block(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def _heads(self, x: Tensor, kinds: int) -> Float[Tensor, "rows kinds heads head_width"]:
-        return x.unflatten(1, (kinds, self.num_heads, x.shape[1] // (kinds * self.num_heads)))
+        head_width = x.shape[1] // (kinds * self.num_heads)
+        return x.view(len(x), kinds, self.num_heads, head_width)
 
     def _residuals(
         self, x: Float[Tensor, "rows width"], attended: Float[Tensor, "rows heads head_width"]
