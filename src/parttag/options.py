@@ -72,8 +72,10 @@ def _sentence(kind: type[Options], error: ErrorDetails) -> str:
             return f"{path}.name is {context['tag']!r}, but must be one of {_names(field)}"
         case "literal_error":
             wanted = f"must be {context['expected']}"
-        case "too_short" | "too_long":
-            wanted = error["msg"].replace("Tuple", "it").replace("Dictionary", "it")
+        case "value_error":
+            return f"{path}: {context['error']}"
+        case "too_short":
+            wanted = f"must have {context['min_length']} or more entries"
         case range_error if range_error.startswith(("greater_than", "less_than")):
             wanted = f"must be {_allowed_range(field)}"
         case other:

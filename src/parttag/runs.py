@@ -20,6 +20,7 @@ import torch
 import parttag
 from parttag.config import RunConfig, dump_config, first_difference, load_config
 from parttag.data.dataset import JetDataset, open_dataset
+from parttag.data.files import refuse_unwritable
 from parttag.data.loader import JetLoader
 from parttag.errors import InputError
 from parttag.features import required_extras
@@ -98,28 +99,26 @@ def train_run(
             progress = no_progress
         train_data = _open(config, "train", progress)
         val_data = _open(config, "val", progress) if config.data.val else None
+        data = {"train": train_data} | ({"val": val_data} if val_data is not None else {})
         if ranks.is_first:
-            _create(directory, config, {"train": train_data, "val": val_data}, ranks)
+            _create(directory, config, data, ranks)
         ranks.wait()
         with _log_to(directory / "train.log", ranks):
+            for name, part in data.items():
+                logger.info("data.%s: %s", name, part.counts)
             trainer = _build_trainer(config, directory, train_data, val_data, ranks, progress)
             trainer.run()
     return directory
 
 
 def _open(config: RunConfig, part: Literal["train", "val"], progress: Progress) -> JetDataset:
-    dataset = open_dataset(
+    return open_dataset(
         getattr(config.data, part),
         config.data.classes,
         strict=config.data.strict,
         require_extras=required_extras(config.features),
         progress=progress,
     )
-    if len(dataset) == 0:
-        raise InputError(
-            f"data.{part} has no good jet of a class in data.classes; give other files"
-        )
-    return dataset
 
 
 def _build_trainer(
@@ -205,11 +204,11 @@ def _refuse_other_run(directory: Path, config: RunConfig) -> None:
 
 
 def _create(
-    directory: Path, config: RunConfig, data: dict[str, JetDataset | None], ranks: Ranks
+    directory: Path, config: RunConfig, data: dict[str, JetDataset], ranks: Ranks
 ) -> None:
     """Write what is known before training, or add this start to what an earlier one wrote."""
     path = directory / "provenance.json"
-    hashes = {name: part.provenance() for name, part in data.items() if part is not None}
+    hashes = {name: part.provenance() for name, part in data.items()}
     starts = []
     if path.is_file():
         earlier = json.loads(path.read_text())
@@ -220,12 +219,8 @@ def _create(
                 f"in {path.name}; give another --out to train on the new ones"
             )
     starts.append(_start(ranks))
-    try:
+    with refuse_unwritable(directory):
         (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{directory} cannot be made ({error.strerror}); give another --out"
-        ) from error
     provenance = {"data": hashes, "starts": starts}
     checkpoint.write_file(path, json.dumps(provenance, indent=2).encode())
     checkpoint.write_file(directory / "config.yaml", dump_config(config).encode())

@@ -122,12 +122,12 @@ class Backbone(nn.Module):
         self.embedding = _embedding((num_features, *options.embed_dims))
         self.pair_network = PairNetwork((*options.pair_dims, options.num_heads))
         self.blocks = nn.ModuleList(
-            Block(width, options.num_heads, options.feedforward_factor, options.dropout)
+            ParticleBlock(width, options.num_heads, options.feedforward_factor, options.dropout)
             for _ in range(options.num_layers)
         )
         self.class_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(width), std=0.02))
         self.class_blocks = nn.ModuleList(
-            Block(width, options.num_heads, options.feedforward_factor, dropout=0.0)
+            ClassBlock(width, options.num_heads, options.feedforward_factor, dropout=0.0)
             for _ in range(options.num_class_layers)
         )
         self.norm = nn.LayerNorm(width)
@@ -141,18 +141,23 @@ class Backbone(nn.Module):
         """Return the normalized class token of each jet."""
         particles = self.embedding(features)
         pairs = kinematics.pair_features(p4, layout.first, layout.second)
-        bias = spread_bias(self.pair_network(pairs), layout)
+        pair_bias = self.pair_network(pairs)
+        bias = spread_bias(pair_bias, layout)
         for block in self.blocks:
             particles = block(particles, bias, layout)
         tokens = self.class_token.expand(layout.num_jets, -1)
+        if not bias:
+            # A rank without particles must still go back through the pair network, whose batch
+            # norms wait for every rank.
+            tokens = tokens + 0 * pair_bias.sum()
         for block in self.class_blocks:
-            tokens = block.class_forward(tokens, particles, layout)
+            tokens = block(tokens, particles, layout)
         normalized: Tensor = self.norm(tokens)
         return normalized
 
 
 class Block(nn.Module):
-    """A transformer block with NormFormer's extra norms and scales (arXiv:2110.09456)."""
+    """What both blocks share: NormFormer's extra norms and scales (arXiv:2110.09456)."""
 
     def __init__(self, width: int, num_heads: int, feedforward_factor: int, dropout: float) -> None:
         super().__init__()
@@ -179,6 +184,22 @@ class Block(nn.Module):
         nn.init.zeros_(self.qkv.bias)
         nn.init.zeros_(self.out.bias)
 
+    def _heads(self, x: Tensor, kinds: int) -> Float[Tensor, "rows kinds heads head_width"]:
+        head_width = x.shape[1] // (kinds * self.num_heads)
+        return x.view(len(x), kinds, self.num_heads, head_width)
+
+    def _residuals(
+        self, x: Float[Tensor, "rows width"], attended: Float[Tensor, "rows heads head_width"]
+    ) -> Float[Tensor, "rows width"]:
+        scaled = self._heads(self.out(attended.flatten(1)), 1)[:, 0] * self.head_scale[:, None]
+        x = x + self.dropout(self.post_attention_norm(scaled.flatten(1)))
+        residual: Tensor = self.feedforward(x) + self.residual_scale * x
+        return residual
+
+
+class ParticleBlock(Block):
+    """A block of the particles: biased attention among those of each jet."""
+
     def forward(
         self,
         particles: Float[Tensor, "particles width"],
@@ -190,13 +211,17 @@ class Block(nn.Module):
         dropout = self.attention_dropout if self.training else 0.0
         return self._residuals(particles, attend(qkv, bias, layout, dropout))
 
-    def class_forward(
+
+class ClassBlock(Block):
+    """A block of the class tokens: each attends to itself and to the particles of its jet."""
+
+    def forward(
         self,
         tokens: Float[Tensor, "jets width"],
         particles: Float[Tensor, "particles width"],
         layout: JetLayout,
     ) -> Float[Tensor, "jets width"]:
-        """Return the class tokens after attention to themselves and to their jet's particles."""
+        """Return the class tokens; as queries they are not normalized."""
         width = tokens.shape[1]
         weight_q, weight_kv = self.qkv.weight.split([width, 2 * width])
         bias_q, bias_kv = self.qkv.bias.split([width, 2 * width])
@@ -209,17 +234,6 @@ class Block(nn.Module):
             self._heads(query, 1)[:, 0], self._heads(own, 2), self._heads(others, 2), layout
         )
         return self._residuals(tokens, attended)
-
-    def _heads(self, x: Tensor, kinds: int) -> Float[Tensor, "rows kinds heads head_width"]:
-        return x.view(len(x), kinds, self.num_heads, -1)
-
-    def _residuals(
-        self, x: Float[Tensor, "rows width"], attended: Float[Tensor, "rows heads head_width"]
-    ) -> Float[Tensor, "rows width"]:
-        scaled = self._heads(self.out(attended.flatten(1)), 1)[:, 0] * self.head_scale[:, None]
-        x = x + self.dropout(self.post_attention_norm(scaled.flatten(1)))
-        residual: Tensor = self.feedforward(x) + self.residual_scale * x
-        return residual
 
 
 class ParticleTrimmer(nn.Module):

@@ -1,6 +1,6 @@
 """What every objective of training is: sums over the jets of a batch, one of them the loss."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -23,6 +23,7 @@ class BatchSums(NamedTuple):
     """Sums of weight times whatever else is worth logging, by name."""
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What a network is trained for."""
 

@@ -12,12 +12,14 @@ import os
 import pickle
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from parttag.data.files import refuse_unwritable
 from parttag.errors import InputError
 from parttag.models import Tagger
 
@@ -38,20 +40,18 @@ def write_file(path: Path, data: bytes | memoryview, keep_old_as: Path | None = 
     """
     partial = path.with_name(path.name + ".partial")
     try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if keep_old_as is not None and path.exists():
-            path.replace(keep_old_as)
-        partial.replace(path)
-        _sync_directory(path.parent)
-    except OSError as error:
-        _remove(partial)
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}), what was there before is intact; make "
-            "room or give permission, and the same command continues"
-        ) from error
+        with refuse_unwritable(path):
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if keep_old_as is not None and path.exists():
+                path.replace(keep_old_as)
+            partial.replace(path)
+            _sync_directory(path.parent)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def write_checkpoint(
@@ -195,9 +195,3 @@ def _sync_directory(path: Path) -> None:
     finally:
         os.close(descriptor)
 
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        logger.warning("%s: cannot be deleted", path)

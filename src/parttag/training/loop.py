@@ -92,7 +92,7 @@ class TrainingState:
     """Of the running epoch, over all ranks: jets, weight, loss, and the objective's metrics."""
     seconds: float = 0.0
     """Time that the running epoch has taken."""
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, int | float]] = field(default_factory=list)
     """One entry for each finished epoch: the lines of ``metrics.jsonl``."""
 
 
@@ -254,7 +254,7 @@ class Trainer:
         names = ("loss", *self.objective.metric_names)
         return {f"{prefix}_{name}": value for name, value in zip(names, values, strict=True)}
 
-    def _write_epoch(self, entry: dict[str, float]) -> None:
+    def _write_epoch(self, entry: dict[str, int | float]) -> None:
         if self._is_best(entry):
             checkpoint.write_checkpoint(self._checkpoints / checkpoint.BEST, self._network())
         self._record.write(self.state.history)
@@ -263,14 +263,16 @@ class Trainer:
         )
         logger.info("epoch %d/%d: %s", entry["epoch"], self.num_epochs, values)
 
-    def _is_best(self, entry: dict[str, float]) -> bool:
+    def _is_best(self, entry: dict[str, int | float]) -> bool:
         """Return whether no earlier epoch was as good; without validation, every one is best."""
         if self.val_loader is None:
             return True
         key = f"val_{self.options.best_by}"
+        if key not in entry:
+            return False
         values = [line[key] for line in self.state.history if key in line]
         best = max(values) if self.options.best_by == "accuracy" else min(values)
-        return key in entry and values.index(best) == len(values) - 1
+        return values.index(best) == len(values) - 1
 
     # ------------------------------------------------------------------- stopping and going on
 

@@ -1,6 +1,6 @@
 """Optimizers: Ranger as the Particle Transformer was trained with, AdamW and Adam."""
 
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -56,6 +56,7 @@ OptimizerOptions = Annotated[
 """The options of any optimizer, told apart by ``name``."""
 
 
+@runtime_checkable
 class Optimizer(Protocol):
     """What the training loop asks of an optimizer."""
 

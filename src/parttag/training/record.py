@@ -30,7 +30,7 @@ class Record:
                 ) from error
             self._writer = SummaryWriter(directory / "tensorboard")
 
-    def write(self, history: Sequence[dict[str, float]]) -> None:
+    def write(self, history: Sequence[dict[str, int | float]]) -> None:
         """Write all epochs, one line each, the last of which is new."""
         lines = "".join(json.dumps(line) + "\n" for line in history)
         write_file(self._path, lines.encode())

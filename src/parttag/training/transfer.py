@@ -40,10 +40,16 @@ def load_initial_weights(model: Tagger, options: InitOptions) -> None:
             f"{', '.join(content['features'])}, this configuration has "
             f"{', '.join(model.feature_names)}; give the same features"
         )
-    weights = content["weights"]
-    if options.load == "backbone":
-        own_head = {k: v for k, v in model.state_dict().items() if k.startswith("head.")}
-        backbone = {k: v for k, v in weights.items() if not k.startswith("head.")}
-        weights = {**backbone, **own_head}
+    own = model.state_dict()
+    weights = {k: v for k, v in own.items() if _is_fresh(k, options.load)}
+    weights |= {k: v for k, v in content["weights"].items() if not _is_fresh(k, options.load)}
     refuse_other_shapes(model, weights, path)
     model.load_state_dict(weights)
+
+
+def _is_fresh(name: str, load: Literal["backbone", "all"]) -> bool:
+    """Return whether an entry of a network's state is not taken from another run.
+
+    That is the head, unless all is loaded, and what modules count for themselves during a training.
+    """
+    return name.endswith("_extra_state") or (load == "backbone" and name.startswith("head."))

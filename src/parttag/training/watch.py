@@ -5,7 +5,6 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from types import FrameType, TracebackType
-from typing import Self
 
 import torch
 from torch import Tensor
@@ -24,11 +23,10 @@ class Termination:
 
     asked = False
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> None:
         self._previous = None
         if threading.current_thread() is threading.main_thread():
             self._previous = signal.signal(signal.SIGTERM, self._remember)
-        return self
 
     def __exit__(
         self,
@@ -72,7 +70,7 @@ class LossWatch:
         value = loss.detach()
         if value.is_cuda:
             value = value.to("cpu", non_blocking=True)
-            arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            arrived = torch.cuda.Event()
             arrived.record()
         self._recent.append(SeenLoss(step, value, arrived, index))
 
