@@ -4,7 +4,7 @@ import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import awkward as ak
 import numpy as np
@@ -21,6 +21,7 @@ CHUNK_JETS = 20_000
 _SUFFIXES = (".root", ".h5", ".hdf5", ".parquet")
 
 
+@runtime_checkable
 class _Reader(Protocol):
     """What the module of a format offers."""
 
