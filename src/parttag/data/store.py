@@ -194,9 +194,7 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
 
 def _write_shard(path: Path, parts: Sequence[JetArrays]) -> Shard:
     with _renamed_into_place(path) as temporary:
-        with h5py.File(
-            temporary, "w", alignment_threshold=1, alignment_interval=_ALIGNMENT_BYTES
-        ) as file:
+        with _new_hdf5(temporary) as file:
             for name in _DATASETS:
                 _write_dataset(file, name, [getattr(part, name) for part in parts])
             _write_dataset(file, "offsets", _joined_offsets(parts))
@@ -210,6 +208,19 @@ def _write_shard(path: Path, parts: Sequence[JetArrays]) -> Shard:
         bytes=size,
         sha256=checksum,
     )
+
+
+@contextmanager
+def _new_hdf5(path: Path) -> Iterator[h5py.File]:
+    try:
+        with h5py.File(
+            path, "w", alignment_threshold=1, alignment_interval=_ALIGNMENT_BYTES
+        ) as file:
+            yield file
+    except RuntimeError as error:
+        # Closing a file that could not be written whole fails too, and hides why.
+        cause = error.__context__
+        raise (cause if isinstance(cause, OSError) else OSError(str(error))) from error
 
 
 def _write_dataset(file: h5py.File, name: str, arrays: Sequence[np.ndarray]) -> None:

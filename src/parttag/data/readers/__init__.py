@@ -9,8 +9,10 @@ from typing import Protocol, runtime_checkable
 import awkward as ak
 import numpy as np
 
+import parttag.data.readers.parquet as parquet
+import parttag.data.readers.root as root
+import parttag.data.readers.toptagging as toptagging
 from parttag.data.files import refuse_damaged
-from parttag.data.readers import parquet, root, toptagging
 from parttag.data.store import JetStore, is_store, is_unfinished_store
 from parttag.errors import InputError
 from parttag.jets import JetArrays, make_index
