@@ -7,8 +7,7 @@ import pytest
 
 from helpers.files import write_jetclass_root
 from helpers.jets import toy_arrays
-from parttag.data import JetDataset, open_dataset, prepare
-from parttag.data import store as store_module
+from parttag.data import JetDataset, open_dataset, prepare, store_writer
 from parttag.errors import InputError
 from parttag.jets import concatenate
 
@@ -28,7 +27,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def store(tmp_path, files, monkeypatch):
-    monkeypatch.setattr(store_module, "SHARD_BYTES", 1)
+    monkeypatch.setattr(store_writer, "SHARD_BYTES", 1)
     prepare(files, tmp_path / "store")
     return tmp_path / "store"
 

@@ -16,9 +16,8 @@ import uproot
 
 from helpers.files import write_jetclass_root, write_toptagging_h5
 from helpers.jets import toy_arrays
-from parttag.data import JetStore, prepare
+from parttag.data import JetStore, prepare, store_writer
 from parttag.data import intake as intake_module
-from parttag.data import store as store_module
 from parttag.errors import InputError
 from parttag.jets import split_index
 
@@ -62,7 +61,7 @@ def test_a_file_of_bad_jets_only_is_refused(tmp_path):
 
 def test_memory_is_bounded_by_chunks_and_shards(tmp_path, monkeypatch):
     monkeypatch.setattr(intake_module, "CHUNK_JETS", 5)
-    monkeypatch.setattr(store_module, "SHARD_BYTES", 2 * toy_arrays(10).p4.nbytes)
+    monkeypatch.setattr(store_writer, "SHARD_BYTES", 2 * toy_arrays(10).p4.nbytes)
     path = write_jetclass_root(tmp_path / "a.root", toy_arrays(50))
     report = prepare([path], tmp_path / "store")
     shards = JetStore(tmp_path / "store").manifest.shards
@@ -109,7 +108,7 @@ def test_extra_columns_of_another_order_are_put_into_the_firsts(tmp_path):
         prepare([file], store)
     swapped = JetStore(stores[1])
     names = tuple(reversed(swapped.manifest.extra_names))
-    store_module.write_manifest(
+    store_writer.write_manifest(
         stores[1], swapped.manifest.model_copy(update={"extra_names": names})
     )
     prepare(stores, tmp_path / "both")
@@ -179,7 +178,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, m
         raise OSError(errno.ENOSPC, "long text of a library")
 
     name = "_write_dataset" if moment == "shard" else "_sync"
-    monkeypatch.setattr(store_module, name, full)
+    monkeypatch.setattr(store_writer, name, full)
     message = r"store cannot be written \(no space left on device\): free some space"
     with pytest.raises(InputError, match=message):
         prepare([path], tmp_path / "store")
@@ -213,7 +212,7 @@ def test_no_permission_is_one_sentence(tmp_path, monkeypatch):
 
 
 def test_a_damaged_file_leaves_nothing_even_if_others_were_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(store_module, "SHARD_BYTES", 1)
+    monkeypatch.setattr(store_writer, "SHARD_BYTES", 1)
     files = [write_jetclass_root(tmp_path / f"{i}.root", toy_arrays(20)) for i in range(2)]
     with uproot.open(files[1]) as file:
         basket = int(file["tree"]["part_py"].member("fBasketSeek")[0])
@@ -229,13 +228,13 @@ def test_killed_at_any_moment_it_leaves_no_store(tmp_path):
     path = write_jetclass_root(tmp_path / "a.root", toy_arrays(4))
     code = f"""
         import os
-        from parttag.data import prepare, store
+        from parttag.data import prepare, store_writer
         syncs = []
         def sync(path):
             syncs.append(path)
             if len(syncs) == 3:
                 os.kill(os.getpid(), 9)
-        store._sync = sync
+        store_writer._sync = sync
         prepare([{str(path)!r}], __import__("pathlib").Path({str(tmp_path / "store")!r}))
     """
     killed = subprocess.run(

@@ -8,8 +8,7 @@ import pytest
 
 from helpers.files import write_jetclass_root
 from helpers.jets import toy_arrays
-from parttag.data import JetStore, prepare
-from parttag.data import store as store_module
+from parttag.data import JetStore, prepare, store_writer
 from parttag.data.readers import find_files, read_chunks
 from parttag.errors import InputError
 
@@ -19,7 +18,7 @@ FIELDS = ("p4", "extra", "offsets", "jet_p4", "jet_axis", "labels", "jet_weights
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     """A store of 30 jets in three shards."""
-    monkeypatch.setattr(store_module, "SHARD_BYTES", 1)
+    monkeypatch.setattr(store_writer, "SHARD_BYTES", 1)
     files = [write_jetclass_root(tmp_path / f"{i}.root", toy_arrays(10, seed=i)) for i in range(3)]
     prepare(files, tmp_path / "store")
     return tmp_path / "store"

@@ -17,8 +17,8 @@ from parttag.data.store import JetStore, is_store, is_unfinished_store
 from parttag.errors import InputError
 from parttag.jets import JetArrays, make_index
 
-CHUNK_JETS = 20_000
-"""Jets read at a time: few enough that a chunk and what it is made from stay below 300 MB."""
+CHUNK_JETS = 10_000
+"""Jets read at a time: few enough that a chunk and what it is made from take some 200 MB."""
 
 _SUFFIXES = (".root", ".h5", ".hdf5", ".parquet")
 
@@ -53,7 +53,8 @@ def find_files(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
     found: dict[Path, Path] = {}
     for pattern in patterns:
         path = Path(pattern).expanduser()
-        matches = [path] if path.exists() else [Path(m) for m in _glob(path)]
+        with refuse_damaged(path):
+            matches = [path] if path.exists() else [Path(match) for match in _glob(path)]
         if not matches:
             raise InputError(f"{pattern}: there is no such file")
         for match in matches:
