@@ -81,12 +81,13 @@ def show_progress(items: Iterable[Item], *, total: int | None, description: str)
             bar.stop()
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> bool:
     if wanted:
         from parttag import __version__
 
         console.print(f"parttag {__version__}", highlight=False)
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

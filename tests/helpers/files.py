@@ -28,7 +28,12 @@ SLOTS = 200
 
 
 def jetclass_branches(arrays: JetArrays) -> dict[str, Any]:
-    """Return the branches that a JetClass file holding these jets would have."""
+    """Return the branches that a JetClass file holding these jets would have, bad jets too."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _jetclass_branches(arrays)
+
+
+def _jetclass_branches(arrays: JetArrays) -> dict[str, Any]:
     p4, jet_p4 = arrays.p4.astype(np.float64), arrays.jet_p4.astype(np.float64)
     jet = np.repeat(np.arange(len(arrays)), arrays.lengths)
     axis = arrays.jet_axis.astype(np.float64)[jet]

@@ -24,7 +24,7 @@ def refuse_damaged(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, MemoryError):
+    except (InputError, MemoryError, ImportError):
         raise
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file") from error

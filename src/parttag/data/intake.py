@@ -127,9 +127,9 @@ class Intake:
         extras = [jets.extra_names.index(name) for name in self.extra_names]
         return replace(
             jets,
-            labels=jets.labels[:, labels],
+            labels=np.take(jets.labels, labels, axis=1),
             label_names=self.label_names,
-            extra=jets.extra[:, extras],
+            extra=np.take(jets.extra, extras, axis=1),
             extra_names=self.extra_names,
         )
 

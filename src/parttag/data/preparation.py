@@ -8,16 +8,8 @@ from parttag import __version__
 from parttag.data.files import refuse_unwritable
 from parttag.data.intake import Intake, JetCounts, describe_sources
 from parttag.data.readers import find_files
-from parttag.data.store import (
-    SCHEMA_VERSION,
-    JetStore,
-    Manifest,
-    Source,
-    is_store,
-    new_store,
-    write_manifest,
-    write_shards,
-)
+from parttag.data.store import SCHEMA_VERSION, JetStore, Manifest, Source, is_store
+from parttag.data.store_writer import new_store, write_manifest, write_shards
 from parttag.errors import InputError
 from parttag.progress import Progress, no_progress
 
@@ -38,7 +30,7 @@ class PrepareReport:
 
 def prepare(
     files: Sequence[str | Path],
-    out: Path,
+    out: str | Path,
     *,
     strict: bool = False,
     progress: Progress = no_progress,
@@ -62,6 +54,7 @@ def prepare(
         If a file cannot be read; if there is anything else at ``out``; if the disk is full or
         writing not permitted. Then nothing is left at ``out``.
     """
+    out = Path(out)
     intake = Intake(find_files(files), strict=strict)
     sources = describe_sources(intake.entries, progress)
     if is_store(out):

@@ -6,10 +6,8 @@ manifest is not a store, so that whatever interrupts the writing leaves none tha
 """
 
 import json
-import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -22,17 +20,10 @@ from parttag.errors import InputError
 from parttag.jets import JetArrays
 
 SCHEMA_VERSION = 1
-SHARD_BYTES = 1 << 27
-"""A shard is closed once its particles take more: about this much is held in memory to write it."""
+MANIFEST = "manifest.json"
 
-_MANIFEST = "manifest.json"
 _SHARD_NAME = r"shard-\d{5,}\.h5"
 _OWN_FILE = re.compile(rf"{_SHARD_NAME}|\.{_SHARD_NAME}\.part|\.manifest\.json\.part")
-
-# Datasets begin at multiples of it, so that their mapped views are aligned.
-_ALIGNMENT_BYTES = 64
-# Besides ``offsets``, which are those of the shard's own particles.
-_DATASETS = ("p4", "extra", "jet_p4", "jet_axis", "labels", "jet_weights", "index")
 
 
 class _Record(BaseModel):
@@ -86,11 +77,11 @@ class JetStore:
         If the directory is no finished store, is of a newer schema, or a shard has another size.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.manifest = _read_manifest(directory)
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self.manifest = _read_manifest(self.directory)
         for shard in self.manifest.shards:
-            path = directory / shard.name
+            path = self.directory / shard.name
             with refuse_damaged(path):
                 size = path.stat().st_size
             if size != shard.bytes:
@@ -138,138 +129,19 @@ class JetStore:
 
 def is_store(directory: Path) -> bool:
     """Return whether the path is a directory with a manifest."""
-    return (directory / _MANIFEST).is_file()
+    return (directory / MANIFEST).is_file()
 
 
 def is_unfinished_store(directory: Path) -> bool:
     """Return whether the path is a directory of shards, or of beginnings of them, only."""
-    return directory.is_dir() and not is_store(directory) and bool(_shard_files(directory))
+    return directory.is_dir() and not is_store(directory) and bool(shard_files(directory))
 
 
-@contextmanager
-def new_store(directory: Path) -> Iterator[None]:
-    """Make the directory for a store that is written inside the block; leave nothing if it fails.
-
-    What an interrupted writing left behind is removed first.
-
-    Raises
-    ------
-    InputError
-        If the directory holds a store or anything else.
-    """
-    if directory.exists():
-        leftovers = _shard_files(directory)
-        if not directory.is_dir() or len(leftovers) < len(list(directory.iterdir())):
-            raise InputError(f"{directory} exists already: choose another place for the store")
-        _remove(leftovers)
-    directory.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):  # what went wrong comes first
-            _remove(_shard_files(directory))
-            directory.rmdir()
-        raise
-
-
-def write_shards(directory: Path, chunks: Iterable[JetArrays]) -> tuple[Shard, ...]:
-    """Write the jets of all chunks in order; hold no more than about ``SHARD_BYTES`` in memory."""
-    shards: list[Shard] = []
-    parts: list[JetArrays] = []
-    for jets in chunks:
-        parts.append(jets)
-        if sum(part.p4.nbytes + part.extra.nbytes for part in parts) >= SHARD_BYTES:
-            shards.append(_write_shard(directory / f"shard-{len(shards):05d}.h5", parts))
-            parts = []
-    if parts:
-        shards.append(_write_shard(directory / f"shard-{len(shards):05d}.h5", parts))
-    return tuple(shards)
-
-
-def write_manifest(directory: Path, manifest: Manifest) -> None:
-    """Write the manifest, which makes the directory a store."""
-    with _renamed_into_place(directory / _MANIFEST) as temporary:
-        temporary.write_text(manifest.model_dump_json(indent=2) + "\n")
-
-
-def _write_shard(path: Path, parts: Sequence[JetArrays]) -> Shard:
-    with _renamed_into_place(path) as temporary:
-        with h5py.File(
-            temporary, "w", alignment_threshold=1, alignment_interval=_ALIGNMENT_BYTES
-        ) as file:
-            for name in _DATASETS:
-                _write_dataset(file, name, [getattr(part, name) for part in parts])
-            _write_dataset(file, "offsets", _joined_offsets(parts))
-            for name, columns in _columns(parts[0]).items():
-                file[name].attrs["columns"] = columns
-        checksum, size = sha256(temporary), temporary.stat().st_size
-    return Shard(
-        name=path.name,
-        num_jets=sum(len(part) for part in parts),
-        num_particles=sum(len(part.p4) for part in parts),
-        bytes=size,
-        sha256=checksum,
-    )
-
-
-def _write_dataset(file: h5py.File, name: str, arrays: Sequence[np.ndarray]) -> None:
-    """Write the arrays one below the other, without making one array of them first."""
-    length = sum(len(array) for array in arrays)
-    dataset = file.create_dataset(name, shape=(length, *arrays[0].shape[1:]), dtype=arrays[0].dtype)
-    start = 0
-    for array in arrays:
-        dataset[start : start + len(array)] = array
-        start += len(array)
-
-
-def _columns(jets: JetArrays) -> dict[str, tuple[str, ...]]:
-    """Return what the columns of the two-dimensional datasets are, for those who read with h5py."""
-    momentum = ("px", "py", "pz", "energy")
-    return {
-        "p4": momentum,
-        "extra": jets.extra_names,
-        "jet_p4": momentum,
-        "jet_axis": ("eta", "phi"),
-        "labels": jets.label_names,
-    }
-
-
-def _joined_offsets(parts: Sequence[JetArrays]) -> list[np.ndarray]:
-    starts = np.cumsum([0, *(len(part.p4) for part in parts)])
-    return [
-        np.zeros(1, dtype=np.int64),
-        *(part.offsets[1:] + start for part, start in zip(parts, starts, strict=False)),
-    ]
-
-
-@contextmanager
-def _renamed_into_place(path: Path) -> Iterator[Path]:
-    """Give a temporary name to write to, and rename it once what was written is on the disk."""
-    temporary = path.with_name(f".{path.name}.part")
-    yield temporary
-    _sync(temporary)
-    temporary.replace(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _shard_files(directory: Path) -> list[Path]:
+def shard_files(directory: Path) -> list[Path]:
     """Return the directory's files that only the writing of a store makes."""
     if not directory.is_dir():
         return []
     return [path for path in directory.iterdir() if _OWN_FILE.fullmatch(path.name)]
-
-
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        path.unlink()
 
 
 def _view(content: np.ndarray, dataset: h5py.Dataset) -> np.ndarray:
@@ -283,9 +155,9 @@ def _view(content: np.ndarray, dataset: h5py.Dataset) -> np.ndarray:
 
 
 def _read_manifest(directory: Path) -> Manifest:
-    path = directory / _MANIFEST
+    path = directory / MANIFEST
     if not path.is_file():
-        raise InputError(f"{directory} is not a store: it has no {_MANIFEST}")
+        raise InputError(f"{directory} is not a store: it has no {MANIFEST}")
     with refuse_damaged(path):
         content = json.loads(path.read_bytes())
         version = content["schema_version"]

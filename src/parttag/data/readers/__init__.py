@@ -4,23 +4,26 @@ import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import awkward as ak
 import numpy as np
 
+import parttag.data.readers.parquet as parquet
+import parttag.data.readers.root as root
+import parttag.data.readers.toptagging as toptagging
 from parttag.data.files import refuse_damaged
-from parttag.data.readers import parquet, root, toptagging
 from parttag.data.store import JetStore, is_store, is_unfinished_store
 from parttag.errors import InputError
 from parttag.jets import JetArrays, make_index
 
-CHUNK_JETS = 20_000
-"""Jets read at a time: few enough that a chunk and what it is made from stay below 300 MB."""
+CHUNK_JETS = 10_000
+"""Jets read at a time: few enough that a chunk and what it is made from take some 200 MB."""
 
 _SUFFIXES = (".root", ".h5", ".hdf5", ".parquet")
 
 
+@runtime_checkable
 class _Reader(Protocol):
     """What the module of a format offers."""
 
@@ -50,7 +53,8 @@ def find_files(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
     found: dict[Path, Path] = {}
     for pattern in patterns:
         path = Path(pattern).expanduser()
-        matches = [path] if path.exists() else [Path(m) for m in _glob(path)]
+        with refuse_damaged(path):
+            matches = [path] if path.exists() else [Path(match) for match in _glob(path)]
         if not matches:
             raise InputError(f"{pattern}: there is no such file")
         for match in matches:

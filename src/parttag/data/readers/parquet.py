@@ -53,7 +53,7 @@ def _open(path: Path) -> Iterator["ParquetFile"]:
     from pyarrow.parquet import ParquetFile
 
     with refuse_damaged(path):
-        file = ParquetFile(path)
+        file = ParquetFile(path, page_checksum_verification=True)
     with file:
         yield file
 

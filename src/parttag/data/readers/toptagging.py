@@ -103,7 +103,7 @@ def _to_jets(
     # is kept so that its jet can be judged rather than quietly mended.
     real = (slots != 0).any(axis=2)
     offsets = offsets_of(real.sum(axis=1))
-    p4 = slots[real][:, [1, 2, 3, 0]]
+    p4 = np.roll(slots[real], -1, axis=1)  # energy goes last
     with np.errstate(over="ignore", invalid="ignore"):
         jet_p4 = jet_sums(p4, offsets)
         order = falling_pt(p4, offsets)
