@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from typer.core import TyperCommand
 
 from parttag.errors import InputError
@@ -288,8 +289,12 @@ def inspect(
     from parttag.data.readers import find_files
     from parttag.evaluation import tables
     from parttag.evaluation.compare import compare
-    from parttag.evaluation.inspect import draw, inspect_files, num_common
+    from parttag.evaluation.inspect import draw, inspect_files, num_common, picture_paths
+    from parttag.evaluation.output import refuse_existing
 
+    pictures = picture_paths(plots).values() if plots is not None else ()
+    if not overwrite:
+        refuse_existing(pictures)
     inspections = {"sample": inspect_files(find_files(files), progress=show_progress)}
     if against:
         inspections["reference"] = inspect_files(find_files(against), progress=show_progress)
@@ -302,8 +307,9 @@ def inspect(
         for comparison in compare(first.sample, reference.sample):
             console.print(tables.comparison_table(comparison))
     if plots is not None:
-        for path in draw(plots, inspections, overwrite=overwrite):
-            _say(f"drawn: {path}")
+        draw(plots, inspections, overwrite=overwrite)
+    for path in pictures:
+        _say(f"drawn: {path}")
 
 
 @app.command()
@@ -327,7 +333,7 @@ def main() -> None:
     try:
         app(prog_name="parttag")
     except InputError as error:
-        errors.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
 
 

@@ -139,7 +139,8 @@ def _read_epochs(path: Path) -> list[dict[str, float]]:
     """Return the lines of a ``metrics.jsonl``; none for a run that was not trained here."""
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    epochs = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{name: float(value) for name, value in epoch.items()} for epoch in epochs]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64, Int64, UInt64
 
 from parttag.data.files import refuse_unwritable
 from parttag.data.quality import FAULTS, jet_faults
-from parttag.evaluation.jet_variables import JET_VARIABLES, jet_variables
+from parttag.evaluation.jet_variables import JET_VARIABLES, Variable, jet_variables
 from parttag.evaluation.output import new_files
 from parttag.evaluation.reading import read_jets
 from parttag.jets import JetArrays
@@ -122,7 +122,7 @@ def inspect_files(files: Sequence[Path], *, progress: Progress = no_progress) ->
 
 def draw(
     directory: Path, inspections: Mapping[str, Inspection], *, overwrite: bool = False
-) -> list[Path]:
+) -> None:
     """Draw multiplicity, mass and pT by label of one set of files, or of two side by side.
 
     Parameters
@@ -139,16 +139,20 @@ def draw(
 
     with refuse_unwritable(directory):
         directory.mkdir(parents=True, exist_ok=True)
-    chosen = [v for v in JET_VARIABLES if v.name in ("num_particles", "mass", "pt")]
-    paths = [directory / f"{variable.name}.png" for variable in chosen]
-    with new_files(paths, overwrite=overwrite) as files:
-        for variable, file in zip(chosen, files, strict=True):
+    paths = picture_paths(directory)
+    with new_files(list(paths.values()), overwrite=overwrite) as files:
+        for variable, file in zip(paths, files, strict=True):
             samples = [
                 Sample(name, *_by_label(inspection.sample, JET_VARIABLES.index(variable)))
                 for name, inspection in inspections.items()
             ]
             plot_distribution(file, samples, variable.label, variable.unit)
-    return paths
+
+
+def picture_paths(directory: Path) -> dict[Variable, Path]:
+    """Return the variables that are drawn, and the files of their pictures."""
+    drawn = [v for v in JET_VARIABLES if v.name in ("num_particles", "mass", "pt")]
+    return {variable: directory / f"{variable.name}.png" for variable in drawn}
 
 
 def _by_label(

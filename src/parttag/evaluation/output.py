@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,6 +34,15 @@ class OutputFile(io.FileIO):
             self.failure = error
         return length
 
+    def truncate(self, size: int | None = None, /) -> int:
+        """Set the size of the file, or remember why not; return the size in any case."""
+        size = self.tell() if size is None else size
+        try:
+            super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+        return size
+
     def check(self) -> None:
         """Raise the ``OSError`` of the first write that failed, if one did."""
         if self.failure is not None:
@@ -51,9 +60,9 @@ def new_files(paths: Sequence[Path], *, overwrite: bool) -> Iterator[tuple[Outpu
     InputError
         If a file exists and is not to be overwritten, or cannot be written.
     """
+    if not overwrite:
+        refuse_existing(paths)
     for path in paths:
-        if path.exists() and not overwrite:
-            raise InputError(f"{path} exists already; add --overwrite to replace it")
         if not path.parent.is_dir():
             raise InputError(f"{path}: there is no directory {path.parent}; make it first")
     partial = [path.with_name(f".{path.name}.{os.getpid()}.partial") for path in paths]
@@ -71,6 +80,19 @@ def new_files(paths: Sequence[Path], *, overwrite: bool) -> Iterator[tuple[Outpu
         for part, path in zip(partial, paths, strict=True):
             with refuse_unwritable(path):
                 part.replace(path)
+
+
+def refuse_existing(paths: Iterable[Path]) -> None:
+    """Refuse to replace what is there already.
+
+    Raises
+    ------
+    InputError
+        If one of the files exists.
+    """
+    for path in paths:
+        if path.exists():
+            raise InputError(f"{path} exists already; add --overwrite to replace it")
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO, FileIO
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import matplotlib as mpl
 import mplhep
@@ -24,7 +25,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from parttag.evaluation.published import TOP_TAGGING, Published
 from parttag.metrics import Roc, background_class, discriminant, log_odds, working_points
 
-Target = Path | IO[bytes]
+Target = Path | FileIO | BytesIO
 
 # Petroff's ten colors, told apart by the color-blind too (arXiv:2107.02270).
 _COLORS = (
@@ -168,8 +169,9 @@ def _draw_scores(
             label=name,
             filled=name == others,
         )
-    axes.set_yscale("log")
-    _make_room(axes)
+    if ((labels == number) | rest).any():
+        axes.set_yscale("log")
+        _make_room(axes)
     denominator = f"p({background})" if background else f"(1 − p({signal}))"
     axes.set_xlabel(_plain(f"ln [ p({signal}) / {denominator} ]"))
     axes.set_ylabel(f"Share of jets / {edges[1] - edges[0]:.3g}")
@@ -245,8 +247,8 @@ class Sample:
 
 def plot_distribution(target: Target, samples: Sequence[Sample], label: str, unit: str) -> None:
     """Draw the distribution of a variable by class, of one sample or of two side by side."""
-    values = [values for sample in samples for values in sample.values.values()]
-    edges = _edges(values, whole_numbers=not unit)
+    parts = [values for sample in samples for values in sample.values.values()]
+    edges = _edges(parts, whole_numbers=not unit)
     with _figure(target, (7.2, 5.2)) as figure:
         axes = figure.subplots()
         names = list(dict.fromkeys(name for sample in samples for name in sample.values))
@@ -293,7 +295,7 @@ def _draw_histogram(
 
 
 def _edges(
-    parts: Sequence[Float[np.ndarray, " jets"]], whole_numbers: bool = False
+    parts: Sequence[np.ndarray], whole_numbers: bool = False
 ) -> Float64[np.ndarray, " edges"]:
     """Return bins of a round width for several histograms of the same variable.
 

@@ -15,9 +15,6 @@ from parttag.evaluation.score_files import Columns, check_format, new_score_file
 from parttag.evaluation.scores import ScoredJets, Scorer
 from parttag.progress import Progress, no_progress
 
-# Kept branches of these names take the place of what is computed from the momenta.
-_REPLACEABLE = ("jet_pt", "jet_eta", "jet_mass", "num_particles")
-
 
 @dataclass(frozen=True)
 class PredictReport:
@@ -69,8 +66,10 @@ def _score_files(
     current, row, branches = None, 0, dict[str, ak.Array]()
     for path, jets in read_jets(files, progress, "scoring"):
         if path != current:
-            current, row = path, 0
+            earlier = branches
             branches = read_branches(path, keep) if keep else {}
+            _refuse_other_types(path, branches, earlier)
+            current, row = path, 0
         rows = slice(row, row + len(jets))
         yield scorer.score(jets), {name: branch[rows] for name, branch in branches.items()}
         row += len(jets)
@@ -83,3 +82,15 @@ def _refuse_names(keep: Sequence[str], classes: Mapping[str, Sequence[str]]) -> 
         raise InputError(
             f"--keep {min(taken)}: the scores have a column of this name; leave it out"
         )
+
+
+def _refuse_other_types(
+    path: Path, branches: Mapping[str, ak.Array], earlier: Mapping[str, ak.Array]
+) -> None:
+    for name, before in earlier.items():
+        ours, theirs = branches[name].type.content, before.type.content
+        if str(ours) != str(theirs):
+            raise InputError(
+                f"{path}: branch {name} is of type {ours}, in the files before it is {theirs}; "
+                "leave it out of --keep, or predict these files on their own"
+            )

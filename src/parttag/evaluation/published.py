@@ -40,22 +40,26 @@ class Published:
     """Whether it was trained on another data set before: not comparable with training alone."""
 
 
+# A rejection, with its spread or without.
+_Quoted = tuple[int, int] | int | float
+
+
 def _top(
     name: str,
     mark: Mark,
     num_parameters: float | None,
     accuracy: float | None,
     auc: float | None,
-    half: tuple[float, float] | float | None,
-    third: tuple[float, float] | float,
+    half: _Quoted | None,
+    third: _Quoted,
     *,
     pretrained: bool = False,
 ) -> Published:
     """Return a line of top tagging: rejections at ε_S = 0.5 and 0.3."""
     points = {
-        eps_s: Rejection(*(number if isinstance(number, tuple) else (number,)))
-        for eps_s, number in ((0.5, half), (0.3, third))
-        if number is not None
+        eps_s: Rejection(*map(float, quoted if isinstance(quoted, tuple) else (quoted,)))
+        for eps_s, quoted in ((0.5, half), (0.3, third))
+        if quoted is not None
     }
     return Published(
         name, mark, accuracy, auc, {"top": points}, num_parameters, pretrained=pretrained
@@ -97,10 +101,10 @@ _JETCLASS_POINTS = {
 }
 
 
-def _jetclass(name: str, accuracy: float, auc: float, *rejections: float) -> Published:
+def _jetclass(name: str, accuracy: float, auc: float, *rejections: int) -> Published:
     """Return a line of JetClass: rejections of QCD at the efficiency of each class."""
     numbers = zip(_JETCLASS_POINTS.items(), rejections, strict=True)
-    rejection = {signal: {eps_s: Rejection(value)} for (signal, eps_s), value in numbers}
+    rejection = {signal: {eps_s: Rejection(float(value))} for (signal, eps_s), value in numbers}
     return Published(name, "V", accuracy, auc, rejection)
 
 
