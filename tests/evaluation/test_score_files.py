@@ -102,3 +102,13 @@ def test_another_format_is_refused_with_the_known_ones(tmp_path):
         new_score_file(tmp_path / "scores.csv", overwrite=False),
     ):
         pass
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_error_before_the_first_row_leaves_nothing(tmp_path, form):
+    with (
+        pytest.raises(ZeroDivisionError),
+        new_score_file(tmp_path / f"scores.{form}", overwrite=False),
+    ):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
