@@ -56,12 +56,13 @@ def show_progress(items: Iterable[Item], *, total: int | None, description: str)
             bar.stop()
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> bool:
     if wanted:
         from parttag import __version__
 
         console.print(f"parttag {__version__}", highlight=False)
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
@@ -71,6 +72,28 @@ def _root(
     ),
 ) -> None:
     del version
+
+
+@app.command()
+def prepare(
+    files: Annotated[
+        list[str], typer.Argument(help="ROOT, HDF5 or parquet files, globs, directories, stores.")
+    ],
+    out: Annotated[Path, typer.Option(help="Directory to make.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse bad jets.")] = False,
+) -> None:
+    """Turn files into a JetStore, which training maps into memory instead of reading it.
+
+    Example: parttag prepare data/train_*.root --out stores/train
+    """
+    from parttag.data import prepare as prepare_store
+
+    report = prepare_store(files, out, strict=strict, progress=show_progress)
+    if report.existed:
+        console.print(f"{out} was made from these files before: nothing to do", highlight=False)
+    console.print(str(report.counts), highlight=False)
+    size = report.num_bytes / 1e6
+    console.print(f"{out}: {size:,.1f} MB, shards: {report.num_shards}", highlight=False)
 
 
 @app.command()
@@ -123,7 +146,7 @@ def train(
     if os.environ.get("RANK", "0") != "0":
         return
     console.print(f"trained: {directory}", highlight=False, soft_wrap=True)
-    if settings.data.test:
+    if settings.data.test and not (directory / "evaluation" / "metrics.json").exists():
         from parttag.evaluation.evaluate import evaluate_run
         from parttag.runs import load_run
 
