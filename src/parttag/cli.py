@@ -1,6 +1,8 @@
 """The command line, and the only place that prints."""
 
+import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -27,6 +29,8 @@ console = Console()
 errors = Console(stderr=True)
 
 _BAR_AFTER_SECONDS = 2.0
+# What a shell reports of a process that ended at signal 15.
+_STOPPED_BY_SIGTERM = 128 + 15
 
 
 def show_progress(items: Iterable[Item], *, total: int | None, description: str) -> Iterator[Item]:
@@ -90,6 +94,75 @@ def prepare(
     console.print(str(report.counts), highlight=False)
     size = report.num_bytes / 1e6
     console.print(f"{out}: {size:,.1f} MB, shards: {report.num_shards}", highlight=False)
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="The configuration, a YAML file.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Values that replace the file's."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory of the run.", show_default="runs/CONFIG")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse bad jets instead of leaving them out.")
+    ] = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the whole configuration; do not train.")
+    ] = False,
+) -> None:
+    """Train a tagger, or continue an interrupted training; then evaluate it on data.test.
+
+    Example: parttag train configs/toptagging/particle_transformer.yaml data.train=train.h5
+    data.val=val.h5 data.test=test.h5 --out runs/first
+
+    The same command continues a run that was interrupted, and does nothing to one that is complete.
+    SIGTERM stops it after a checkpoint, with exit code 143. On several GPUs or processes:
+    torchrun --nproc-per-node 4 --module parttag.cli train CONFIG ...
+    """
+    from parttag.config import dump_config, load_config
+
+    settings = load_config(config, [*(overrides or ()), *(["data.strict=true"] if strict else [])])
+    if print_config:
+        typer.echo(dump_config(settings), nl=False)
+        return
+
+    from parttag.runs import train_run
+    from parttag.training.distributed import first_to_report
+    from parttag.training.watch import PreemptionError
+
+    try:
+        directory = train_run(settings, out or Path("runs") / config.stem, progress=show_progress)
+    except PreemptionError as preemption:
+        if first_to_report():
+            errors.print(str(preemption), highlight=False, soft_wrap=True)
+        raise typer.Exit(_STOPPED_BY_SIGTERM) from None
+    except Exception:
+        if not first_to_report():  # another rank has said what is wrong
+            raise typer.Exit(1) from None
+        raise
+    if os.environ.get("RANK", "0") != "0":
+        return
+    console.print(f"trained: {directory}", highlight=False, soft_wrap=True)
+    if settings.data.test and not (directory / "evaluation" / "metrics.json").exists():
+        from parttag.evaluation.evaluate import evaluate_run
+        from parttag.runs import load_run
+
+        evaluate_run(load_run(directory), progress=show_progress)
+        console.print(f"evaluated: {directory / 'evaluation'}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of the configuration, for editors.
+
+    Example: parttag schema > parttag.schema.json
+    """
+    from parttag.config import RunConfig
+
+    typer.echo(json.dumps(RunConfig.model_json_schema(), indent=2))
 
 
 def main() -> None:
