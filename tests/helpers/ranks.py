@@ -1,66 +1,110 @@
-"""Start training processes as torchrun does, without waiting for torchrun.
+"""Several ranks that train together, as torchrun starts them, each through the command line.
 
-Run as a program by each rank: ``python ranks.py PORT:CONFIG:RUN… [--hurt RANK:STEP:HOW]`` trains
-each configuration in turn through the command line; HOW is kill, raise or terminate.
+Ranks are forked from a process that has imported everything already: starting one costs nothing.
+As a program, ``python ranks.py CONFIG RUN RANK:STEP:HOW`` is one rank that torchrun started.
 """
 
+import multiprocessing
 import os
 import signal
 import socket
-import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 SOURCE = Path(__file__).parents[2] / "src"
 
-
-def start_ranks(num_ranks: int, *arguments: str) -> list[subprocess.Popen[str]]:
-    """Start so many ranks of this program; the caller waits for them."""
-    return [
-        subprocess.Popen(
-            [sys.executable, __file__, *arguments],
-            env=os.environ
-            | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(num_ranks)}
-            | {"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(SOURCE)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(num_ranks)
-    ]
+_fork = multiprocessing.get_context("forkserver")
+_fork.set_forkserver_preload(["parttag.runs", "parttag.cli"])
 
 
-def wait_for_ranks(
-    processes: list[subprocess.Popen[str]], timeout: float = 120
-) -> list[tuple[str, int]]:
-    """Return what each rank wrote to stderr, and its exit code."""
-    try:
-        return [(p.communicate(timeout=timeout)[1], p.returncode) for p in processes]
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                process.kill()
-                process.communicate()
+class Result(NamedTuple):
+    """How a rank ended."""
+
+    code: int
+    errors: list[str]
+    """What it wrote to stderr, but for the log of its epochs."""
 
 
-def free_port() -> int:
-    """Return a TCP port that nobody listens on."""
+class RankGroup:
+    """Ranks at work; ``hurt`` is RANK:STEP:HOW with HOW one of kill, raise and terminate."""
+
+    def __init__(self, num_ranks: int, runs: Sequence[tuple[Path, Path]], hurt: str = "") -> None:
+        self._logs = [runs[0][1].with_name(f"rank{n}of{num_ranks}.log") for n in range(num_ranks)]
+        ports = [_free_port() for _ in runs]
+        self._processes = [
+            _fork.Process(target=_train, args=(rank, num_ranks, runs, ports, hurt, log))
+            for rank, log in enumerate(self._logs)
+        ]
+        for process in self._processes:
+            process.start()
+
+    def wait(self, timeout: float = 120) -> list[Result]:
+        """Return how the ranks ended; those that do not end in time are killed."""
+        for process in self._processes:
+            process.join(timeout)
+            process.kill()
+            process.join()
+        results = []
+        for process, log in zip(self._processes, self._logs, strict=True):
+            lines = log.read_text().splitlines()
+            results.append(
+                Result(process.exitcode, [line for line in lines if "epoch " not in line])
+            )
+        return results
+
+
+def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
-def _hurt(rank: int, step: int, how: str) -> None:
-    """Make one rank misbehave at a step."""
+def _train(
+    rank: int,
+    num_ranks: int,
+    runs: Sequence[tuple[Path, Path]],
+    ports: Sequence[int],
+    hurt: str,
+    log: Path,
+) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(num_ranks)}
+    os.environ["MASTER_ADDR"] = "127.0.0.1"
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), sys.stderr.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for (config, run), port in zip(runs, ports, strict=True):
+        os.environ["MASTER_PORT"] = str(port)
+        _run_command(config, run, hurt)
+
+
+def _run_command(config: Path, run: Path, hurt: str) -> None:
+    from parttag import cli
+
+    if hurt:
+        _prepare_to_hurt(*hurt.split(":"))
+    sys.argv = ["parttag", "train", str(config), "--out", str(run)]
+    try:
+        cli.main()
+    except SystemExit as end:
+        if end.code:
+            raise
+
+
+def _prepare_to_hurt(rank: str, step: str, how: str) -> None:
     from parttag.errors import InputError
     from parttag.training.loop import Trainer
 
-    if rank != int(os.environ["RANK"]):
+    if rank != os.environ["RANK"]:
         return
     train_step = Trainer._step
 
     def hurt_step(trainer, batch):
         train_step(trainer, batch)
-        if trainer.state.step == step:
+        if trainer.state.step == int(step):
             if how == "raise":
                 raise InputError("this rank cannot read its file")
             os.kill(os.getpid(), signal.SIGKILL if how == "kill" else signal.SIGTERM)
@@ -69,20 +113,4 @@ def _hurt(rank: int, step: int, how: str) -> None:
 
 
 if __name__ == "__main__":
-    from parttag import cli
-
-    runs = sys.argv[1:]
-    if "--hurt" in runs:
-        rank, step, how = runs.pop().split(":")
-        runs.remove("--hurt")
-        _hurt(int(rank), int(step), how)
-    for run in runs:
-        port, config, out = run.split(":")
-        if "TORCHELASTIC_RUN_ID" not in os.environ:  # torchrun has a port of its own
-            os.environ["MASTER_PORT"] = port
-        sys.argv = ["parttag", "train", config, "--out", out]
-        try:
-            cli.main()
-        except SystemExit as end:
-            if end.code:
-                raise
+    _run_command(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

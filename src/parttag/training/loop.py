@@ -151,7 +151,7 @@ class Trainer:
                 self._train_epoch()
                 self._close_epoch()
                 self._save()
-                self._stop_if_asked()
+                self._stop_if_asked(0)
 
     def _train_epoch(self) -> None:
         """Train to the end of the running epoch, from wherever in it the state is."""
@@ -171,8 +171,7 @@ class Trainer:
             began = now
             if self.state.step % (self.options.checkpoint_every or self.num_steps) == 0:
                 self._save()
-            if self.state.step % (_AGREE_STEPS if self.ranks.size > 1 else 1) == 0:
-                self._stop_if_asked()
+            self._stop_if_asked(self.state.step, save=True)
 
     def _batches(self, stop: int) -> Iterator[JetBatch]:
         """Yield the batches of the steps from now to ``stop``, pass after pass over the jets."""
@@ -243,9 +242,9 @@ class Trainer:
         self.model.eval()
         total = torch.zeros(3 + len(self.objective.metric_names), dtype=torch.float64)
         total = total.to(self.ranks.device)
-        for batch in self.progress(loader.epoch(0), total=len(loader), description="validation"):
-            if self._termination.asked:
-                raise PreemptionError("stopped during a validation; the same command continues")
+        batches = self.progress(loader.epoch(0), total=len(loader), description="validation")
+        for number, batch in enumerate(batches):
+            self._stop_if_asked(number)
             total += self._sums(batch)[1]
         return self.ranks.sum(total)
 
@@ -314,9 +313,13 @@ class Trainer:
                 content["random_states"][self.ranks.rank], self.ranks.device
             )
 
-    def _stop_if_asked(self) -> None:
+    def _stop_if_asked(self, count: int, *, save: bool = False) -> None:
+        """Stop if SIGTERM came to any rank; several ranks agree on it at every tenth count."""
+        if self.ranks.size > 1 and count % _AGREE_STEPS:
+            return
         if self.ranks.any(self._termination.asked):
-            self._save()
+            if save:
+                self._save()
             raise PreemptionError(
                 f"stopped by SIGTERM after step {self.state.step} of {self.num_steps}; the same "
                 "command continues"
