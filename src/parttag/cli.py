@@ -157,14 +157,14 @@ def train(
 @app.command("import")
 def import_weights(
     weights: Annotated[Path, typer.Argument(help="A state dict that weaver-core saved, .pt.")],
-    model: Annotated[
-        Literal["particle_transformer"], typer.Option(help="The network that it belongs to.")
-    ],
     features: Annotated[
         str,
         typer.Option(help="What it was trained with: kin, kinpid, full, or a list with commas."),
     ],
     out: Annotated[Path, typer.Option(help="Directory of the run to make.")],
+    model: Annotated[
+        Literal["particle_transformer"], typer.Option(help="The network that it belongs to.")
+    ] = "particle_transformer",
     classes: Annotated[
         str,
         typer.Option(

@@ -125,7 +125,7 @@ def test_the_command_makes_the_run(weights, tmp_path, monkeypatch, capsys):
 
 def test_the_command_takes_a_list_of_features(weights, tmp_path, monkeypatch):
     features = "log_pt,log_energy,log_pt_rel,log_energy_rel,delta_r,delta_eta,delta_phi"
-    names = ["--model", "particle_transformer", "--features", features, "--classes", "a,b,c"]
+    names = ["--features", features, "--classes", "a,b,c"]
     assert run_cli(monkeypatch, "import", weights, *names, "--out", tmp_path / "new") == 0
     assert load_run(tmp_path / "new").config.features == tuple(features.split(","))
 
