@@ -18,6 +18,3 @@ if [ ! -e "$stamp" ] || [ constraints.txt -nt "$stamp" ] || [ pyproject.toml -nt
         -e ".[$extras]"
     touch "$stamp"
 fi
-
-# Large tensors come from huge pages: half as many page faults, up to twice the speed on a CPU.
-export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}"
