@@ -321,13 +321,10 @@ def schema() -> None:
     from parttag.config import RunConfig
 
     typer.echo(json.dumps(RunConfig.model_json_schema(), indent=2))
-<<<<<<< HEAD
 
 
 def _say(text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
-=======
->>>>>>> main
 
 
 def main() -> None:
