@@ -48,9 +48,7 @@ def workplace(tmp_path_factory) -> Path:
         (directory / folder).mkdir()
     for number, name in enumerate(["data/train_0", "data/train_1", "simulated/a"]):
         mass = {"jet_sdmass": np.full(60, 80, dtype=np.float32)}
-        write_jetclass_root(
-            directory / f"{name}.root", toy_arrays(60, seed=number), replaced=mass
-        )
+        write_jetclass_root(directory / f"{name}.root", toy_arrays(60, seed=number), replaced=mass)
     for number, name in enumerate(["train", "val", "test", "reference/test", "other/test"]):
         write_toptagging_h5(directory / f"{name}.h5", toy_arrays(60, seed=10 + number))
     run(directory, example_of("train") + SHORT["train"])
@@ -89,7 +87,9 @@ def test_every_option_is_explained():
 def test_help_answers_in_half_a_second():
     def seconds() -> float:
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "parttag.cli", "--help"], check=True, stdout=subprocess.PIPE)
+        subprocess.run(
+            [sys.executable, "-m", "parttag.cli", "--help"], check=True, stdout=subprocess.PIPE
+        )
         return time.perf_counter() - began
 
     # The best of several: what else the machine does is not the command's.
@@ -106,5 +106,3 @@ def test_a_mistake_of_the_user_is_one_sentence_and_exit_code_2():
     assert result.returncode == 2
     assert "no_such.yaml" in result.stderr
     assert "Traceback" not in result.stderr
-
-

@@ -312,6 +312,40 @@ def inspect(
         _say(f"drawn: {path}")
 
 
+@app.command("import")
+def import_weights(
+    weights: Annotated[Path, typer.Argument(help="A state dict that weaver-core saved, .pt.")],
+    features: Annotated[
+        str,
+        typer.Option(help="What it was trained with: kin, kinpid, full, or a list with commas."),
+    ],
+    out: Annotated[Path, typer.Option(help="Directory of the run to make.")],
+    model: Annotated[
+        Literal["particle_transformer"], typer.Option(help="The network that it belongs to.")
+    ] = "particle_transformer",
+    classes: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help="Classes in the order of the logits.",
+            show_default="those of JetClass if there are 10, top,QCD if there are 2",
+        ),
+    ] = "",
+) -> None:
+    """Turn weights of weaver-core into a run, for evaluate, predict and fine-tuning.
+
+    Example: parttag import ParT_kin.pt --model particle_transformer --features kin --out runs/ParT
+
+    Weights of every version since 0.4 give the scores that the version which wrote them gives.
+    """
+    from parttag.runs import import_run
+
+    del model  # there is one so far
+    names = features.split(",") if "," in features else features
+    import_run(weights, names, out, classes=[name for name in classes.split(",") if name])
+    console.print(f"imported: {out}", highlight=False, soft_wrap=True)
+
+
 @app.command()
 def schema() -> None:
     """Print the JSON schema of the configuration, for editors.

@@ -1,9 +1,9 @@
 import math
 
 import torch
-from helpers.jets import toy_batch
 from torch import nn
 
+from helpers.jets import toy_batch
 from parttag.models import Tagger, build_model
 from parttag.models.pfn import PFNOptions
 from parttag.objectives import build_objective

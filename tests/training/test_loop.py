@@ -5,11 +5,11 @@ import signal
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
+
 from helpers.files import write_toptagging_h5
 from helpers.jets import toy_arrays
 from helpers.runs import NETWORK, same_weights, toy_config
-from torch.nn import functional as F
-
 from parttag.data.dataset import open_dataset
 from parttag.data.loader import JetLoader
 from parttag.errors import InputError
