@@ -125,8 +125,8 @@ def roc(
     scores, is_signal, jet_weights = scores[order], is_signal[order], jet_weights[order]
     last_of_tie = np.diff(scores, append=-np.inf) != 0
 
-    def passing(weights: Float64[np.ndarray, " jets"]) -> Float64[np.ndarray, " points"]:
-        return np.concatenate([[0.0], np.cumsum(weights)[last_of_tie]])
+    def passing(values: Float64[np.ndarray, " jets"]) -> Float64[np.ndarray, " points"]:
+        return np.concatenate([[0.0], np.cumsum(values)[last_of_tie]])
 
     signal = passing(np.where(is_signal, jet_weights, 0))
     background = passing(np.where(is_signal, 0, jet_weights))
