@@ -56,9 +56,9 @@ def test_ranges_and_sample_are_of_the_good_jets(spoiled):
     rows = np.concatenate([np.arange(*jets.offsets[[i, i + 1]]) for i in good])
     for name in ("charge", "d0"):
         values = jets.extra[rows, jets.extra_names.index(name)]
-        assert found.ranges[f"particle {name}"] == (values.min(), values.max())
+        assert found.ranges[name] == (values.min(), values.max())
     pt = np.hypot(jets.p4[rows, 0], jets.p4[rows, 1])
-    assert found.ranges["particle pt"] == pytest.approx((pt.min(), pt.max()))
+    assert found.ranges["particle_pt"] == pytest.approx((pt.min(), pt.max()))
 
 
 def test_chunks_do_not_matter(spoiled, monkeypatch):

@@ -189,8 +189,8 @@ class _Ranges:
     def add(self, variables: Float64[np.ndarray, "jets variables"], jets: JetArrays) -> None:
         pt = np.hypot(jets.p4[:, 0], jets.p4[:, 1])
         columns = {v.name: variables[:, i] for i, v in enumerate(JET_VARIABLES)}
-        columns |= {"particle pt": pt, "particle energy": jets.p4[:, 3]}
-        columns |= {f"particle {n}": jets.extra[:, i] for i, n in enumerate(jets.extra_names)}
+        columns |= {"particle_pt": pt, "particle_energy": jets.p4[:, 3]}
+        columns |= {name: jets.extra[:, i] for i, name in enumerate(jets.extra_names)}
         for name, values in columns.items():
             if len(values):
                 low, high = self.result.get(name, (np.inf, -np.inf))
