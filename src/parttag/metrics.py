@@ -89,6 +89,10 @@ class Roc:
     def rejection(self, eps_s: float) -> Estimate:
         """Return 1/ε_B at the given ε_S with the binomial error of the background count.
 
+        The error leaves out how well the signal jets fix the cut, which hardly matters where few
+        background jets survive. On Gaussian scores, with as many signal jets as background jets,
+        it is 12 % too small at ε_B = 0.02 and a quarter too small at 0.12.
+
         If no background jet survives, the value is the lower limit at ``CONFIDENCE_LEVEL``.
         """
         eps_b, error = (float(array[0]) for array in self.background_efficiency(np.array([eps_s])))
@@ -125,8 +129,8 @@ def roc(
     scores, is_signal, jet_weights = scores[order], is_signal[order], jet_weights[order]
     last_of_tie = np.diff(scores, append=-np.inf) != 0
 
-    def passing(weights: Float64[np.ndarray, " jets"]) -> Float64[np.ndarray, " points"]:
-        return np.concatenate([[0.0], np.cumsum(weights)[last_of_tie]])
+    def passing(values: Float64[np.ndarray, " jets"]) -> Float64[np.ndarray, " points"]:
+        return np.concatenate([[0.0], np.cumsum(values)[last_of_tie]])
 
     signal = passing(np.where(is_signal, jet_weights, 0))
     background = passing(np.where(is_signal, 0, jet_weights))

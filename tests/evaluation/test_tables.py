@@ -61,7 +61,7 @@ def test_counts_and_ranges_say_what_is_in_the_files():
         num_jets=4000,
         labels={"label_top": 3000, "label_QCD": 1000},
         faults={"negative energy": 10},
-        ranges={"pt": (0.0, 100.0), "particle pt": (0.5, 60.0)},
+        ranges={"pt": (0.0, 100.0), "particle_pt": (0.5, 60.0)},
         sample=sample,
         fingerprints=np.arange(3999, dtype=np.uint64),
     )
@@ -71,7 +71,7 @@ def test_counts_and_ranges_say_what_is_in_the_files():
     assert "repeated jets 1 0.03%" in " ".join(counts)
     ranges = " ".join(printed(tables.ranges_table("mine", inspection)).split())
     assert "pt 0 5 50 95 100" in ranges
-    assert "particle pt 0.5 60" in ranges
+    assert "particle_pt 0.5 60" in ranges
 
 
 def test_a_comparison_gives_the_classifier_and_every_distance():

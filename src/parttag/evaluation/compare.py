@@ -133,18 +133,18 @@ def discriminating_auc(sample: JetSample, reference: JetSample, seed: int = 0) -
     number = min(len(sample), len(reference), _CLASSIFIER_JETS)
     parts = [part.take(rng.permutation(len(part))[:number]) for part in (sample, reference)]
     features = np.concatenate([part.variables for part in parts])
-    weights = np.concatenate([part.jet_weights / part.jet_weights.mean() for part in parts])
+    jet_weights = np.concatenate([part.jet_weights / part.jet_weights.mean() for part in parts])
     labels = np.repeat([0, 1], number)
     logits = np.zeros((2 * number, 2))
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
     # Weights that are all the same would cost scikit-learn ten times the time of the training.
-    unequal = np.ptp(weights) > 0
+    unequal = np.ptp(jet_weights) > 0
     for train, test in folds.split(features, labels):
         classifier = HistGradientBoostingClassifier(random_state=seed)
-        classifier.fit(features[train], labels[train], weights[train] if unequal else None)
+        classifier.fit(features[train], labels[train], jet_weights[train] if unequal else None)
         logits[test, 1] = classifier.decision_function(features[test])
-    _, error = bootstrap_errors(logits, labels, weights, seed=seed)
-    return Estimate(auc(logits, labels, weights), error)
+    _, error = bootstrap_errors(logits, labels, jet_weights, seed=seed)
+    return Estimate(auc(logits, labels, jet_weights), error)
 
 
 def _cumulative(

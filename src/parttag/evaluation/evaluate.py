@@ -50,6 +50,8 @@ def evaluate_run(
         Whether an evaluation that is there already is replaced.
     strict
         Whether a bad jet is refused; else it is left out of the metrics, and counted.
+    precision, device
+        How and where the scores are computed; ``auto`` is a GPU if there is one.
 
     Returns
     -------
@@ -122,9 +124,10 @@ def _draw(
     epochs: Sequence[Mapping[str, float]],
 ) -> None:
     used = _used(scored)
-    logits, labels, weights = scored.logits[used], scored.labels[used], scored.jet_weights[used]
-    rocs = class_rocs(logits, labels, scored.classes, weights)
-    plots.plot_scores(files["scores.png"], logits, labels, weights, scored.classes, rocs)
+    jets = scored.logits[used], scored.labels[used]
+    jet_weights = scored.jet_weights[used]
+    rocs = class_rocs(*jets, scored.classes, jet_weights)
+    plots.plot_scores(files["scores.png"], *jets, jet_weights, scored.classes, rocs)
     if "roc.png" in files:
         plots.plot_roc(files["roc.png"], rocs, scored.classes, name)
     if "training.png" in files:

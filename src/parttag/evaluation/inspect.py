@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float64, Int64, UInt64
 
 from parttag.data.files import refuse_unwritable
 from parttag.data.quality import FAULTS, jet_faults
+from parttag.evaluation.fingerprints import fingerprint
 from parttag.evaluation.jet_variables import JET_VARIABLES, Variable, jet_variables
 from parttag.evaluation.output import new_files
 from parttag.evaluation.reading import read_jets
@@ -171,39 +172,6 @@ def num_common(first: Inspection, second: Inspection) -> int:
     return int(np.isin(first.fingerprints, second.fingerprints).sum())
 
 
-def fingerprint(jets: JetArrays) -> UInt64[np.ndarray, " jets"]:
-    """Return one number for each jet that depends on every bit of its particles' four-momenta.
-
-    Of n different jets about n²/2⁶⁵ pairs have the same number by chance: none in practice.
-    """
-    # −0 and 0 are equal, and so are jets that differ in them only.
-    bits = (jets.p4 + np.float32(0)).view(np.uint32).astype(np.uint64)
-    with np.errstate(over="ignore"):
-        mixed = _scramble(bits @ _FACTORS)
-        # Particles count by their order, jets by their length.
-        jet = np.repeat(np.arange(len(jets)), jets.lengths)
-        rank = (np.arange(len(jets.p4)) - jets.offsets[:-1][jet]).astype(np.uint64)
-        mixed = _scramble(mixed + rank * _FACTORS[0])
-        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
-        totals: UInt64[np.ndarray, " jets"] = sums[jets.offsets[1:]] - sums[jets.offsets[:-1]]
-    return totals
-
-
-# Odd numbers without a pattern: the digits of √2, √3, √5 and √7.
-_FACTORS = np.array(
-    [0x6A09E667F3BCC909, 0xBB67AE8584CAA73B, 0x3C6EF372FE94F82B, 0xA54FF53A5F1D36F1],
-    dtype=np.uint64,
-)
-
-
-def _scramble(values: UInt64[np.ndarray, " values"]) -> UInt64[np.ndarray, " values"]:
-    """Spread every bit over all 64, one to one (the finalizer of SplitMix64)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    scrambled: UInt64[np.ndarray, " values"] = values ^ (values >> np.uint64(31))
-    return scrambled
-
-
 def _label_of_each(jets: JetArrays) -> list[str]:
     carried = jets.labels == 1
     count, first = carried.sum(axis=1), carried.argmax(axis=1) if jets.label_names else 0
@@ -221,8 +189,8 @@ class _Ranges:
     def add(self, variables: Float64[np.ndarray, "jets variables"], jets: JetArrays) -> None:
         pt = np.hypot(jets.p4[:, 0], jets.p4[:, 1])
         columns = {v.name: variables[:, i] for i, v in enumerate(JET_VARIABLES)}
-        columns |= {"particle pt": pt, "particle energy": jets.p4[:, 3]}
-        columns |= {f"particle {n}": jets.extra[:, i] for i, n in enumerate(jets.extra_names)}
+        columns |= {"particle_pt": pt, "particle_energy": jets.p4[:, 3]}
+        columns |= {name: jets.extra[:, i] for i, name in enumerate(jets.extra_names)}
         for name, values in columns.items():
             if len(values):
                 low, high = self.result.get(name, (np.inf, -np.inf))

@@ -84,6 +84,10 @@ class Scorer:
         Whether jets without the label branches are refused; else their label is −1.
     strict
         Whether a bad jet is refused; else its scores are NaN.
+    precision
+        Of the network's arithmetic.
+    batch_size
+        Jets that are computed at a time; it changes scores by rounding only.
     """
 
     model: Tagger
