@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 import yaml
+
 from helpers.files import write_toptagging_h5
 from helpers.jets import toy_arrays
-
 from parttag.config import RunConfig, load_config
 
 NETWORK = {"name": "pfn", "particle_dims": [8, 8], "jet_dims": [8]}

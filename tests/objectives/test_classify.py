@@ -1,9 +1,9 @@
 import math
 
 import torch
-from helpers.jets import toy_batch
 from torch import nn
 
+from helpers.jets import toy_batch
 from parttag.models import Tagger, build_model
 from parttag.models.pfn import PFNOptions
 from parttag.objectives import build_objective
@@ -17,10 +17,10 @@ class FixedLogits(Tagger):
         super().__init__()
         self.logits = nn.Parameter(torch.tensor(logits))
 
-    def encode(self, batch):
+    def encode(self, _):
         return self.logits
 
-    def forward(self, batch):
+    def forward(self, _):
         return self.logits
 
 
