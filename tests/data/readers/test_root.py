@@ -1,5 +1,6 @@
 """ROOT files: which tree is read, in chunks, and what is said of those that cannot be."""
 
+import awkward as ak
 import numpy as np
 import pytest
 import uproot
@@ -38,15 +39,10 @@ def test_the_tree_of_the_name_is_read_among_several(tmp_path):
     with uproot.recreate(path) as file:
         for name, num_jets in (("other", 2), ("tree", 3)):
             branches = jetclass_branches(toy_arrays(num_jets))
-            file.mktree(name, {key: value.type.content for key, value in _types(branches)})
+            types = {key: ak.type(ak.Array(branch)).content for key, branch in branches.items()}
+            file.mktree(name, types)
             file[name].extend(branches)
     assert count_jets(path) == 3
-
-
-def _types(branches):
-    import awkward as ak
-
-    return [(name, ak.Array(branch)) for name, branch in branches.items()]
 
 
 def test_several_trees_of_other_names_are_refused_by_name(tmp_path):
