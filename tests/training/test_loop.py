@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from parttag.models import build_model
 from parttag.runs import load_run, train_run
 from parttag.training.watch import PreemptionError
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "pfn_losses.json"
 SMALL_TRANSFORMER = {
     "name": "particle_transformer",
     "embed_dims": [8],
@@ -167,6 +169,28 @@ def test_an_epoch_sees_every_jet_once_unless_the_last_batch_is_dropped(tmp_path)
     assert line["jets_per_second"] * line["seconds"] == pytest.approx(60)
     assert shorter["jets_per_second"] * shorter["seconds"] == pytest.approx(48)
     assert shorter["val_loss"] != line["val_loss"]
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    config = toy_config(tmp_path, "training.epochs=1")
+    run = train_run(config, tmp_path / "run")
+    other = toy_config(tmp_path, "training.epochs=1", "optimizer={name: adamw}")
+    other = train_run(other, tmp_path / "other")
+    (other / "checkpoints" / "last.pt").replace(run / "checkpoints" / "last.pt")
+    with pytest.raises(InputError, match=r"last\.pt: this checkpoint is of another run"):
+        train_run(config, run)
+
+
+def test_the_first_losses_are_those_of_the_golden_run(tmp_path):
+    config = toy_config(
+        tmp_path,
+        "training={steps: 20, steps_per_epoch: 1, batch_size: 16, device: cpu}",
+        "optimizer={lr: 0.01, weight_decay: 0.01}",
+        "data.val=[]",
+    )
+    losses = [line["train_loss"] for line in _history(train_run(config, tmp_path / "run"))]
+    # Sums in another order, as on another processor, move them by 1e-6.
+    assert losses == pytest.approx(json.loads(GOLDEN.read_text()), rel=1e-4)
 
 
 def test_a_batch_that_is_larger_than_the_data_cannot_be_dropped(tmp_path):
