@@ -6,12 +6,13 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -20,12 +21,18 @@ import torch
 import parttag
 from parttag.config import RunConfig, dump_config, first_difference, load_config
 from parttag.data.dataset import JetDataset, open_dataset
-from parttag.data.files import refuse_unwritable
+from parttag.data.files import refuse_unwritable, sha256
 from parttag.data.loader import JetLoader
 from parttag.errors import InputError
 from parttag.features import required_extras
+from parttag.interchange.weaver import (
+    KNOWN_CLASSES,
+    WeaverNetwork,
+    read_particle_transformer,
+)
 from parttag.models import Tagger, build_model
 from parttag.objectives import build_objective
+from parttag.options import read_options
 from parttag.progress import Progress, no_progress
 from parttag.training import checkpoint
 from parttag.training.distributed import Ranks, join_ranks
@@ -108,6 +115,51 @@ def train_run(
                 logger.info("data.%s: %s", name, part.counts)
             trainer = _build_trainer(config, directory, train_data, val_data, ranks, progress)
             trainer.run()
+    return directory
+
+
+def import_run(
+    weights: str | Path,
+    features: str | Sequence[str],
+    directory: str | Path,
+    *,
+    classes: Sequence[str] = (),
+) -> Path:
+    """Make a run of a Particle Transformer that weaver-core trained.
+
+    Parameters
+    ----------
+    weights
+        The state dict, of any version of weaver-core since 0.4.
+    features
+        The features that the network was trained with.
+    directory
+        Of the run; it appears complete or not at all.
+    classes
+        Names of the classes in the order of the logits, the label of class ``x`` being ``label_x``;
+        not needed for the classes of JetClass and of top tagging.
+
+    Raises
+    ------
+    InputError
+        If the directory exists or cannot be written, the weights cannot be read or are not those
+        of a Particle Transformer with these features, or the number of classes is another.
+    """
+    weights, directory = Path(weights), Path(directory)
+    if directory.exists():
+        raise InputError(f"{directory} exists already; give another --out")
+    read = read_particle_transformer(weights, features)
+    labels = {name: (f"label_{name}",) for name in classes} or KNOWN_CLASSES.get(read.num_classes)
+    if labels is None or len(labels) != read.num_classes:
+        raise InputError(
+            f"{weights}: the network has {read.num_classes} classes; give their names in the order "
+            "of its logits, --classes NAME,NAME,..."
+        )
+    config = read_options(
+        RunConfig,
+        {"data": {"classes": labels}, "features": features, "model": read.options.model_dump()},
+    )
+    _write_import(directory, config, read, weights)
     return directory
 
 
@@ -222,6 +274,30 @@ def _create(directory: Path, config: RunConfig, data: dict[str, JetDataset], ran
     provenance = {"data": hashes, "starts": starts}
     checkpoint.write_file(path, json.dumps(provenance, indent=2).encode())
     checkpoint.write_file(directory / "config.yaml", dump_config(config).encode())
+
+
+def _write_import(directory: Path, config: RunConfig, read: WeaverNetwork, weights: Path) -> None:
+    """Make the directory under another name and then rename it, so that it is never half there."""
+    description = checkpoint.describe_network(
+        read.network, config.model_dump(mode="json"), tuple(config.data.classes)
+    )
+    origin = {
+        "path": str(weights),
+        "bytes": weights.stat().st_size,
+        "sha256": sha256(weights),
+        "written_by": read.written_by,
+    }
+    provenance = {"imported": origin, "data": {}, "starts": [_start(Ranks())]}
+    with refuse_unwritable(directory):
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as temporary:
+            run = Path(temporary) / directory.name
+            (run / "checkpoints").mkdir(parents=True)
+            content = {"weights": read.network.state_dict(), **description}
+            checkpoint.write_checkpoint(run / "checkpoints" / checkpoint.BEST, content)
+            (run / "provenance.json").write_text(json.dumps(provenance, indent=2))
+            (run / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+            run.rename(directory)
 
 
 def _start(ranks: Ranks) -> dict[str, Any]:

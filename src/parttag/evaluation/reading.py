@@ -1,0 +1,27 @@
+"""Files to chunks of jets, with a report of how far it is."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from parttag.data.readers import count_jets, read_chunks
+from parttag.jets import JetArrays
+from parttag.progress import Progress
+
+# Few enough that progress shows, many enough that jets of like length fill whole batches.
+CHUNK_JETS = 5_000
+
+
+def read_jets(
+    files: Sequence[Path], progress: Progress, description: str
+) -> Iterator[tuple[Path, JetArrays]]:
+    """Yield every jet of the files in their order, a chunk at a time, each with its file.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read.
+    """
+    num_chunks = sum(math.ceil(count_jets(path) / CHUNK_JETS) for path in files)
+    chunks = ((path, jets) for path in files for jets in read_chunks(path, chunk_jets=CHUNK_JETS))
+    yield from progress(chunks, total=num_chunks, description=description)

@@ -1,0 +1,220 @@
+"""The scores that a trained network gives to jets, in the order of the jets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Int64
+
+from parttag.data.classes import assign_classes
+from parttag.data.quality import FAULTS, jet_faults, jet_name
+from parttag.errors import InputError
+from parttag.jets import JetArrays, make_batch
+from parttag.models import Tagger
+from parttag.runs import Run
+from parttag.training.distributed import DeviceName
+
+Precision = Literal["fp32", "bf16"]
+"""Single precision throughout, or autocast to bfloat16: faster on a GPU, scores to 3 digits."""
+
+Classes = Mapping[str, Sequence[str]]
+"""The label branches of each class, in the order of the class indices."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredJets:
+    """What is known of each jet after a network has seen it; bad jets are not ``valid``.
+
+    ``labels`` is the class index, −1 where unknown. Logits and jet quantities of bad jets are NaN.
+    """
+
+    classes: tuple[str, ...]
+    logits: Float32[np.ndarray, "jets classes"]
+    labels: Int64[np.ndarray, " jets"]
+    valid: Bool[np.ndarray, " jets"]
+    jet_weights: Float32[np.ndarray, " jets"]
+    jet_pt: Float32[np.ndarray, " jets"]
+    jet_eta: Float32[np.ndarray, " jets"]
+    jet_mass: Float32[np.ndarray, " jets"]
+    num_particles: Int64[np.ndarray, " jets"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return the columns of a scores file, each contiguous in memory."""
+        wide = self.logits.astype(np.float64)
+        exponentials = np.exp(wide - wide.max(axis=1, keepdims=True))
+        scores = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+        return {
+            **{f"score_{name}": scores[:, i].copy() for i, name in enumerate(self.classes)},
+            **{f"logit_{name}": self.logits[:, i].copy() for i, name in enumerate(self.classes)},
+            "label": self.labels,
+            "valid": self.valid.astype(np.uint8),
+            "jet_pt": self.jet_pt,
+            "jet_eta": self.jet_eta,
+            "jet_mass": self.jet_mass,
+            "num_particles": self.num_particles,
+        }
+
+
+def join(parts: Sequence[ScoredJets]) -> ScoredJets:
+    """Return the jets of all parts, of the same classes, one after the other."""
+    names = [name for name in ScoredJets.__dataclass_fields__ if name != "classes"]
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return ScoredJets(classes=parts[0].classes, **arrays)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A trained network with all that its scores depend on.
+
+    Parameters
+    ----------
+    model
+        The network, in evaluation mode, on the device where it is to run.
+    classes
+        Its classes and their label branches.
+    labels_required
+        Whether jets without the label branches are refused; else their label is −1.
+    strict
+        Whether a bad jet is refused; else its scores are NaN.
+    """
+
+    model: Tagger
+    classes: Classes
+    labels_required: bool
+    strict: bool = False
+    precision: Precision = "fp32"
+    batch_size: int = 512
+
+    @classmethod
+    def of_run(
+        cls,
+        run: Run,
+        *,
+        labels_required: bool,
+        strict: bool = False,
+        precision: Precision = "fp32",
+        device: DeviceName = "auto",
+    ) -> Scorer:
+        """Return the scorer of a run, whose network is moved to the device.
+
+        Raises
+        ------
+        InputError
+            If there is no such device.
+        """
+        has_gpu = torch.cuda.is_available()
+        if device == "cuda" and not has_gpu:
+            raise InputError("--device cuda: this machine has no GPU; choose auto or cpu")
+        run.model.to("cuda" if has_gpu and device != "cpu" else "cpu", torch.float32)
+        return cls(run.model, run.config.data.classes, labels_required, strict, precision)
+
+    def score(self, jets: JetArrays) -> ScoredJets:
+        """Return the scores of all jets, in their order.
+
+        Raises
+        ------
+        InputError
+            If the network gives a valid jet a logit that is not finite, the labels do not fit the
+            classes, or a bad jet is met and refused.
+        """
+        faults = jet_faults(jets)
+        valid = faults < 0
+        if self.strict and not valid.all():
+            first = int(np.flatnonzero(~valid)[0])
+            raise InputError(
+                f"{jet_name(jets, first)}: bad jet ({FAULTS[faults[first]]}), the first of "
+                f"{(~valid).sum()}; leave out --strict to keep bad jets without scores"
+            )
+        logits = np.full((len(jets), len(self.classes)), np.nan, dtype=np.float32)
+        for rows in self._batches(jets.lengths, valid):
+            logits[rows] = self._logits(jets.take(rows))
+        self._refuse_nonfinite(jets, logits, valid)
+        quantities = np.where(valid, _jet_quantities(jets), np.float32(np.nan))
+        return ScoredJets(
+            classes=tuple(self.classes),
+            logits=logits,
+            labels=self._labels(jets),
+            valid=valid,
+            jet_weights=np.asarray(jets.jet_weights),
+            jet_pt=quantities[0],
+            jet_eta=quantities[1],
+            jet_mass=quantities[2],
+            num_particles=jets.lengths,
+        )
+
+    def _batches(
+        self, lengths: Int64[np.ndarray, " jets"], valid: Bool[np.ndarray, " jets"]
+    ) -> Iterator[Int64[np.ndarray, " batch"]]:
+        """Yield the rows of valid jets, those of like length together: networks pad less."""
+        rows = np.flatnonzero(valid)
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        for start in range(0, len(rows), self.batch_size):
+            yield rows[start : start + self.batch_size]
+
+    def _logits(self, jets: JetArrays) -> Float32[np.ndarray, "jets classes"]:
+        device = next(self.model.parameters()).device
+        batch = make_batch(jets, max_particles=self.model.max_particles).to(device)
+        with torch.inference_mode(), _computing_in(self.precision, device):
+            logits: Float32[np.ndarray, "jets classes"] = self.model(batch).float().cpu().numpy()
+        return logits
+
+    def _labels(self, jets: JetArrays) -> Int64[np.ndarray, " jets"]:
+        if self.labels_required:
+            return assign_classes(jets, self.classes)
+        known = {
+            name: labels
+            for name, labels in self.classes.items()
+            if set(labels) & set(jets.label_names)
+        }
+        if not known:
+            return np.full(len(jets), -1, dtype=np.int64)
+        position = np.array([list(self.classes).index(name) for name in known] + [-1])
+        found: Int64[np.ndarray, " jets"] = position[assign_classes(jets, known)]
+        return found
+
+    def _refuse_nonfinite(
+        self,
+        jets: JetArrays,
+        logits: Float32[np.ndarray, "jets classes"],
+        valid: Bool[np.ndarray, " jets"],
+    ) -> None:
+        lost = valid & ~np.isfinite(logits).all(axis=1)
+        if lost.any():
+            raise InputError(
+                f"{jet_name(jets, int(np.flatnonzero(lost)[0]))}: the network gives no finite "
+                f"score to this jet and {lost.sum() - 1} others; its weights are spoiled, or the "
+                "jets are unlike any it was trained on"
+            )
+
+
+@contextmanager
+def _computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Compute in full single precision, without the shortcuts that training may have allowed."""
+    cudnn = torch.backends.cudnn
+    before = torch.get_float32_matmul_precision(), cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    cudnn.allow_tf32 = False
+    try:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        cudnn.allow_tf32 = before[1]
+
+
+def _jet_quantities(jets: JetArrays) -> Float32[np.ndarray, "3 jets"]:
+    """Return pT in GeV, η and mass in GeV of each jet, computed in double precision."""
+    px, py, pz, energy = jets.jet_p4.astype(np.float64).T
+    with np.errstate(all="ignore"):  # bad jets
+        pt = np.hypot(px, py)
+        eta = np.arcsinh(pz / pt)
+        mass = np.sqrt(np.maximum(energy**2 - px**2 - py**2 - pz**2, 0))
+    return np.stack([pt, eta, mass]).astype(np.float32)

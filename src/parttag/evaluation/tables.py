@@ -1,0 +1,112 @@
+"""Results as tables for the terminal; the command line prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from parttag.evaluation.compare import Comparison
+from parttag.evaluation.inspect import Inspection
+from parttag.evaluation.jet_variables import JET_VARIABLES
+from parttag.metrics import CONFIDENCE_LEVEL
+
+
+def metrics_table(title: str, metrics: Mapping[str, Any]) -> Table:
+    """Return the content of ``metrics.json`` as a table of numbers with their errors."""
+    table = _table(title, "", "value", "error")
+    for name in ("accuracy", "auc"):
+        table.add_row(name.upper() if name == "auc" else name, *_cells(metrics[name], ".4f"))
+    for name, estimate in _rejections(metrics["rejection"]):
+        table.add_row(name, *_cells(estimate, ".1f" if (estimate["value"] or 0) < 100 else ".0f"))
+    loss = metrics["loss"]
+    table.add_row("loss", "–" if loss is None else f"{loss:.4f}", "")
+    return table
+
+
+def jets_sentence(metrics: Mapping[str, Any]) -> str:
+    """Return how many jets the metrics are made of, and how many they leave out."""
+    jets = ", ".join(f"{number:,} {name}" for name, number in metrics["num_jets"].items())
+    left_out = metrics["num_left_out"]
+    return f"jets: {jets}; left out: {left_out['bad']:,} bad, {left_out['no_class']:,} of no class"
+
+
+def _rejections(
+    rejection: Mapping[str, Mapping[str, Any]], prefix: str = ""
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the name and estimate of each rejection, whether by class or not."""
+    for key, inside in rejection.items():
+        if "value" in inside:
+            yield f"{prefix}1/ε_B at ε_S = {float(key):.4g}", inside
+        else:
+            yield from _rejections(inside, f"{key}: ")
+
+
+def _cells(estimate: Mapping[str, Any], style: str) -> tuple[str, str]:
+    value, error = estimate["value"], estimate["error"]
+    if value is None:
+        return "–", ""
+    if estimate.get("lower_limit"):
+        return f"> {value:{style}}", f"{CONFIDENCE_LEVEL:.0%} CL"
+    return f"{value:{style}}", "–" if error is None else f"± {error:{style}}"
+
+
+def counts_table(title: str, inspection: Inspection) -> Table:
+    """Return how many jets there are, of which labels, and what is wrong with the bad ones."""
+    table = _table(title, "", "number", "share")
+    rows = {
+        "files": len(inspection.files),
+        "jets": inspection.num_jets,
+        **inspection.labels,
+        "bad jets": inspection.num_bad,
+        **{f"  {fault}": number for fault, number in inspection.faults.items()},
+        "repeated jets": inspection.num_repeated,
+    }
+    for name, number in rows.items():
+        share = "" if name in ("files", "jets") else f"{number / inspection.num_jets:.2%}"
+        table.add_row(name, f"{number:,}", share)
+    return table
+
+
+def ranges_table(title: str, inspection: Inspection) -> Table:
+    """Return ranges of the good jets, and for jet variables also quantiles."""
+    table = _table(title, "good jets", "least", "5 %", "median", "95 %", "greatest")
+    columns = {variable.name: i for i, variable in enumerate(JET_VARIABLES)}
+    for name, (low, high) in inspection.ranges.items():
+        middle = ["", "", ""]
+        if name in columns:
+            values = inspection.sample.variables[:, columns[name]]
+            middle = [f"{value:.4g}" for value in np.quantile(values, [0.05, 0.5, 0.95])]
+        table.add_row(name, f"{low:.4g}", *middle, f"{high:.4g}")
+    return table
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Return the distances of one label's jets from the reference, and the classifier's AUC."""
+    title = (
+        f"{comparison.label}: {comparison.num_jets:,} jets against {comparison.num_reference:,}; "
+        f"a classifier tells them apart with AUC {comparison.auc.value:.3f} "
+        f"± {comparison.auc.error:.3f}"
+    )
+    table = _table(title, "", "mean", "reference", "KS", "distance / σ")
+    for distance in comparison.distances:
+        table.add_row(
+            distance.name,
+            f"{distance.mean:.4g}",
+            f"{distance.reference_mean:.4g}",
+            f"{distance.kolmogorov_smirnov:.3f}",
+            f"{distance.wasserstein:.3f}",
+        )
+    return table
+
+
+def _table(title: str, first: str, *numbers: str) -> Table:
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column(first)
+    for name in numbers:
+        table.add_column(name, justify="right")
+    return table

@@ -1,0 +1,108 @@
+"""``parttag evaluate``, ``predict`` and ``inspect`` as they are typed."""
+
+import shutil
+import sys
+
+import h5py
+import pytest
+from matplotlib.figure import Figure
+
+from helpers.files import write_jetclass_root, write_toptagging_h5
+from helpers.jets import toy_arrays
+from parttag.cli import main
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run parttag with some arguments; give the exit code and what was printed."""
+    monkeypatch.setattr(Figure, "savefig", lambda _, target, **_kwargs: target.write(b"PNG"))
+
+    def run(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["parttag", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_code:
+            main()
+        output = capsys.readouterr()
+        return int(exit_code.value.code or 0), " ".join((output.out + output.err).split())
+
+    return run
+
+
+@pytest.fixture
+def run_copy(run_directory, tmp_path):
+    """A run that a test may write into."""
+    return shutil.copytree(run_directory, tmp_path / "run")
+
+
+def test_evaluate_prints_a_table_and_where_the_rest_is(command, run_copy):
+    code, text = command("evaluate", run_copy)
+    assert code == 0
+    assert "accuracy" in text
+    assert "1/ε_B at ε_S = 0.3" in text
+    assert "jets: 40 top, 40 QCD; left out: 0 bad, 0 of no class" in text
+    assert f"written to {run_copy / 'evaluation'}" in text
+    code, text = command("evaluate", run_copy)
+    assert code == 2
+    assert text.startswith("error: ")
+    assert text.endswith("scores.h5 exists already; add --overwrite to replace it")
+    assert command("evaluate", run_copy, "--overwrite")[0] == 0
+
+
+def test_evaluate_takes_several_files_as_a_shell_gives_them(command, run_directory, tmp_path):
+    files = [write_toptagging_h5(tmp_path / f"{i}.h5", toy_arrays(10, seed=i)) for i in range(3)]
+    code, text = command(
+        "evaluate", run_directory, "--data", *files, "--out", tmp_path / "out", "--device", "cpu"
+    )
+    assert code == 0
+    assert "jets: 15 top, 15 QCD" in text
+
+
+def test_predict_says_what_it_wrote(command, run_directory, tmp_path):
+    path = write_jetclass_root(tmp_path / "in.root", toy_arrays(6))
+    out = tmp_path / "out.h5"
+    code, text = command(
+        "predict", run_directory, path, "--out", out, "--keep", "part_pz,label_QCD"
+    )
+    assert code == 0
+    assert text == f"{out}: 6 jets, 0 of them bad and without scores, 0 of unknown class"
+    with h5py.File(out) as file:
+        assert {"part_pz", "label_QCD", "score_top"} <= set(file)
+
+
+def test_predict_on_a_missing_file_is_one_sentence(command, run_directory, tmp_path):
+    missing = tmp_path / "jets_[ab].root"
+    code, text = command("predict", run_directory, missing, "--out", tmp_path / "out.root")
+    assert code == 2
+    assert text == f"error: {missing}: there is no such file"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_inspect_looks_into_files_and_draws(command, tmp_path):
+    path = write_jetclass_root(tmp_path / "in.root", toy_arrays(20))
+    pictures = tmp_path / "pictures"
+    code, text = command("inspect", path, "--plots", pictures)
+    assert code == 0
+    assert "jets 20" in text
+    assert "label_top 10 50.00%" in text
+    assert text.endswith(f"drawn: {pictures / 'pt.png'}")
+    code, text = command("inspect", path, "--plots", pictures)
+    assert code == 2
+    assert "num_particles.png exists already" in text
+    assert command("inspect", path, "--plots", pictures, "--overwrite")[0] == 0
+
+
+def test_inspect_compares_several_files_against_several(command, tmp_path):
+    files = [write_toptagging_h5(tmp_path / f"{i}.h5", toy_arrays(22, seed=i)) for i in range(4)]
+    code, text = command("inspect", *files[:2], "--against", *files[1:])
+    assert code == 0
+    assert "files 2 jets 44" in text
+    assert "files 3 jets 66" in text
+    assert "jets of the files that are in the reference too: 22" in text
+    assert "label_top: 22 jets against 33; a classifier tells them apart with AUC" in text
+    assert "label_QCD: 22 jets against 33" in text
+
+
+@pytest.mark.parametrize("name", ["evaluate", "predict", "inspect"])
+def test_help_has_an_example(command, name):
+    code, text = command(name, "--help")
+    assert code == 0
+    assert f"Example: parttag {name}" in text

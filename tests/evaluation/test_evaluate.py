@@ -1,0 +1,141 @@
+import json
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from helpers.files import write_jetclass_root, write_toptagging_h5
+from helpers.jets import toy_arrays
+from helpers.limits import largest_file
+from parttag.config import DataOptions
+from parttag.errors import InputError
+from parttag.evaluation.evaluate import evaluate_run
+from parttag.metrics import measure
+from parttag.models import build_model
+
+
+@pytest.fixture(autouse=True)
+def quick_pictures(request, monkeypatch):
+    """Leave out what takes long, except where a test asks for real pictures."""
+    if request.function is not test_an_evaluation_leaves_metrics_scores_and_pictures:
+        monkeypatch.setattr(Figure, "savefig", lambda _, target, **_kwargs: target.write(b"PNG"))
+
+
+NAMES = {"metrics.json", "scores.h5", "roc.png", "scores.png", "training.png"}
+
+
+def test_an_evaluation_leaves_metrics_scores_and_pictures(run, tmp_path):
+    out = tmp_path / "deep" / "evaluation"
+    metrics = evaluate_run(run, out=out)
+    assert {path.name for path in out.iterdir()} == NAMES
+    assert json.loads((out / "metrics.json").read_text()) == metrics
+    assert metrics["num_jets"] == {"top": 40, "QCD": 40}
+    assert metrics["num_left_out"] == {"bad": 0, "no_class": 0}
+    assert metrics["data"] == [str(run.directory.parent / "test.h5")]
+    assert all((out / name).read_bytes().startswith(b"\x89PNG") for name in NAMES if "png" in name)
+
+
+def test_metrics_are_those_of_the_scores(run, tmp_path):
+    metrics = evaluate_run(run, out=tmp_path / "out")
+    with h5py.File(tmp_path / "out" / "scores.h5") as file:
+        logits = np.stack([file["logit_top"][:], file["logit_QCD"][:]], axis=1)
+        labels = file["label"][:]
+    expected = measure(logits, labels, ("top", "QCD")).to_json()
+    assert {name: metrics[name] for name in expected} == expected
+
+
+def test_bad_jets_and_jets_of_no_class_are_counted_and_left_out(run, tmp_path):
+    jets = toy_arrays(40)
+    p4, labels = jets.p4.copy(), jets.labels.copy()
+    p4[jets.offsets[3]] = np.inf
+    labels[[10, 20]] = 0
+    path = write_jetclass_root(tmp_path / "in.root", replace(jets, p4=p4, labels=labels))
+    metrics = evaluate_run(run, [path], tmp_path / "out")
+    assert metrics["num_left_out"] == {"bad": 1, "no_class": 2}
+    assert sum(metrics["num_jets"].values()) == 37
+    with h5py.File(tmp_path / "out" / "scores.h5") as file:
+        assert file["valid"][:].tolist() == [int(row != 3) for row in range(40)]
+        assert np.flatnonzero(file["label"][:] == -1).tolist() == [10, 20]
+    with pytest.raises(InputError, match=r"jet 3: bad jet"):
+        evaluate_run(run, [path], tmp_path / "strict", strict=True)
+    assert not (tmp_path / "strict").exists()
+
+
+def test_an_evaluation_is_replaced_only_if_asked(run, tmp_path):
+    first = evaluate_run(run, out=tmp_path / "out")
+    with pytest.raises(InputError, match=r"scores.h5 exists already; add --overwrite"):
+        evaluate_run(run, out=tmp_path / "out")
+    other = write_toptagging_h5(tmp_path / "other.h5", toy_arrays(30, seed=9))
+    second = evaluate_run(run, [other], tmp_path / "out", overwrite=True)
+    assert second != first
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == second
+
+
+def test_a_run_without_test_files_asks_for_them(run):
+    bare = replace(
+        run, config=run.config.model_copy(update={"data": DataOptions(classes=run_classes(run))})
+    )
+    with pytest.raises(
+        InputError, match=r"no data.test; name the files to evaluate on with --data"
+    ):
+        evaluate_run(bare)
+    assert not (run.directory / "evaluation").exists()
+
+
+def run_classes(run):
+    return run.config.data.classes
+
+
+def test_jets_without_labels_cannot_be_evaluated(run, tmp_path):
+    jets = toy_arrays(10)
+    path = write_jetclass_root(tmp_path / "in.root", jets, without=["label_top", "label_QCD"])
+    with pytest.raises(InputError, match="no label label_top for class top"):
+        evaluate_run(run, [path], tmp_path / "out")
+    unclassed = write_jetclass_root(
+        tmp_path / "none.root", replace(jets, labels=np.zeros_like(jets.labels))
+    )
+    with pytest.raises(InputError, match=r"no good jet of a class in data.classes"):
+        evaluate_run(run, [unclassed], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_leaves_nothing(run, tmp_path):
+    with largest_file(3000), pytest.raises(InputError, match=r"cannot be written \(file too large"):
+        evaluate_run(run, out=tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_made_is_named(run, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file/out cannot be written \(not a directory\)"):
+        evaluate_run(run, out=tmp_path / "file" / "out")
+
+
+def test_a_network_that_was_not_trained_here_has_no_training_curves(run, tmp_path):
+    imported = replace(run, directory=tmp_path)
+    evaluate_run(imported)
+    found = {path.name for path in (tmp_path / "evaluation").iterdir()}
+    assert found == NAMES - {"training.png"}
+
+
+def test_classes_without_a_background_have_no_roc(run, tmp_path):
+    jets = toy_arrays(60)
+    labels = np.eye(3, dtype=np.uint8)[np.arange(60) % 3]
+    names = ("label_a", "label_b", "label_c")
+    path = write_jetclass_root(
+        tmp_path / "in.root", replace(jets, labels=labels, label_names=names)
+    )
+    classes = {name[-1]: (name,) for name in names}
+    data = run.config.data.model_copy(update={"classes": classes})
+    three = replace(
+        run,
+        config=run.config.model_copy(update={"data": data}),
+        model=build_model(run.config.model, "kin", 3).eval(),
+        classes=tuple(classes),
+    )
+    metrics = evaluate_run(three, [path], tmp_path / "out")
+    assert metrics["rejection"] == {}
+    assert metrics["num_jets"] == {"a": 20, "b": 20, "c": 20}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == NAMES - {"roc.png"}

@@ -1,0 +1,140 @@
+import io
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from parttag.evaluation import plots
+from parttag.metrics import class_rocs
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> list[Figure]:
+    """Keep the figures that are saved, without the time that saving takes."""
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_args, **_kwargs: figures.append(self))
+    return figures
+
+
+def jets(num_classes: int, number: int = 600):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, num_classes, number)
+    logits = rng.normal(size=(number, num_classes)).astype(np.float32)
+    logits[np.arange(number), labels] += 2
+    return logits, labels, np.ones(number, dtype=np.float32)
+
+
+def legend(axes) -> list[str]:
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_the_roc_is_the_curve_with_its_error_and_the_published_points(drawn):
+    logits, labels, _ = jets(2)
+    rocs = class_rocs(logits, labels, ("top", "QCD"))
+    plots.plot_roc(io.BytesIO(), rocs, ("top", "QCD"), "mine")
+    (axes,) = drawn[0].axes
+    assert axes.get_yscale() == "log"
+    names = ["mine", "statistical error", "published, full training set:"]
+    assert legend(axes) == [*names, "PFN", "ParT", "L-GATr", "ParT-f.t."]
+    curve = next(line for line in axes.lines if line.get_label() == "mine")
+    for eps_s, height in zip(*curve.get_data(), strict=True):
+        assert height == pytest.approx(rocs["top"].rejection(eps_s).value)
+    part = next(c for c in axes.containers if c.get_label() == "ParT")
+    np.testing.assert_array_equal(part.lines[0].get_data(), [[0.5, 0.3], [413, 1602]])
+
+
+def test_other_tasks_have_no_published_points(drawn):
+    logits, labels, _ = jets(2)
+    classes = ("quark", "gluon")
+    plots.plot_roc(io.BytesIO(), class_rocs(logits, labels, classes), classes, "mine")
+    assert legend(drawn[0].axes[0]) == ["mine", "statistical error"]
+    assert "Rejection of gluon" in drawn[0].axes[0].get_ylabel()
+
+
+def test_several_signals_share_a_roc_and_have_a_panel_of_scores_each(drawn):
+    logits, labels, weights = jets(5)
+    classes = ("QCD", "Hbb", "Hqql", "Tbl", "Wqq")
+    rocs = class_rocs(logits, labels, classes)
+    plots.plot_roc(io.BytesIO(), rocs, classes, "mine")
+    plots.plot_scores(io.BytesIO(), logits, labels, weights, classes, rocs)
+    assert legend(drawn[0].axes[0]) == ["Hbb", "Hqql", "Tbl", "Wqq", "statistical error"]
+    assert [legend(axes) for axes in drawn[1].axes] == [[s, "QCD"] for s in rocs]
+    cuts = [[text.get_text()[-5:].split()[-1] for text in axes.texts] for axes in drawn[1].axes]
+    assert cuts == [["0.5"], ["0.99"], ["0.995"], ["0.5"]]
+
+
+def test_scores_are_shares_of_the_jets_of_each_class(drawn):
+    logits, labels, weights = jets(2)
+    weights = np.where(labels == 0, 3, 1).astype(np.float32)
+    rocs = class_rocs(logits, labels, ("top", "QCD"), weights)
+    plots.plot_scores(io.BytesIO(), logits, labels, weights, ("top", "QCD"), rocs)
+    (axes,) = drawn[0].axes
+    outlines = [patch for patch in axes.patches if not patch.get_fill()]
+    assert [patch.get_data().values.sum() for patch in outlines] == pytest.approx([1, 1], abs=0.01)
+
+
+def test_classes_of_which_there_are_no_jets_do_not_matter(drawn):
+    logits, labels, weights = jets(2)
+    rows = labels == 0
+    for chosen in (rows, np.zeros_like(rows)):
+        rocs = class_rocs(logits[chosen], labels[chosen], ("top", "QCD"))
+        plots.plot_roc(io.BytesIO(), rocs, ("top", "QCD"), "mine")
+        plots.plot_scores(
+            io.BytesIO(), logits[chosen], labels[chosen], weights[chosen], ("top", "QCD"), rocs
+        )
+    assert len(drawn) == 4
+
+
+def test_training_curves_are_those_of_the_record(drawn):
+    epochs = [
+        {"epoch": 1.0, "lr": 0.1, "train_loss": 0.7, "train_accuracy": 0.6},
+        {"epoch": 2.0, "lr": 0.05, "train_loss": 0.5, "train_accuracy": 0.7, "val_loss": 0.6},
+    ]
+    plots.plot_training(io.BytesIO(), epochs)
+    loss, accuracy, rate = drawn[0].axes
+    assert [axes.get_ylabel() for axes in drawn[0].axes] == ["Loss", "Accuracy", "Learning rate"]
+    assert legend(loss) == ["training", "validation"]
+    assert legend(accuracy) == ["training"]
+    np.testing.assert_array_equal(loss.lines[1].get_data(), [[2], [0.6]])
+    np.testing.assert_array_equal(rate.lines[0].get_data(), [[1, 2], [0.1, 0.05]])
+
+
+def test_a_record_without_accuracy_has_no_panel_for_it(drawn):
+    plots.plot_training(io.BytesIO(), [{"epoch": 1.0, "lr": 0.1, "train_loss": 0.7}])
+    assert [axes.get_ylabel() for axes in drawn[0].axes] == ["Loss", "Learning rate"]
+
+
+def sample(name: str, labels: tuple[str, ...], seed: int) -> plots.Sample:
+    rng = np.random.default_rng(seed)
+    values = {label: rng.normal(100, 10, 500) for label in labels}
+    return plots.Sample(name, values, {label: np.ones(500) for label in labels})
+
+
+def test_distributions_of_two_samples_are_told_apart_by_name_and_line(drawn):
+    samples = [sample("mine", ("top", "QCD"), 0), sample("theirs", ("top",), 1)]
+    plots.plot_distribution(io.BytesIO(), samples, "Jet mass", "GeV")
+    (axes,) = drawn[0].axes
+    assert legend(axes) == ["top, mine", "QCD, mine", "top, theirs"]
+    assert axes.get_xlabel() == "Jet mass [GeV]"
+    outlines = [patch for patch in axes.patches if not patch.get_fill()]
+    assert [patch.get_linestyle() for patch in outlines] == ["-", "-", "--"]
+    width = np.diff(outlines[0].get_data().edges)
+    np.testing.assert_allclose(width, 5)
+    assert axes.get_ylabel() == "Share of jets / 5 GeV"
+
+
+def test_bins_of_counts_have_whole_numbers_in_their_middle(drawn):
+    counts = {"top": np.arange(10.0, 90.0)}
+    plots.plot_distribution(
+        io.BytesIO(), [plots.Sample("mine", counts, {"top": np.ones(80)})], "Particles", ""
+    )
+    edges = drawn[0].axes[0].patches[-1].get_data().edges
+    np.testing.assert_array_equal(edges % 1, 0.5)
+    assert legend(drawn[0].axes[0]) == ["top"]
+
+
+def test_a_name_with_a_dollar_is_no_formula(tmp_path):
+    logits, labels, _ = jets(2)
+    rocs = class_rocs(logits, labels, ("$a_$", "QCD"))
+    plots.plot_roc(tmp_path / "roc.png", rocs, ("$a_$", "QCD"), "$\\frac$")
+    assert (tmp_path / "roc.png").read_bytes().startswith(b"\x89PNG")

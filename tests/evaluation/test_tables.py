@@ -1,0 +1,84 @@
+import io
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from parttag.evaluation import tables
+from parttag.evaluation.compare import Comparison, Distance
+from parttag.evaluation.inspect import Inspection, JetSample
+from parttag.evaluation.jet_variables import JET_VARIABLES
+from parttag.metrics import Estimate, measure
+
+
+def printed(table) -> str:
+    console = Console(width=100, file=io.StringIO())
+    console.print(table)
+    return console.file.getvalue()
+
+
+def metrics(classes, separation: float = 1.0) -> dict:
+    rng = np.random.default_rng(0)
+    labels = np.arange(600) % len(classes)
+    logits = rng.normal(size=(600, len(classes)))
+    logits[np.arange(600), labels] += separation
+    found = measure(logits, labels, classes).to_json()
+    return found | {"num_left_out": {"bad": 2, "no_class": 1}}
+
+
+def test_two_classes_fit_on_a_few_lines():
+    found = metrics(("top", "QCD"))
+    text = printed(tables.metrics_table("runs/mine [1]", found))
+    assert "runs/mine [1]" in text
+    assert f"{found['auc']['value']:.4f}   ± {found['auc']['error']:.4f}" in text
+    rejection = found["rejection"]["0.3"]
+    assert "1/ε_B at ε_S = 0.3" in text
+    assert f"{rejection['value']:.1f}" in text
+    assert tables.jets_sentence(found) == ("jets: 300 top, 300 QCD; left out: 2 bad, 1 of no class")
+
+
+def test_several_classes_name_theirs():
+    text = printed(tables.metrics_table("run", metrics(("QCD", "Hbb", "Hqql"))))
+    assert "Hbb: 1/ε_B at ε_S = 0.5" in text
+    assert "Hqql: 1/ε_B at ε_S = 0.99" in text
+
+
+def test_limits_are_marked_and_what_is_unknown_is_a_dash():
+    text = printed(tables.metrics_table("run", metrics(("top", "QCD"), separation=30)))
+    assert "> 101" in text  # none of 300: 1/(1 − 0.05^(1/300))
+    assert "95% CL" in text
+    unknown = metrics(("top", "QCD")) | {"auc": Estimate(np.nan).to_json(), "loss": None}
+    text = printed(tables.metrics_table("run", unknown))
+    assert "AUC                       –" in text
+    assert "loss                      –" in text
+
+
+def test_counts_and_ranges_say_what_is_in_the_files():
+    variables = np.tile(np.arange(101.0)[:, None], (1, len(JET_VARIABLES)))
+    sample = JetSample(variables, ("label_top",), np.zeros(101, dtype=np.int64), np.ones(101))
+    inspection = Inspection(
+        files=(Path("a"), Path("b")),
+        num_jets=4000,
+        labels={"label_top": 3000, "label_QCD": 1000},
+        faults={"negative energy": 10},
+        ranges={"pt": (0.0, 100.0), "particle pt": (0.5, 60.0)},
+        sample=sample,
+        fingerprints=np.arange(3999, dtype=np.uint64),
+    )
+    counts = printed(tables.counts_table("mine", inspection)).split()
+    for row in (["files", "2"], ["label_top", "3,000", "75.00%"], ["energy", "10", "0.25%"]):
+        assert " ".join(row) in " ".join(counts)
+    assert "repeated jets 1 0.03%" in " ".join(counts)
+    ranges = " ".join(printed(tables.ranges_table("mine", inspection)).split())
+    assert "pt 0 5 50 95 100" in ranges
+    assert "particle pt 0.5 60" in ranges
+
+
+def test_a_comparison_gives_the_classifier_and_every_distance():
+    comparison = Comparison(
+        "label_top", 1000, 2000, (Distance("mass", 175.0, 172.0, 0.123, 0.2),), Estimate(0.6, 0.01)
+    )
+    text = " ".join(printed(tables.comparison_table(comparison)).split())
+    assert "label_top: 1,000 jets against 2,000" in text
+    assert "AUC 0.600 ± 0.010" in text
+    assert "mass 175 172 0.123 0.200" in text

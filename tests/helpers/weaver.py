@@ -1,0 +1,40 @@
+"""What weaver-core itself made of a few simulated jets: the files of tests/golden/weaver_*.npz."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from parttag.jets import JetArrays, JetBatch, make_batch, make_index
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+State = dict[str, torch.Tensor]
+
+
+def weaver_golden(version: str) -> tuple[State, JetBatch, torch.Tensor]:
+    """Return weaver's state dict, jets, and logits, as scripts/peers/ made them."""
+    with np.load(GOLDEN / f"weaver_{version}.npz") as file:
+        arrays = dict(file)
+    assert str(arrays["version"]) == version
+    state = {
+        key.removeprefix("weights/"): torch.tensor(values.astype(np.float32))
+        for key, values in arrays.items()
+        if key.startswith("weights/")
+    }
+    num_jets = len(arrays["jet_p4"])
+    jets = JetArrays(
+        **{name: arrays[name] for name in ("p4", "offsets", "jet_p4", "jet_axis")},
+        extra=np.zeros((len(arrays["p4"]), 0), np.float32),
+        extra_names=(),
+        labels=np.zeros((num_jets, 0), np.uint8),
+        label_names=(),
+        jet_weights=np.ones(num_jets, np.float32),
+        index=make_index(0, np.arange(num_jets)),
+        sources=("golden.root",),
+    )
+    return state, make_batch(jets), torch.tensor(arrays["logits"])
+
+
+def without_prefix(state: State) -> State:
+    return {key.removeprefix("mod."): value for key, value in state.items()}
