@@ -74,7 +74,7 @@ def test_an_override_of_a_section_replaces_all_of_it(minimal):
         ("training.lr=3", "training.lr: .* nearest known one is optimizer.lr"),
         ("optimizer.lr=-1", "optimizer.lr is -1, but must be greater than 0"),
         ("optimizer.lookahead_alpha=0", "must be greater than 0 and at most 1"),
-        ("optimizer.betas=[0.9, 1]", "optimizer.betas.1 is 1, but must be at least 0 and less than 1"),
+        ("optimizer.betas=[0.9, 1]", "betas.1 is 1, but must be at least 0 and less than 1"),
         ("optimizer.name=sgd", "optimizer.name is 'sgd', but must be one of ranger, adamw, adam"),
         ("training.precision=fp16", "training.precision is 'fp16', but must be 'fp32', 'bf16' or"),
         ("training.seed=-1", "training.seed is -1, but must be at least 0 and less than"),
@@ -83,7 +83,7 @@ def test_an_override_of_a_section_replaces_all_of_it(minimal):
         ("features=[log_pt, mass]", "features: there is no feature 'mass'"),
         ("data.classes={top: label_top}", "data.classes is .* 2 or more entries"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_override_is_refused_in_a_sentence(minimal, override, sentence):
     text = MINIMAL + "features: kin\n"
     with pytest.raises(InputError, match=sentence):

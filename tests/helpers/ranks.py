@@ -9,14 +9,19 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
 
 SOURCE = Path(__file__).parents[2] / "src"
 
 _fork = multiprocessing.get_context("forkserver")
-_fork.set_forkserver_preload(["parttag.runs", "parttag.cli"])
+# torch._dynamo is what every optimizer imports at its first step.
+_fork.set_forkserver_preload(["parttag.runs", "parttag.cli", "torch._dynamo"])
 
 
 class Result(NamedTuple):
@@ -28,17 +33,42 @@ class Result(NamedTuple):
 
 
 class RankGroup:
-    """Ranks at work; ``hurt`` is RANK:STEP:HOW with HOW one of kill, raise and terminate."""
+    """Ranks at work; ``hurt`` is RANK:STEP:HOW with HOW one of kill, raise and terminate.
 
-    def __init__(self, num_ranks: int, runs: Sequence[tuple[Path, Path]], hurt: str = "") -> None:
-        self._logs = [runs[0][1].with_name(f"rank{n}of{num_ranks}.log") for n in range(num_ranks)]
-        ports = [_free_port() for _ in runs]
+    With ``join_first`` the first rank is left to the caller, who does its part within ``joined``.
+    """
+
+    def __init__(
+        self,
+        num_ranks: int,
+        runs: Sequence[tuple[Path, Path]],
+        *,
+        hurt: str = "",
+        join_first: bool = False,
+    ) -> None:
+        self._num_ranks = num_ranks
+        self._ports = [_free_port() for _ in runs]
+        ranks = range(int(join_first), num_ranks)
+        self._logs = [runs[0][1].with_name(f"rank{n}of{num_ranks}.log") for n in ranks]
         self._processes = [
-            _fork.Process(target=_train, args=(rank, num_ranks, runs, ports, hurt, log))
-            for rank, log in enumerate(self._logs)
+            _fork.Process(target=_train, args=(rank, num_ranks, runs, self._ports, hurt, log))
+            for rank, log in zip(ranks, self._logs, strict=True)
         ]
         for process in self._processes:
             process.start()
+
+    @contextmanager
+    def joined(self, run: int = 0) -> Iterator[None]:
+        """Be the first rank in the run of this number."""
+        before = dict(os.environ)
+        _join(0, self._num_ranks, self._ports[run])
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+            if dist.is_initialized():  # after an error
+                dist.destroy_process_group()
 
     def wait(self, timeout: float = 120) -> list[Result]:
         """Return how the ranks ended; those that do not end in time are killed."""
@@ -49,10 +79,14 @@ class RankGroup:
         results = []
         for process, log in zip(self._processes, self._logs, strict=True):
             lines = log.read_text().splitlines()
-            results.append(
-                Result(process.exitcode, [line for line in lines if "epoch " not in line])
-            )
+            errors = [line for line in lines if "epoch " not in line]
+            results.append(Result(process.exitcode, errors))
         return results
+
+
+def _join(rank: int, num_ranks: int, port: int) -> None:
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(num_ranks)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
 
 
 def _free_port() -> int:
@@ -69,15 +103,11 @@ def _train(
     hurt: str,
     log: Path,
 ) -> None:
-    import torch
-
     torch.set_num_threads(1)
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(num_ranks)}
-    os.environ["MASTER_ADDR"] = "127.0.0.1"
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), sys.stderr.fileno())
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     for (config, run), port in zip(runs, ports, strict=True):
-        os.environ["MASTER_PORT"] = str(port)
+        _join(rank, num_ranks, port)
         _run_command(config, run, hurt)
 
 

@@ -183,7 +183,7 @@ def test_a_checkpoint_of_another_network_features_or_classes_is_refused(tmp_path
     deeper = PFNOptions(particle_dims=(8, 8), jet_dims=(8,))
     with pytest.raises(InputError, match=r"its backbone\.2\.weight is \(8, 8\), .* is absent"):
         load_weights(model, _trained(options=deeper), ("top", "QCD"), path)
-    with pytest.raises(InputError, match="has the features .*charge.*; they and their order"):
+    with pytest.raises(InputError, match=r"has the features .*charge.*; they and their order"):
         load_weights(model, _trained("kinpid"), ("top", "QCD"), path)
     with pytest.raises(
         InputError, match="has the classes top, QCD, the configuration has QCD, top"

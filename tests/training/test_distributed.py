@@ -13,6 +13,7 @@ from parttag.config import dump_config
 from parttag.errors import InputError
 from parttag.runs import train_run
 from parttag.training.distributed import Ranks, _buckets, first_to_report, join_ranks
+from parttag.training.watch import LossWatch
 
 # No dropout, and no trimming: both draw other random numbers on each rank.
 TRANSFORMER = {
@@ -25,20 +26,14 @@ TRANSFORMER = {
     "dropout": 0.0,
     "trim": False,
 }
-# Model, precision, and how closely the losses must agree.
+# Model, precision, numbers of ranks, and how closely the losses must agree.
 CASES = {
-    "pfn_fp64": (NETWORK, "fp64", 1e-9),
-    "pfn_fp32": (NETWORK, "fp32", 1e-5),
-    "particle_transformer_fp64": (TRANSFORMER, "fp64", 1e-9),
+    "pfn_fp64": (NETWORK, "fp64", (2, 3), 1e-9),
+    "pfn_fp32": (NETWORK, "fp32", (3,), 1e-5),
+    "particle_transformer_fp64": (TRANSFORMER, "fp64", (3,), 1e-9),
 }
 # 33 jets in batches of 16: the last batch has one jet, and all ranks but the first have none.
-CURVE = (
-    "training.steps=50",
-    "training.steps_per_epoch=1",
-    "training.validate_every=25",
-    "schedule.name=constant",
-    "optimizer.lr=0.01",
-)
+CURVE = ("training.steps=50", "training.steps_per_epoch=25", "optimizer.lr=0.01")
 
 
 def _write(config, path):
@@ -46,38 +41,43 @@ def _write(config, path):
     return path
 
 
-def _losses(run):
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [line[name] for line in lines for name in ("train_loss", "val_loss") if name in line]
+def _train_and_watch(config, run):
+    """Return the loss of every step, and those of the validations."""
+    with pytest.MonkeyPatch.context() as patch:
+        losses = []
+        patch.setattr(LossWatch, "add", lambda *args: losses.append(args[2].item()))
+        train_run(config, run)
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return losses + [json.loads(line)["val_loss"] for line in lines]
 
 
 @pytest.fixture(scope="module")
 def curves(tmp_path_factory):
     """Return the losses of each case by number of ranks."""
     folder = tmp_path_factory.mktemp("curves")
-    configs = {}
-    for name, (model, precision, _) in CASES.items():
+    configs, losses = {}, {}
+    for name, (model, precision, _, _) in CASES.items():
         (folder / name).mkdir()
         overrides = (*CURVE, f"training.precision={precision}")
         configs[name] = toy_config(folder / name, *overrides, model=model, jets=33)
         _write(configs[name], folder / f"{name}.yaml")
-    groups = [
-        RankGroup(n, [(folder / f"{name}.yaml", folder / name / str(n)) for name in CASES])
-        for n in (2, 3)
-    ]
-    for name, config in configs.items():
-        train_run(config, folder / name / "1")
-    for group in groups:
+        losses[name, 1] = _train_and_watch(configs[name], folder / name / "1")
+    for num_ranks in (2, 3):
+        names = [name for name, case in CASES.items() if num_ranks in case[2]]
+        runs = [(folder / f"{name}.yaml", folder / name / str(num_ranks)) for name in names]
+        group = RankGroup(num_ranks, runs, join_first=True)
+        for number, name in enumerate(names):
+            with group.joined(number):
+                losses[name, num_ranks] = _train_and_watch(configs[name], runs[number][1])
         assert [result for result in group.wait() if result.code] == []
-    return {name: {n: _losses(folder / name / str(n)) for n in (1, 2, 3)} for name in CASES}
+    return losses
 
 
-@pytest.mark.parametrize("num_ranks", [2, 3])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "num_ranks"), [(c, n) for c in CASES for n in CASES[c][2]])
 def test_ranks_have_the_losses_of_one_process(curves, case, num_ranks):
-    alone, together = curves[case][1], curves[case][num_ranks]
+    alone, together = curves[case, 1], curves[case, num_ranks]
     assert len(together) == 52
-    assert together == pytest.approx(alone, abs=CASES[case][2], rel=0)
+    assert together == pytest.approx(alone, abs=CASES[case][3], rel=0)
     assert max(alone) - min(alone) > 0.1
 
 
@@ -98,6 +98,18 @@ def test_a_rank_that_is_killed_stops_the_run_with_one_message(tmp_path):
     # The checkpoint of the first epoch is there, and another number of ranks goes on from it.
     assert torch.load(tmp_path / "run" / "checkpoints" / "last.pt")["state"]["step"] == 4
     train_run(toy_config(tmp_path), tmp_path / "run")
+
+
+def test_the_rank_that_is_left_says_so_in_a_sentence(tmp_path):
+    config = toy_config(tmp_path)
+    path = _write(config, tmp_path / "run.yaml")
+    group = RankGroup(2, [(path, tmp_path / "run")], hurt="1:6:kill", join_first=True)
+    with group.joined():
+        with pytest.raises(InputError, match="rank 0 of 2 lost another rank, which was killed"):
+            train_run(config, tmp_path / "run")
+        assert first_to_report()
+        assert not first_to_report()
+    assert group.wait()[0].code == -9
 
 
 def test_an_error_of_one_rank_is_said_once_and_stops_all(tmp_path):

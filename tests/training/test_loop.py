@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from parttag.models import build_model
 from parttag.runs import load_run, train_run
 from parttag.training.watch import PreemptionError
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "pfn_losses.json"
 SMALL_TRANSFORMER = {
     "name": "particle_transformer",
     "embed_dims": [8],
@@ -45,6 +47,7 @@ class StopAt:
         self.left, self.interfere = step, interfere
 
     def __call__(self, items, *, total, description):
+        del total
         for item in items:
             if description.startswith("epoch"):
                 if self.left == 0:
@@ -168,6 +171,28 @@ def test_an_epoch_sees_every_jet_once_unless_the_last_batch_is_dropped(tmp_path)
     assert shorter["val_loss"] != line["val_loss"]
 
 
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    config = toy_config(tmp_path, "training.epochs=1")
+    run = train_run(config, tmp_path / "run")
+    other = toy_config(tmp_path, "training.epochs=1", "optimizer={name: adamw}")
+    other = train_run(other, tmp_path / "other")
+    (other / "checkpoints" / "last.pt").replace(run / "checkpoints" / "last.pt")
+    with pytest.raises(InputError, match=r"last\.pt: this checkpoint is of another run"):
+        train_run(config, run)
+
+
+def test_the_first_losses_are_those_of_the_golden_run(tmp_path):
+    config = toy_config(
+        tmp_path,
+        "training={steps: 20, steps_per_epoch: 1, batch_size: 16, device: cpu}",
+        "optimizer={lr: 0.01, weight_decay: 0.01}",
+        "data.val=[]",
+    )
+    losses = [line["train_loss"] for line in _history(train_run(config, tmp_path / "run"))]
+    # Sums in another order, as on another processor, move them by 1e-6.
+    assert losses == pytest.approx(json.loads(GOLDEN.read_text()), rel=1e-4)
+
+
 def test_a_batch_that_is_larger_than_the_data_cannot_be_dropped(tmp_path):
     config = toy_config(tmp_path, "training.batch_size=100", "training.drop_last=true")
     with pytest.raises(InputError, match=r"training\.batch_size: a batch of 100 is more than all"):
@@ -218,7 +243,7 @@ def test_one_batch_is_overfitted(tmp_path):
     history = _history(train_run(config, tmp_path / "run"))
     assert history[0]["train_loss"] > 0.1
     assert history[-1]["train_loss"] < 0.05
-    assert history[-1]["train_accuracy"] == 1
+    assert history[-1]["train_accuracy"] > 0.95  # two jets of one particle may look the same
 
 
 def test_a_clipped_gradient_has_the_norm_that_is_asked_for(tmp_path):
@@ -292,7 +317,7 @@ def test_jets_of_several_files_are_named_by_file(tmp_path):
 
 
 def test_a_compiled_network_trains_as_the_plain_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **kwargs: compiled.append(kwargs))
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda _, **kwargs: compiled.append(kwargs))
     compiled = []
     train_run(toy_config(tmp_path, "training.compile=true", "training.epochs=1"), tmp_path / "run")
     assert compiled == [{"dynamic": True}]

@@ -1,8 +1,8 @@
 """Sums over the processes of a distributed run, inside the network's forward pass."""
 
+import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.nn.functional import all_reduce
 
 
 def num_ranks() -> int:
@@ -14,5 +14,23 @@ def sum_over_ranks(tensor: Tensor) -> Tensor:
     """Return the sum over all ranks, through which gradients flow back to every rank."""
     if num_ranks() == 1:
         return tensor
-    total: Tensor = all_reduce(tensor)
+    total: Tensor = _SumOverRanks.apply(tensor)
+    return total
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """The sum on every rank; as each rank's loss has used it, so is the sum of the gradients."""
+
+    @staticmethod
+    def forward(_ctx: object, tensor: Tensor) -> Tensor:
+        return _all_reduced(tensor)
+
+    @staticmethod
+    def backward(_ctx: object, gradient: Tensor) -> Tensor:
+        return _all_reduced(gradient)
+
+
+def _all_reduced(tensor: Tensor) -> Tensor:
+    total = tensor.detach().clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total)
     return total

@@ -139,8 +139,8 @@ def first_to_report() -> bool:
         return True
     try:
         return int(dist.distributed_c10d._get_default_store().add("errors_reported", 1)) == 1
-    except RuntimeError:  # the store is gone, with the process that kept it
-        return True
+    except RuntimeError:  # the store is gone with the first rank: let the next one speak
+        return dist.get_rank() == 1
 
 
 def _choose_device(name: DeviceName, local_rank: int) -> torch.device:

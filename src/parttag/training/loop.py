@@ -172,6 +172,8 @@ class Trainer:
             if self.state.step % (self.options.checkpoint_every or self.num_steps) == 0:
                 self._save()
             self._stop_if_asked(self.state.step, save=True)
+        self._refuse_bad_loss(self._watch.first_bad(wait=True))
+        self.state.seconds += time.perf_counter() - began  # until the device has caught up
 
     def _batches(self, stop: int) -> Iterator[JetBatch]:
         """Yield the batches of the steps from now to ``stop``, pass after pass over the jets."""
@@ -218,12 +220,11 @@ class Trainer:
         """Validate, and write down the epoch; keep its weights if it is the best so far."""
         assert self.state.sums is not None
         epoch = len(self.state.history) + 1
-        train = self._means("train", self.state.sums)  # waits for the device
         entry = {
             "epoch": epoch,
             "step": self.state.step,
             "lr": self.optimizer.param_groups[0]["lr"],
-            **train,
+            **self._means("train", self.state.sums),
             "seconds": self.state.seconds,
             "jets_per_second": self.state.sums[_JETS].item() / self.state.seconds,
         }
@@ -300,10 +301,12 @@ class Trainer:
         Raises
         ------
         InputError
-            If the checkpoint is of another network.
+            If the checkpoint is of another network or another run.
         """
         path = self._checkpoints / checkpoint.LAST
         checkpoint.load_weights(self.model, content, self.description["classes"], path)
+        if content["config"] != self.description["config"]:
+            raise InputError(f"{path}: this checkpoint is of another run; put back the run's own")
         self.optimizer.load_state_dict(content["optimizer"])
         self.state = TrainingState(**content["state"])
         if self.state.sums is not None:

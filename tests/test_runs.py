@@ -1,0 +1,186 @@
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+import parttag
+from helpers.files import write_toptagging_h5
+from helpers.jets import toy_arrays, toy_batch
+from helpers.ranks import RankGroup
+from helpers.runs import same_weights, toy_config
+from parttag import runs
+from parttag.config import dump_config, load_config
+from parttag.errors import InputError
+from parttag.runs import load_run, train_run
+
+
+@pytest.fixture
+def finished(tmp_path):
+    config = toy_config(tmp_path, "training.epochs=2")
+    return config, train_run(config, tmp_path / "run")
+
+
+def test_a_run_leaves_what_the_design_lists(finished):
+    config, run = finished
+    names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    assert names == {
+        "config.yaml",
+        "provenance.json",
+        "metrics.jsonl",
+        "train.log",
+        "checkpoints/best.pt",
+        "checkpoints/last.pt",
+        "checkpoints/last.previous.pt",
+    }
+    assert load_config(run / "config.yaml") == config
+    assert "data.train: 60 jets read, 60 kept" in (run / "train.log").read_text()
+    assert "epoch 2/2: step 8" in (run / "train.log").read_text()
+
+
+def test_provenance_names_code_packages_hardware_data_and_command(finished, monkeypatch):
+    config, run = finished
+    provenance = json.loads((run / "provenance.json").read_text())
+    train = Path(config.data.train[0])
+    assert provenance["data"]["train"] == [
+        {
+            "path": str(train),
+            "bytes": train.stat().st_size,
+            "sha256": hashlib.sha256(train.read_bytes()).hexdigest(),
+        }
+    ]
+    start = provenance["starts"][0]
+    assert start["parttag"] == parttag.__version__
+    assert start["packages"]["torch"].startswith(torch.__version__.split("+")[0])
+    assert start["hardware"]["ranks"] == 1
+    assert start["command"]
+    monkeypatch.setattr("sys.argv", ["parttag", "train", "again"])
+    train_run(config, run)
+    starts = json.loads((run / "provenance.json").read_text())["starts"]
+    assert [s["command"] for s in starts] == [start["command"], ["parttag", "train", "again"]]
+
+
+def test_the_commit_is_that_of_parttags_own_checkout_or_none(tmp_path, monkeypatch):
+    package = tmp_path / "src" / "parttag"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    monkeypatch.setattr(parttag, "__file__", str(package / "__init__.py"))
+    assert runs._commit() is None
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    assert runs._commit() is None  # nothing committed yet
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message", "one"], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    assert runs._commit() == head.stdout.strip()
+    (package / "__init__.py").write_text("changed")
+    assert runs._commit() == head.stdout.strip() + "-dirty"
+
+
+def test_a_run_is_loaded_with_its_best_or_its_last_weights(finished):
+    config, run = finished
+    for name in ("best", "last"):
+        loaded = load_run(run, name)
+        content = torch.load(run / "checkpoints" / f"{name}.pt")
+        assert loaded.classes == ("top", "QCD")
+        assert loaded.config == config
+        assert not loaded.model.training
+        for key, weight in loaded.model.state_dict().items():
+            assert torch.equal(weight, content["weights"][key])
+    assert load_run(str(run)).model(toy_batch(3)).shape == (3, 2)
+
+
+def test_what_is_no_run_cannot_be_loaded(tmp_path, finished):
+    _, run = finished
+    with pytest.raises(InputError, match="nothing is not a run: it has no"):
+        load_run(tmp_path / "nothing")
+    (run / "checkpoints" / "best.pt").unlink()
+    with pytest.raises(InputError, match="there is no such checkpoint"):
+        load_run(run)
+
+
+def test_a_complete_run_is_left_as_it_is(finished):
+    config, run = finished
+    kept = [path for path in run.rglob("*") if path.suffix in (".pt", ".jsonl", ".yaml")]
+    before = {path: path.read_bytes() for path in kept}
+    train_run(config, run)
+    assert {path: path.read_bytes() for path in kept} == before
+
+
+def test_a_directory_that_holds_something_else_is_refused(tmp_path, finished):
+    config, run = finished
+    other = toy_config(tmp_path, "training.epochs=3", "optimizer.lr=0.1")
+    with pytest.raises(InputError, match=r"run holds another run, whose optimizer\.lr is differ"):
+        train_run(other, run)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").touch()
+    with pytest.raises(InputError, match="thesis exists and is not a run"):
+        train_run(config, tmp_path / "thesis")
+    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter1.tex"]
+    with pytest.raises(InputError, match=r"train\.h5 exists and is not a run"):
+        train_run(config, tmp_path / "train.h5")
+
+
+def test_an_empty_directory_is_used(tmp_path):
+    (tmp_path / "empty").mkdir()
+    train_run(toy_config(tmp_path, "training.epochs=1"), tmp_path / "empty")
+    assert (tmp_path / "empty" / "metrics.jsonl").exists()
+
+
+def test_jets_that_have_changed_since_are_refused(tmp_path, finished):
+    config, run = finished
+    write_toptagging_h5(tmp_path / "val.h5", toy_arrays(30, seed=9))
+    with pytest.raises(InputError, match="the jets that this run began with have changed"):
+        train_run(config, run)
+
+
+def test_a_start_that_fails_leaves_no_directory(tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(InputError, match=r"data\.train is empty"):
+        train_run(toy_config(tmp_path, "data.train=[]"), run)
+    with pytest.raises(InputError, match=r"nowhere\.h5"):
+        train_run(toy_config(tmp_path, "data.val=nowhere.h5"), run)
+    with pytest.raises(InputError, match="charge"):
+        train_run(toy_config(tmp_path, "features=full"), run)
+    assert not run.exists()
+
+
+def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        train_run(toy_config(tmp_path), tmp_path / "file" / "run")
+
+
+def test_training_starts_from_the_backbone_of_another_run(tmp_path, finished):
+    _, run = finished
+    # With a learning rate of almost zero the network stays as it was at the beginning.
+    overrides = ("training.epochs=1", "optimizer.lr=1e-30", "training.seed=5")
+    init = "init_from={path: " + str(run) + ", head_lr_multiplier: 50}"
+    tuned = train_run(toy_config(tmp_path, *overrides, init), tmp_path / "tuned")
+    fresh = train_run(toy_config(tmp_path, *overrides), tmp_path / "fresh")
+    networks = [load_run(directory).model for directory in (run, tuned, fresh)]
+    trained, tuned_network, fresh_network = (network.state_dict() for network in networks)
+    for name, weight in tuned_network.items():
+        expected = trained if name.startswith("backbone.") else fresh_network
+        torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-20)
+
+
+def test_ranks_draw_different_random_numbers_from_one_seed():
+    seeds = {runs._seed_of_rank(seed, rank) for seed in range(10) for rank in range(10)}
+    assert len(seeds) == 100
+
+
+def test_killed_with_signal_9_a_run_ends_as_the_uninterrupted_one(tmp_path):
+    config = toy_config(tmp_path, "training.checkpoint_every=3")
+    path = tmp_path / "run.yaml"
+    path.write_text(dump_config(config))
+    whole = train_run(config, tmp_path / "whole")
+    for step in (5, 8, 12):
+        (result,) = RankGroup(1, [(path, tmp_path / "run")], hurt=f"0:{step}:kill").wait()
+        assert result.code == -9
+    (result,) = RankGroup(1, [(path, tmp_path / "run")]).wait()
+    assert result.code == 0
+    assert same_weights(whole, tmp_path / "run")
+    assert same_weights(whole, tmp_path / "run", "best.pt")
