@@ -46,9 +46,11 @@ def test_no_file_imports_upwards():
         if path == SOURCE / "__init__.py":
             continue
         own = ROOMS.index(_module_name(path).split(".")[1])
-        for module in _imports(path):
-            if ROOMS.index(module.split(".")[1]) > own:
-                upward.append(f"{path.relative_to(SOURCE)} imports {module}")
+        upward += [
+            f"{path.relative_to(SOURCE)} imports {module}"
+            for module in _imports(path)
+            if ROOMS.index(module.split(".")[1]) > own
+        ]
     assert not upward
 
 

@@ -201,6 +201,20 @@ class JetBatch:
         }
         return replace(self, **changes)
 
+    def keep_particles(self, keep: Bool[np.ndarray, " particles"]) -> JetBatch:
+        """Return the batch with only the particles where ``keep`` is true."""
+        kept = np.flatnonzero(keep)
+        before = np.concatenate([[0], np.cumsum(keep)])
+        offsets = before[np.concatenate([[0], np.cumsum(self.lengths)])]
+        rows = torch.from_numpy(kept).to(self.device, non_blocking=True)
+        return replace(
+            self,
+            p4=self.p4[rows],
+            extra=self.extra[rows],
+            offsets=torch.from_numpy(offsets).to(self.device, non_blocking=True),
+            lengths=np.diff(offsets),
+        )
+
     def pad(self, length: int | None = None) -> PaddedParticles:
         """Return p4, extra and mask with ``length`` slots a jet, by default the longest jet's.
 

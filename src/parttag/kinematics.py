@@ -28,9 +28,13 @@ def eta(p4: Float[Tensor, "*shape 4"]) -> Float[Tensor, "*shape"]:
 
 
 def rapidity(p4: Float[Tensor, "*shape 4"]) -> Float[Tensor, "*shape"]:
-    """Return the rapidity ½ ln((E + pz)/(E − pz)), written as ½ ln(1 + 2pz/(E − pz))."""
+    """Return the rapidity ½ ln((E + pz)/(E − pz)), written as ½ ln(1 + 2pz/(E − pz)).
+
+    Finite even for a massless particle along the beam.
+    """
     pz, energy = p4[..., 2], p4[..., 3]
-    return 0.5 * torch.log(1 + (2 * pz) / (energy - pz).clamp(min=TINY))
+    ratio = 1 + (2 * pz) / (energy - pz).clamp(min=TINY)
+    return 0.5 * torch.log(ratio.clamp(min=TINY))
 
 
 def phi(p4: Float[Tensor, "*shape 4"]) -> Float[Tensor, "*shape"]:

@@ -23,7 +23,8 @@ def toy_arrays(
     p4 = np.concatenate([*jets, np.zeros((0, 4))]).astype(np.float32)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     jet_p4 = np.array([jet.sum(axis=0) for jet in jets]).reshape(-1, 4).astype(np.float32)
-    jet_eta = np.arcsinh(jet_p4[:, 2] / np.hypot(jet_p4[:, 0], jet_p4[:, 1]))
+    jet_pt = np.hypot(jet_p4[:, 0], jet_p4[:, 1])
+    jet_eta = np.arcsinh(jet_p4[:, 2] / np.maximum(jet_pt, 1e-20))
     is_top = (np.arange(len(counts)) % 2 == 0).astype(np.uint8)
     return JetArrays(
         p4=p4,

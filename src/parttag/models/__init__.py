@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from parttag.features import feature_names
+from parttag.models.particle_transformer import ParticleTransformer, ParticleTransformerOptions
 from parttag.models.pfn import PFN, PFNOptions
 from parttag.models.tagger import Tagger
 
@@ -23,10 +24,13 @@ class ModelEntry:
 
 
 MODELS: dict[str, ModelEntry] = {
+    "particle_transformer": ModelEntry(
+        ParticleTransformer, "arXiv:2202.03772", "toptagging/particle_transformer.yaml"
+    ),
     "pfn": ModelEntry(PFN, "arXiv:1810.05165", "toptagging/pfn.yaml"),
 }
 
-ModelOptions = Annotated[PFNOptions, Field(discriminator="name")]
+ModelOptions = Annotated[ParticleTransformerOptions | PFNOptions, Field(discriminator="name")]
 """The options of any network, told apart by ``name``."""
 
 

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Environment, lint, types and tests, on a fresh machine or again: scripts/test.sh [pytest arguments]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+source scripts/environment.sh "sim,track,dev"
+
+echo "== lint and types"
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+.venv/bin/codespell src tests scripts configs docs ./*.md
+.venv/bin/mypy
+
+echo "== tests"
+# One thread a process: the tensors of the tests are small.
+export OMP_NUM_THREADS=1
+.venv/bin/pytest --cov --cov-report=term --cov-fail-under=90 --durations=10 "$@"

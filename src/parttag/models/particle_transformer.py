@@ -1,0 +1,302 @@
+"""Particle Transformer: attention among particles, biased by what each pair of them looks like.
+
+- Particles: batch norm, then three [layer norm → linear → GELU] of widths 128, 512, 128.
+- Pairs: ln kT, ln z, ln Δ, ln m² of every pair, itself included, through one small network
+  (``ops/pair_network.py``) to one additive attention bias a head, the same in every block.
+- 8 particle blocks: LN → attention with bias → heads scaled → LN → residual;
+  LN → linear (x4) → GELU → LN → linear → residual scaled by channel.
+- 2 class blocks: a learned class token, not normalized as the query, attends to itself and to the
+  particles; no bias, no dropout.
+- LN of the class token → linear → logits.
+
+2,141,134 parameters with 7 features and 2 classes, 2,143,486 with 17 and 10.
+
+Our names beside those of the published code: ``head_scale`` is c_attn, ``residual_scale`` is
+w_resid, ``class_token`` is cls_token, the norms are pre_attn, post_attn, pre_fc and post_fc.
+
+References
+----------
+arXiv:2202.03772. What the paper leaves open follows the authors' code, with two choices: batch
+norms see real particles and real pairs only, each pair once; and ``head_scale`` multiplies the
+heads' channels of the output projection without the transposition of weaver before version 0.5
+(the two are equivalent, and ``parttag import`` converts).
+"""
+
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pydantic import Field, PositiveInt, model_validator
+from torch import Tensor, nn
+
+from parttag import kinematics
+from parttag.features import particle_features
+from parttag.jets import JetBatch
+from parttag.models.tagger import Tagger
+from parttag.ops.attention import attend, class_attend, spread_bias
+from parttag.ops.batch_norm import PackedBatchNorm
+from parttag.ops.layout import JetLayout, make_layout
+from parttag.ops.pair_network import PairNetwork
+from parttag.options import Options
+
+
+class ParticleTransformerOptions(Options):
+    """Sizes and recipe of a Particle Transformer; the defaults are the paper's."""
+
+    name: Literal["particle_transformer"] = "particle_transformer"
+    embed_dims: tuple[PositiveInt, ...] = Field(default=(128, 512, 128), min_length=1)
+    """Widths of the particle embedding; the last is the width of every block."""
+    pair_dims: tuple[PositiveInt, ...] = Field(default=(64, 64, 64), min_length=1)
+    """Widths of the pair network before its last layer, which is one channel a head wide."""
+    num_heads: PositiveInt = 8
+    num_layers: PositiveInt = 8
+    """Particle blocks."""
+    num_class_layers: PositiveInt = 2
+    """Class blocks."""
+    feedforward_factor: PositiveInt = 4
+    """Width of a block's hidden layer, in units of its own width."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Of attention weights, activations and residuals in the particle blocks."""
+    trim: bool = True
+    """In training, cut the longest jets of a batch to a random length by dropping particles."""
+    initialization: Literal["torch", "xavier"] = "torch"
+    """torch: torch's defaults, as in the paper's time. xavier: weaver 0.5's, Xavier-uniform linear
+    layers without bias, output layers of particle block L divided by √(2L)."""
+    max_particles: PositiveInt | None = 128
+    """Particles of highest pT that are used; null for all."""
+
+    @model_validator(mode="after")
+    def _width_splits_into_heads(self) -> "ParticleTransformerOptions":
+        if self.embed_dims[-1] % self.num_heads:
+            raise ValueError(
+                f"the last of embed_dims, {self.embed_dims[-1]}, is not a multiple of "
+                f"num_heads, {self.num_heads}"
+            )
+        return self
+
+
+class ParticleTransformer(Tagger):
+    """Particle Transformer; see the module's documentation."""
+
+    backbone: "Backbone"
+
+    options_class = ParticleTransformerOptions
+
+    def __init__(
+        self,
+        options: ParticleTransformerOptions,
+        feature_names: tuple[str, ...],
+        num_classes: int,
+    ) -> None:
+        super().__init__()
+        self.feature_names = feature_names
+        self.max_particles = options.max_particles
+        self.backbone = Backbone(options, len(feature_names))
+        self.head = nn.Linear(options.embed_dims[-1], num_classes)
+        if options.initialization == "xavier":
+            _initialize_xavier(self)
+
+    def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
+        """Return the normalized class token of each jet."""
+        if self.backbone.trimmer is not None:
+            batch = self.backbone.trimmer(batch)
+        p4 = batch.p4[: batch.num_particles]
+        features = particle_features(batch, self.feature_names)[: batch.num_particles]
+        tokens: Tensor = self.backbone(features, p4, make_layout(batch.lengths, batch.device))
+        return tokens
+
+    def no_weight_decay(self) -> set[str]:
+        """Return the class token, which is not decayed."""
+        return {"backbone.class_token"}
+
+
+class Backbone(nn.Module):
+    """Particles of a batch to one class token a jet."""
+
+    def __init__(self, options: ParticleTransformerOptions, num_features: int) -> None:
+        super().__init__()
+        width = options.embed_dims[-1]
+        self.trimmer = ParticleTrimmer() if options.trim else None
+        self.embedding = _embedding((num_features, *options.embed_dims))
+        self.pair_network = PairNetwork((*options.pair_dims, options.num_heads))
+        self.blocks = nn.ModuleList(
+            ParticleBlock(width, options.num_heads, options.feedforward_factor, options.dropout)
+            for _ in range(options.num_layers)
+        )
+        self.class_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(width), std=0.02))
+        self.class_blocks = nn.ModuleList(
+            ClassBlock(width, options.num_heads, options.feedforward_factor, dropout=0.0)
+            for _ in range(options.num_class_layers)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def forward(
+        self,
+        features: Float[Tensor, "particles features"],
+        p4: Float[Tensor, "particles 4"],
+        layout: JetLayout,
+    ) -> Float[Tensor, "jets width"]:
+        """Return the normalized class token of each jet."""
+        particles = self.embedding(features)
+        pairs = kinematics.pair_features(p4, layout.first, layout.second)
+        pair_bias = self.pair_network(pairs)
+        bias = spread_bias(pair_bias, layout)
+        for block in self.blocks:
+            particles = block(particles, bias, layout)
+        tokens = self.class_token.expand(layout.num_jets, -1)
+        if not bias:
+            # A rank without particles must still go back through the pair network, whose batch
+            # norms wait for every rank.
+            tokens = tokens + 0 * pair_bias.sum()
+        for block in self.class_blocks:
+            tokens = block(tokens, particles, layout)
+        normalized: Tensor = self.norm(tokens)
+        return normalized
+
+
+class Block(nn.Module):
+    """What both blocks share: NormFormer's extra norms and scales (arXiv:2110.09456)."""
+
+    def __init__(self, width: int, num_heads: int, feedforward_factor: int, dropout: float) -> None:
+        super().__init__()
+        hidden = feedforward_factor * width
+        self.num_heads = num_heads
+        self.attention_dropout = dropout
+        self.dropout = nn.Dropout(dropout)
+        self.pre_attention_norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.head_scale = nn.Parameter(torch.ones(num_heads))
+        self.post_attention_norm = nn.LayerNorm(width)
+        self.feedforward = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.LayerNorm(hidden),
+            nn.Linear(hidden, width),
+            nn.Dropout(dropout),
+        )
+        self.residual_scale = nn.Parameter(torch.ones(width))
+        nn.init.xavier_uniform_(self.qkv.weight)
+        nn.init.zeros_(self.qkv.bias)
+        nn.init.zeros_(self.out.bias)
+
+    def _heads(self, x: Tensor, kinds: int) -> Float[Tensor, "rows kinds heads head_width"]:
+        head_width = x.shape[1] // (kinds * self.num_heads)
+        return x.view(len(x), kinds, self.num_heads, head_width)
+
+    def _residuals(
+        self, x: Float[Tensor, "rows width"], attended: Float[Tensor, "rows heads head_width"]
+    ) -> Float[Tensor, "rows width"]:
+        scaled = self._heads(self.out(attended.flatten(1)), 1)[:, 0] * self.head_scale[:, None]
+        x = x + self.dropout(self.post_attention_norm(scaled.flatten(1)))
+        residual: Tensor = self.feedforward(x) + self.residual_scale * x
+        return residual
+
+
+class ParticleBlock(Block):
+    """A block of the particles: biased attention among those of each jet."""
+
+    def forward(
+        self,
+        particles: Float[Tensor, "particles width"],
+        bias: tuple[Float[Tensor, "heads _jets _length _length"], ...],
+        layout: JetLayout,
+    ) -> Float[Tensor, "particles width"]:
+        """Return the particles after biased attention among those of their jet."""
+        qkv = self._heads(self.qkv(self.pre_attention_norm(particles)), 3)
+        dropout = self.attention_dropout if self.training else 0.0
+        return self._residuals(particles, attend(qkv, bias, layout, dropout))
+
+
+class ClassBlock(Block):
+    """A block of the class tokens: each attends to itself and to the particles of its jet."""
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "jets width"],
+        particles: Float[Tensor, "particles width"],
+        layout: JetLayout,
+    ) -> Float[Tensor, "jets width"]:
+        """Return the class tokens; as queries they are not normalized."""
+        width = tokens.shape[1]
+        weight_q, weight_kv = self.qkv.weight.split([width, 2 * width])
+        bias_q, bias_kv = self.qkv.bias.split([width, 2 * width])
+        query = nn.functional.linear(tokens, weight_q, bias_q)
+        own, others = (
+            nn.functional.linear(self.pre_attention_norm(x), weight_kv, bias_kv)
+            for x in (tokens, particles)
+        )
+        attended = class_attend(
+            self._heads(query, 1)[:, 0], self._heads(own, 2), self._heads(others, 2), layout
+        )
+        return self._residuals(tokens, attended)
+
+
+class ParticleTrimmer(nn.Module):
+    """Drops random particles of the longest jets of a training batch.
+
+    After five calls, each batch is cut to the q-quantile of its multiplicities with q uniform in
+    (0.9, 1.02), at most 1: jets that are longer keep a random subset of their particles.
+    """
+
+    _WARM_UP_CALLS = 5
+    _QUANTILES = (0.9, 1.02)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_calls = 0
+
+    def get_extra_state(self) -> Tensor:
+        """Return the number of calls, so that a continued run goes on as it would have."""
+        return torch.tensor(self.num_calls)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Restore the number of calls."""
+        self.num_calls = int(state)
+
+    def forward(self, batch: JetBatch) -> JetBatch:
+        """Return the batch, in training with fewer particles."""
+        if not self.training:
+            return batch
+        self.num_calls += 1
+        if self.num_calls <= self._WARM_UP_CALLS:
+            return batch
+        low, high = self._QUANTILES
+        quantile = min(low + (high - low) * torch.rand(()).item(), 1.0)
+        longest = max(int(np.quantile(batch.lengths, quantile)), 1)
+        if batch.max_length <= longest:
+            return batch
+        jet = np.repeat(np.arange(len(batch)), batch.lengths)
+        start = np.repeat(np.cumsum(batch.lengths) - batch.lengths, batch.lengths)
+        shuffled = np.lexsort((torch.rand(len(jet)).numpy(), jet))
+        keep = np.empty(len(jet), dtype=bool)
+        keep[shuffled] = np.arange(len(jet)) - start < longest
+        return batch.keep_particles(keep)
+
+
+def _embedding(dims: tuple[int, ...]) -> nn.Sequential:
+    layers = [
+        layer
+        for width_in, width_out in pairwise(dims)
+        for layer in (nn.LayerNorm(width_in), nn.Linear(width_in, width_out), nn.GELU())
+    ]
+    return nn.Sequential(PackedBatchNorm(dims[0]), *layers)
+
+
+@torch.no_grad()
+def _initialize_xavier(network: ParticleTransformer) -> None:
+    """Initialize as weaver 0.5 does: all linear layers but the pair network's."""
+    pair_layers = set(network.backbone.pair_network.modules())
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Linear) and module not in pair_layers:
+            # Query, key and value are three matrices in one.
+            for matrix in module.weight.chunk(3 if name.endswith(".qkv") else 1):
+                nn.init.xavier_uniform_(matrix)
+            nn.init.zeros_(module.bias)
+    for depth, block in enumerate(network.backbone.blocks, start=1):
+        for name in ("out", "feedforward.5"):
+            block.get_parameter(f"{name}.weight").div_((2 * depth) ** 0.5)

@@ -1,0 +1,197 @@
+"""Attention among the particles of each jet, with an additive bias for every pair of particles.
+
+The bias arrives packed, one value a head for each pair i ≥ j, and is symmetric: ``spread_bias``
+lays it out once a batch for all layers of a network.
+
+``attend`` is what networks call. ``attend_reference`` is the definition, jet by jet in plain torch.
+``class_attend`` lets one query a jet look at itself and at the jet's particles.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from parttag.ops.layout import JetLayout
+
+
+def attend_reference(
+    qkv: Float[Tensor, "particles 3 heads width"],
+    bias: Float[Tensor, "heads pairs"],
+    layout: JetLayout,
+) -> Float[Tensor, "particles heads width"]:
+    """Return softmax(q kᵀ/√width + bias) v within each jet: the definition, without dropout."""
+    outputs = [qkv.new_zeros(0, *qkv.shape[2:])]
+    row = pair = 0
+    for length in layout.lengths.tolist():
+        q, k, v = qkv[row : row + length].permute(1, 2, 0, 3)
+        i, j = torch.tril_indices(length, length, device=qkv.device)
+        dense = bias.new_zeros(len(bias), length, length)
+        dense[:, i, j] = bias[:, pair : pair + len(i)]
+        dense[:, j, i] = bias[:, pair : pair + len(i)]
+        logits = q @ k.transpose(1, 2) * q.shape[-1] ** -0.5 + dense
+        outputs.append((logits.softmax(dim=-1) @ v).transpose(0, 1))
+        row += length
+        pair += len(i)
+    return torch.cat(outputs)
+
+
+def spread_bias(
+    bias: Float[Tensor, "heads pairs"], layout: JetLayout
+) -> tuple[Float[Tensor, "heads _jets _length _length"], ...]:
+    """Return the bias of every (query, key) cell of each group, −∞ where the key is padding."""
+    groups: tuple[Tensor, ...] = _SpreadBias.apply(bias, layout)
+    return groups
+
+
+def attend(
+    qkv: Float[Tensor, "particles 3 heads width"],
+    bias: Sequence[Float[Tensor, "heads _jets _length _length"]],
+    layout: JetLayout,
+    dropout: float = 0.0,
+) -> Float[Tensor, "particles heads width"]:
+    """Return softmax(q kᵀ/√width + bias) v within each jet.
+
+    Parameters
+    ----------
+    qkv
+        Queries, keys and values of every particle.
+    bias
+        What ``spread_bias`` returned for this layout.
+    layout
+        Where the batch's particles are.
+    dropout
+        Probability with which an attention weight is dropped.
+    """
+    output: Tensor = _Attend.apply(qkv, layout, dropout, *bias)
+    return output
+
+
+def class_attend(
+    query: Float[Tensor, "jets heads width"],
+    own: Float[Tensor, "jets 2 heads width"],
+    particles: Float[Tensor, "particles 2 heads width"],
+    layout: JetLayout,
+) -> Float[Tensor, "jets heads width"]:
+    """Return one attention output a jet, over the query's own key and value and the particles'.
+
+    Parameters
+    ----------
+    query
+        One query a jet.
+    own, particles
+        Keys and values of the query's own token, and of every particle.
+    layout
+        Where the batch's particles are.
+    """
+    jet = layout.jet_of_particle
+    scale = query.shape[-1] ** -0.5
+    own_logits = (query * own[:, 0]).sum(dim=-1) * scale
+    logits = (query[jet] * particles[:, 0]).sum(dim=-1) * scale
+    # The softmax does not depend on the shift: no gradient needs to go through the maximum.
+    index = jet[:, None].expand_as(logits)
+    top = own_logits.detach().scatter_reduce(0, index, logits.detach(), "amax")
+    own_weight, weight = (own_logits - top).exp(), (logits - top[jet]).exp()
+    total = own_weight.index_add(0, jet, weight)
+    values = (own_weight[..., None] * own[:, 1]).index_add(
+        0, jet, weight[..., None] * particles[:, 1]
+    )
+    output: Tensor = values / total[..., None]
+    return output
+
+
+class _SpreadBias(torch.autograd.Function):
+    """A gather whose gradient is a gather too: each pair knows its one or two cells."""
+
+    @staticmethod
+    def forward(ctx: Any, bias: Tensor, layout: JetLayout) -> tuple[Tensor, ...]:
+        ctx.layout = layout
+        groups = []
+        for group in layout.groups:
+            cells = bias.index_select(1, group.cell_pairs)
+            cells = cells.view(-1, group.num_jets, group.length, group.length)
+            groups.append(cells.masked_fill_(group.key_is_padding[:, None, :], -torch.inf))
+        return tuple(groups)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        layout: JetLayout = ctx.layout
+        cells = torch.cat([grad.flatten(1) for grad in grads], dim=1)
+        grad = cells.index_select(1, layout.pair_cells[0])
+        grad[:, layout.diagonal] = 0.0  # (i, i) is one cell, not two
+        return grad.add_(cells.index_select(1, layout.pair_cells[1])), None
+
+
+class _Attend(torch.autograd.Function):
+    """Padded attention group by group; keeps the probabilities, padded within groups only."""
+
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, layout: JetLayout, dropout: float, *bias: Tensor) -> Tensor:
+        num_heads, width = qkv.shape[2:]
+        slots = qkv.index_select(0, layout.slot_rows)
+        output = qkv.new_empty(len(slots), num_heads, width)
+        saved = []
+        for group, group_bias in zip(layout.groups, bias, strict=True):
+            q, k, v = _by_head(slots[group.slots], group.num_jets)
+            weights = torch.baddbmm(
+                group_bias.to(qkv.dtype).view(-1, group.length, group.length),
+                q,
+                k.transpose(1, 2),
+                alpha=width**-0.5,
+            ).softmax(dim=-1)
+            kept = F.dropout(weights, dropout) if dropout > 0 else weights
+            output[group.slots] = _by_slot(kept @ v, group.num_jets)
+            saved += [q, k, v, weights, kept]
+        ctx.save_for_backward(*saved)
+        ctx.layout, ctx.dropout, ctx.bias_dtype = layout, dropout, bias[0].dtype if bias else None
+        return output.index_select(0, layout.row_slots)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        layout: JetLayout = ctx.layout
+        num_heads, width = grad.shape[1:]
+        # The output never reads a padded slot: its gradient there is zero, whatever it copies.
+        is_padding = torch.ones(len(layout.slot_rows), dtype=torch.bool, device=grad.device)
+        is_padding[layout.row_slots] = False
+        slots = grad.index_select(0, layout.slot_rows)
+        slots[is_padding] = 0.0
+        grad_slots = grad.new_empty(len(slots), 3, num_heads, width)
+        grad_bias = []
+        for number, group in enumerate(layout.groups):
+            q, k, v, weights, kept = ctx.saved_tensors[5 * number : 5 * number + 5]
+            (grad_out,) = _by_head(slots[group.slots][:, None], group.num_jets)
+            grad_v = kept.transpose(1, 2) @ grad_out
+            grad_weights = grad_out @ v.transpose(1, 2)
+            if ctx.dropout > 0:
+                grad_weights *= (kept != 0) / (1 - ctx.dropout)
+            grad_logits = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
+            grad_bias.append(
+                grad_logits.view(num_heads, group.num_jets, group.length, group.length).to(
+                    ctx.bias_dtype
+                )
+            )
+            scaled = grad_logits * width**-0.5
+            grads = torch.stack([scaled @ k, scaled.transpose(1, 2) @ q, grad_v])
+            grad_slots[group.slots] = _by_slot(grads, group.num_jets)
+        return grad_slots.index_select(0, layout.row_slots), None, None, *grad_bias
+
+
+def _by_head(slots: Tensor, num_jets: int) -> Tensor:
+    """From (slots, kinds, heads, width) to (kinds, heads · jets, length, width)."""
+    kinds, heads, width = slots.shape[1:]
+    per_jet = slots.view(num_jets, -1, kinds, heads, width)
+    return per_jet.permute(2, 3, 0, 1, 4).reshape(kinds, heads * num_jets, -1, width)
+
+
+def _by_slot(values: Tensor, num_jets: int) -> Tensor:
+    """From (…, heads · jets, length, width) to (slots, …, heads, width)."""
+    *kinds, _, length, width = values.shape
+    per_jet = values.view(*kinds, -1, num_jets, length, width)  # (…, heads, jets, length, width)
+    order = (-3, -2, *range(-per_jet.ndim, -4), -4, -1)
+    return per_jet.permute(order).reshape(num_jets * length, *kinds, per_jet.shape[-4], width)

@@ -1,0 +1,30 @@
+"""Small networks of every kind in the register."""
+
+import torch
+
+from parttag.models import MODELS, Tagger, build_model
+
+SMALL = {
+    "particle_transformer": {
+        "embed_dims": (16, 32, 16),
+        "pair_dims": (8, 8),
+        "num_heads": 4,
+        "num_layers": 2,
+        "num_class_layers": 2,
+    },
+    "pfn": {"particle_dims": (16, 16), "jet_dims": (16,)},
+}
+
+
+def small_network(
+    name: str, features: str = "full", num_classes: int = 3, **changes: object
+) -> Tagger:
+    """Return a small network with weights and statistics that are nowhere trivial."""
+    torch.manual_seed(5)
+    options = MODELS[name].network.options_class(**SMALL[name], **changes)
+    network = build_model(options, features, num_classes)
+    with torch.no_grad():
+        for value in network.state_dict().values():
+            if value.dtype.is_floating_point and value.ndim == 1:
+                value.add_(0.2 * torch.rand_like(value))
+    return network

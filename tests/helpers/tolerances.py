@@ -1,0 +1,10 @@
+"""The tolerances of the tests, named by what they allow for."""
+
+# One operation in float64, in another order.
+FLOAT64 = {"rtol": 1e-11, "atol": 1e-12}
+# A whole network in float64: thousands of sums in another order.
+FLOAT64_NETWORK = {"rtol": 1e-8, "atol": 1e-9}
+# A whole network in float32: sums over other shapes (padding, order of jets) round differently.
+FLOAT32_NETWORK = {"rtol": 2e-4, "atol": 2e-5}
+# Two float32 restatements of a feature of order one.
+FLOAT32_FEATURE = {"rtol": 1e-5, "atol": 1e-5}

@@ -1,0 +1,22 @@
+"""Every network of the register obeys the laws of ``helpers/laws.py``."""
+
+import pytest
+
+from helpers.laws import LAWS, check_order_of_particles
+from helpers.networks import SMALL, small_network
+from parttag.models import MODELS
+
+
+def test_every_network_is_in_the_test():
+    assert set(SMALL) == set(MODELS)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_networks_obey_the_law(name, law):
+    law(small_network(name))
+
+
+@pytest.mark.parametrize("name", ["particle_transformer", "pfn"])
+def test_order_of_particles_does_not_matter(name):
+    check_order_of_particles(small_network(name))
