@@ -44,10 +44,10 @@ class EnergyFlow:
 
 @dataclass(frozen=True, eq=False)
 class _Tracks:
-    """Tracks with the cell they hit, their σ(pT)/pT, and the shares of their energy left there."""
+    """Tracks: the tower they hit, their σ(pT)/pT, and the shares of their energy left there."""
 
     event: Int64[np.ndarray, " tracks"]
-    cell: Int64[np.ndarray, " tracks"]
+    tower: Int64[np.ndarray, " tracks"]
     p4: Float64[np.ndarray, "tracks 4"]
     resolution: Float64[np.ndarray, " tracks"]
     shares: Float64[np.ndarray, "tracks 2"]
@@ -57,35 +57,28 @@ class _Tracks:
         return _Tracks(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
-@dataclass(frozen=True, eq=False)
-class _Towers:
-    """Cells with energy in them: η of the center, (electromagnetic, hadronic) energy in GeV."""
-
-    cell: Int64[np.ndarray, " towers"]
-    center: Float64[np.ndarray, " towers"]
-    deposit: Float64[np.ndarray, "towers 2"]
-
-
-def detect(
-    particles: Particles, num_events: int, card: Card, rng: np.random.Generator
-) -> EnergyFlow:
+def detect(particles: Particles, card: Card, rng: np.random.Generator) -> EnergyFlow:
     """Return what the detector ``card`` reconstructs of the stable particles of a batch."""
     particles, eta, phi = reach_calorimeter(particles, card)
     cell, inside = card.grid.cells(eta, phi)
     particles, eta = particles.take(inside), eta[inside]
-    cell = cell[inside] + particles.event * card.grid.num_cells
+    # Towers are the cells that something hits, numbered through all events of the batch.
+    cells, tower = np.unique(
+        cell[inside] + particles.event * card.grid.num_cells, return_inverse=True
+    )
+    tower_event, cell = np.divmod(cells, card.grid.num_cells)
+    eta_edges, phi_edges = card.grid.edges(cell)
+    center = eta_edges.mean(axis=1)
+    direction = [rng.uniform(edges[:, 0], edges[:, 1]) for edges in (eta_edges, phi_edges)]
 
     shares = _deposit_shares(particles.pdg_id, card)
-    tracks = _find_tracks(particles, eta, cell, shares, card, rng)
-    towers = _fill_towers(particles, cell, shares, num_events, card)
-
-    invisible = tracks.take(tracks.shares.sum(axis=1) == 0)  # muons
-    events, p4 = [invisible.event], [invisible.p4]
-    tower_event, tower_cell = np.divmod(towers.cell, card.grid.num_cells)
-    direction = [rng.uniform(edges[:, 0], edges[:, 1]) for edges in card.grid.edges(tower_cell)]
+    tracks = _find_tracks(particles, eta, tower, shares, card, rng)
+    unseen = tracks.take(tracks.shares.sum(axis=1) == 0)  # by the calorimeter: muons
+    events, p4 = [unseen.event], [unseen.p4]
     for i, compartment in enumerate((card.electromagnetic, card.hadronic)):
+        deposit = _sum_by_tower(tower, particles.p4[:, 3] * shares[:, i], len(cells))
         own = tracks.take(tracks.shares[:, i] == 1)
-        scale, left = _share_energy(own, towers, towers.deposit[:, i], compartment, rng)
+        scale, left = _share_energy(own, deposit, center, compartment, rng)
         events += [own.event[scale > 0], tower_event[left > 0]]
         p4 += [(own.p4 * scale[:, None])[scale > 0], massless(left, *direction)[left > 0]]
     event = np.concatenate(events)
@@ -108,7 +101,7 @@ def _deposit_shares(
 def _find_tracks(
     particles: Particles,
     eta: Float64[np.ndarray, " particles"],
-    cell: Int64[np.ndarray, " particles"],
+    tower: Int64[np.ndarray, " particles"],
     shares: Float64[np.ndarray, "particles 2"],
     card: Card,
     rng: np.random.Generator,
@@ -117,70 +110,61 @@ def _find_tracks(
 
     Efficiency and smearing go by η at the calorimeter, as in Delphes; a soft track curls there.
     """
-    pt = np.hypot(particles.p4[:, 0], particles.p4[:, 1])
+    charged = np.flatnonzero(particles.charge)
+    particles, eta = particles.take(charged), eta[charged]
     kind = np.abs(particles.pdg_id)
-    efficiency, resolution = np.zeros_like(pt), np.zeros_like(pt)
-    charged = particles.charge != 0
+    pt = np.hypot(particles.p4[:, 0], particles.p4[:, 1])
+    efficiency, resolution = np.empty_like(pt), np.empty_like(pt)
     for tracker, rows in (
-        (card.electron, charged & (kind == _ELECTRON)),
-        (card.muon, charged & (kind == _MUON)),
-        (card.hadron, charged & (kind != _ELECTRON) & (kind != _MUON)),
+        (card.electron, kind == _ELECTRON),
+        (card.muon, kind == _MUON),
+        (card.hadron, (kind != _ELECTRON) & (kind != _MUON)),
     ):
         efficiency[rows] = tracker.efficiency(eta[rows], pt[rows])
         resolution[rows] = tracker.resolution(eta[rows], pt[rows])
-    smeared = pt * rng.normal(1.0, resolution)
-    found = (rng.uniform(size=len(pt)) < efficiency) & (smeared > 0)
-    momentum = particles.p4[found, :3] * (smeared / pt)[found, None]
+    stretch = rng.normal(1.0, resolution)
+    found = np.flatnonzero((rng.uniform(size=len(pt)) < efficiency) & (stretch > 0))
+    momentum = particles.p4[found, :3] * stretch[found, None]
     energy = np.sqrt((momentum**2).sum(axis=1))
     return _Tracks(
         event=particles.event[found],
-        cell=cell[found],
+        tower=tower[charged[found]],
         p4=np.column_stack([momentum, energy]),
         resolution=resolution[found],
-        shares=shares[found],
+        shares=shares[charged[found]],
     )
-
-
-def _fill_towers(
-    particles: Particles,
-    cell: Int64[np.ndarray, " particles"],
-    shares: Float64[np.ndarray, "particles 2"],
-    num_events: int,
-    card: Card,
-) -> _Towers:
-    num_cells = num_events * card.grid.num_cells
-    deposits = [
-        np.bincount(cell, particles.p4[:, 3] * share, minlength=num_cells) for share in shares.T
-    ]
-    filled = np.flatnonzero(sum(deposits))
-    eta_edges, _ = card.grid.edges(filled % card.grid.num_cells)
-    deposit = np.stack([one[filled] for one in deposits], axis=1)
-    return _Towers(filled, eta_edges.mean(axis=1), deposit)
 
 
 def _share_energy(
     tracks: _Tracks,
-    towers: _Towers,
     deposit: Float64[np.ndarray, " towers"],
+    eta: Float64[np.ndarray, " towers"],
     compartment: Compartment,
     rng: np.random.Generator,
 ) -> tuple[Float64[np.ndarray, " tracks"], Float64[np.ndarray, " towers"]]:
-    """Return what to multiply each track's momentum with, and the energy left in each tower."""
-    measured = _measure(deposit, towers.center, compartment.resolution, rng)
-    measured = compartment.significant(towers.center, measured)
+    """Return what to multiply each track's momentum with, and the energy left in each tower.
 
-    tower = np.searchsorted(towers.cell, tracks.cell)
+    ``deposit`` is the true energy of the towers in this compartment, ``eta`` their center.
+    """
+    measured = compartment.significant(eta, _measure(deposit, eta, compartment.resolution, rng))
     energy = tracks.p4[:, 3]
-    sigma = compartment.resolution(towers.center[tower], energy)
+    sigma = compartment.resolution(eta[tracks.tower], energy)
     scaled = sigma < tracks.resolution * energy  # the calorimeter measures these better
-    by_tracker = np.bincount(tower, np.where(scaled, 0.0, energy), minlength=len(towers.cell))
-    by_calorimeter = np.bincount(tower, np.where(scaled, energy, 0.0), minlength=len(towers.cell))
+    sharing = _sum_by_tower(tracks.tower[scaled], energy[scaled], len(eta))
+    taken = _sum_by_tower(tracks.tower[~scaled], energy[~scaled], len(eta))
 
-    left = np.maximum(measured - by_tracker, 0.0)
+    left = np.maximum(measured - taken, 0.0)
     scale = np.ones_like(energy)
-    scale[scaled] = left[tower[scaled]] / by_calorimeter[tower[scaled]]
-    left = np.where(by_calorimeter > 0, 0.0, left)
-    return scale, compartment.significant(towers.center, left)
+    shared = tracks.tower[scaled]
+    scale[scaled] = left[shared] / sharing[shared]
+    return scale, compartment.significant(eta, np.where(sharing > 0, 0.0, left))
+
+
+def _sum_by_tower(
+    tower: Int64[np.ndarray, " hits"], energy: Float64[np.ndarray, " hits"], num_towers: int
+) -> Float64[np.ndarray, " towers"]:
+    # Of nothing, bincount makes integers.
+    return np.bincount(tower, energy, minlength=num_towers).astype(np.float64)
 
 
 def _measure(

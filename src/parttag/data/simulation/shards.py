@@ -127,7 +127,7 @@ def _make_jets(
     parts: list[Jets] = []
     while sum(map(len, parts)) < num_jets:
         batch = generator.next_batch(options.batch_size)
-        flow = detect(batch.stable, batch.num_events, ATLAS_3_3_2, rng)
+        flow = detect(batch.stable, ATLAS_3_3_2, rng)
         jets = leading_jets(flow, batch.num_events, toptagging.RADIUS, toptagging.MIN_PT)
         parts.append(toptagging.select(jets, batch.tops, label))
     return join(parts).take(np.arange(num_jets)), len(parts) * options.batch_size
