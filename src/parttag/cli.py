@@ -88,18 +88,25 @@ def simulate(
             "but cut off parts of the sample."
         ),
     ] = "study",
+    mpi: Annotated[
+        bool,
+        typer.Option(
+            help="Multiparton interactions: the jets are like the reference jets only with them, "
+            "and come about three times as fast without."
+        ),
+    ] = True,
 ) -> None:
     """Simulate top and QCD jets with Pythia 8 and FastJet, to ROOT files in JetClass's layout.
 
     The same seed gives the same jets. Given again after an interruption, the command continues.
 
-    Example: parttag simulate toptagging --jets 20000 --out jets --windows demonstration
+    Example: parttag simulate toptagging --jets 20000 --out jets --windows demonstration --no-mpi
     """
     from parttag.data.simulation.campaign import simulate as run
     from parttag.data.simulation.shards import SimulationOptions
 
     del sample  # there is one so far
-    options = SimulationOptions(num_jets=jets, seed=seed, windows=windows)
+    options = SimulationOptions(num_jets=jets, seed=seed, windows=windows, mpi=mpi)
     try:
         provenance = run(
             options, out, processes=processes or os.cpu_count() or 1, progress=show_progress

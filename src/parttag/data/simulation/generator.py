@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import awkward as ak
 import numpy as np
@@ -74,6 +75,8 @@ class Generator:
         Lines of the form ``name=value``, in Pythia's own language.
     seed
         1 to ``MAX_SEED``.
+    veto
+        A user hook of Pythia's that gives up unwanted events early.
 
     Raises
     ------
@@ -83,11 +86,14 @@ class Generator:
         If Pythia does not accept a setting, or cannot start with them.
     """
 
-    def __init__(self, settings: Sequence[str], seed: int) -> None:
+    def __init__(self, settings: Sequence[str], seed: int, veto: Any = None) -> None:
         require_packages()
         import pythia8mc
 
         self._pythia = pythia8mc.Pythia("", False)
+        if veto is not None:
+            self._veto = veto  # Pythia does not keep its Python side alive
+            self._pythia.setUserHooksPtr(veto)
         for line in ("Print:quiet=on", *settings, "Random:setSeed=on", f"Random:seed={seed}"):
             if not self._pythia.readString(line):
                 raise ValueError(f"Pythia does not accept the setting {line!r}")
@@ -95,7 +101,7 @@ class Generator:
             raise ValueError("Pythia could not start with these settings")
 
     def next_batch(self, num_events: int) -> EventBatch:
-        """Return the next ``num_events`` events."""
+        """Return the next ``num_events`` events that are not vetoed."""
         events = self._pythia.nextBatch(num_events).prt
         lengths = ak.to_numpy(ak.num(events))
         event = np.repeat(np.arange(len(events)), lengths)
