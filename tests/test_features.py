@@ -108,6 +108,14 @@ def test_particles_of_no_momentum_have_finite_features():
     assert particle_features(make_batch(null), "kin").isfinite().all()
 
 
+def test_columns_that_are_not_numbers_count_as_zero():
+    jets = toy_arrays(lengths=[3])
+    d0 = jets.extra_names.index("d0")
+    jets.extra[:, d0] = [np.nan, np.inf, -np.inf]
+    values = particle_features(make_batch(jets), ["tanh_d0", "log_pt"])
+    assert values[:, 0].tolist() == [0.0, 0.0, 0.0]
+
+
 def test_an_unknown_set_is_refused_by_name():
     with pytest.raises(InputError, match="no set 'all'; choose one of kin, kinpid, full"):
         feature_names("all")

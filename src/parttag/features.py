@@ -121,7 +121,9 @@ def particle_features(
     """Return the standardized features of every particle, zeros in rows beyond the last particle.
 
     Jet energies and momenta are those of ``batch.jet_p4``, angles are relative to
-    ``batch.jet_axis``, and Δη is multiplied by the sign of the jet's η (+1 at 0).
+    ``batch.jet_axis``, and Δη is multiplied by the sign of the jet's η (+1 at 0). A particle column
+    that is not a finite number (an impact parameter of a neutral particle, in some files) counts
+    as 0, as in weaver.
 
     Raises
     ------
@@ -139,7 +141,7 @@ def particle_features(
                     f"have (they have {', '.join(batch.extra_names) or 'four-momenta only'}); "
                     "choose features: kin"
                 )
-            raw = batch.extra[:, batch.extra_names.index(column)]
+            raw = batch.extra[:, batch.extra_names.index(column)].nan_to_num(0.0, 0.0, 0.0)
             values[name] = raw if function is None else function(raw)
     stacked = torch.stack([_standardize(values[name], FEATURES[name]) for name in names], dim=-1)
     if len(batch.p4) == batch.num_particles:

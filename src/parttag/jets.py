@@ -65,14 +65,17 @@ class JetArrays:
 
     def take(self, rows: Int[np.ndarray, " chosen"]) -> JetArrays:
         """Return the jets at ``rows``, in that order; repeats are allowed."""
-        lengths = self.lengths[rows]
+        # Not ``self.lengths[rows]``: that would read the offsets of every jet, chosen or not.
+        starts = self.offsets[:-1][rows]
+        lengths = self.offsets[1:][rows] - starts
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        shift = np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
+        shift = np.repeat(starts - offsets[:-1], lengths)
         particles = np.arange(offsets[-1]) + shift
         return replace(
             self,
-            p4=self.p4[particles],
-            extra=self.extra[particles],
+            # Of contiguous rows, ``np.take`` is ten times faster than indexing.
+            p4=np.take(self.p4, particles, axis=0),
+            extra=np.take(self.extra, particles, axis=0),
             offsets=offsets,
             **self._per_jet(rows),
         )

@@ -1,10 +1,20 @@
-"""The base of every typed option: unknown keys are refused, values are fixed once read.
+"""The base of every typed option, and the sentences that refuse a wrong one.
 
 Each part of parttag declares its options beside its code (a model beside the network, a schedule
 beside the schedule); ``config.py`` composes them into the configuration of a run.
 """
 
-from pydantic import BaseModel, ConfigDict
+import reprlib
+from collections.abc import Iterator, Mapping
+from difflib import SequenceMatcher
+from typing import Any, TypeVar, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from parttag.errors import InputError
 
 
 class Options(BaseModel):
@@ -13,3 +23,148 @@ class Options(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+def read_options(kind: type[AnyOptions], content: Mapping[str, Any]) -> AnyOptions:
+    """Return the options that nested mappings give.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown (the nearest known one is named), missing, of the wrong type or out of
+        its range.
+    """
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        # A misspelt key is also a missing one: the misspelling is what helps.
+        details = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")[0]
+        raise InputError(_sentence(kind, details)) from error
+
+
+# What a value must be, by the first word of pydantic's name for the error.
+_WANTED = {
+    "int": "must be a whole number",
+    "float": "must be a number",
+    "finite": "must be a finite number",
+    "bool": "must be true or false",
+    "string": "must be a text",
+    "tuple": "must be a list",
+    "dict": "must be a section of keys and values",
+    "model": "must be a section of keys and values",
+}
+
+
+def _sentence(kind: type[Options], error: ErrorDetails) -> str:
+    keys, field = _walk(kind, error["loc"])
+    path, context = ".".join(keys), error.get("ctx", {})
+    match error["type"]:
+        case "extra_forbidden":
+            return _unknown_key(kind, path)
+        case "missing":
+            return f"{path}: a value is missing; it must be given"
+        case "union_tag_not_found":
+            return f"{path}.name is missing; it must be one of {_names(field)}"
+        case "union_tag_invalid":
+            return f"{path}.name is {context['tag']!r}, but must be one of {_names(field)}"
+        case "literal_error":
+            wanted = f"must be {context['expected']}"
+        case "value_error":
+            return f"{path}: {context['error']}"
+        case "too_short":
+            wanted = f"must have {context['min_length']} or more entries"
+        case range_error if range_error.startswith(("greater_than", "less_than")):
+            wanted = f"must be {_allowed_range(field)}"
+        case other:
+            wanted = _WANTED.get(other.split("_")[0], error["msg"])
+    return f"{path} is {reprlib.repr(error['input'])}, but {wanted}"
+
+
+def _unknown_key(kind: type[Options], path: str) -> str:
+    section, _, leaf = path.rpartition(".")
+    known = list(dict.fromkeys(_paths(kind)))
+
+    def likeness(other: str) -> float:
+        # A key of the same section is likelier to be meant than one elsewhere of a like name.
+        other_section, _, other_leaf = other.rpartition(".")
+        alike = SequenceMatcher(None, leaf.lower(), other_leaf.lower()).ratio()
+        return alike + 0.5 * (section == other_section)
+
+    return f"{path}: there is no such key; the nearest known one is {max(known, key=likeness)}"
+
+
+def _walk(kind: type[Options], loc: tuple[int | str, ...]) -> tuple[list[str], FieldInfo | None]:
+    """Return the keys of a place in the options as YAML has them, and the innermost field."""
+    kinds: list[type[Options]] = [kind]
+    keys: list[str] = []
+    field = None
+    for part in loc:
+        tagged = [k for k in kinds if len(kinds) > 1 and _name(k) == part]
+        if tagged:  # pydantic names the member of a union, which YAML does not
+            kinds = tagged
+        elif any(part in k.model_fields for k in kinds):
+            field = next(k.model_fields[str(part)] for k in kinds if part in k.model_fields)
+            kinds = list(_kinds(field.annotation))
+            keys.append(str(part))
+        elif isinstance(part, int) or field is None or kinds or _is_mapping(field):
+            keys.append(str(part))
+    return keys, field
+
+
+def _kinds(annotation: Any) -> Iterator[type[Options]]:
+    """Yield the options that a field can hold."""
+    if isinstance(annotation, type) and issubclass(annotation, Options):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _kinds(argument)
+
+
+def _paths(kind: type[Options], prefix: str = "") -> Iterator[str]:
+    """Yield the full path of every key that can be given, those of all members of a union."""
+    for name, field in kind.model_fields.items():
+        yield prefix + name
+        for inner in _kinds(field.annotation):
+            yield from _paths(inner, f"{prefix}{name}.")
+
+
+def _is_mapping(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is dict
+
+
+def _name(kind: type[Options]) -> str | None:
+    return kind.model_fields["name"].default if "name" in kind.model_fields else None
+
+
+def _names(field: FieldInfo | None) -> str:
+    return ", ".join(str(_name(k)) for k in _kinds(field.annotation if field else None))
+
+
+def _allowed_range(field: FieldInfo | None) -> str:
+    words = []
+    for constraint in _constraints(field):
+        match constraint:
+            case Gt(gt=bound):
+                words.append(f"greater than {bound:g}")
+            case Ge(ge=bound):
+                words.append(f"at least {bound:g}")
+            case Lt(lt=bound):
+                words.append(f"less than {bound:g}")
+            case Le(le=bound):
+                words.append(f"at most {bound:g}")
+    return " and ".join(dict.fromkeys(words))
+
+
+def _constraints(annotation: Any) -> Iterator[Any]:
+    """Yield everything that annotates a field or a part of it, from the outside in."""
+    if isinstance(annotation, FieldInfo):
+        yield from annotation.metadata
+        yield from _constraints(annotation.annotation)
+    elif hasattr(annotation, "__metadata__"):
+        for extra in annotation.__metadata__:
+            yield extra
+            yield from _constraints(extra)
+    for argument in get_args(annotation):
+        yield from _constraints(argument)

@@ -1,11 +1,12 @@
 """How long work says how far it is, without printing: the caller chooses what is shown."""
 
 from collections.abc import Iterable
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 Item = TypeVar("Item")
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Passes items through and reports them; the command line gives one that draws a bar."""
 

@@ -102,7 +102,7 @@ class PairNetwork(nn.Module):
             scale, shift = layer.norm.affine(layer.norm.running_mean, layer.norm.running_var)
             folded.append((weight * scale[:, None], bias * scale + shift))
         output = features.new_empty(len(folded[-1][1]), len(features))
-        for chunk in _chunks(len(features)):
+        for chunk in _chunks(features):
             hidden = features[chunk]
             for weight, bias in folded:
                 hidden = F.gelu(F.linear(hidden, weight, bias))
@@ -133,8 +133,10 @@ class _Statistics:
         return (y - self.mean) * self.inverse_std
 
 
-def _chunks(num_pairs: int) -> Iterator[slice]:
-    return (slice(start, start + _CHUNK) for start in range(0, num_pairs, _CHUNK))
+def _chunks(features: Tensor) -> Iterator[slice]:
+    """Yield the chunks of the pairs; on a GPU, whose caches hold none, all pairs are one."""
+    size = _CHUNK if features.device.type == "cpu" else max(len(features), 1)
+    return (slice(start, start + size) for start in range(0, len(features), size))
 
 
 class _Forward:
@@ -199,7 +201,7 @@ class _Forward:
         stored = self.features.new_empty(num_pairs, width, dtype=self.dtype)
         sums = self.features.new_zeros(2, width, dtype=torch.double)
         guess = self.features.new_zeros(width)  # near the mean, so that squares do not cancel
-        for chunk in _chunks(num_pairs):
+        for chunk in _chunks(self.features):
             hidden = F.gelu(self.z(number - 1, chunk)).to(self.dtype)
             stored[chunk] = y = F.linear(hidden, weight, bias)
             if chunk.start == 0:
@@ -217,7 +219,7 @@ class _Forward:
         """Return the bias, (heads, pairs)."""
         last = len(self.layers) - 1
         output = self.features.new_empty(len(self.layers[last].bias), len(self.features))
-        for chunk in _chunks(len(self.features)):
+        for chunk in _chunks(self.features):
             output[:, chunk] = F.gelu(self.z(last, chunk)).t()
         return output
 
@@ -226,7 +228,7 @@ class _Forward:
         last = len(self.layers) - 1
         grad_z = self.features.new_empty(len(self.features), len(grad_output))
         sums = grad_output.new_zeros(2, len(grad_output), dtype=torch.double)
-        for chunk in _chunks(len(self.features)):
+        for chunk in _chunks(self.features):
             grad_z[chunk] = dz = torch.ops.aten.gelu_backward(
                 grad_output[:, chunk].t(), self.z(last, chunk)
             )
@@ -268,7 +270,7 @@ class _Forward:
         sums_below = grad_z.new_zeros(
             (width_in, len(self.norm_bias) + 1) if first else (2, width_in), dtype=torch.double
         )
-        for chunk in _chunks(len(grad_z)):
+        for chunk in _chunks(self.features):
             normalized = statistics.normalized(self.y(number, chunk))
             dy = statistics.scale * (grad_z[chunk] - mean_dz - normalized * mean_dz_y)
             grad_bias += dy.sum(dim=0)

@@ -1,0 +1,178 @@
+"""The configuration of a run: YAML to typed options, with errors that name the key.
+
+The options of each part are declared beside it; this file composes them. A YAML file holds what
+differs from the defaults. Nothing in it is code: no expression is evaluated and no path imported.
+"""
+
+import re
+from collections.abc import Hashable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
+
+from parttag.errors import InputError
+from parttag.features import feature_names
+from parttag.models import ModelOptions
+from parttag.objectives import ObjectiveOptions
+from parttag.objectives.classify import ClassifyOptions
+from parttag.options import Options, read_options
+from parttag.training.loop import TrainingOptions
+from parttag.training.optimizers import OptimizerOptions, RangerOptions
+from parttag.training.schedules import FlatDecayOptions, ScheduleOptions
+from parttag.training.transfer import InitOptions
+
+_TEXTS_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+
+Texts = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    WithJsonSchema(_TEXTS_SCHEMA),
+]
+"""One text or a list of them."""
+
+
+class DataOptions(Options):
+    """The jets: files, globs, directories or stores, relative to where the command is run."""
+
+    train: Texts = ()
+    """Jets to train on."""
+    val: Texts = ()
+    """Jets that say which epoch is best."""
+    test: Texts = ()
+    """Jets that the trained network is evaluated on at the end."""
+    classes: dict[str, Texts] = Field(min_length=2)
+    """Name of each class, in the order of the logits, and the label branches that make it."""
+    strict: bool = False
+    """Refuse bad jets instead of leaving them out."""
+
+
+class RunConfig(Options):
+    """Everything that decides what a run does."""
+
+    data: DataOptions
+    features: str | tuple[str, ...] = "kin"
+    """A set of particle features (kin, kinpid, full), or a list of them."""
+    model: ModelOptions
+    objective: ObjectiveOptions = ClassifyOptions()
+    optimizer: OptimizerOptions = RangerOptions()
+    schedule: ScheduleOptions = FlatDecayOptions()
+    training: TrainingOptions = TrainingOptions()
+    init_from: InitOptions | None = None
+    """Weights to start from; null for fresh ones."""
+
+    @field_validator("features")
+    @classmethod
+    def _features_exist(cls, features: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        feature_names(features)
+        return features
+
+
+# What a section without a name is about.
+_DEFAULT_NAMES = {"objective": "classify", "optimizer": "ranger", "schedule": "flat+decay"}
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Return the configuration in a YAML file, after the overrides.
+
+    Parameters
+    ----------
+    path
+        The YAML file.
+    overrides
+        ``section.key=value`` each; the value is YAML, or plain text where it is no YAML.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or no YAML, an override has no ``=``, a key is unknown (the nearest
+        known one is named), or a value is of the wrong type or out of range.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        content = yaml.load(text, _Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: the configuration cannot be read ({error})") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: this is not YAML: {_one_line(error)}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: a configuration is a list of sections, such as data and model")
+    for override in overrides:
+        _apply(override, content)
+    for section, default in _DEFAULT_NAMES.items():
+        if isinstance(content.get(section), dict):
+            content[section] = {"name": default, **content[section]}
+    return read_options(RunConfig, content)
+
+
+def dump_config(config: RunConfig) -> str:
+    """Return the configuration as YAML, all defaults written out; it loads again to the same."""
+    values = config.model_dump(mode="json")
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None)
+
+
+def first_difference(one: RunConfig, other: RunConfig) -> str | None:
+    """Return the path of the first key in which two configurations differ, ``None`` if in none."""
+    ours, theirs = (dict(_leaves(c.model_dump(mode="json"))) for c in (one, other))
+    for key in [*ours, *theirs]:
+        # The order of classes is that of the logits, so that order counts as well.
+        if key not in ours or key not in theirs or ours[key] != theirs[key]:
+            return key
+    return None
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        yield path, value
+        return
+    if path == "data.classes":
+        yield path, list(value)
+    for key, below in value.items():
+        yield from _leaves(below, f"{path}.{key}" if path else key)
+
+
+# ------------------------------------------------------------------------------------------- YAML
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without code, in which no key can be given twice, and 1e-3 is a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for number, key in enumerate(keys):
+            if key in keys[:number]:
+                mark = node.value[number][0].start_mark
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key {key} is given twice", problem_mark=mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def _one_line(error: yaml.YAMLError) -> str:
+    return " ".join(str(error).split())
+
+
+def _apply(override: str, content: dict[str, Any]) -> None:
+    """Set the value of ``section.key=value`` in nested mappings."""
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise InputError(f"{override!r} is not of the form section.key=value")
+    try:
+        value = yaml.load(text, _Loader)
+    except yaml.YAMLError:
+        value = text  # such as a glob that begins with *
+    *sections, key = path.split(".")
+    for section in sections:
+        below = content.setdefault(section, {})
+        if not isinstance(below, dict):
+            raise InputError(f"{override!r}: {section} is {below!r}, which has no keys")
+        content = below
+    content[key] = value

@@ -1,0 +1,147 @@
+"""Jets that can be taken by row, wherever they are: in memory, or in memory-mapped shards."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int, Int64
+
+from parttag.data.classes import assign_classes
+from parttag.data.intake import Intake, JetCounts, describe_sources
+from parttag.data.quality import source_name
+from parttag.data.readers import find_files
+from parttag.data.store import Source, is_store
+from parttag.errors import InputError
+from parttag.jets import JetArrays, concatenate
+from parttag.progress import Progress, no_progress
+
+
+class JetDataset:
+    """Labeled jets, numbered from 0.
+
+    Parameters
+    ----------
+    parts
+        The jets, in pieces that agree in labels, extra columns and sources.
+    classes
+        Class index of each jet of all parts; jets of class −1 are left out.
+    entries
+        Files and stores that the jets were read from.
+    counts
+        Of the reading: jets read, and dropped by reason.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[JetArrays],
+        classes: Int64[np.ndarray, " all_jets"],
+        *,
+        entries: Sequence[Path] = (),
+        counts: JetCounts | None = None,
+    ) -> None:
+        self._parts = tuple(parts)
+        self._starts = np.cumsum([0, *(len(part) for part in parts)])
+        labeled = classes >= 0
+        self._rows = None if labeled.all() else np.flatnonzero(labeled)
+        self._entries = tuple(entries)
+        self.classes = classes if self._rows is None else classes[self._rows]
+        self.counts = counts or JetCounts(read=len(classes))
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The files that the jets' index counts."""
+        return self._parts[0].sources
+
+    @property
+    def extra_names(self) -> tuple[str, ...]:
+        """The particle columns besides the four-momentum."""
+        return self._parts[0].extra_names
+
+    def provenance(self) -> list[dict[str, str | int]]:
+        """Return ``path``, ``bytes`` and ``sha256`` of each source; reads the files for it, once.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be read any more.
+        """
+        return [source.model_dump() for source in self._described_sources]
+
+    @cached_property
+    def _described_sources(self) -> tuple[Source, ...]:
+        return describe_sources(self._entries)
+
+    def take(self, rows: Int[np.ndarray, " chosen"]) -> JetArrays:
+        """Return the jets at ``rows``, in that order; repeats are allowed."""
+        rows = rows if self._rows is None else self._rows[rows]
+        part_of_row = np.searchsorted(self._starts, rows, side="right") - 1
+        order = np.argsort(part_of_row, kind="stable")
+        numbers, begins = np.unique(part_of_row[order], return_index=True)
+        if len(numbers) < 2:
+            number = numbers[0] if len(numbers) else 0
+            return self._parts[number].take(rows - self._starts[number])
+        # Gather part by part, then put the jets back into the order asked for.
+        pieces = [
+            self._parts[number].take(own - self._starts[number])
+            for number, own in zip(numbers, np.split(rows[order], begins[1:]), strict=True)
+        ]
+        return concatenate(pieces).take(np.argsort(order))
+
+
+def open_dataset(
+    patterns: Sequence[str | Path],
+    classes: Mapping[str, Sequence[str]],
+    *,
+    strict: bool = False,
+    require_extras: Sequence[str] = (),
+    progress: Progress = no_progress,
+) -> JetDataset:
+    """Return the good jets of these files that belong to a class.
+
+    Files are read into memory, stores are memory-mapped. Jets that are bad or of no class are left
+    out, and counted in ``counts``.
+
+    Parameters
+    ----------
+    patterns
+        Files, globs, directories and stores.
+    classes
+        The labels of each class, in the order of the class indices.
+    strict
+        Refuse a bad jet instead of leaving it out.
+    require_extras
+        Particle columns that must be there, by their names in ``features.EXTRA_NAMES``.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read or lacks a label or a required column, a jet belongs to two
+        classes, or no jet is left.
+    """
+    entries = find_files(patterns)
+    intake = Intake(entries, strict=strict)
+    parts, class_of_jet = [], []
+    for jets in intake.chunks(progress):
+        _require(require_extras, jets)
+        parts.append(jets)
+        class_of_jet.append(assign_classes(jets, classes))
+    if not any(is_store(entry) for entry in entries):
+        parts = [concatenate(parts)]
+    all_classes = np.concatenate(class_of_jet)
+    intake.counts.drop("of no class", int((all_classes < 0).sum()))
+    if not intake.counts.kept:
+        raise InputError(f"no jet of {', '.join(map(str, patterns))} is left: {intake.counts}")
+    return JetDataset(parts, all_classes, entries=entries, counts=intake.counts)
+
+
+def _require(extra_names: Sequence[str], jets: JetArrays) -> None:
+    missing = [name for name in extra_names if name not in jets.extra_names]
+    if missing:
+        raise InputError(
+            f"{source_name(jets)} has no particle column {', '.join(missing)}, which the features "
+            "need: choose features: kin, or files that have it"
+        )

@@ -1,0 +1,172 @@
+"""The one way in: from files to jets that can be used, for stores and for training alike."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from parttag.data.files import sha256
+from parttag.data.quality import FAULTS, jet_faults, jet_name
+from parttag.data.readers import CHUNK_JETS, count_jets, read_chunks
+from parttag.data.store import JetStore, Source, is_store
+from parttag.errors import InputError
+from parttag.jets import JetArrays
+from parttag.progress import Progress, no_progress
+
+
+@dataclass
+class JetCounts:
+    """How many jets were read, and how many of them dropped for each reason."""
+
+    read: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> int:
+        """Jets that were not dropped."""
+        return self.read - sum(self.dropped.values())
+
+    def drop(self, reason: str, number: int) -> None:
+        """Count so many jets as dropped, if any."""
+        if number:
+            self.dropped[reason] = self.dropped.get(reason, 0) + number
+
+    def __str__(self) -> str:
+        """Return one line: the numbers, and the reasons where jets were dropped."""
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in self.dropped.items())
+        dropped = f"{self.read - self.kept:,} dropped" + (f" ({reasons})" if reasons else "")
+        return f"{self.read:,} jets read, {self.kept:,} kept, {dropped}"
+
+
+class Intake:
+    """Reads the jets of several files and stores, without the bad ones.
+
+    All must have the same labels and the same extra columns, if not in the same order: the first
+    file's order is given to the others. ``counts`` says what was read and dropped so far;
+    ``label_names`` and ``extra_names`` are known from the first chunk on.
+
+    Parameters
+    ----------
+    entries
+        The files and stores, as ``find_files`` returns them.
+    strict
+        Refuse a bad jet instead of dropping it.
+    """
+
+    def __init__(self, entries: Sequence[Path], *, strict: bool = False) -> None:
+        self.entries = tuple(entries)
+        self.strict = strict
+        self.counts = JetCounts()
+        self._names = [source_names(entry) for entry in entries]
+        self.label_names: tuple[str, ...] = ()
+        self.extra_names: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The files that the jets' index counts; a store counts as the files it was made from."""
+        return tuple(name for names in self._names for name in names)
+
+    def chunks(self, progress: Progress = no_progress) -> Iterator[JetArrays]:
+        """Yield the good jets, in order.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be read, has other labels or extra columns than the first, or holds a
+            bad jet and the intake is strict.
+        """
+        # Opens every file before hours are spent on the first ones.
+        total = sum(_num_chunks(entry) for entry in self.entries)
+        yield from progress(self._read(), total=total, description="Reading jets")
+
+    def _read(self) -> Iterator[JetArrays]:
+        file_number, sources = 0, self.sources
+        for entry, names in zip(self.entries, self._names, strict=True):
+            for jets in read_chunks(
+                entry, file_number=file_number, sources=sources, chunk_jets=_chunk_jets(entry)
+            ):
+                self.counts.read += len(jets)
+                # The jets of a store were judged when it was made.
+                good = jets if is_store(entry) else self._without_bad_jets(jets)
+                yield self._aligned(good, entry)
+            file_number += len(names)
+
+    def _without_bad_jets(self, jets: JetArrays) -> JetArrays:
+        faults = jet_faults(jets)
+        bad = np.flatnonzero(faults >= 0)
+        if len(bad) == 0:
+            return jets
+        if self.strict:
+            reason = FAULTS[faults[bad[0]]]
+            raise InputError(
+                f"{jet_name(jets, int(bad[0]))} is bad ({reason}): correct it, or drop such jets "
+                "by leaving out --strict"
+            )
+        for number, reason in enumerate(FAULTS):
+            self.counts.drop(reason, int((faults == number).sum()))
+        return jets.take(np.flatnonzero(faults < 0))
+
+    def _aligned(self, jets: JetArrays, entry: Path) -> JetArrays:
+        """Return the jets with their labels and extra columns in the first file's order."""
+        if entry == self.entries[0]:
+            self.label_names, self.extra_names = jets.label_names, jets.extra_names
+        for kind, own, first in (
+            ("labels", jets.label_names, self.label_names),
+            ("particle columns", jets.extra_names, self.extra_names),
+        ):
+            if set(own) != set(first):
+                raise InputError(
+                    f"{entry} and {self.entries[0]} differ in their {kind} "
+                    f"({', '.join(sorted(set(own) ^ set(first)))}): they cannot be read together"
+                )
+        if (jets.label_names, jets.extra_names) == (self.label_names, self.extra_names):
+            return jets
+        labels = [jets.label_names.index(name) for name in self.label_names]
+        extras = [jets.extra_names.index(name) for name in self.extra_names]
+        return replace(
+            jets,
+            labels=np.take(jets.labels, labels, axis=1),
+            label_names=self.label_names,
+            extra=np.take(jets.extra, extras, axis=1),
+            extra_names=self.extra_names,
+        )
+
+
+def source_names(entry: Path) -> tuple[str, ...]:
+    """Return the names of the files behind an entry: its own, or those a store was made from."""
+    return JetStore(entry).sources if is_store(entry) else (str(entry),)
+
+
+def describe_sources(
+    entries: Sequence[Path], progress: Progress = no_progress
+) -> tuple[Source, ...]:
+    """Return path, size and SHA-256 of each file behind the entries, in the order of the index.
+
+    Files are read for it; a store's manifest has the answer.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read.
+    """
+    described: list[Source] = []
+    for entry in progress(entries, total=len(entries), description="Hashing files"):
+        if is_store(entry):
+            described += JetStore(entry).manifest.sources
+        else:
+            checksum = sha256(entry)
+            described.append(Source(path=str(entry), bytes=entry.stat().st_size, sha256=checksum))
+    return tuple(described)
+
+
+def _chunk_jets(entry: Path) -> int:
+    # A store's shards are mapped, not read: take each whole.
+    return max(1, len(JetStore(entry))) if is_store(entry) else CHUNK_JETS
+
+
+def _num_chunks(entry: Path) -> int:
+    if is_store(entry):
+        return len(JetStore(entry).manifest.shards)
+    return math.ceil(count_jets(entry) / CHUNK_JETS)

@@ -1,0 +1,69 @@
+"""Parquet files in JetClass's layout, read through pyarrow."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import awkward as ak
+import numpy as np
+
+from parttag.data.files import refuse_damaged
+from parttag.data.readers.jetclass import branches_to_read, require_branches, to_jets
+from parttag.jets import JetArrays
+
+if TYPE_CHECKING:
+    from pyarrow import Array, ChunkedArray
+    from pyarrow.parquet import ParquetFile
+
+
+def count_jets(path: Path) -> int:
+    """Return the number of jets in the file."""
+    with _open(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def read_chunks(path: Path, chunk_jets: int) -> Iterator[JetArrays]:
+    """Yield the file's jets in its order, at most ``chunk_jets`` at a time."""
+    with _open(path) as file:
+        names = branches_to_read(file.schema_arrow.names, path)
+        batches = file.iter_batches(batch_size=chunk_jets, columns=names)
+        first_row = 0
+        while True:
+            with refuse_damaged(path):
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                branches = {name: _to_awkward(batch.column(name)) for name in names}
+            yield to_jets(branches, path, first_row)
+            first_row += batch.num_rows
+
+
+def read_branches(path: Path, names: Sequence[str]) -> dict[str, ak.Array]:
+    """Return whole columns by name."""
+    with _open(path) as file:
+        require_branches(names, file.schema_arrow.names, path)
+        with refuse_damaged(path):
+            table = file.read(columns=list(names))
+            return {name: _to_awkward(table.column(name)) for name in names}
+
+
+@contextmanager
+def _open(path: Path) -> Iterator["ParquetFile"]:
+    from pyarrow.parquet import ParquetFile
+
+    with refuse_damaged(path):
+        file = ParquetFile(path, page_checksum_verification=True)
+    with file:
+        yield file
+
+
+def _to_awkward(column: "Array | ChunkedArray") -> ak.Array:
+    """Return a column without missing values: numbers become NaN, lists empty.
+
+    Most writers mark columns as nullable even where nothing is missing.
+    """
+    array = ak.from_arrow(column)
+    if array.ndim > 1:
+        array = ak.fill_none(array, [], axis=0)
+    return ak.fill_none(array, np.nan, axis=-1)

@@ -1,0 +1,134 @@
+"""The Top Quark Tagging Reference Dataset: HDF5 as pandas writes a table.
+
+One row a jet, in the compound dataset ``/table/table``: 804 float32 (E, px, py, pz in GeV of 200
+constituents in order of falling pT, zeros where there are fewer, then the truth momentum) and
+2 int64 (``ttv``: the split the jet was meant for; ``is_signal_new``: 1 = top). The names of the
+columns are pickled in the file's attributes, and a pickle may run code when it is opened: the table
+is known by its dtype and shape alone, and no attribute is read.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import h5py
+import hdf5plugin  # noqa: F401  (importing it lets h5py read Blosc)
+import numpy as np
+from jaxtyping import Float32, Int64, UInt8
+
+from parttag.data.files import refuse_damaged
+from parttag.data.readers.jetclass import require_branches
+from parttag.data.readers.particles import eta_phi, falling_pt, jet_sums, offsets_of
+from parttag.errors import InputError
+from parttag.jets import JetArrays
+
+_TABLE = "table/table"
+_SLOTS = 200
+_INDEX = np.dtype(np.int64)
+_NUMBERS = np.dtype((np.float32, (4 * _SLOTS + 4,)))
+_INTEGERS = np.dtype((np.int64, (2,)))
+_LABEL_NAMES = ("label_top", "label_QCD")
+_COLUMNS = ("index", "ttv", "is_signal_new")
+
+
+def count_jets(path: Path) -> int:
+    """Return the number of jets in the file."""
+    with _open_table(path) as table:
+        return len(table.rows)
+
+
+def read_chunks(path: Path, chunk_jets: int) -> Iterator[JetArrays]:
+    """Yield the file's jets in its order, ``chunk_jets`` at a time."""
+    with _open_table(path) as table:
+        for start in range(0, len(table.rows), chunk_jets):
+            with refuse_damaged(path):
+                chunk = table.rows[start : start + chunk_jets]
+            yield _to_jets(chunk[table.numbers], chunk[table.integers], path, start)
+
+
+def read_branches(path: Path, names: Sequence[str]) -> dict[str, ak.Array]:
+    """Return whole columns of integers by name: ``index``, ``ttv`` or ``is_signal_new``."""
+    require_branches(names, _COLUMNS, path)
+    with _open_table(path) as table, refuse_damaged(path):
+        index = table.rows.fields(table.index)[:]
+        ttv, is_signal = table.rows.fields(table.integers)[:].T
+    columns = dict(zip(_COLUMNS, (index, ttv, is_signal), strict=True))
+    return {name: ak.Array(np.ascontiguousarray(columns[name])) for name in names}
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The table and the names of its fields, found by what they hold."""
+
+    rows: h5py.Dataset
+    index: str
+    numbers: str
+    integers: str
+
+
+@contextmanager
+def _open_table(path: Path) -> Iterator[_Table]:
+    with refuse_damaged(path):
+        file = h5py.File(path)
+    with file:
+        with refuse_damaged(path):
+            rows = file.get(_TABLE)
+            dtype = rows.dtype if isinstance(rows, h5py.Dataset) else np.dtype(np.void)
+        fields = [_field(dtype, wanted) for wanted in (_INDEX, _NUMBERS, _INTEGERS)]
+        if not all(fields):
+            raise InputError(
+                f"{path} is not a top-tagging file: it has no pandas table {_TABLE} with rows of "
+                "an index, 804 float32 and 2 int64"
+            )
+        yield _Table(rows, *fields)
+
+
+def _field(dtype: np.dtype[Any], wanted: np.dtype[Any]) -> str:
+    """Return the name of a compound type's first field of the wanted type; empty if none is."""
+    names = dtype.names or ()
+    return next((name for name in names if dtype[name] == wanted), "")
+
+
+def _to_jets(
+    numbers: Float32[np.ndarray, "jets 804"],
+    integers: Int64[np.ndarray, "jets 2"],
+    path: Path,
+    first_row: int,
+) -> JetArrays:
+    slots = numbers[:, : 4 * _SLOTS].reshape(-1, _SLOTS, 4)
+    # A constituent has an energy above zero and padding is four zeros. Anything else is broken, and
+    # is kept so that its jet can be judged rather than quietly mended.
+    real = (slots != 0).any(axis=2)
+    offsets = offsets_of(real.sum(axis=1))
+    p4 = np.roll(slots[real], -1, axis=1)  # energy goes last
+    with np.errstate(over="ignore", invalid="ignore"):
+        jet_p4 = jet_sums(p4, offsets)
+        order = falling_pt(p4, offsets)
+        return JetArrays(
+            p4=p4[order],
+            extra=np.empty((len(p4), 0), dtype=np.float32),
+            extra_names=(),
+            offsets=offsets,
+            jet_p4=jet_p4.astype(np.float32),
+            jet_axis=np.stack(eta_phi(jet_p4), axis=1).astype(np.float32),
+            labels=_labels(integers[:, 1], path, first_row),
+            label_names=_LABEL_NAMES,
+            jet_weights=np.ones(len(numbers), dtype=np.float32),
+            index=first_row + np.arange(len(numbers), dtype=np.int64),
+            sources=(str(path),),
+        )
+
+
+def _labels(
+    is_signal: Int64[np.ndarray, " jets"], path: Path, first_row: int
+) -> UInt8[np.ndarray, "jets 2"]:
+    wrong = np.flatnonzero((is_signal != 0) & (is_signal != 1))
+    if len(wrong):
+        raise InputError(
+            f"{path}: is_signal_new must be 0 or 1, but is {is_signal[wrong[0]]} for jet "
+            f"{first_row + wrong[0]}"
+        )
+    return np.stack([is_signal, 1 - is_signal], axis=1).astype(np.uint8)

@@ -1,0 +1,284 @@
+"""A run: the directory that training leaves, and what is read back from it."""
+
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+import parttag
+from parttag.config import RunConfig, dump_config, first_difference, load_config
+from parttag.data.dataset import JetDataset, open_dataset
+from parttag.data.files import refuse_unwritable
+from parttag.data.loader import JetLoader
+from parttag.errors import InputError
+from parttag.features import required_extras
+from parttag.models import Tagger, build_model
+from parttag.objectives import build_objective
+from parttag.progress import Progress, no_progress
+from parttag.training import checkpoint
+from parttag.training.distributed import Ranks, join_ranks
+from parttag.training.loop import Trainer
+from parttag.training.optimizers import build_optimizer
+from parttag.training.transfer import load_initial_weights
+
+logger = logging.getLogger(__name__)
+
+_PACKAGES = ("torch", "numpy", "awkward", "uproot", "h5py", "pydantic")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained tagger and where it comes from."""
+
+    directory: Path
+    config: RunConfig
+    model: Tagger
+    """In evaluation mode, on the CPU."""
+    classes: tuple[str, ...]
+
+
+def load_run(directory: str | Path, checkpoint_name: Literal["best", "last"] = "best") -> Run:
+    """Return the run in a directory, with the weights of its best epoch or its last.
+
+    Raises
+    ------
+    InputError
+        If the directory is no run, or the checkpoint is missing, damaged or of another network.
+    """
+    directory = Path(directory)
+    if not (directory / "config.yaml").is_file():
+        raise InputError(f"{directory} is not a run: it has no config.yaml")
+    config = load_config(directory / "config.yaml")
+    classes = tuple(config.data.classes)
+    model = build_model(config.model, config.features, len(classes))
+    path = directory / "checkpoints" / f"{checkpoint_name}.pt"
+    checkpoint.load_weights(model, checkpoint.read_checkpoint(path), classes, path)
+    return Run(directory, config, model.eval(), classes)
+
+
+def train_run(
+    config: RunConfig, directory: str | Path, *, progress: Progress = no_progress
+) -> Path:
+    """Train what a configuration describes, or continue where a run of it stopped.
+
+    Under ``torchrun`` all processes call it, and the first one writes.
+
+    Returns
+    -------
+    Path
+        The directory, with the trained network. If the run was complete already, nothing is done.
+
+    Raises
+    ------
+    InputError
+        If the directory holds something else, the data cannot be used, a loss is not finite, a
+        file cannot be written, or another rank died.
+    PreemptionError
+        At SIGTERM, after a checkpoint.
+    """
+    directory = Path(directory)
+    if not config.data.train:
+        raise InputError("data.train is empty: name the files to train on, data.train=FILES")
+    options = config.training
+    with join_ranks(options.device, options.rank_timeout) as ranks:
+        if ranks.is_first:
+            _refuse_other_run(directory, config)
+        else:
+            progress = no_progress
+        train_data = _open(config, "train", progress)
+        val_data = _open(config, "val", progress) if config.data.val else None
+        data = {"train": train_data} | ({"val": val_data} if val_data is not None else {})
+        if ranks.is_first:
+            _create(directory, config, data, ranks)
+        ranks.wait()
+        with _log_to(directory / "train.log", ranks):
+            for name, part in data.items():
+                logger.info("data.%s: %s", name, part.counts)
+            trainer = _build_trainer(config, directory, train_data, val_data, ranks, progress)
+            trainer.run()
+    return directory
+
+
+def _open(config: RunConfig, part: Literal["train", "val"], progress: Progress) -> JetDataset:
+    return open_dataset(
+        getattr(config.data, part),
+        config.data.classes,
+        strict=config.data.strict,
+        require_extras=required_extras(config.features),
+        progress=progress,
+    )
+
+
+def _build_trainer(
+    config: RunConfig,
+    directory: Path,
+    train_data: JetDataset,
+    val_data: JetDataset | None,
+    ranks: Ranks,
+    progress: Progress,
+) -> Trainer:
+    """Return a trainer at the run's last checkpoint, or at the beginning if there is none."""
+    options = config.training
+    checkpoints = directory / "checkpoints"
+    last = checkpoint.read_last(checkpoints)
+    torch.manual_seed(options.seed)
+    model = build_model(config.model, config.features, len(config.data.classes))
+    multiplier = 1.0
+    if config.init_from is not None:
+        multiplier = config.init_from.head_lr_multiplier
+        if last is None:
+            load_initial_weights(model, config.init_from)
+    model.to(ranks.device, torch.float64 if options.precision == "fp64" else torch.float32)
+    if options.compile:
+        model.compile(dynamic=True)
+    # Ranks begin with the same weights, and then drop out each its own particles.
+    torch.manual_seed(_seed_of_rank(options.seed, ranks.rank))
+
+    def loader(data: JetDataset, *, train: bool) -> JetLoader:
+        return JetLoader(
+            data,
+            options.batch_size,
+            shuffle=train,
+            seed=options.seed,
+            max_particles=model.max_particles,
+            drop_last=train and options.drop_last,
+            rank=ranks.rank,
+            world_size=ranks.size,
+        )
+
+    trainer = Trainer(
+        model=model,
+        objective=build_objective(config.objective),
+        optimizer=build_optimizer(model, config.optimizer, multiplier),
+        schedule=config.schedule,
+        options=options,
+        train_loader=loader(train_data, train=True),
+        val_loader=None if val_data is None else loader(val_data, train=False),
+        sources=train_data.sources,
+        directory=directory,
+        description=checkpoint.describe_network(
+            model, config.model_dump(mode="json"), tuple(config.data.classes)
+        ),
+        ranks=ranks,
+        progress=progress,
+    )
+    if last is not None:
+        trainer.restore(last)
+        logger.info("continuing after step %d of %d", trainer.state.step, trainer.num_steps)
+    return trainer
+
+
+def _seed_of_rank(seed: int, rank: int) -> int:
+    return int(np.random.SeedSequence([seed, rank]).generate_state(1, np.uint64)[0])
+
+
+# ---------------------------------------------------------------------------------- the directory
+
+
+def _refuse_other_run(directory: Path, config: RunConfig) -> None:
+    """Refuse a directory that holds something else than this run."""
+    if not directory.exists():
+        return
+    path = directory / "config.yaml"
+    if path.is_file():
+        key = first_difference(load_config(path), config)
+        if key is not None:
+            raise InputError(
+                f"{directory} holds another run, whose {key} is different; give another --out, or "
+                "the configuration of that run to continue it"
+            )
+    elif not directory.is_dir() or any(directory.iterdir()):
+        raise InputError(f"{directory} exists and is not a run; give another --out")
+
+
+def _create(
+    directory: Path, config: RunConfig, data: dict[str, JetDataset], ranks: Ranks
+) -> None:
+    """Write what is known before training, or add this start to what an earlier one wrote."""
+    path = directory / "provenance.json"
+    hashes = {name: part.provenance() for name, part in data.items()}
+    starts = []
+    if path.is_file():
+        earlier = json.loads(path.read_text())
+        starts = earlier["starts"]
+        if earlier["data"] != hashes:
+            raise InputError(
+                f"{directory}: the jets that this run began with have changed since, by the sums "
+                f"in {path.name}; give another --out to train on the new ones"
+            )
+    starts.append(_start(ranks))
+    with refuse_unwritable(directory):
+        (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
+    provenance = {"data": hashes, "starts": starts}
+    checkpoint.write_file(path, json.dumps(provenance, indent=2).encode())
+    checkpoint.write_file(directory / "config.yaml", dump_config(config).encode())
+
+
+def _start(ranks: Ranks) -> dict[str, Any]:
+    """Return what a start of the command ran, where and when."""
+    on_gpu = ranks.device.type == "cuda"
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "parttag": parttag.__version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "hardware": {
+            "host": platform.node(),
+            "platform": platform.platform(),
+            "processors": os.cpu_count(),
+            "gpu": torch.cuda.get_device_name(ranks.device) if on_gpu else None,
+            "ranks": ranks.size,
+        },
+    }
+
+
+def _commit() -> str | None:
+    """Return the commit of parttag's checkout, marked if there are changes; else ``None``."""
+    package = Path(parttag.__file__).parent
+    if not (package.parents[1] / ".git").exists():
+        return None
+    command = ["git", "-C", str(package), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()
+
+
+@contextmanager
+def _log_to(path: Path, ranks: Ranks) -> Iterator[None]:
+    """Write what parttag logs to a file as well; ranks other than the first only warn."""
+    package = logging.getLogger("parttag")
+    level = package.level
+    if not ranks.is_first:
+        package.setLevel(logging.WARNING)
+        yield
+        package.setLevel(level)
+        return
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    package.addHandler(handler)
+    package.setLevel(logging.INFO)
+    try:
+        yield
+    except Exception as error:
+        handler.emit(package.makeRecord(package.name, logging.ERROR, "", 0, str(error), (), None))
+        raise
+    finally:
+        package.removeHandler(handler)
+        package.setLevel(level)
+        handler.close()

@@ -1,0 +1,197 @@
+"""Checkpoints: written so that a crash at any moment leaves one that can be read.
+
+``checkpoints/last.pt`` and ``last.previous.pt`` hold everything that an interrupted run needs to
+end with the very numbers of an uninterrupted one; ``best.pt`` holds a trained network only:
+``weights``, ``config``, ``classes`` and ``features``. All are read with ``weights_only``: a pickle
+with code in it is refused.
+"""
+
+import io
+import logging
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from parttag.data.files import refuse_unwritable
+from parttag.errors import InputError
+from parttag.models import Tagger
+
+logger = logging.getLogger(__name__)
+
+LAST, PREVIOUS, BEST = "last.pt", "last.previous.pt", "best.pt"
+
+
+def write_file(path: Path, data: bytes | memoryview, keep_old_as: Path | None = None) -> None:
+    """Write a file that appears complete or not at all.
+
+    ``keep_old_as`` is the new name of the file that was there before, if it is to stay.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written: full disk, no permission. What was there before is intact.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with refuse_unwritable(path):
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if keep_old_as is not None and path.exists():
+                path.replace(keep_old_as)
+            partial.replace(path)
+            _sync_directory(path.parent)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def write_checkpoint(
+    path: Path, content: Mapping[str, Any], keep_old_as: Path | None = None
+) -> None:
+    """Write a checkpoint by ``write_file``."""
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)
+    write_file(path, buffer.getbuffer(), keep_old_as)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return what ``write_checkpoint`` wrote, on the CPU.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, or is no checkpoint.
+    """
+    try:
+        # torch does not look at the checksums that it writes.
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise InputError(f"{path}: the checkpoint is damaged (in its part {damaged})")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such checkpoint") from error
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        raise InputError(f"{path}: the checkpoint is damaged, or is no file of weights") from error
+    if not isinstance(content, dict) or "weights" not in content:
+        raise InputError(f"{path}: this is not a checkpoint of parttag")
+    return content
+
+
+def write_last(directory: Path, content: Mapping[str, Any]) -> None:
+    """Write ``last.pt`` and keep the one before it as ``last.previous.pt``."""
+    write_checkpoint(directory / LAST, content, keep_old_as=directory / PREVIOUS)
+
+
+def read_last(directory: Path) -> dict[str, Any] | None:
+    """Return the newest readable of the last two checkpoints, ``None`` if there is none yet.
+
+    Raises
+    ------
+    InputError
+        If there are checkpoints and none can be read.
+    """
+    paths = [path for path in (directory / LAST, directory / PREVIOUS) if path.exists()]
+    for path in paths:
+        try:
+            content = read_checkpoint(path)
+        except InputError as error:
+            logger.warning("%s", error)
+            continue
+        if path.name == PREVIOUS:
+            logger.warning("%s cannot be used: going on from %s", directory / LAST, path)
+        return content
+    if paths:
+        raise InputError(
+            f"{directory}: no checkpoint in it can be read; delete the run's directory to train "
+            "from the beginning"
+        )
+    return None
+
+
+def describe_network(
+    model: Tagger, config: Mapping[str, Any], classes: Sequence[str]
+) -> dict[str, Any]:
+    """Return what every checkpoint says of the network besides its weights."""
+    return {
+        "config": dict(config),
+        "classes": list(classes),
+        "features": list(model.feature_names),
+    }
+
+
+def load_weights(
+    model: Tagger, content: Mapping[str, Any], classes: Sequence[str], path: Path
+) -> None:
+    """Copy the weights of a checkpoint into a network of the same kind.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint is of another model, other features or another order of classes.
+    """
+    _refuse_difference("features", content["features"], model.feature_names, path)
+    _refuse_difference("classes", content["classes"], classes, path)
+    refuse_other_shapes(model, content["weights"], path)
+    model.load_state_dict(content["weights"])
+
+
+def refuse_other_shapes(model: Tagger, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights that are not of this network, naming the first that differs.
+
+    Raises
+    ------
+    InputError
+        If a name or a shape differs.
+    """
+    mine = model.state_dict()
+    for name in [*mine, *weights]:
+        theirs = tuple(weights[name].shape) if name in weights else "absent"
+        ours = tuple(mine[name].shape) if name in mine else "absent"
+        if theirs != ours:
+            raise InputError(
+                f"{path}: this checkpoint is of another network: its {name} is {theirs}, the "
+                f"configuration's is {ours}; use the model options it was trained with"
+            )
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of torch's generators, the only ones that training draws from."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
+    """Continue with what ``random_state`` returned."""
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
+def _refuse_difference(name: str, theirs: Sequence[str], ours: Sequence[str], path: Path) -> None:
+    if list(theirs) != list(ours):
+        raise InputError(
+            f"{path}: this checkpoint has the {name} {', '.join(theirs)}, the configuration has "
+            f"{', '.join(ours)}; they and their order must agree"
+        )
+
+
+def _sync_directory(path: Path) -> None:
+    """Make renames in a directory survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+

@@ -1,0 +1,348 @@
+"""The training loop: the same for every network, objective and number of ranks.
+
+A training is a number of steps, counted in ``TrainingState.step`` alone. Which batch a step takes,
+its learning rate and the end of an epoch all follow from that number. An *epoch* is one pass over
+the training jets unless ``steps_per_epoch`` says otherwise; the jets are then walked through again
+and again, and epochs only say when to validate, to lower the rate and to write a line.
+"""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from parttag.data.loader import JetLoader
+from parttag.errors import InputError
+from parttag.jets import JetBatch, split_index
+from parttag.models import Tagger
+from parttag.objectives import Objective
+from parttag.options import Options
+from parttag.progress import Progress, no_progress
+from parttag.training import checkpoint
+from parttag.training.distributed import DeviceName, Ranks
+from parttag.training.optimizers import Optimizer, multiply_learning_rates
+from parttag.training.record import Record
+from parttag.training.schedules import ScheduleOptions, lr_multiplier
+from parttag.training.watch import LossWatch, PreemptionError, SeenLoss, Termination
+
+logger = logging.getLogger(__name__)
+
+# Ranks agree on stopping once in so many steps: often enough for Slurm, too rarely to cost time.
+_AGREE_STEPS = 10
+# Where things are in the vector of sums; the objective's metrics follow the loss.
+_JETS, _WEIGHT, _LOSS = 0, 1, 2
+# Far more than a host is ahead of a GPU that it does not wait for, few enough to remember.
+_LAG_STEPS = 8
+_ROWS_NAMED = 5
+
+
+class TrainingOptions(Options):
+    """How long, how fast and on what a network is trained."""
+
+    epochs: PositiveInt = 20
+    """Length of the training."""
+    steps: PositiveInt | None = None
+    """Length of the training in steps of the optimizer; if given, ``epochs`` is not used."""
+    steps_per_epoch: PositiveInt | None = None
+    """Steps between two validations; null for one pass over the training jets."""
+    batch_size: PositiveInt = 512
+    """Jets in a step, those of all ranks together."""
+    drop_last: bool = False
+    """Leave out the last batch of a pass if it is smaller, as weaver does."""
+    precision: Literal["fp32", "bf16", "fp64"] = "fp32"
+    """bf16 is autocast: weights, sums and pair features stay fp32."""
+    compile: bool = False
+    """Compile the network with torch.compile."""
+    device: DeviceName = "auto"
+    """Where to train; auto is a GPU if there is one."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Of initial weights, order of jets and dropout."""
+    max_grad_norm: PositiveFloat | None = None
+    """Clip the norm of the gradient of all parameters to this; null for no clipping."""
+    best_by: Literal["accuracy", "loss"] = "accuracy"
+    """What makes the best epoch: highest accuracy or lowest loss of the validation."""
+    validate_every: PositiveInt = 1
+    """Epochs between two validations; the last epoch always has one."""
+    checkpoint_every: PositiveInt | None = None
+    """Steps between two checkpoints within an epoch; null for one at its end only."""
+    tensorboard: bool = False
+    """Also write the metrics of each epoch for TensorBoard."""
+    rank_timeout: float = Field(default=600.0, gt=0)
+    """Seconds that ranks wait for one another before the run stops."""
+
+
+@dataclass
+class TrainingState:
+    """Where a training stands, besides weights, optimizer and random numbers."""
+
+    step: int = 0
+    """Steps done."""
+    sums: Tensor | None = None
+    """Of the running epoch, over all ranks: jets, weight, loss, and the objective's metrics."""
+    seconds: float = 0.0
+    """Time that the running epoch has taken."""
+    history: list[dict[str, int | float]] = field(default_factory=list)
+    """One entry for each finished epoch: the lines of ``metrics.jsonl``."""
+
+
+@dataclass
+class Trainer:
+    """Everything that trains one network, on this rank."""
+
+    model: Tagger
+    objective: Objective
+    optimizer: Optimizer
+    schedule: ScheduleOptions
+    options: TrainingOptions
+    train_loader: JetLoader
+    val_loader: JetLoader | None
+    sources: tuple[str, ...]
+    """Files of the training jets, as ``JetBatch.index`` counts them."""
+    directory: Path
+    """Of the run: ``metrics.jsonl``, ``checkpoints/`` and ``tensorboard/`` are written in it."""
+    description: dict[str, Any]
+    """What every checkpoint says of the network: see ``checkpoint.describe_network``."""
+    ranks: Ranks = field(default_factory=Ranks)
+    progress: Progress = no_progress
+    state: TrainingState = field(default_factory=TrainingState)
+
+    def __post_init__(self) -> None:
+        if len(self.train_loader) == 0:
+            raise InputError(
+                f"training.batch_size: a batch of {self.options.batch_size} is more than all "
+                "training jets, and training.drop_last leaves none; make it smaller"
+            )
+        self.steps_per_epoch = self.options.steps_per_epoch or len(self.train_loader)
+        self.num_steps = self.options.steps or self.options.epochs * self.steps_per_epoch
+        self.num_epochs = math.ceil(self.num_steps / self.steps_per_epoch)
+        device = self.ranks.device
+        self._dtype = torch.float64 if self.options.precision == "fp64" else torch.float32
+        self._watch = LossWatch(lag=_LAG_STEPS if device.type == "cuda" else 0)
+        self._termination = Termination()
+        self._checkpoints = self.directory / "checkpoints"
+        tensorboard = self.options.tensorboard and self.ranks.is_first
+        self._record = Record(self.directory, tensorboard=tensorboard)
+
+    # ---------------------------------------------------------------------------------- training
+
+    def run(self) -> None:
+        """Train to the end.
+
+        Raises
+        ------
+        PreemptionError
+            At SIGTERM, after a checkpoint.
+        InputError
+            If a loss is not finite, or a file cannot be written.
+        """
+        with self._termination:
+            while len(self.state.history) < self.num_epochs:
+                self._train_epoch()
+                self._close_epoch()
+                self._save()
+                self._stop_if_asked(0)
+
+    def _train_epoch(self) -> None:
+        """Train to the end of the running epoch, from wherever in it the state is."""
+        epoch = len(self.state.history)
+        stop = min((epoch + 1) * self.steps_per_epoch, self.num_steps)
+        batches = self.progress(
+            self._batches(stop),
+            total=stop - self.state.step,
+            description=f"epoch {epoch + 1}/{self.num_epochs}",
+        )
+        self.model.train()
+        began = time.perf_counter()
+        for batch in batches:
+            self._step(batch)
+            now = time.perf_counter()
+            self.state.seconds += now - began
+            began = now
+            if self.state.step % (self.options.checkpoint_every or self.num_steps) == 0:
+                self._save()
+            self._stop_if_asked(self.state.step, save=True)
+
+    def _batches(self, stop: int) -> Iterator[JetBatch]:
+        """Yield the batches of the steps from now to ``stop``, pass after pass over the jets."""
+        step = self.state.step
+        while step < stop:
+            number, start = divmod(step, len(self.train_loader))
+            for batch in islice(self.train_loader.epoch(number, start), stop - step):
+                yield batch
+                step += 1
+
+    def _step(self, batch: JetBatch) -> None:
+        """Update the weights once; nothing in here waits for the device."""
+        multiplier = lr_multiplier(
+            self.schedule, self.state.step, self.num_steps, self.steps_per_epoch
+        )
+        multiply_learning_rates(self.optimizer, multiplier)
+        loss_sum, sums = self._sums(batch)
+        sums = self.ranks.sum(sums)
+        mean_loss = sums[_LOSS] / sums[_WEIGHT]
+        torch.autograd.backward(loss_sum / sums[_WEIGHT].to(loss_sum.dtype))
+        self.ranks.sum_gradients(self.model.parameters())
+        if self.options.max_grad_norm is not None:
+            clip_grad_norm_(self.model.parameters(), self.options.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.state.step += 1
+        self.state.sums = sums if self.state.sums is None else self.state.sums + sums
+        self._watch.add(self.state.step, mean_loss, batch.index)
+        self._refuse_bad_loss(self._watch.first_bad())
+
+    def _sums(self, batch: JetBatch) -> tuple[Tensor, Tensor]:
+        """Return the loss to differentiate, and all sums of this rank's jets in float64."""
+        batch = batch.to(self.ranks.device, self._dtype)
+        bf16 = self.options.precision == "bf16"
+        with torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=bf16):
+            sums = self.objective(self.model, batch)
+        values = [sums.weight, sums.loss, *(sums.metrics[k] for k in self.objective.metric_names)]
+        num_jets = torch.full_like(sums.weight, len(batch))
+        return sums.loss, torch.stack([v.detach().double() for v in (num_jets, *values)])
+
+    # ------------------------------------------------------------------------- end of an epoch
+
+    def _close_epoch(self) -> None:
+        """Validate, and write down the epoch; keep its weights if it is the best so far."""
+        assert self.state.sums is not None
+        epoch = len(self.state.history) + 1
+        train = self._means("train", self.state.sums)  # waits for the device
+        entry = {
+            "epoch": epoch,
+            "step": self.state.step,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            **train,
+            "seconds": self.state.seconds,
+            "jets_per_second": self.state.sums[_JETS].item() / self.state.seconds,
+        }
+        last = epoch == self.num_epochs
+        if self.val_loader is not None and (last or epoch % self.options.validate_every == 0):
+            self._save()  # so that nothing is lost if the validation is interrupted
+            entry |= self._means("val", self._validate(self.val_loader))
+        self.state.history.append(entry)
+        self.state.sums, self.state.seconds = None, 0.0
+        if self.ranks.is_first:
+            self._write_epoch(entry)
+
+    @torch.no_grad()
+    def _validate(self, loader: JetLoader) -> Tensor:
+        """Return the sums over all validation jets."""
+        self.model.eval()
+        total = torch.zeros(3 + len(self.objective.metric_names), dtype=torch.float64)
+        total = total.to(self.ranks.device)
+        batches = self.progress(loader.epoch(0), total=len(loader), description="validation")
+        for number, batch in enumerate(batches):
+            self._stop_if_asked(number)
+            total += self._sums(batch)[1]
+        return self.ranks.sum(total)
+
+    def _means(self, prefix: str, sums: Tensor) -> dict[str, float]:
+        values = (sums[_LOSS:] / sums[_WEIGHT]).tolist()
+        names = ("loss", *self.objective.metric_names)
+        return {f"{prefix}_{name}": value for name, value in zip(names, values, strict=True)}
+
+    def _write_epoch(self, entry: dict[str, int | float]) -> None:
+        if self._is_best(entry):
+            checkpoint.write_checkpoint(self._checkpoints / checkpoint.BEST, self._network())
+        self._record.write(self.state.history)
+        values = ", ".join(
+            f"{k.replace('_', ' ')} {v:.4g}" for k, v in entry.items() if k != "epoch"
+        )
+        logger.info("epoch %d/%d: %s", entry["epoch"], self.num_epochs, values)
+
+    def _is_best(self, entry: dict[str, int | float]) -> bool:
+        """Return whether no earlier epoch was as good; without validation, every one is best."""
+        if self.val_loader is None:
+            return True
+        key = f"val_{self.options.best_by}"
+        if key not in entry:
+            return False
+        values = [line[key] for line in self.state.history if key in line]
+        best = max(values) if self.options.best_by == "accuracy" else min(values)
+        return values.index(best) == len(values) - 1
+
+    # ------------------------------------------------------------------- stopping and going on
+
+    def _save(self) -> None:
+        """Write all that an exact continuation needs."""
+        self._refuse_bad_loss(self._watch.first_bad(wait=True))
+        random_states = self.ranks.gather(checkpoint.random_state(self.ranks.device))
+        if not self.ranks.is_first:
+            return
+        content = {
+            **self._network(),
+            "optimizer": self.optimizer.state_dict(),
+            "state": asdict(self.state),
+            "random_states": random_states,
+        }
+        checkpoint.write_last(self._checkpoints, content)
+
+    def _network(self) -> dict[str, Any]:
+        return {"weights": self.model.state_dict(), **self.description}
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Go on from a checkpoint as if the training had never stopped.
+
+        With another number of ranks than before, dropout draws differ from the uninterrupted run's.
+
+        Raises
+        ------
+        InputError
+            If the checkpoint is of another network.
+        """
+        path = self._checkpoints / checkpoint.LAST
+        checkpoint.load_weights(self.model, content, self.description["classes"], path)
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.state = TrainingState(**content["state"])
+        if self.state.sums is not None:
+            self.state.sums = self.state.sums.to(self.ranks.device)
+        if len(content["random_states"]) == self.ranks.size:
+            checkpoint.set_random_state(
+                content["random_states"][self.ranks.rank], self.ranks.device
+            )
+
+    def _stop_if_asked(self, count: int, *, save: bool = False) -> None:
+        """Stop if SIGTERM came to any rank; several ranks agree on it at every tenth count."""
+        if self.ranks.size > 1 and count % _AGREE_STEPS:
+            return
+        if self.ranks.any(self._termination.asked):
+            if save:
+                self._save()
+            raise PreemptionError(
+                f"stopped by SIGTERM after step {self.state.step} of {self.num_steps}; the same "
+                "command continues"
+            )
+
+    def _refuse_bad_loss(self, bad: SeenLoss | None) -> None:
+        """Stop if a loss is not finite; all ranks see the same losses, so all stop."""
+        if bad is None:
+            return
+        files, rows = split_index(torch.cat(self.ranks.gather(bad.index.cpu())).numpy())
+        jets = {self.sources[n]: np.sort(rows[files == n]).tolist() for n in np.unique(files)}
+        path = self.directory / "bad_batch.json"
+        if self.ranks.is_first:
+            content = {"step": bad.step, "loss": str(bad.value.item()), "jets": jets}
+            checkpoint.write_file(path, json.dumps(content).encode())
+        named = "; ".join(f"{name} rows {_first_few(numbers)}" for name, numbers in jets.items())
+        raise InputError(
+            f"the loss of step {bad.step} is {bad.value.item():g}, not a finite number, for the "
+            f"batch of {named} (all in {path}): look at these jets with `parttag inspect`, lower "
+            "optimizer.lr or set training.max_grad_norm; docs/training.md says more under "
+            '"A loss that is not finite"'
+        )
+
+
+def _first_few(rows: list[int]) -> str:
+    return ", ".join(map(str, rows[:_ROWS_NAMED])) + (" …" if len(rows) > _ROWS_NAMED else "")

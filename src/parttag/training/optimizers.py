@@ -1,0 +1,183 @@
+"""Optimizers: Ranger as the Particle Transformer was trained with, AdamW and Adam."""
+
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from parttag.models import Tagger
+from parttag.options import Options
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class _CommonOptions(Options):
+    name: str
+    lr: PositiveFloat = 1e-3
+    """Learning rate, which the schedule multiplies."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Strength of the decay; biases and other one-dimensional parameters are spared."""
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Decay of the running means of gradients and of their squares."""
+    eps: PositiveFloat = 1e-8
+    """Added to the root mean square of the gradient."""
+
+
+class AdamOptions(_CommonOptions):
+    """Adam; its weight decay is the gradient of an L2 penalty."""
+
+    name: Literal["adam"] = "adam"
+
+
+class AdamWOptions(_CommonOptions):
+    """Adam with decoupled weight decay: a step shrinks a weight by ``lr`` times the decay."""
+
+    name: Literal["adamw"] = "adamw"
+
+
+class RangerOptions(_CommonOptions):
+    """Lookahead around rectified Adam with decoupled weight decay, as in weaver."""
+
+    name: Literal["ranger"] = "ranger"
+    betas: tuple[Beta, Beta] = (0.95, 0.999)
+    """Decay of the running means of gradients and of their squares."""
+    eps: PositiveFloat = 1e-5
+    """Added to the root mean square of the gradient."""
+    lookahead_steps: PositiveInt = 6
+    """Steps between two updates of the slow weights."""
+    lookahead_alpha: float = Field(default=0.5, gt=0, le=1)
+    """Fraction of the way that slow weights go towards fast ones."""
+
+
+OptimizerOptions = Annotated[
+    RangerOptions | AdamWOptions | AdamOptions, Field(discriminator="name")
+]
+"""The options of any optimizer, told apart by ``name``."""
+
+
+@runtime_checkable
+class Optimizer(Protocol):
+    """What the training loop asks of an optimizer."""
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Groups of parameters, each with its ``lr`` and its ``base_lr``."""
+        ...
+
+    def step(self) -> None:
+        """Update the parameters from their gradients."""
+        ...
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the next steps depend on, besides the parameters."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what ``state_dict`` returned."""
+        ...
+
+
+class Lookahead:
+    """After every ``steps`` steps of an optimizer, go a part of the way back.
+
+    Slow weights start at the initial weights. Every ``steps`` steps they go the fraction ``alpha``
+    of the way to the fast weights, which the inner optimizer moves, and these continue from there;
+    running means of the gradients are left alone. The network always holds the fast weights.
+
+    References
+    ----------
+    arXiv:1907.08610
+    """
+
+    def __init__(self, inner: torch.optim.Optimizer, steps: int, alpha: float) -> None:
+        self.inner = inner
+        self.steps = steps
+        self.alpha = alpha
+        self._num_steps = 0
+        self._fast: list[Tensor] = [p for group in inner.param_groups for p in group["params"]]
+        self._slow = [weight.detach().clone() for weight in self._fast]
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The inner optimizer's groups."""
+        return self.inner.param_groups
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Step the inner optimizer and, at every ``steps``-th call, update the slow weights."""
+        self.inner.step()
+        self._num_steps += 1
+        if self._num_steps % self.steps == 0:
+            torch._foreach_lerp_(self._slow, self._fast, self.alpha)
+            torch._foreach_copy_(self._fast, self._slow)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        self.inner.zero_grad()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the inner optimizer's state, the slow weights and the number of steps done."""
+        return {
+            "inner": self.inner.state_dict(),
+            "slow_weights": self._slow,
+            "num_steps": self._num_steps,
+        }
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what ``state_dict`` returned."""
+        self.inner.load_state_dict(state["inner"])
+        self._num_steps = state["num_steps"]
+        for mine, saved in zip(self._slow, state["slow_weights"], strict=True):
+            mine.copy_(saved)
+
+
+def parameter_groups(
+    model: Tagger, weight_decay: float, head_lr_multiplier: float = 1.0
+) -> list[dict[str, Any]]:
+    """Return the groups that differ in weight decay or in the multiplier of the learning rate.
+
+    One-dimensional parameters (scales of norms, biases), those named ``*.bias`` and those of
+    ``model.no_weight_decay()`` are not decayed. Parameters that take no gradient are left out.
+    """
+    undecayed = model.no_weight_decay()
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        spared = parameter.ndim <= 1 or name.endswith(".bias") or name in undecayed
+        multiplier = head_lr_multiplier if name.startswith("head.") else 1.0
+        groups.setdefault((0.0 if spared else weight_decay, multiplier), []).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": decay, "lr_multiplier": multiplier}
+        for (decay, multiplier), parameters in groups.items()
+    ]
+
+
+def build_optimizer(
+    model: Tagger, options: OptimizerOptions, head_lr_multiplier: float = 1.0
+) -> Optimizer:
+    """Return the optimizer of the model's parameters, with groups as ``parameter_groups`` has them.
+
+    A step updates many tensors at once (``foreach``, ``fused``), and never waits for a GPU.
+    """
+    groups = parameter_groups(model, options.weight_decay, head_lr_multiplier)
+    for group in groups:
+        group["lr"] = group["base_lr"] = options.lr * group.pop("lr_multiplier")
+    moments: dict[str, Any] = {"betas": options.betas, "eps": options.eps}
+    if options.name == "ranger":
+        inner = torch.optim.RAdam(groups, **moments, decoupled_weight_decay=True, foreach=True)
+        return Lookahead(inner, options.lookahead_steps, options.lookahead_alpha)
+    adam = torch.optim.AdamW if options.name == "adamw" else torch.optim.Adam
+    return adam(groups, **moments, fused=True)
+
+
+def multiply_learning_rates(optimizer: Optimizer, multiplier: float) -> None:
+    """Set every group's learning rate to its configured one times ``multiplier``."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * multiplier

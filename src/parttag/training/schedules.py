@@ -1,0 +1,94 @@
+"""Schedules: by what the learning rate is multiplied, as a pure function of the step.
+
+A schedule has no state: where a training stands says all.
+"""
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt
+
+from parttag.options import Options
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class FlatDecayOptions(Options):
+    """Constant, then falling by the same factor at the start of each of the last epochs.
+
+    This is weaver's ``flat+decay``: of n epochs, the last max(1, int(``decay_fraction``·n)) decay,
+    and the very last runs at ``final`` times the learning rate. With 20 epochs the multipliers are
+    14 times 1, then 0.4642, 0.2154, 0.1, 0.0464, 0.0215, 0.01. The first epoch never decays: with a
+    single one, weaver would run all of it at 0.01.
+    """
+
+    name: Literal["flat+decay"] = "flat+decay"
+    decay_fraction: Fraction = 0.3
+    """Fraction of the epochs that decay."""
+    final: float = Field(default=0.01, gt=0, le=1)
+    """Multiplier in the last epoch."""
+    warmup_steps: NonNegativeInt = 0
+    """Steps over which the learning rate rises linearly from zero."""
+
+
+class CosineOptions(Options):
+    """From 1 to ``final`` along half a cosine, at every step."""
+
+    name: Literal["cosine"] = "cosine"
+    final: Fraction = 0.0
+    """Multiplier at the end."""
+    warmup_steps: NonNegativeInt = 0
+    """Steps over which the learning rate rises linearly from zero; the cosine begins there."""
+
+
+class ConstantOptions(Options):
+    """Always 1, after the warm-up."""
+
+    name: Literal["constant"] = "constant"
+    warmup_steps: NonNegativeInt = 0
+    """Steps over which the learning rate rises linearly from zero."""
+
+
+ScheduleOptions = Annotated[
+    FlatDecayOptions | CosineOptions | ConstantOptions, Field(discriminator="name")
+]
+"""The options of any schedule, told apart by ``name``."""
+
+
+def lr_multiplier(
+    options: ScheduleOptions, step: int, num_steps: int, steps_per_epoch: int
+) -> float:
+    """Return the multiplier of the learning rate in a step.
+
+    Parameters
+    ----------
+    options
+        Which schedule.
+    step
+        Number of steps done before this one.
+    num_steps
+        Length of the whole training.
+    steps_per_epoch
+        Length of an epoch; the last epoch may be shorter.
+    """
+    risen = min(1.0, (step + 1) / options.warmup_steps) if options.warmup_steps else 1.0
+    return risen * _after_warmup(options, step, num_steps, steps_per_epoch)
+
+
+def _after_warmup(
+    options: ScheduleOptions, step: int, num_steps: int, steps_per_epoch: int
+) -> float:
+    if options.name == "flat+decay":
+        num_epochs = math.ceil(num_steps / steps_per_epoch)
+        return _flat_decay(options, step // steps_per_epoch, num_epochs)
+    if options.name == "cosine":
+        steps = max(num_steps - options.warmup_steps, 1)
+        passed = max(step - options.warmup_steps, 0) / steps
+        return options.final + (1 - options.final) * (1 + math.cos(math.pi * passed)) / 2
+    return 1.0
+
+
+def _flat_decay(options: FlatDecayOptions, epoch: int, num_epochs: int) -> float:
+    num_decay = min(max(1, int(options.decay_fraction * num_epochs)), num_epochs - 1)
+    decayed = epoch + 1 - (num_epochs - num_decay)
+    return 1.0 if decayed <= 0 else math.pow(options.final, decayed / num_decay)

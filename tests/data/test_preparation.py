@@ -1,0 +1,248 @@
+"""``prepare``: what it keeps and counts, and that it leaves a whole store or nothing."""
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import uproot
+
+from helpers.files import write_jetclass_root, write_toptagging_h5
+from helpers.jets import toy_arrays
+from parttag.data import JetStore, prepare, store_writer
+from parttag.data import intake as intake_module
+from parttag.errors import InputError
+from parttag.jets import split_index
+
+
+def with_bad_jets(seed: int = 0):
+    """Return ten jets, of which the third and the fifth are bad."""
+    toys = toy_arrays(10, seed=seed)
+    p4 = toys.p4.copy()
+    p4[toys.offsets[2]] = np.nan
+    p4[toys.offsets[4], 3] = -1
+    return replace(toys, p4=p4)
+
+
+def test_bad_jets_are_dropped_and_counted(tmp_path):
+    path = write_jetclass_root(tmp_path / "a.root", with_bad_jets())
+    report = prepare([path], tmp_path / "store")
+    assert str(report.counts) == (
+        "10 jets read, 8 kept, 2 dropped (1 non-finite momentum, 1 negative energy)"
+    )
+    manifest = JetStore(tmp_path / "store").manifest
+    assert manifest.num_jets == 8
+    assert manifest.dropped == {"non-finite momentum": 1, "negative energy": 1}
+    (jets,) = JetStore(tmp_path / "store").read_chunks(100)
+    assert jets.index.tolist() == [0, 1, 3, 5, 6, 7, 8, 9]
+
+
+def test_strict_refuses_the_first_bad_jet_and_leaves_nothing(tmp_path):
+    path = write_jetclass_root(tmp_path / "a.root", with_bad_jets())
+    with pytest.raises(InputError, match=r"a\.root, jet 2 is bad \(non-finite momentum\)"):
+        prepare([path], tmp_path / "store", strict=True)
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_file_of_bad_jets_only_is_refused(tmp_path):
+    jets = with_bad_jets().take(np.array([2, 4]))
+    path = write_jetclass_root(tmp_path / "a.root", jets)
+    with pytest.raises(InputError, match=r"would hold no jets: 2 jets read, 0 kept"):
+        prepare([path], tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_memory_is_bounded_by_chunks_and_shards(tmp_path, monkeypatch):
+    monkeypatch.setattr(intake_module, "CHUNK_JETS", 5)
+    monkeypatch.setattr(store_writer, "SHARD_BYTES", 2 * toy_arrays(10).p4.nbytes)
+    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(50))
+    report = prepare([path], tmp_path / "store")
+    shards = JetStore(tmp_path / "store").manifest.shards
+    assert report.num_shards == len(shards) > 3
+    assert {shard.num_jets % 5 for shard in shards} == {0}
+    assert sum(shard.bytes for shard in shards) == report.num_bytes
+
+
+def test_files_of_several_formats_become_one_store(tmp_path):
+    toys = toy_arrays(6, extra_names=())
+    files = [
+        write_toptagging_h5(tmp_path / "a.h5", toys),
+        # An RNTuple lists its branches by the alphabet: other order, same labels.
+        write_jetclass_root(tmp_path / "b.root", toys, rntuple=True),
+    ]
+    prepare(files, tmp_path / "store")
+    (first, second) = np.split(next(JetStore(tmp_path / "store").read_chunks(100)).labels, 2)
+    np.testing.assert_array_equal(first, toys.labels)
+    np.testing.assert_array_equal(second, toys.labels)
+
+
+@pytest.mark.parametrize(
+    ("without", "kind"), [("label_top", "labels"), ("part_charge", "particle columns")]
+)
+def test_files_of_different_columns_are_refused_by_name(tmp_path, without, kind):
+    files = [
+        write_jetclass_root(tmp_path / "a.root", toy_arrays(3)),
+        write_jetclass_root(tmp_path / "b.root", toy_arrays(3), without=[without]),
+    ]
+    message = rf"b\.root and .*a\.root differ in their {kind} \((label_top|charge)\)"
+    with pytest.raises(InputError, match=message):
+        prepare(files, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_extra_columns_of_another_order_are_put_into_the_firsts(tmp_path):
+    toys = toy_arrays(3)
+    files = [
+        write_jetclass_root(tmp_path / "a.root", toys),
+        write_jetclass_root(tmp_path / "b.root", toys),
+    ]
+    stores = [tmp_path / "first", tmp_path / "second"]
+    for file, store in zip(files, stores, strict=True):
+        prepare([file], store)
+    swapped = JetStore(stores[1])
+    names = tuple(reversed(swapped.manifest.extra_names))
+    store_writer.write_manifest(
+        stores[1], swapped.manifest.model_copy(update={"extra_names": names})
+    )
+    prepare(stores, tmp_path / "both")
+    (jets,) = JetStore(tmp_path / "both").read_chunks(100)
+    assert jets.extra_names == toys.extra_names
+    np.testing.assert_array_equal(jets.extra[len(toys.p4) :], toys.extra[:, ::-1])
+
+
+def test_stores_are_merged_and_keep_their_sources(tmp_path):
+    files = [write_jetclass_root(tmp_path / f"{i}.root", toy_arrays(4, seed=i)) for i in range(3)]
+    prepare(files[:2], tmp_path / "first")
+    prepare([files[2], tmp_path / "first"], tmp_path / "all")
+    store = JetStore(tmp_path / "all")
+    assert store.sources == tuple(str(files[i]) for i in (2, 0, 1))
+    (jets,) = store.read_chunks(100)
+    file_numbers, rows = split_index(jets.index)
+    assert file_numbers.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert rows.tolist() == list(range(4)) * 3
+
+
+def test_the_same_sources_again_change_nothing(tmp_path):
+    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(4))
+    first = prepare([path], tmp_path / "store")
+    before = sorted((p.name, p.stat().st_mtime_ns) for p in (tmp_path / "store").iterdir())
+    second = prepare([path.rename(tmp_path / "moved.root")], tmp_path / "store")
+    assert sorted((p.name, p.stat().st_mtime_ns) for p in (tmp_path / "store").iterdir()) == before
+    assert not first.existed
+    assert second == replace(first, existed=True)
+
+
+def test_a_store_of_other_sources_is_never_overwritten(tmp_path):
+    files = [write_jetclass_root(tmp_path / f"{i}.root", toy_arrays(4, seed=i)) for i in range(2)]
+    prepare([files[0]], tmp_path / "store")
+    with pytest.raises(InputError, match="store holds a store made from other files"):
+        prepare([files[1]], tmp_path / "store")
+    assert len(JetStore(tmp_path / "store")) == 4
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_whatever_else_is_in_the_place_stays(tmp_path, kind):
+    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(2))
+    out = tmp_path / "out"
+    if kind == "directory":
+        out.mkdir()
+    other = out if kind == "file" else out / "thesis.tex"
+    other.write_text("precious")
+    with pytest.raises(InputError, match="out exists already: choose another place"):
+        prepare([path], out)
+    assert other.read_text() == "precious"
+
+
+def test_what_an_interrupted_writing_left_is_replaced(tmp_path):
+    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(4))
+    out = tmp_path / "store"
+    out.mkdir()
+    for name in ("shard-00000.h5", "shard-00007.h5", ".shard-00008.h5.part", ".manifest.json.part"):
+        (out / name).write_text("half")
+    prepare([path], out)
+    assert sorted(p.name for p in out.iterdir()) == ["manifest.json", "shard-00000.h5"]
+
+
+@pytest.mark.parametrize("moment", ["shard", "manifest"])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, moment):
+    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(4))
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "long text of a library")
+
+    name = "_write_dataset" if moment == "shard" else "_sync"
+    monkeypatch.setattr(store_writer, name, full)
+    message = r"store cannot be written \(no space left on device\): free some space"
+    with pytest.raises(InputError, match=message):
+        prepare([path], tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_h5py_running_out_of_space_is_noticed(tmp_path):
+    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(200))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"store cannot be written \(file too large\)"):
+            prepare([path], tmp_path / "store")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not (tmp_path / "store").exists()
+
+
+def test_no_permission_is_one_sentence(tmp_path, monkeypatch):
+    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(4))
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    message = r"store cannot be written \(permission denied\): choose another place"
+    with pytest.raises(InputError, match=message):
+        prepare([path], tmp_path / "store")
+
+
+def test_a_damaged_file_leaves_nothing_even_if_others_were_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_writer, "SHARD_BYTES", 1)
+    files = [write_jetclass_root(tmp_path / f"{i}.root", toy_arrays(20)) for i in range(2)]
+    with uproot.open(files[1]) as file:
+        basket = int(file["tree"]["part_py"].member("fBasketSeek")[0])
+    content = files[1].read_bytes()
+    files[1].write_bytes(content[: basket + 100] + bytes(50) + content[basket + 150 :])
+    with pytest.raises(InputError, match=r"1\.root is damaged"):
+        prepare(files, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_killed_at_any_moment_it_leaves_no_store(tmp_path):
+    """Dies at the third sync: after a shard is in its place and before the manifest is."""
+    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(4))
+    code = f"""
+        import os
+        from parttag.data import prepare, store_writer
+        syncs = []
+        def sync(path):
+            syncs.append(path)
+            if len(syncs) == 3:
+                os.kill(os.getpid(), 9)
+        store_writer._sync = sync
+        prepare([{str(path)!r}], __import__("pathlib").Path({str(tmp_path / "store")!r}))
+    """
+    killed = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], env=os.environ, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    left = sorted(p.name for p in (tmp_path / "store").iterdir())
+    assert left == [".manifest.json.part", "shard-00000.h5"]
+    with pytest.raises(InputError, match="is not a store"):
+        JetStore(tmp_path / "store")
+    assert prepare([path], tmp_path / "store").counts.kept == 4

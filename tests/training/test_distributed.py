@@ -1,0 +1,145 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from helpers import ranks as rank_program
+from helpers.ranks import RankGroup
+from helpers.runs import NETWORK, toy_config
+
+from parttag.config import dump_config
+from parttag.errors import InputError
+from parttag.runs import train_run
+from parttag.training.distributed import Ranks, _buckets, first_to_report, join_ranks
+
+# No dropout, and no trimming: both draw other random numbers on each rank.
+TRANSFORMER = {
+    "name": "particle_transformer",
+    "embed_dims": [8],
+    "pair_dims": [4],
+    "num_heads": 2,
+    "num_layers": 1,
+    "num_class_layers": 1,
+    "dropout": 0.0,
+    "trim": False,
+}
+# Model, precision, and how closely the losses must agree.
+CASES = {
+    "pfn_fp64": (NETWORK, "fp64", 1e-9),
+    "pfn_fp32": (NETWORK, "fp32", 1e-5),
+    "particle_transformer_fp64": (TRANSFORMER, "fp64", 1e-9),
+}
+# 33 jets in batches of 16: the last batch has one jet, and all ranks but the first have none.
+CURVE = (
+    "training.steps=50",
+    "training.steps_per_epoch=1",
+    "training.validate_every=25",
+    "schedule.name=constant",
+    "optimizer.lr=0.01",
+)
+
+
+def _write(config, path):
+    path.write_text(dump_config(config))
+    return path
+
+
+def _losses(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [line[name] for line in lines for name in ("train_loss", "val_loss") if name in line]
+
+
+@pytest.fixture(scope="module")
+def curves(tmp_path_factory):
+    """Return the losses of each case by number of ranks."""
+    folder = tmp_path_factory.mktemp("curves")
+    configs = {}
+    for name, (model, precision, _) in CASES.items():
+        (folder / name).mkdir()
+        overrides = (*CURVE, f"training.precision={precision}")
+        configs[name] = toy_config(folder / name, *overrides, model=model, jets=33)
+        _write(configs[name], folder / f"{name}.yaml")
+    groups = [
+        RankGroup(n, [(folder / f"{name}.yaml", folder / name / str(n)) for name in CASES])
+        for n in (2, 3)
+    ]
+    for name, config in configs.items():
+        train_run(config, folder / name / "1")
+    for group in groups:
+        assert [result for result in group.wait() if result.code] == []
+    return {name: {n: _losses(folder / name / str(n)) for n in (1, 2, 3)} for name in CASES}
+
+
+@pytest.mark.parametrize("num_ranks", [2, 3])
+@pytest.mark.parametrize("case", CASES)
+def test_ranks_have_the_losses_of_one_process(curves, case, num_ranks):
+    alone, together = curves[case][1], curves[case][num_ranks]
+    assert len(together) == 52
+    assert together == pytest.approx(alone, abs=CASES[case][2], rel=0)
+    assert max(alone) - min(alone) > 0.1
+
+
+def test_a_rank_that_is_killed_stops_the_run_with_one_message(tmp_path):
+    config = _write(toy_config(tmp_path), tmp_path / "run.yaml")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    result = subprocess.run(
+        [*torchrun, rank_program.__file__, config, tmp_path / "run", "1:6:kill"],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(rank_program.SOURCE)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert result.stderr.count("error: ") == 1, result.stderr
+    assert "error: rank 0 of 2 lost another rank" in result.stderr
+    # The checkpoint of the first epoch is there, and another number of ranks goes on from it.
+    assert torch.load(tmp_path / "run" / "checkpoints" / "last.pt")["state"]["step"] == 4
+    train_run(toy_config(tmp_path), tmp_path / "run")
+
+
+def test_an_error_of_one_rank_is_said_once_and_stops_all(tmp_path):
+    config = _write(toy_config(tmp_path), tmp_path / "run.yaml")
+    results = RankGroup(3, [(config, tmp_path / "run")], hurt="1:6:raise").wait()
+    assert [result.code for result in results] == [1, 2, 1]
+    messages = [line for result in results for line in result.errors if "error" in line]
+    assert messages == ["error: this rank cannot read its file"]
+
+
+def test_sigterm_to_one_rank_stops_all_at_the_same_step(tmp_path):
+    config = toy_config(tmp_path, "training.epochs=8", "training.validate_every=8")
+    path = _write(config, tmp_path / "run.yaml")
+    results = RankGroup(2, [(path, tmp_path / "run")], hurt="1:13:terminate").wait()
+    assert [result.code for result in results] == [143, 143]
+    messages = [line for result in results for line in result.errors if "stopped" in line]
+    # They agree at every tenth step and at the end of every epoch.
+    assert messages == ["stopped by SIGTERM after step 16 of 32; the same command continues"]
+    assert torch.load(tmp_path / "run" / "checkpoints" / "last.pt")["state"]["step"] == 16
+
+
+def test_alone_there_is_nothing_to_agree_on():
+    alone = Ranks()
+    values = torch.ones(3)
+    assert alone.sum(values) is values
+    assert alone.gather("x") == ["x"]
+    assert alone.any(True)
+    assert not alone.any(False)
+    assert first_to_report()
+    with join_ranks("cpu", 1.0) as ranks:
+        assert (ranks.rank, ranks.size, ranks.is_first) == (0, 1, True)
+
+
+def test_buckets_hold_all_tensors_in_order_and_are_not_too_large(monkeypatch):
+    monkeypatch.setattr("parttag.training.distributed._BUCKET_ELEMENTS", 10)
+    tensors = [torch.zeros(n) for n in (4, 6, 1, 30, 2, 8)]
+    assert [[len(t) for t in bucket] for bucket in _buckets(tensors)] == [[4, 6], [1], [30], [2, 8]]
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(InputError, match=r"training\.device: this machine has 0 GPUs"), join_ranks("cuda", 1.0):
+        pass
+    with join_ranks("auto", 1.0) as ranks:
+        assert ranks.device.type == "cpu"

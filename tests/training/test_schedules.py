@@ -1,0 +1,76 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parttag.training.schedules import (
+    ConstantOptions,
+    CosineOptions,
+    FlatDecayOptions,
+    lr_multiplier,
+)
+
+
+def _by_epoch(options, num_epochs, steps_per_epoch=10):
+    num_steps = num_epochs * steps_per_epoch
+    return [
+        lr_multiplier(options, step, num_steps, steps_per_epoch)
+        for step in range(0, num_steps, steps_per_epoch)
+    ]
+
+
+def test_flat_decay_over_20_epochs_has_the_multipliers_measured_in_weaver():
+    decay = [0.4642, 0.2154, 0.1, 0.0464, 0.0215, 0.01]
+    assert _by_epoch(FlatDecayOptions(), 20) == pytest.approx([1] * 14 + decay, abs=5e-5)
+
+
+def test_flat_decay_over_50_epochs_lowers_the_rate_in_the_last_15():
+    multipliers = _by_epoch(FlatDecayOptions(), 50)
+    assert multipliers[:35] == [1] * 35
+    assert multipliers[35:] == pytest.approx([0.01 ** (n / 15) for n in range(1, 16)])
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"), [(1, [1]), (2, [1, 0.01]), (3, [1, 1, 0.01]), (7, [1] * 5 + [0.1, 0.01])]
+)
+def test_flat_decay_of_few_epochs_decays_at_least_one_but_never_the_first(epochs, expected):
+    assert _by_epoch(FlatDecayOptions(), epochs) == pytest.approx(expected)
+
+
+@given(step=st.integers(0, 199))
+def test_flat_decay_is_constant_within_an_epoch(step):
+    options = FlatDecayOptions()
+    first = step - step % 10
+    assert lr_multiplier(options, step, 200, 10) == lr_multiplier(options, first, 200, 10)
+
+
+def test_a_last_epoch_that_is_cut_short_counts_as_an_epoch():
+    # 15 steps of 10 an epoch: the second epoch, of five steps, is the last.
+    assert lr_multiplier(FlatDecayOptions(), 9, 15, 10) == 1
+    assert lr_multiplier(FlatDecayOptions(), 10, 15, 10) == pytest.approx(0.01)
+
+
+def test_cosine_goes_from_one_through_the_middle_to_its_final_value():
+    options = CosineOptions(final=0.2)
+    assert lr_multiplier(options, 0, 100, 10) == 1
+    assert lr_multiplier(options, 50, 100, 10) == pytest.approx(0.6)
+    assert lr_multiplier(options, 25, 100, 10) == pytest.approx(0.6 + 0.4 * math.sqrt(0.5))
+    assert lr_multiplier(options, 100, 100, 10) == pytest.approx(0.2)
+
+
+def test_constant_is_one():
+    assert _by_epoch(ConstantOptions(), 5) == [1] * 5
+
+
+@pytest.mark.parametrize("options_class", [FlatDecayOptions, CosineOptions, ConstantOptions])
+def test_warm_up_rises_linearly_to_the_schedule(options_class):
+    options = options_class(warmup_steps=4)
+    rising = [lr_multiplier(options, step, 100, 50) for step in range(5)]
+    assert rising == pytest.approx([0.25, 0.5, 0.75, 1, 1])
+
+
+def test_the_cosine_begins_at_the_end_of_the_warm_up():
+    options = CosineOptions(warmup_steps=20)
+    assert lr_multiplier(options, 20, 100, 10) == 1
+    assert lr_multiplier(options, 60, 100, 10) == pytest.approx(0.5)
