@@ -203,9 +203,7 @@ def _refuse_other_run(directory: Path, config: RunConfig) -> None:
         raise InputError(f"{directory} exists and is not a run; give another --out")
 
 
-def _create(
-    directory: Path, config: RunConfig, data: dict[str, JetDataset], ranks: Ranks
-) -> None:
+def _create(directory: Path, config: RunConfig, data: dict[str, JetDataset], ranks: Ranks) -> None:
     """Write what is known before training, or add this start to what an earlier one wrote."""
     path = directory / "provenance.json"
     hashes = {name: part.provenance() for name, part in data.items()}

@@ -185,5 +185,7 @@ def test_a_checkpoint_of_another_network_features_or_classes_is_refused(tmp_path
         load_weights(model, _trained(options=deeper), ("top", "QCD"), path)
     with pytest.raises(InputError, match="has the features .*charge.*; they and their order"):
         load_weights(model, _trained("kinpid"), ("top", "QCD"), path)
-    with pytest.raises(InputError, match="has the classes top, QCD, the configuration has QCD, top"):
+    with pytest.raises(
+        InputError, match="has the classes top, QCD, the configuration has QCD, top"
+    ):
         load_weights(model, _trained(), ("QCD", "top"), path)

@@ -139,7 +139,10 @@ def test_buckets_hold_all_tensors_in_order_and_are_not_too_large(monkeypatch):
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(InputError, match=r"training\.device: this machine has 0 GPUs"), join_ranks("cuda", 1.0):
+    with (
+        pytest.raises(InputError, match=r"training\.device: this machine has 0 GPUs"),
+        join_ranks("cuda", 1.0),
+    ):
         pass
     with join_ranks("auto", 1.0) as ranks:
         assert ranks.device.type == "cpu"

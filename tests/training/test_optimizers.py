@@ -25,7 +25,9 @@ class Weights(Tagger):
 
     def __init__(self, start):
         super().__init__()
-        self.backbone = nn.ParameterDict({k: nn.Parameter(torch.tensor(v)) for k, v in start.items()})
+        self.backbone = nn.ParameterDict(
+            {k: nn.Parameter(torch.tensor(v)) for k, v in start.items()}
+        )
 
     def encode(self, batch):
         raise NotImplementedError

@@ -32,7 +32,8 @@ def test_flat_decay_over_50_epochs_lowers_the_rate_in_the_last_15():
 
 
 @pytest.mark.parametrize(
-    ("epochs", "expected"), [(1, [1]), (2, [1, 0.01]), (3, [1, 1, 0.01]), (7, [1] * 5 + [0.1, 0.01])]
+    ("epochs", "expected"),
+    [(1, [1]), (2, [1, 0.01]), (3, [1, 1, 0.01]), (7, [1] * 5 + [0.1, 0.01])],
 )
 def test_flat_decay_of_few_epochs_decays_at_least_one_but_never_the_first(epochs, expected):
     assert _by_epoch(FlatDecayOptions(), epochs) == pytest.approx(expected)

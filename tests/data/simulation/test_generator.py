@@ -80,7 +80,7 @@ def test_the_veto_leaves_events_with_a_jet_in_the_window():
     def share(pt):
         return ((pt > 550) & (pt < 650)).mean()
 
-    vetoed, all_events = leading_pt(leading_jet_veto(0.8, 510, 760)), leading_pt(None)
+    vetoed, all_events = leading_pt(leading_jet_veto(0.8, 510.0, 760.0)), leading_pt(None)
     assert share(vetoed) > share(all_events)
     assert vetoed.min() > 450
     assert np.percentile(vetoed, 98) < 800

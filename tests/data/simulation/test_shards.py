@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from parttag.data.simulation.files import read_provenance
 from parttag.data.simulation.shards import Shard, SimulationOptions, make_shard, plan_shards
 
-OPTIONS = SimulationOptions(num_jets=20, windows="demonstration", mpi=False, batch_size=100)
+OPTIONS = SimulationOptions(num_jets=20, windows="demonstration", mpi=False, batch_size=50)
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +90,12 @@ def test_a_shard_tells_how_it_was_made(shard):
     provenance = read_provenance(shard)
     assert "not comparable with published tables" in provenance["statement"]
     assert provenance["detector"] == "ATLAS, Delphes 3.3.2"
-    assert provenance["options"]["batch_size"] == 100
+    assert provenance["options"]["batch_size"] == 50
     assert "PartonLevel:MPI=off" in provenance["pythia"]["label_QCD"]
     assert "Top:gg2ttbar=on" in provenance["pythia"]["label_top"]
     assert provenance["shard"]["jets"] == {"label_top": 60, "label_QCD": 60}
     assert provenance["shard"]["seeds"] == {"label_top": 15, "label_QCD": 16}
-    assert provenance["shard"]["events"]["label_QCD"] % 100 == 0
+    assert provenance["shard"]["events"]["label_QCD"] % 50 == 0
 
 
 def test_the_same_shard_comes_out_again_and_another_number_gives_other_jets(tmp_path):

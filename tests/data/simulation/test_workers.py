@@ -2,7 +2,7 @@ import os
 import signal
 import time
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
+from contextlib import contextmanager
 
 import pytest
 
@@ -43,28 +43,26 @@ def test_an_error_is_passed_on(tmp_path):
 
 
 def test_processes_end_when_the_caller_stops(tmp_path):
-    running = run_all(write_pid_and_wait, [tmp_path / "a", tmp_path / "b"], 1)
-    calls = iter(running)
-    began = time.monotonic()
-    with pytest.raises(TimeoutError):
-        _next_or_timeout(calls, tmp_path / "a")
-    running.close()
-    assert time.monotonic() - began < 30
+    calls = run_all(write_pid_and_wait, [tmp_path / "a", tmp_path / "b"], 1)
+    with interrupted_when(tmp_path / "a"), pytest.raises(TimeoutError):
+        next(calls)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "a").read_text()), 0)
 
 
-def _next_or_timeout(calls, started: Path):
-    """Interrupt the wait for the next call once ``started`` is written."""
+@contextmanager
+def interrupted_when(written):
+    """Raise TimeoutError once there is something in a file."""
 
-    def stop(signum, frame):
-        if started.exists() and started.read_text():
+    def look(signum, frame):
+        if written.exists() and written.read_text():
             raise TimeoutError
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
 
-    previous = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+    previous = signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
     try:
-        next(calls)
+        yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)

@@ -42,7 +42,7 @@ class SimulationOptions(Options):
     """Multiparton interactions: like the reference jets with them, four times as fast without."""
     jets_per_file: int = Field(2000, ge=1000)
     """Jets of a file at most; also what an interruption can cost."""
-    batch_size: int = Field(200, ge=1)
+    batch_size: int = Field(100, ge=1)
     """Events made at a time; the detector's random numbers depend on it."""
 
 

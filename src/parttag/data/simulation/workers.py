@@ -1,7 +1,4 @@
-"""Spawned processes that share out work and never outlive the one that started them.
-
-Kept free of heavy imports: a new process must be deaf to Ctrl-C before it loads anything.
-"""
+"""Spawned processes that share out work and never outlive the one that started them."""
 
 from __future__ import annotations
 
@@ -9,8 +6,9 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TypeVar
@@ -47,7 +45,9 @@ def run_all(
         min(num_processes, len(items)), context, initializer=_start, initargs=(listening,)
     )
     try:
-        for future in as_completed([executor.submit(function, item) for item in items]):
+        with _children_deaf_to_interrupts():
+            futures = [executor.submit(function, item) for item in items]
+        for future in as_completed(futures):
             yield future.result()
     finally:
         lifeline.close()
@@ -55,9 +55,20 @@ def run_all(
         listening.close()
 
 
+@contextmanager
+def _children_deaf_to_interrupts() -> Iterator[None]:
+    """Start processes inside that never get SIGINT: they inherit which signals are blocked.
+
+    Ctrl-C reaches every process of a terminal, but only the first one is to decide.
+    """
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+
 def _start(listening: Connection) -> None:
-    # Ctrl-C reaches every process of the terminal; only the first one decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Pythia and FastJet print from C++.
     with Path(os.devnull).open("w") as silence:
         os.dup2(silence.fileno(), 1)
