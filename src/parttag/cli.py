@@ -95,16 +95,16 @@ def simulate(
     mpi: Annotated[
         bool,
         typer.Option(
-            help="Multiparton interactions: the jets are like the reference jets only with them, "
-            "and come about three times as fast without."
+            help="Multiparton interactions: with them the jets are like the reference jets, but "
+            "take about three times as long."
         ),
-    ] = True,
+    ] = False,
 ) -> None:
     """Simulate top and QCD jets with Pythia 8 and FastJet, to ROOT files in JetClass's layout.
 
     The same seed gives the same jets. Given again after an interruption, the command continues.
 
-    Example: parttag simulate toptagging --jets 20000 --out jets --windows demonstration --no-mpi
+    Example: parttag simulate toptagging --jets 20000 --out jets --windows demonstration
     """
     from parttag.data.simulation.campaign import simulate as run
     from parttag.data.simulation.shards import SimulationOptions

@@ -15,10 +15,10 @@ from parttag.data.simulation.campaign import simulate
 from parttag.data.simulation.shards import SimulationOptions
 from parttag.errors import InputError
 
-OPTIONS = SimulationOptions(num_jets=40, seed=4, windows="demonstration", mpi=False)
+OPTIONS = SimulationOptions(num_jets=40, seed=4, windows="demonstration")
 COMMAND = [
     *(sys.executable, "-m", "parttag.cli", "simulate", "toptagging", "--jets", "40"),
-    *("--seed", "4", "--windows", "demonstration", "--no-mpi", "--processes", "1", "--out"),
+    *("--seed", "4", "--windows", "demonstration", "--processes", "1", "--out"),
 ]
 FILES = [f"{split}/toptagging_000.root" for split in ("train", "val", "test")]
 

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from parttag.data.simulation.files import read_provenance
 from parttag.data.simulation.shards import Shard, SimulationOptions, make_shard, plan_shards
 
-OPTIONS = SimulationOptions(num_jets=20, windows="demonstration", mpi=False, batch_size=50)
+OPTIONS = SimulationOptions(num_jets=20, windows="demonstration", batch_size=50)
 
 
 @pytest.fixture(scope="module")

@@ -38,8 +38,9 @@ class SimulationOptions(Options):
     """Simulations with different seeds share no event."""
     windows: toptagging.Windows = "study"
     """Ranges of pTHat: ``demonstration`` is three times as fast and truncates the sample."""
-    mpi: bool = True
-    """Multiparton interactions: like the reference jets with them, four times as fast without."""
+    mpi: bool = False
+    """Multiparton interactions: with them jets are like the reference jets, but take three times as
+    long."""
     jets_per_file: int = Field(2000, ge=1000)
     """Jets of a file at most; also what an interruption can cost."""
     batch_size: int = Field(100, ge=1)
@@ -98,7 +99,7 @@ def make_shard(options: SimulationOptions, out: Path, shard: Shard) -> None:
     counts = dict(zip(toptagging.LABELS, (num_top, shard.num_jets - num_top), strict=True))
     parts, num_events = [], {}
     for label, count in counts.items():
-        jets, num_events[label] = _make_jets(options, label, count, _seed(options, shard, label))
+        jets, num_events[label] = make_jets(options, label, count, _seed(options, shard, label))
         parts.append(jets)
     is_top = np.arange(shard.num_jets) < num_top
     order = np.random.default_rng((options.seed, shard.number)).permutation(shard.num_jets)
@@ -117,15 +118,16 @@ def make_shard(options: SimulationOptions, out: Path, shard: Shard) -> None:
     write_jets(out / shard.path, labeled, provenance)
 
 
-def _seed(options: SimulationOptions, shard: Shard, label: str) -> int:
-    own = shard.number * len(toptagging.LABELS) + toptagging.LABELS.index(label)
-    return 1 + options.seed * _SEEDS_PER_SIMULATION + own
+def make_jets(options: SimulationOptions, label: str, num_jets: int, seed: int) -> tuple[Jets, int]:
+    """Return so many jets of a label, and the number of events it took: vetoed ones not counted.
 
+    The jets depend on the options and Pythia's ``seed`` (1 to ``MAX_SEED``).
 
-def _make_jets(
-    options: SimulationOptions, label: str, num_jets: int, seed: int
-) -> tuple[Jets, int]:
-    """Return so many jets of a label, and the number of events that it took."""
+    Raises
+    ------
+    InputError
+        If the optional packages are missing.
+    """
     generator = Generator(
         toptagging.pythia_settings(label, options.windows, options.mpi),
         seed,
@@ -139,3 +141,8 @@ def _make_jets(
         jets = leading_jets(flow, batch.num_events, toptagging.RADIUS, toptagging.MIN_PT)
         parts.append(toptagging.select(jets, batch.tops, label))
     return join(parts).take(np.arange(num_jets)), len(parts) * options.batch_size
+
+
+def _seed(options: SimulationOptions, shard: Shard, label: str) -> int:
+    own = shard.number * len(toptagging.LABELS) + toptagging.LABELS.index(label)
+    return 1 + options.seed * _SEEDS_PER_SIMULATION + own
