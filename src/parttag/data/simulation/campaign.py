@@ -109,7 +109,7 @@ def _make_all(
     except BrokenProcessPool as error:
         raise InputError(
             f"a process that simulated jets for {out} was killed (for lack of memory? each takes "
-            "about 300 MB): give the same command again, and it continues"
+            "about 200 MB): give the same command again, and it continues"
         ) from error
 
 

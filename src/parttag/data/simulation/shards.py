@@ -135,12 +135,14 @@ def make_jets(options: SimulationOptions, label: str, num_jets: int, seed: int) 
     )
     rng = np.random.default_rng(seed)
     parts: list[Jets] = []
+    num_events = 0
     while sum(map(len, parts)) < num_jets:
         batch = generator.next_batch(options.batch_size)
+        num_events += batch.num_events
         flow = detect(batch.stable, ATLAS_3_3_2, rng)
         jets = leading_jets(flow, batch.num_events, toptagging.RADIUS, toptagging.MIN_PT)
         parts.append(toptagging.select(jets, batch.tops, label))
-    return join(parts).take(np.arange(num_jets)), len(parts) * options.batch_size
+    return join(parts).take(np.arange(num_jets)), num_events
 
 
 def _seed(options: SimulationOptions, shard: Shard, label: str) -> int:
