@@ -101,6 +101,57 @@ def _root(
 
 
 @app.command()
+def simulate(
+    sample: Annotated[Literal["toptagging"], typer.Argument(help="What to simulate.")],
+    jets: Annotated[
+        int, typer.Option(min=20, max=10_000_000, help="Jets in all: half top, half QCD.")
+    ],
+    out: Annotated[Path, typer.Option(help="Directory for train/, val/, test/.", file_okay=False)],
+    seed: Annotated[int, typer.Option(min=0, max=8999, help="Other seeds share no event.")] = 0,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="As many as there are cores, if not given.")
+    ] = None,
+    windows: Annotated[
+        Literal["demonstration", "study"],
+        typer.Option(
+            help="Ranges of pTHat: the narrow ones of a demonstration are three times as fast, "
+            "but cut off parts of the sample."
+        ),
+    ] = "study",
+    mpi: Annotated[
+        bool,
+        typer.Option(
+            help="Multiparton interactions: with them the jets are like the reference jets, but "
+            "take about three times as long."
+        ),
+    ] = False,
+) -> None:
+    """Simulate top and QCD jets with Pythia 8 and FastJet, to ROOT files in JetClass's layout.
+
+    The same seed gives the same jets. Given again after an interruption, the command continues.
+
+    Example: parttag simulate toptagging --jets 20000 --out jets --windows demonstration
+    """
+    from parttag.data.simulation.campaign import simulate as run
+    from parttag.data.simulation.shards import SimulationOptions
+
+    del sample  # there is one so far
+    options = SimulationOptions(num_jets=jets, seed=seed, windows=windows, mpi=mpi)
+    try:
+        provenance = run(
+            options, out, processes=processes or os.cpu_count() or 1, progress=show_progress
+        )
+    except KeyboardInterrupt:
+        errors.print("interrupted: give the same command again, and it continues", highlight=False)
+        raise typer.Exit(130) from None
+    console.print(
+        f"{jets} jets in {len(provenance['files'])} files of {out}: {provenance['statement']}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
 def prepare(
     files: Annotated[
         list[str], typer.Argument(help="ROOT, HDF5 or parquet files, globs, directories, stores.")

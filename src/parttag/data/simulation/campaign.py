@@ -1,0 +1,118 @@
+"""A whole simulation: its shards made in several processes, interrupted and continued at will."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from parttag.data.simulation.files import (
+    is_partial,
+    read_provenance,
+    remove_partial_files,
+    whole_file,
+)
+from parttag.data.simulation.packages import require_packages
+from parttag.data.simulation.shards import (
+    Shard,
+    SimulationOptions,
+    describe,
+    make_shard,
+    plan_shards,
+)
+from parttag.data.simulation.workers import run_all
+from parttag.errors import InputError
+from parttag.progress import Progress, no_progress
+
+_PROVENANCE = "provenance.json"
+
+
+def simulate(
+    options: SimulationOptions, out: Path, *, processes: int = 1, progress: Progress = no_progress
+) -> dict[str, Any]:
+    """Simulate top and QCD jets into ``out/{train,val,test}/*.root``, and return the provenance.
+
+    The jets depend on ``options`` only, not on the number of processes or on interruptions: files
+    that are there already are kept, and a file is there only when it is whole. The provenance is
+    what ``out/provenance.json`` then holds: all that decides which jets come out, and for each file
+    its jets, events, seeds and a hash of its jets.
+
+    Raises
+    ------
+    InputError
+        If the optional packages are missing, ``out`` holds something else, a file cannot be
+        written, or a process dies.
+    """
+    require_packages()
+    settings = describe(options)
+    shards = plan_shards(options)
+    _claim(out, settings)
+    remove_partial_files(out)
+    missing = [shard for shard in shards if not (out / shard.path).exists()]
+    if missing:
+        _make_all(options, missing, out, processes, progress)
+    files = [read_provenance(out / shard.path)["shard"] for shard in shards]
+    provenance = {**settings, "files": files}
+    _write(out, provenance)
+    return provenance
+
+
+def _claim(out: Path, settings: dict[str, Any]) -> None:
+    """Make sure that ``out`` holds nothing but this simulation, and say in it that it does."""
+    written = out / _PROVENANCE
+    if not written.exists():
+        if out.exists() and any(not is_partial(path) for path in out.iterdir()):
+            raise InputError(f"--out {out} is not empty and holds no simulation: choose another")
+        _write(out, settings)
+        return
+    try:
+        found = json.loads(written.read_text())
+        differing = [name for name in settings if found[name] != settings[name]]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(
+            f"{written} is no provenance of a simulation: choose another --out"
+        ) from error
+    if differing:
+        changes = ", ".join(_changes(found[name], settings[name], name) for name in differing)
+        raise InputError(
+            f"--out {out} holds another simulation ({changes}): choose another directory, or "
+            "delete that one"
+        )
+
+
+def _changes(found: Any, wanted: Any, name: str) -> str:
+    """Name what differs, down to the single values of a mapping."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        return ", ".join(
+            _changes(found.get(key), value, key)
+            for key, value in wanted.items()
+            if found.get(key) != value
+        )
+    return f"{name} {found}, not {wanted}"
+
+
+def _make_all(
+    options: SimulationOptions,
+    shards: Sequence[Shard],
+    out: Path,
+    processes: int,
+    progress: Progress,
+) -> None:
+    try:
+        with closing(run_all(partial(make_shard, options, out), shards, processes)) as done:
+            for _ in progress(done, total=len(shards), description="files of simulated jets"):
+                pass
+    except BrokenProcessPool as error:
+        raise InputError(
+            f"a process that simulated jets for {out} was killed (for lack of memory? each takes "
+            "about 200 MB): give the same command again, and it continues"
+        ) from error
+
+
+def _write(out: Path, provenance: dict[str, Any]) -> None:
+    with whole_file(out / _PROVENANCE) as partial_file:
+        partial_file.write_text(json.dumps(provenance, indent=2) + "\n")

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from helpers.particles import jets, p4
+from parttag.data.simulation.generator import TopDecays
+from parttag.data.simulation.toptagging import pythia_settings, select
+
+AXIS = (0.5, 1.0)  # η, φ
+
+
+def decays(*tops, event=0):
+    """Return tops along the axis, each with its quarks at the given (Δη, Δφ) from it."""
+    eta, phi = AXIS
+    quarks = [np.concatenate([p4(200.0, eta + d, phi + f) for d, f in one]) for one in tops]
+    return TopDecays(
+        event=np.full(len(tops), event),
+        top=np.array([one.sum(axis=0) for one in quarks]).reshape(-1, 4),
+        quarks=np.array(quarks).reshape(-1, 3, 4),
+    )
+
+
+NO_TOPS = decays()
+INSIDE = ((0.3, 0.0), (-0.2, 0.5), (0.0, -0.7))
+OUTSIDE = ((0.3, 0.0), (-0.2, 0.5), (0.0, -0.9))
+
+
+@pytest.mark.parametrize(
+    ("pt", "eta", "chosen"),
+    [
+        (549.9, 0.0, False),
+        (550.1, 0.0, True),
+        (649.9, 1.99, True),
+        (650.1, 0.0, False),
+        (600.0, -2.01, False),
+    ],
+)
+def test_jets_are_chosen_by_pt_and_eta(pt, eta, chosen):
+    assert len(select(jets(p4(pt, eta, 2.0)), NO_TOPS, "label_QCD")) == chosen
+
+
+@pytest.mark.parametrize(
+    ("tops", "chosen"),
+    [
+        (decays(INSIDE), True),
+        (decays(OUTSIDE), False),
+        (decays(OUTSIDE, INSIDE), True),
+        (decays(INSIDE, event=1), False),
+        (NO_TOPS, False),
+    ],
+)
+def test_a_top_jet_holds_a_top_and_its_three_quarks(tops, chosen):
+    assert len(select(jets(p4(600.0, *AXIS)), tops, "label_top")) == chosen
+
+
+def test_quarks_may_lie_across_the_seam_of_the_azimuth():
+    jet = jets(p4(600.0, 0.0, 3.1))
+    quarks = np.stack([p4(200.0, 0.0, phi)[0] for phi in (3.0, -3.1, -2.9)])[None]
+    tops = TopDecays(event=np.array([0]), top=quarks.sum(axis=1), quarks=quarks)
+    assert len(select(jet, tops, "label_top")) == 1
+
+
+def test_only_the_200_leading_particles_are_kept():
+    jet = jets(p4(np.linspace(3.5, 1.3, 250), 0.0, 0.0))
+    chosen = select(jet, NO_TOPS, "label_QCD")
+    assert chosen.lengths.tolist() == [200]
+    assert chosen.p4 == pytest.approx(jet.p4)
+
+
+def test_the_windows_differ_in_pthat_only():
+    study, demonstration = (
+        pythia_settings("label_QCD", name, mpi=True) for name in ("study", "demonstration")
+    )
+    assert "PhaseSpace:pTHatMin=350" in study
+    assert "PhaseSpace:pTHatMin=500" in demonstration
+    changed = {line.split("=")[0] for line in set(study) ^ set(demonstration)}
+    assert changed == {"PhaseSpace:pTHatMin"}
