@@ -132,7 +132,7 @@ class Trainer:
         device = self.ranks.device
         self._dtype = torch.float64 if self.options.precision == "fp64" else torch.float32
         self._watch = LossWatch(lag=_LAG_STEPS if device.type == "cuda" else 0)
-        self._termination = Termination()
+        self._termination = Termination(outlive_error=self.ranks.size > 1)
         self._checkpoints = self.directory / "checkpoints"
         tensorboard = self.options.tensorboard and self.ranks.is_first
         self._record = Record(self.directory, tensorboard=tensorboard)
