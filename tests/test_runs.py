@@ -184,3 +184,35 @@ def test_killed_with_signal_9_a_run_ends_as_the_uninterrupted_one(tmp_path):
     assert result.code == 0
     assert same_weights(whole, tmp_path / "run")
     assert same_weights(whole, tmp_path / "run", "best.pt")
+
+
+def test_the_best_weights_in_place_of_the_last_are_nothing_to_continue(finished):
+    config, run = finished
+    checkpoints = run / "checkpoints"
+    for name in ("last.pt", "last.previous.pt"):
+        (checkpoints / name).write_bytes((checkpoints / "best.pt").read_bytes())
+    with pytest.raises(InputError, match="no checkpoint in it can be read"):
+        train_run(config, run)
+
+
+def test_a_damaged_provenance_is_refused(finished):
+    config, run = finished
+    for content in ('{"data": {"tra', "{}"):
+        (run / "provenance.json").write_text(content)
+        with pytest.raises(InputError, match=r"provenance\.json is damaged or cut short"):
+            train_run(config, run)
+
+
+def test_a_log_that_cannot_be_written_is_refused(finished):
+    config, run = finished
+    (run / "train.log").unlink()
+    (run / "train.log").mkdir()
+    with pytest.raises(InputError, match=r"train\.log"):
+        train_run(config, run)
+
+
+def test_test_jets_that_are_missing_are_refused_before_the_training(tmp_path):
+    config = toy_config(tmp_path, "data.test=none.h5")
+    with pytest.raises(InputError, match=r"none\.h5: there is no such file"):
+        train_run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

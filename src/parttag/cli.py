@@ -31,6 +31,8 @@ console = Console()
 errors = Console(stderr=True)
 
 _BAR_AFTER_SECONDS = 2.0
+# What a shell reports of a process that ended at signal 15.
+_STOPPED_BY_SIGTERM = 128 + 15
 
 
 class _ManyValues(TyperCommand):
@@ -53,10 +55,6 @@ class _ManyValues(TyperCommand):
                 spread.append(option)
             spread.append(arg)
         return super().parse_args(ctx, spread)
-
-
-# What a shell reports of a process that ended at signal 15.
-_STOPPED_BY_SIGTERM = 128 + 15
 
 
 def show_progress(items: Iterable[Item], *, total: int | None, description: str) -> Iterator[Item]:
@@ -224,7 +222,7 @@ def train(
         return
     console.print(f"trained: {directory}", highlight=False, soft_wrap=True)
     if settings.data.test and not (directory / "evaluation" / "metrics.json").exists():
-        evaluate(directory)
+        evaluate(directory, strict=settings.data.strict)
 
 
 _Files = Annotated[

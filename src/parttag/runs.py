@@ -21,8 +21,9 @@ import torch
 import parttag
 from parttag.config import RunConfig, dump_config, first_difference, load_config
 from parttag.data.dataset import JetDataset, open_dataset
-from parttag.data.files import refuse_unwritable, sha256
+from parttag.data.files import refuse_damaged, refuse_unwritable, sha256
 from parttag.data.loader import JetLoader
+from parttag.data.readers import find_files
 from parttag.errors import InputError
 from parttag.features import required_extras
 from parttag.interchange.weaver import (
@@ -104,6 +105,7 @@ def train_run(
             _refuse_other_run(directory, config)
         else:
             progress = no_progress
+        find_files(config.data.test)  # not after hours of training
         train_data = _open(config, "train", progress)
         val_data = _open(config, "val", progress) if config.data.val else None
         data = {"train": train_data} | ({"val": val_data} if val_data is not None else {})
@@ -261,9 +263,10 @@ def _create(directory: Path, config: RunConfig, data: dict[str, JetDataset], ran
     hashes = {name: part.provenance() for name, part in data.items()}
     starts = []
     if path.is_file():
-        earlier = json.loads(path.read_text())
-        starts = earlier["starts"]
-        if earlier["data"] != hashes:
+        with refuse_damaged(path):
+            earlier = json.loads(path.read_text())
+            starts, earlier_hashes = earlier["starts"], earlier["data"]
+        if earlier_hashes != hashes:
             raise InputError(
                 f"{directory}: the jets that this run began with have changed since, by the sums "
                 f"in {path.name}; give another --out to train on the new ones"
@@ -340,10 +343,13 @@ def _log_to(path: Path, ranks: Ranks) -> Iterator[None]:
     level = package.level
     if not ranks.is_first:
         package.setLevel(logging.WARNING)
-        yield
-        package.setLevel(level)
+        try:
+            yield
+        finally:
+            package.setLevel(level)
         return
-    handler = logging.FileHandler(path)
+    with refuse_unwritable(path):
+        handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     package.addHandler(handler)
     package.setLevel(logging.INFO)

@@ -18,6 +18,7 @@ from helpers.files import write_jetclass_root, write_toptagging_h5
 from helpers.jets import toy_arrays
 from parttag.data import JetStore, prepare, store_writer
 from parttag.data import intake as intake_module
+from parttag.data.dataset import open_dataset
 from parttag.errors import InputError
 from parttag.jets import split_index
 
@@ -49,6 +50,16 @@ def test_strict_refuses_the_first_bad_jet_and_leaves_nothing(tmp_path):
     with pytest.raises(InputError, match=r"a\.root, jet 2 is bad \(non-finite momentum\)"):
         prepare([path], tmp_path / "store", strict=True)
     assert not (tmp_path / "store").exists()
+
+
+def test_strict_refuses_a_store_that_was_made_without_bad_jets(tmp_path):
+    path = write_jetclass_root(tmp_path / "a.root", with_bad_jets())
+    prepare([path], tmp_path / "store")
+    sentence = r"made without the bad jets of its sources \(1 non-finite momentum, 1 negative"
+    with pytest.raises(InputError, match=sentence):
+        prepare([path], tmp_path / "store", strict=True)
+    with pytest.raises(InputError, match=sentence):
+        open_dataset([tmp_path / "store"], {"all": ["label_top", "label_QCD"]}, strict=True)
 
 
 def test_a_file_of_bad_jets_only_is_refused(tmp_path):

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import h5py
@@ -14,6 +15,7 @@ from parttag.errors import InputError
 from parttag.evaluation.evaluate import evaluate_run
 from parttag.metrics import measure
 from parttag.models import build_model
+from parttag.runs import load_run
 
 
 @pytest.fixture(autouse=True)
@@ -139,3 +141,13 @@ def test_classes_without_a_background_have_no_roc(run, tmp_path):
     assert metrics["rejection"] == {}
     assert metrics["num_jets"] == {"a": 20, "b": 20, "c": 20}
     assert {path.name for path in (tmp_path / "out").iterdir()} == NAMES - {"roc.png"}
+
+
+def test_a_cut_record_of_the_training_is_refused(run_directory, tmp_path):
+    directory = tmp_path / "run"
+    shutil.copytree(run_directory, directory)
+    with (directory / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "lo')
+    with pytest.raises(InputError, match=r"metrics\.jsonl is damaged or cut short"):
+        evaluate_run(load_run(directory), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

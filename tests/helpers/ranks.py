@@ -1,7 +1,6 @@
 """Several ranks that train together, as torchrun starts them, each through the command line.
 
 Ranks are forked from a process that has imported everything already: starting one costs nothing.
-As a program, ``python ranks.py CONFIG RUN RANK:STEP:HOW`` is one rank that torchrun started.
 """
 
 import multiprocessing
@@ -16,8 +15,7 @@ from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
-
-SOURCE = Path(__file__).parents[2] / "src"
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 _fork = multiprocessing.get_context("forkserver")
 # torch._dynamo is what every optimizer imports at its first step.
@@ -60,13 +58,14 @@ class RankGroup:
     @contextmanager
     def joined(self, run: int = 0) -> Iterator[None]:
         """Be the first rank in the run of this number."""
-        before = dict(os.environ)
+        before, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
         _join(0, self._num_ranks, self._ports[run])
         try:
             yield
         finally:
             os.environ.clear()
             os.environ.update(before)
+            signal.signal(signal.SIGTERM, handler)
             if dist.is_initialized():  # after an error
                 dist.destroy_process_group()
 
@@ -82,6 +81,34 @@ class RankGroup:
             errors = [line for line in lines if "epoch " not in line]
             results.append(Result(process.exitcode, errors))
         return results
+
+
+def run_under_torchrun(num_ranks: int, config: Path, run: Path, *, hurt: str = "") -> None:
+    """Do what ``torchrun`` does; rank N writes its stderr to torchrun/N, beside ``run``.
+
+    Raises
+    ------
+    ChildFailedError
+        If a rank fails.
+    """
+    log_dir = run.with_name("torchrun")
+    log_dir.mkdir()
+    launch = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=num_ranks,
+        run_id="test",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        start_method="forkserver",
+    )
+    elastic_launch(launch, _train_under_torchrun)(config, run, hurt, log_dir)
+
+
+def _train_under_torchrun(config: Path, run: Path, hurt: str, log_dir: Path) -> None:
+    _redirect(log_dir / os.environ["RANK"])
+    _run_command(config, run, hurt)
 
 
 def _join(rank: int, num_ranks: int, port: int) -> None:
@@ -103,12 +130,17 @@ def _train(
     hurt: str,
     log: Path,
 ) -> None:
-    torch.set_num_threads(1)
-    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), sys.stderr.fileno())
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _redirect(log)
     for (config, run), port in zip(runs, ports, strict=True):
         _join(rank, num_ranks, port)
         _run_command(config, run, hurt)
+
+
+def _redirect(log: Path) -> None:
+    """Write stderr to a file and stdout nowhere."""
+    torch.set_num_threads(1)
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), sys.stderr.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run_command(config: Path, run: Path, hurt: str) -> None:
@@ -140,7 +172,3 @@ def _prepare_to_hurt(rank: str, step: str, how: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL if how == "kill" else signal.SIGTERM)
 
     Trainer._step = hurt_step
-
-
-if __name__ == "__main__":
-    _run_command(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

@@ -28,7 +28,7 @@ def toy_config(
     content = {
         "data": {**files, "classes": {"top": ["label_top"], "QCD": ["label_QCD"]}},
         "model": model or NETWORK,
-        "training": {"batch_size": 16, "epochs": 4, "device": "cpu"},
+        "training": {"batch_size": 16, "epochs": 4, "device": "cpu", "rank_timeout": 60.0},
     }
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))

@@ -26,7 +26,9 @@ OPTIONS = PFNOptions(particle_dims=(8,), jet_dims=(8,))
 
 
 def _content(number=0):
-    return {"weights": {"w": torch.full((10_000,), float(number))}, "number": number}
+    others = ("config", "classes", "features", "optimizer", "state", "random_states")
+    weights = {"w": torch.full((10_000,), float(number))}
+    return {"weights": weights, "number": number, **dict.fromkeys(others)}
 
 
 def _damage(path, at=0.5):
@@ -106,6 +108,9 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     torch.save({"state_dict": {}}, tmp_path / "other.pt")
     with pytest.raises(InputError, match="not a checkpoint of parttag"):
         read_checkpoint(tmp_path / "other.pt")
+    torch.save({"weights": {}}, tmp_path / "half.pt")
+    with pytest.raises(InputError, match="not a checkpoint of parttag"):
+        read_checkpoint(tmp_path / "half.pt")
 
 
 class Trap:

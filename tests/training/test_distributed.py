@@ -1,13 +1,11 @@
 import json
-import os
-import subprocess
-import sys
+import re
 
 import pytest
 import torch
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-from helpers import ranks as rank_program
-from helpers.ranks import RankGroup
+from helpers.ranks import RankGroup, run_under_torchrun
 from helpers.runs import NETWORK, toy_config
 from parttag.config import dump_config
 from parttag.errors import InputError
@@ -81,20 +79,14 @@ def test_ranks_have_the_losses_of_one_process(curves, case, num_ranks):
     assert max(alone) - min(alone) > 0.1
 
 
-def test_a_rank_that_is_killed_stops_the_run_with_one_message(tmp_path):
+def test_a_rank_that_is_killed_stops_a_torchrun_with_one_message(tmp_path):
     config = _write(toy_config(tmp_path), tmp_path / "run.yaml")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    result = subprocess.run(
-        [*torchrun, rank_program.__file__, config, tmp_path / "run", "1:6:kill"],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(rank_program.SOURCE)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert result.returncode != 0
-    assert result.stderr.count("error: ") == 1, result.stderr
-    assert "error: rank 0 of 2 lost another rank" in result.stderr
+    with pytest.raises(ChildFailedError):
+        run_under_torchrun(3, config, tmp_path / "run", hurt="1:6:kill")
+    logs = [(tmp_path / "torchrun" / str(rank)).read_text() for rank in range(3)]
+    messages = [line for log in logs for line in log.splitlines() if "error" in line]
+    assert len(messages) == 1, messages
+    assert re.match("error: rank [02] of 3 lost another rank, which was killed", messages[0])
     # The checkpoint of the first epoch is there, and another number of ranks goes on from it.
     assert torch.load(tmp_path / "run" / "checkpoints" / "last.pt")["state"]["step"] == 4
     train_run(toy_config(tmp_path), tmp_path / "run")

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import threading
@@ -43,6 +44,20 @@ def test_sigterm_is_remembered_and_the_handler_put_back():
         os.kill(os.getpid(), signal.SIGTERM)
         assert termination.asked
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_after_an_error_sigterm_may_stay_ignored_so_that_the_error_can_be_said():
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with contextlib.suppress(ValueError), Termination():
+            raise ValueError
+        assert signal.getsignal(signal.SIGTERM) is before
+        with contextlib.suppress(ValueError), Termination(outlive_error=True):
+            raise ValueError
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        assert signal.getsignal(signal.SIGTERM) is not before
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_outside_the_main_thread_signals_are_left_alone():

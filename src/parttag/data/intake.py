@@ -10,7 +10,7 @@ import numpy as np
 from parttag.data.files import sha256
 from parttag.data.quality import FAULTS, jet_faults, jet_name
 from parttag.data.readers import CHUNK_JETS, count_jets, read_chunks
-from parttag.data.store import JetStore, Source, is_store
+from parttag.data.store import JetStore, Source, is_store, refuse_dropped
 from parttag.errors import InputError
 from parttag.jets import JetArrays
 from parttag.progress import Progress, no_progress
@@ -84,6 +84,8 @@ class Intake:
     def _read(self) -> Iterator[JetArrays]:
         file_number, sources = 0, self.sources
         for entry, names in zip(self.entries, self._names, strict=True):
+            if self.strict and is_store(entry):
+                refuse_dropped(JetStore(entry))
             for jets in read_chunks(
                 entry, file_number=file_number, sources=sources, chunk_jets=_chunk_jets(entry)
             ):

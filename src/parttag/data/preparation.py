@@ -8,7 +8,14 @@ from parttag import __version__
 from parttag.data.files import refuse_unwritable
 from parttag.data.intake import Intake, JetCounts, describe_sources
 from parttag.data.readers import find_files
-from parttag.data.store import SCHEMA_VERSION, JetStore, Manifest, Source, is_store
+from parttag.data.store import (
+    SCHEMA_VERSION,
+    JetStore,
+    Manifest,
+    Source,
+    is_store,
+    refuse_dropped,
+)
 from parttag.data.store_writer import new_store, write_manifest, write_shards
 from parttag.errors import InputError
 from parttag.progress import Progress, no_progress
@@ -58,7 +65,10 @@ def prepare(
     intake = Intake(find_files(files), strict=strict)
     sources = describe_sources(intake.entries, progress)
     if is_store(out):
-        return _report(_same_store(out, sources), existed=True)
+        store = _same_store(out, sources)
+        if strict:
+            refuse_dropped(store)
+        return _report(store, existed=True)
     with refuse_unwritable(out), new_store(out):
         shards = write_shards(out, intake.chunks(progress))
         if not intake.counts.kept:

@@ -127,6 +127,22 @@ class JetStore:
         )
 
 
+def refuse_dropped(store: JetStore) -> None:
+    """Refuse a store whose sources held bad jets: for who wants none, dropped ones included.
+
+    Raises
+    ------
+    InputError
+        If the store was made without some of its sources' jets.
+    """
+    if store.manifest.dropped:
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in store.manifest.dropped.items())
+        raise InputError(
+            f"{store.directory} was made without the bad jets of its sources ({reasons}): correct "
+            "those and prepare it again, or accept it by leaving out --strict"
+        )
+
+
 def is_store(directory: Path) -> bool:
     """Return whether the path is a directory with a manifest."""
     return (directory / MANIFEST).is_file()

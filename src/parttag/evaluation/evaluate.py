@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from parttag.data.files import refuse_unwritable
+from parttag.data.files import refuse_damaged, refuse_unwritable
 from parttag.data.readers import find_files
 from parttag.errors import InputError
 from parttag.evaluation import plots
@@ -142,8 +142,9 @@ def _read_epochs(path: Path) -> list[dict[str, float]]:
     """Return the lines of a ``metrics.jsonl``; none for a run that was not trained here."""
     if not path.exists():
         return []
-    epochs = [json.loads(line) for line in path.read_text().splitlines()]
-    return [{name: float(value) for name, value in epoch.items()} for epoch in epochs]
+    with refuse_damaged(path):
+        epochs = [json.loads(line) for line in path.read_text().splitlines()]
+        return [{name: float(value) for name, value in epoch.items()} for epoch in epochs]
 
 
 @contextmanager

@@ -55,6 +55,8 @@ class PFN(Tagger):
         """Return the sum of Φ over the particles of each jet."""
         particles: Tensor = self.backbone(particle_features(batch, self.feature_names))
         # One more row than jets: it takes the rows beyond the last particle.
+        # Sums of many numbers are never taken in bfloat16.
+        particles = particles.to(batch.p4.dtype)
         sums = particles.new_zeros(len(batch) + 1, particles.shape[1])
         return sums.index_add(0, batch.jet_of_particle, particles)[:-1]
 

@@ -89,6 +89,9 @@ def class_attend(
         Where the batch's particles are.
     """
     jet = layout.jet_of_particle
+    # A bfloat16 sum over a hundred particles would lose what the last of them add.
+    wide = torch.promote_types(query.dtype, torch.float32)
+    query, own, particles = query.to(wide), own.to(wide), particles.to(wide)
     scale = query.shape[-1] ** -0.5
     own_logits = (query * own[:, 0]).sum(dim=-1) * scale
     logits = (query[jet] * particles[:, 0]).sum(dim=-1) * scale

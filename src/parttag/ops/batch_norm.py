@@ -50,10 +50,10 @@ class PackedBatchNorm(nn.Module):
                 eps=self.eps,
             )
         count = sum_over_ranks(x.new_tensor([len(x)], dtype=self.weight.dtype)).clamp(min=1)
-        centred = x - sum_over_ranks(x.sum(dim=0)) / count
+        mean = sum_over_ranks(x.sum(dim=0)) / count
+        centred = x - mean
         var = sum_over_ranks(centred.square().sum(dim=0)) / count
-        with torch.no_grad():
-            self.update(sum_over_ranks(x.sum(dim=0)) / count, var, count)
+        self.update(mean.detach(), var.detach(), count)
         return centred * ((var + self.eps).rsqrt() * self.weight) + self.bias
 
     @torch.no_grad()

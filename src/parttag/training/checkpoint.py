@@ -25,6 +25,10 @@ from parttag.models import Tagger
 
 logger = logging.getLogger(__name__)
 
+# What every checkpoint holds, and what one to continue from holds besides.
+_NETWORK_KEYS = {"weights", "config", "classes", "features"}
+_TRAINING_KEYS = {"optimizer", "state", "random_states"}
+
 LAST, PREVIOUS, BEST = "last.pt", "last.previous.pt", "best.pt"
 
 
@@ -80,9 +84,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such checkpoint") from error
+    except PermissionError as error:
+        raise InputError(f"{path}: no permission to read it") from error
     except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
         raise InputError(f"{path}: the checkpoint is damaged, or is no file of weights") from error
-    if not isinstance(content, dict) or "weights" not in content:
+    if not isinstance(content, dict) or not content.keys() >= _NETWORK_KEYS:
         raise InputError(f"{path}: this is not a checkpoint of parttag")
     return content
 
@@ -104,6 +110,8 @@ def read_last(directory: Path) -> dict[str, Any] | None:
     for path in paths:
         try:
             content = read_checkpoint(path)
+            if not content.keys() >= _TRAINING_KEYS:
+                raise InputError(f"{path}: this checkpoint has weights only, nothing to continue")
         except InputError as error:
             logger.warning("%s", error)
             continue

@@ -31,6 +31,7 @@ from parttag.options import Options
 from parttag.progress import Progress, no_progress
 from parttag.training import checkpoint
 from parttag.training.distributed import DeviceName, Ranks
+from parttag.training.memory import return_free_memory
 from parttag.training.optimizers import Optimizer, multiply_learning_rates
 from parttag.training.record import Record
 from parttag.training.schedules import ScheduleOptions, lr_multiplier
@@ -45,6 +46,8 @@ _JETS, _WEIGHT, _LOSS = 0, 1, 2
 # Far more than a host is ahead of a GPU that it does not wait for, few enough to remember.
 _LAG_STEPS = 8
 _ROWS_NAMED = 5
+# Often enough that the heap does not grow much, seldom enough to cost nothing.
+_MEMORY_STEPS = 100
 
 
 class TrainingOptions(Options):
@@ -129,7 +132,7 @@ class Trainer:
         device = self.ranks.device
         self._dtype = torch.float64 if self.options.precision == "fp64" else torch.float32
         self._watch = LossWatch(lag=_LAG_STEPS if device.type == "cuda" else 0)
-        self._termination = Termination()
+        self._termination = Termination(outlive_error=self.ranks.size > 1)
         self._checkpoints = self.directory / "checkpoints"
         tensorboard = self.options.tensorboard and self.ranks.is_first
         self._record = Record(self.directory, tensorboard=tensorboard)
@@ -169,8 +172,13 @@ class Trainer:
             now = time.perf_counter()
             self.state.seconds += now - began
             began = now
-            if self.state.step % (self.options.checkpoint_every or self.num_steps) == 0:
+            if (
+                self.options.checkpoint_every
+                and self.state.step % self.options.checkpoint_every == 0
+            ):
                 self._save()
+            if self.state.step % _MEMORY_STEPS == 0 and self.ranks.device.type == "cpu":
+                return_free_memory()
             self._stop_if_asked(self.state.step, save=True)
         self._refuse_bad_loss(self._watch.first_bad(wait=True))
         self.state.seconds += time.perf_counter() - began  # until the device has caught up
@@ -270,7 +278,9 @@ class Trainer:
         key = f"val_{self.options.best_by}"
         if key not in entry:
             return False
-        values = [line[key] for line in self.state.history if key in line]
+        if not math.isfinite(entry[key]):
+            return False
+        values = [v for line in self.state.history if math.isfinite(v := line.get(key, math.nan))]
         best = max(values) if self.options.best_by == "accuracy" else min(values)
         return values.index(best) == len(values) - 1
 

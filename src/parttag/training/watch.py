@@ -19,9 +19,17 @@ class Termination:
 
     So the loop can write a checkpoint between two steps: what Slurm asks for at preemption. Outside
     the main thread, where Python forbids it, signals are left alone.
+
+    Parameters
+    ----------
+    outlive_error
+        After an error, go on ignoring SIGTERM to the end of the process: torchrun sends it to the
+        ranks that another one has left, and they have to say so first.
     """
 
-    asked = False
+    def __init__(self, *, outlive_error: bool = False) -> None:
+        self.asked = False
+        self._outlive_error = outlive_error
 
     def __enter__(self) -> None:
         self._previous = None
@@ -34,7 +42,7 @@ class Termination:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._previous is not None:
+        if self._previous is not None and not (error and self._outlive_error):
             signal.signal(signal.SIGTERM, self._previous)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
