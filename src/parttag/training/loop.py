@@ -46,8 +46,8 @@ _JETS, _WEIGHT, _LOSS = 0, 1, 2
 # Far more than a host is ahead of a GPU that it does not wait for, few enough to remember.
 _LAG_STEPS = 8
 _ROWS_NAMED = 5
-# Often enough that the heap does not grow much, seldom enough to cost nothing.
-_MEMORY_STEPS = 100
+# Often enough that the heap does not grow much, seldom enough to cost a percent at the most.
+_MEMORY_SECONDS = 20.0
 
 
 class TrainingOptions(Options):
@@ -166,7 +166,7 @@ class Trainer:
             description=f"epoch {epoch + 1}/{self.num_epochs}",
         )
         self.model.train()
-        began = time.perf_counter()
+        began = returned = time.perf_counter()
         for batch in batches:
             self._step(batch)
             now = time.perf_counter()
@@ -177,8 +177,9 @@ class Trainer:
                 and self.state.step % self.options.checkpoint_every == 0
             ):
                 self._save()
-            if self.state.step % _MEMORY_STEPS == 0 and self.ranks.device.type == "cpu":
+            if now - returned > _MEMORY_SECONDS and self.ranks.device.type == "cpu":
                 return_free_memory()
+                returned = now
             self._stop_if_asked(self.state.step, save=True)
         self._refuse_bad_loss(self._watch.first_bad(wait=True))
         self.state.seconds += time.perf_counter() - began  # until the device has caught up

@@ -80,7 +80,7 @@ def test_killed_then_interrupted_then_continued_gives_the_same_jets(tmp_path, un
     first = (out / FILES[0]).read_bytes()
 
     (out / FILES[1]).unlink(missing_ok=True)
-    interrupted = command(out, start_new_session=True)
+    interrupted = command(out, start_new_session=True, preexec_fn=_hear_interrupts)
     while not children(interrupted.pid):  # they take longer to start than the signal takes
         assert interrupted.poll() is None, interrupted.communicate()
         time.sleep(0.01)
@@ -92,6 +92,11 @@ def test_killed_then_interrupted_then_continued_gives_the_same_jets(tmp_path, un
     assert simulate(OPTIONS, out) == uninterrupted
     assert (out / FILES[0]).read_bytes() == first
     assert files_in(out) == sorted([*FILES, "provenance.json"])
+
+
+def _hear_interrupts():
+    # Tests that run in the background of a shell ignore SIGINT, and what they start inherits that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_a_write_that_fails_leaves_no_file_and_can_be_continued(tmp_path, uninterrupted):
