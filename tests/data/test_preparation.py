@@ -188,7 +188,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, m
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "long text of a library")
 
-    name = "_write_dataset" if moment == "shard" else "_sync"
+    name = "_write_dataset" if moment == "shard" else "sync"
     monkeypatch.setattr(store_writer, name, full)
     message = r"store cannot be written \(no space left on device\): free some space"
     with pytest.raises(InputError, match=message):
@@ -245,7 +245,7 @@ def test_killed_at_any_moment_it_leaves_no_store(tmp_path):
             syncs.append(path)
             if len(syncs) == 3:
                 os.kill(os.getpid(), 9)
-        store_writer._sync = sync
+        store_writer.sync = sync
         prepare([{str(path)!r}], __import__("pathlib").Path({str(tmp_path / "store")!r}))
     """
     killed = subprocess.run(

@@ -1,4 +1,4 @@
-"""What is said of a file that cannot be read or written, and how a file is fingerprinted."""
+"""What is said of a file that cannot be read or written; fingerprints; safety from power cuts."""
 
 import errno
 import hashlib
@@ -68,3 +68,15 @@ def sha256(path: Path) -> str:
     """
     with refuse_damaged(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Make the content of a file, or the renames in a directory, survive a power cut.
+
+    By its name, because a library may have closed the file.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,6 +1,5 @@
 """Writing a JetStore: shards of a bounded size, each renamed into place, the manifest last."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from parttag.data.files import sha256
+from parttag.data.files import sha256, sync
 from parttag.data.store import MANIFEST, Manifest, Shard, shard_files
 from parttag.errors import InputError
 from parttag.jets import JetArrays
@@ -136,17 +135,9 @@ def _renamed_into_place(path: Path) -> Iterator[Path]:
     """Give a temporary name to write to, and rename it once what was written is on the disk."""
     temporary = path.with_name(f".{path.name}.part")
     yield temporary
-    _sync(temporary)
+    sync(temporary)
     temporary.replace(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path.parent)
 
 
 def _remove(paths: Iterable[Path]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from parttag.data.files import refuse_unwritable
+from parttag.data.files import refuse_unwritable, sync
 from parttag.errors import InputError
 
 
@@ -73,7 +73,7 @@ def new_files(paths: Sequence[Path], *, overwrite: bool) -> Iterator[tuple[Outpu
             with refuse_unwritable(paths[0].parent):
                 for file, part in zip(files, partial, strict=True):
                     file.check()
-                    _sync(part)
+                    sync(part)
         finally:
             for file in files:
                 file.close()
@@ -108,12 +108,3 @@ def _create(partial: Path, path: Path) -> OutputFile:
     with refuse_unwritable(path):
         partial.unlink(missing_ok=True)  # of a process of the same number that was killed
         return OutputFile(partial)
-
-
-def _sync(path: Path) -> None:
-    # By its name, because a library may have closed the file.
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

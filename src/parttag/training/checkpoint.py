@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parttag.data.files import refuse_unwritable
+from parttag.data.files import refuse_unwritable, sync
 from parttag.errors import InputError
 from parttag.models import Tagger
 
@@ -52,7 +52,7 @@ def write_file(path: Path, data: bytes | memoryview, keep_old_as: Path | None = 
             if keep_old_as is not None and path.exists():
                 path.replace(keep_old_as)
             partial.replace(path)
-            _sync_directory(path.parent)
+            sync(path.parent)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -193,12 +193,3 @@ def _refuse_difference(name: str, theirs: Sequence[str], ours: Sequence[str], pa
             f"{path}: this checkpoint has the {name} {', '.join(theirs)}, the configuration has "
             f"{', '.join(ours)}; they and their order must agree"
         )
-
-
-def _sync_directory(path: Path) -> None:
-    """Make renames in a directory survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
