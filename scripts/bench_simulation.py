@@ -39,12 +39,18 @@ def main() -> None:
     """Measure, print, and write the ratios if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jets", type=int, default=2000, help="of each class and setting")
+    parser.add_argument(
+        "--mpi",
+        choices=["off", "on", "both"],
+        default="both",
+        help="multiparton interactions: with them, jets take three times as long",
+    )
     parser.add_argument("--scaling-jets", type=int, default=0, help="for two processes against one")
     parser.add_argument("--json", type=Path, help="file for the ratios")
     arguments = parser.parse_args()
 
     ratios = {}
-    for mpi in (False, True):
+    for mpi in {"off": (False,), "on": (True,), "both": (False, True)}[arguments.mpi]:
         options = SimulationOptions(num_jets=20, mpi=mpi)
         for label, plain in PLAIN_LOOP.items():
             jets_per_second = rate(options, label, arguments.jets)

@@ -1,6 +1,9 @@
 """Jets in NumPy and torch: taking, joining, padding, truncating."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,3 +115,28 @@ def test_a_change_of_dtype_leaves_integers_alone():
 
 def test_unknown_classes_are_minus_one():
     assert make_batch(toy_arrays(3)).labels.tolist() == [-1, -1, -1]
+
+
+_COUNT_THREADS = """
+import os
+import sys
+import torch
+sys.path.append("tests")
+from helpers.jets import toy_arrays
+from parttag.jets import make_batch
+
+torch.set_num_threads(4)
+jets = toy_arrays(lengths=[100] * 2000)
+before = len(os.listdir("/proc/self/task"))
+make_batch(jets)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads in /proc")
+def test_making_a_batch_starts_no_threads_of_torch():
+    # In the loader's thread they would slow down those that train: see jets._owned.
+    command = [sys.executable, "-c", _COUNT_THREADS]
+    root = Path(__file__).parents[1]
+    result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert int(result.stdout) == 0
