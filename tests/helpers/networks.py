@@ -15,13 +15,22 @@ SMALL = {
     "pfn": {"particle_dims": (16, 16), "jet_dims": (16,)},
 }
 
+VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
+    "plain_transformer": ("particle_transformer", {"pair_bias": False}),
+}
+"""Networks that are another one with other options."""
+
+NETWORKS = (*SMALL, *VARIANTS)
+
 
 def small_network(
     name: str, features: str = "full", num_classes: int = 3, **changes: object
 ) -> Tagger:
     """Return a small network with weights and statistics that are nowhere trivial."""
     torch.manual_seed(5)
-    options = MODELS[name].network.options_class(**SMALL[name], **changes)
+    name, options_of_variant = VARIANTS.get(name, (name, {}))
+    changes = {**SMALL[name], **options_of_variant, **changes}
+    options = MODELS[name].network.options_class(**changes)
     network = build_model(options, features, num_classes)
     with torch.no_grad():
         for value in network.state_dict().values():

@@ -3,7 +3,7 @@
 import pytest
 
 from helpers.laws import LAWS, check_order_of_particles
-from helpers.networks import SMALL, small_network
+from helpers.networks import NETWORKS, SMALL, small_network
 from parttag.models import MODELS
 
 
@@ -11,12 +11,12 @@ def test_every_network_is_in_the_test():
     assert set(SMALL) == set(MODELS)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 def test_networks_obey_the_law(name, law):
     law(small_network(name))
 
 
-@pytest.mark.parametrize("name", ["particle_transformer", "pfn"])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_order_of_particles_does_not_matter(name):
     check_order_of_particles(small_network(name))

@@ -43,6 +43,17 @@ def test_attention_is_its_definition_forwards_and_backwards(lengths):
         torch.testing.assert_close(ours, theirs, **FLOAT64)
 
 
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS.keys())
+def test_attention_without_bias_is_that_with_a_bias_of_zero(lengths):
+    layout, qkv, bias = random_inputs(lengths)
+    expected = attend_reference(qkv, torch.zeros_like(bias), layout)
+    output = attend(qkv, None, layout)
+    torch.testing.assert_close(output, expected, **FLOAT64)
+    grad = torch.randn_like(expected)
+    (ours,), (theirs,) = (torch.autograd.grad(x, qkv, grad) for x in (output, expected))
+    torch.testing.assert_close(ours, theirs, **FLOAT64)
+
+
 def test_the_definition_is_torchs_attention():
     layout, qkv, bias = random_inputs([9])
     dense = torch.zeros(4, 9, 9, dtype=torch.float64)

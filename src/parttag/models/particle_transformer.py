@@ -11,6 +11,9 @@
 
 2,141,134 parameters with 7 features and 2 classes, 2,143,486 with 17 and 10.
 
+Without the pair bias (``pair_bias: false``) it is the plain Transformer of the paper's ablation:
+9,568 parameters fewer, and nothing is computed for pairs but their attention.
+
 Our names beside those of the published code: ``head_scale`` is c_attn, ``residual_scale`` is
 w_resid, ``class_token`` is cls_token, the norms are pre_attn, post_attn, pre_fc and post_fc.
 
@@ -50,6 +53,8 @@ class ParticleTransformerOptions(Options):
     """Widths of the particle embedding; the last is the width of every block."""
     pair_dims: tuple[PositiveInt, ...] = Field(default=(64, 64, 64), min_length=1)
     """Widths of the pair network before its last layer, which is one channel a head wide."""
+    pair_bias: bool = True
+    """Whether what pairs look like biases the attention; without it, a plain Transformer."""
     num_heads: PositiveInt = 8
     num_layers: PositiveInt = 8
     """Particle blocks."""
@@ -120,7 +125,9 @@ class Backbone(nn.Module):
         width = options.embed_dims[-1]
         self.trimmer = ParticleTrimmer() if options.trim else None
         self.embedding = _embedding((num_features, *options.embed_dims))
-        self.pair_network = PairNetwork((*options.pair_dims, options.num_heads))
+        self.pair_network = (
+            PairNetwork((*options.pair_dims, options.num_heads)) if options.pair_bias else None
+        )
         self.blocks = nn.ModuleList(
             ParticleBlock(width, options.num_heads, options.feedforward_factor, options.dropout)
             for _ in range(options.num_layers)
@@ -140,13 +147,12 @@ class Backbone(nn.Module):
     ) -> Float[Tensor, "jets width"]:
         """Return the normalized class token of each jet."""
         particles = self.embedding(features)
-        pairs = kinematics.pair_features(p4, layout.first, layout.second)
-        pair_bias = self.pair_network(pairs)
-        bias = spread_bias(pair_bias, layout)
+        pair_bias = self._pair_bias(p4, layout)
+        bias = None if pair_bias is None else spread_bias(pair_bias, layout)
         for block in self.blocks:
             particles = block(particles, bias, layout)
         tokens = self.class_token.expand(layout.num_jets, -1)
-        if not bias:
+        if pair_bias is not None and not layout.groups:
             # A rank without particles must still go back through the pair network, whose batch
             # norms wait for every rank.
             tokens = tokens + 0 * pair_bias.sum()
@@ -154,6 +160,14 @@ class Backbone(nn.Module):
             tokens = block(tokens, particles, layout)
         normalized: Tensor = self.norm(tokens)
         return normalized
+
+    def _pair_bias(
+        self, p4: Float[Tensor, "particles 4"], layout: JetLayout
+    ) -> Float[Tensor, "heads pairs"] | None:
+        if self.pair_network is None:
+            return None
+        bias: Tensor = self.pair_network(kinematics.pair_features(p4, layout.first, layout.second))
+        return bias
 
 
 class Block(nn.Module):
@@ -203,7 +217,7 @@ class ParticleBlock(Block):
     def forward(
         self,
         particles: Float[Tensor, "particles width"],
-        bias: tuple[Float[Tensor, "heads _jets _length _length"], ...],
+        bias: tuple[Float[Tensor, "heads _jets _length _length"], ...] | None,
         layout: JetLayout,
     ) -> Float[Tensor, "particles width"]:
         """Return the particles after biased attention among those of their jet."""
@@ -290,7 +304,8 @@ def _embedding(dims: tuple[int, ...]) -> nn.Sequential:
 @torch.no_grad()
 def _initialize_xavier(network: ParticleTransformer) -> None:
     """Initialize as weaver 0.5 does: all linear layers but the pair network's."""
-    pair_layers = set(network.backbone.pair_network.modules())
+    pair_network = network.backbone.pair_network
+    pair_layers = set() if pair_network is None else set(pair_network.modules())
     for name, module in network.named_modules():
         if isinstance(module, nn.Linear) and module not in pair_layers:
             # Query, key and value are three matrices in one.

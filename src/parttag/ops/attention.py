@@ -1,7 +1,7 @@
 """Attention among the particles of each jet, with an additive bias for every pair of particles.
 
 The bias arrives packed, one value a head for each pair i ≥ j, and is symmetric: ``spread_bias``
-lays it out once a batch for all layers of a network.
+lays it out once a batch for all layers of a network. Without it this is plain attention.
 
 ``attend`` is what networks call. ``attend_reference`` is the definition, jet by jet in plain torch.
 ``class_attend`` lets one query a jet look at itself and at the jet's particles.
@@ -16,7 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from parttag.ops.layout import JetLayout
+from parttag.ops.layout import Group, JetLayout
+from parttag.ops.spread import spread_pairs
 
 
 def attend_reference(
@@ -44,13 +45,12 @@ def spread_bias(
     bias: Float[Tensor, "heads pairs"], layout: JetLayout
 ) -> tuple[Float[Tensor, "heads _jets _length _length"], ...]:
     """Return the bias of every (query, key) cell of each group, −∞ where the key is padding."""
-    groups: tuple[Tensor, ...] = _SpreadBias.apply(bias, layout)
-    return groups
+    return spread_pairs(bias, layout, padding=-torch.inf)
 
 
 def attend(
     qkv: Float[Tensor, "particles 3 heads width"],
-    bias: Sequence[Float[Tensor, "heads _jets _length _length"]],
+    bias: Sequence[Float[Tensor, "heads _jets _length _length"]] | None,
     layout: JetLayout,
     dropout: float = 0.0,
 ) -> Float[Tensor, "particles heads width"]:
@@ -61,13 +61,13 @@ def attend(
     qkv
         Queries, keys and values of every particle.
     bias
-        What ``spread_bias`` returned for this layout.
+        What ``spread_bias`` returned for this layout; ``None`` for none.
     layout
         Where the batch's particles are.
     dropout
         Probability with which an attention weight is dropped.
     """
-    output: Tensor = _Attend.apply(qkv, layout, dropout, *bias)
+    output: Tensor = _Attend.apply(qkv, layout, dropout, *(bias or ()))
     return output
 
 
@@ -107,29 +107,6 @@ def class_attend(
     return output
 
 
-class _SpreadBias(torch.autograd.Function):
-    """A gather whose gradient is a gather too: each pair knows its one or two cells."""
-
-    @staticmethod
-    def forward(ctx: Any, bias: Tensor, layout: JetLayout) -> tuple[Tensor, ...]:
-        ctx.layout = layout
-        groups = []
-        for group in layout.groups:
-            cells = bias.index_select(1, group.cell_pairs)
-            cells = cells.view(-1, group.num_jets, group.length, group.length)
-            groups.append(cells.masked_fill_(group.key_is_padding[:, None, :], -torch.inf))
-        return tuple(groups)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        layout: JetLayout = ctx.layout
-        cells = torch.cat([grad.flatten(1) for grad in grads], dim=1)
-        grad = cells.index_select(1, layout.pair_cells[0])
-        grad[:, layout.diagonal] = 0.0  # (i, i) is one cell, not two
-        return grad.add_(cells.index_select(1, layout.pair_cells[1])), None
-
-
 class _Attend(torch.autograd.Function):
     """Padded attention group by group; keeps the probabilities, padded within groups only."""
 
@@ -139,10 +116,11 @@ class _Attend(torch.autograd.Function):
         slots = qkv.index_select(0, layout.slot_rows)
         output = qkv.new_empty(len(slots), num_heads, width)
         saved = []
-        for group, group_bias in zip(layout.groups, bias, strict=True):
+        biases = bias or [_no_bias(group, qkv) for group in layout.groups]
+        for group, group_bias in zip(layout.groups, biases, strict=True):
             q, k, v = _by_head(slots[group.slots], group.num_jets)
             weights = torch.baddbmm(
-                group_bias.to(qkv.dtype).view(-1, group.length, group.length),
+                group_bias.to(qkv.dtype).flatten(0, 1),
                 q,
                 k.transpose(1, 2),
                 alpha=width**-0.5,
@@ -174,15 +152,23 @@ class _Attend(torch.autograd.Function):
             if ctx.dropout > 0:
                 grad_weights *= (kept != 0) / (1 - ctx.dropout)
             grad_logits = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
-            grad_bias.append(
-                grad_logits.view(num_heads, group.num_jets, group.length, group.length).to(
-                    ctx.bias_dtype
+            if ctx.bias_dtype is not None:
+                grad_bias.append(
+                    grad_logits.view(num_heads, group.num_jets, group.length, group.length).to(
+                        ctx.bias_dtype
+                    )
                 )
-            )
             scaled = grad_logits * width**-0.5
             grads = torch.stack([scaled @ k, scaled.transpose(1, 2) @ q, grad_v])
             grad_slots[group.slots] = _by_slot(grads, group.num_jets)
         return grad_slots.index_select(0, layout.row_slots), None, None, *grad_bias
+
+
+def _no_bias(group: Group, qkv: Tensor) -> Tensor:
+    """Return a bias of (heads, jets, 1, length): 0, or −∞ where the key is padding."""
+    bias = qkv.new_zeros(group.num_jets, 1, group.length)
+    bias.masked_fill_(group.key_is_padding[:, None], -torch.inf)
+    return bias.expand(qkv.shape[2], -1, -1, -1)
 
 
 def _by_head(slots: Tensor, num_jets: int) -> Tensor:
