@@ -147,6 +147,21 @@ def test_a_start_that_fails_leaves_no_directory(tmp_path):
     assert not run.exists()
 
 
+def test_part_of_the_training_jets_is_drawn_whatever_the_seed(tmp_path):
+    logs = []
+    for seed in (0, 1):
+        config = toy_config(
+            tmp_path, "training.epochs=1", "data.num_train_jets=40", f"training.seed={seed}"
+        )
+        run = train_run(config, tmp_path / f"run{seed}")
+        logs.append((run / "train.log").read_text())
+        assert json.loads((run / "metrics.jsonl").read_text())["jets"] == 40
+    assert all("40 kept, 20 dropped (20 beyond data.num_train_jets)" in log for log in logs)
+    with pytest.raises(InputError, match="is 61, but"):
+        train_run(toy_config(tmp_path, "data.num_train_jets=61"), tmp_path / "more")
+    assert not (tmp_path / "more").exists()
+
+
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, Field, PositiveInt, WithJsonSchema, field_validator
 
 from parttag.errors import InputError
 from parttag.features import feature_names
@@ -38,6 +38,8 @@ class DataOptions(Options):
 
     train: Texts = ()
     """Jets to train on."""
+    num_train_jets: PositiveInt | None = None
+    """Train on so many of them, drawn at random, the same for every seed; null for all."""
     val: Texts = ()
     """Jets that say which epoch is best."""
     test: Texts = ()

@@ -107,6 +107,8 @@ def train_run(
             progress = no_progress
         find_files(config.data.test)  # not after hours of training
         train_data = _open(config, "train", progress)
+        if config.data.num_train_jets is not None:
+            train_data = train_data.subset(config.data.num_train_jets)
         val_data = _open(config, "val", progress) if config.data.val else None
         data = {"train": train_data} | ({"val": val_data} if val_data is not None else {})
         if ranks.is_first:

@@ -74,6 +74,30 @@ def test_classes_belong_to_the_rows(files):
     np.testing.assert_array_equal(dataset.take(rows).labels[:, 1], dataset.classes[rows])
 
 
+def test_a_subset_is_the_same_every_time_in_order_and_part_of_a_larger_one(files, store):
+    dataset = open_dataset(files, CLASSES)
+    few, more = dataset.subset(7), dataset.subset(20)
+    assert (len(few), len(more)) == (7, 20)
+    index = [part.take(np.arange(len(part))).index for part in (few, more)]
+    assert (np.diff(index[0]) > 0).all()
+    assert set(index[0]) < set(index[1])
+    again = open_dataset([store], CLASSES).subset(7)
+    assert_same(again.take(np.arange(7)), few.take(np.arange(7)))
+    np.testing.assert_array_equal(again.classes, few.classes)
+    np.testing.assert_array_equal(few.take(np.arange(7)).labels[:, 1], few.classes)
+    assert few.counts.dropped == {"beyond data.num_train_jets": 38}
+    assert few.counts.kept == 7
+    assert not dataset.counts.dropped
+
+
+def test_a_subset_is_drawn_from_the_jets_of_a_class(files):
+    tops = open_dataset(files, {"top": ["label_top"]})
+    assert len(tops.subset(24)) == 24
+    assert (tops.subset(5).take(np.arange(5)).labels[:, 0] == 1).all()
+    with pytest.raises(InputError, match=r"num_train_jets is 25, but data\.train has 24 good jets"):
+        tops.subset(25)
+
+
 def test_bad_jets_are_left_out_and_counted(tmp_path):
     toys = toy_arrays(6)
     toys.p4[toys.offsets[3]] = np.inf

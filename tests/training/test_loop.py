@@ -18,7 +18,7 @@ from parttag.errors import InputError
 from parttag.models import build_model
 from parttag.runs import load_run, train_run
 from parttag.training.loop import Trainer
-from parttag.training.watch import PreemptionError
+from parttag.training.watch import PreemptionError, Stopwatch
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "pfn_losses.json"
 SMALL_TRANSFORMER = {
@@ -38,7 +38,7 @@ def _history(run):
 
 
 def _only_results(run):
-    timings = ("seconds", "jets_per_second")
+    timings = ("seconds", "cpu_seconds", "jets_per_second")
     return [{k: v for k, v in line.items() if k not in timings} for line in _history(run)]
 
 
@@ -171,6 +171,54 @@ def test_an_epoch_sees_every_jet_once_unless_the_last_batch_is_dropped(tmp_path)
     assert line["jets_per_second"] * line["seconds"] == pytest.approx(60)
     assert shorter["jets_per_second"] * shorter["seconds"] == pytest.approx(48)
     assert shorter["val_loss"] != line["val_loss"]
+
+
+@pytest.fixture
+def steady_clock(monkeypatch):
+    """Make every step, and the end of every epoch, take one second."""
+    monkeypatch.setattr(Stopwatch, "lap", lambda _: (1.0, 1.0))
+
+
+def test_a_training_ends_after_the_step_in_which_its_time_is_over(tmp_path, steady_clock):
+    config = toy_config(tmp_path, "training.max_seconds=6.5")
+    run = train_run(config, tmp_path / "run")
+    first, last = _history(run)
+    assert (first["step"], first["seconds"]) == (4, 5)
+    assert "cut" not in first
+    assert (last["step"], last["jets"], last["cut"]) == (6, 32, True)
+    assert "val_loss" in last
+    # The weights are those of a training of the same plan, stopped there.
+    with pytest.raises(PreemptionError):
+        train_run(toy_config(tmp_path), tmp_path / "plan", progress=StopAt(5, _terminate))
+    assert same_weights(run, tmp_path / "plan")
+    before = (run / "checkpoints" / "last.pt").read_bytes()
+    train_run(config, run)
+    assert (run / "checkpoints" / "last.pt").read_bytes() == before
+
+
+def test_time_is_counted_over_all_starts(tmp_path, steady_clock):
+    config = toy_config(tmp_path, "training.max_seconds=6.5")
+    whole, stopped = train_run(config, tmp_path / "whole"), tmp_path / "stopped"
+    with pytest.raises(PreemptionError, match="after step 5 of 16"):
+        train_run(config, stopped, progress=StopAt(4, _terminate))
+
+    def killed_in_validation(items, *, total, description):
+        if description == "validation":
+            raise Killed
+        return items
+
+    with pytest.raises(Killed):
+        train_run(config, stopped, progress=killed_in_validation)
+    train_run(config, stopped)
+    assert same_weights(whole, stopped)
+    assert _only_results(whole) == _only_results(stopped)
+
+
+def test_a_time_that_is_enough_changes_nothing(tmp_path):
+    plain = train_run(toy_config(tmp_path), tmp_path / "plain")
+    limited = train_run(toy_config(tmp_path, "training.max_seconds=1e6"), tmp_path / "limited")
+    assert same_weights(plain, limited)
+    assert not any("cut" in line for line in _history(limited))
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):

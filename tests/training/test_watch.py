@@ -2,10 +2,11 @@ import contextlib
 import os
 import signal
 import threading
+import time
 
 import torch
 
-from parttag.training.watch import LossWatch, Termination
+from parttag.training.watch import LossWatch, Stopwatch, Termination
 
 
 def _watch(losses, lag):
@@ -75,3 +76,16 @@ def test_outside_the_main_thread_signals_are_left_alone():
     thread.start()
     thread.join()
     assert not failures
+
+
+def test_a_stopwatch_counts_sleep_by_the_clock_and_work_for_the_processor():
+    stopwatch = Stopwatch()
+    time.sleep(0.05)
+    clock, processor = stopwatch.lap()
+    assert clock >= 0.05
+    assert processor < 0.04
+    began = time.process_time()
+    while time.process_time() < began + 0.05:
+        pass
+    clock, processor = stopwatch.lap()
+    assert min(clock, processor) >= 0.045

@@ -1,5 +1,7 @@
 """Jets that can be taken by row, wherever they are: in memory, or in memory-mapped shards."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +17,9 @@ from parttag.data.store import Source, is_store
 from parttag.errors import InputError
 from parttag.jets import JetArrays, concatenate
 from parttag.progress import Progress, no_progress
+
+# Of the draw of a part of the jets; it has no meaning, and must not change.
+_SUBSET_SEED = 20
 
 
 class JetDataset:
@@ -74,6 +79,30 @@ class JetDataset:
     @cached_property
     def _described_sources(self) -> tuple[Source, ...]:
         return describe_sources(self._entries)
+
+    def subset(self, num_jets: int) -> JetDataset:
+        """Return ``num_jets`` of the jets, drawn at random, in their order.
+
+        The draw depends on nothing but the two numbers of jets, and a smaller one is part of a
+        larger one: trainings that are compared see the same jets.
+
+        Raises
+        ------
+        InputError
+            If there are fewer.
+        """
+        if num_jets > len(self):
+            raise InputError(
+                f"data.num_train_jets is {num_jets:,}, but data.train has {len(self):,} good jets "
+                "of the classes; ask for fewer, or give more files"
+            )
+        chosen = np.sort(np.random.default_rng(_SUBSET_SEED).permutation(len(self))[:num_jets])
+        rows = chosen if self._rows is None else self._rows[chosen]
+        classes = np.full(self._starts[-1], -1, dtype=np.int64)
+        classes[rows] = self.classes[chosen]
+        counts = JetCounts(self.counts.read, dict(self.counts.dropped))
+        counts.drop("beyond data.num_train_jets", len(self) - num_jets)
+        return JetDataset(self._parts, classes, entries=self._entries, counts=counts)
 
     def take(self, rows: Int[np.ndarray, " chosen"]) -> JetArrays:
         """Return the jets at ``rows``, in that order; repeats are allowed."""

@@ -35,7 +35,7 @@ from parttag.training.memory import return_free_memory
 from parttag.training.optimizers import Optimizer, multiply_learning_rates
 from parttag.training.record import Record
 from parttag.training.schedules import ScheduleOptions, lr_multiplier
-from parttag.training.watch import LossWatch, PreemptionError, SeenLoss, Termination
+from parttag.training.watch import LossWatch, PreemptionError, SeenLoss, Stopwatch, Termination
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,10 @@ class TrainingOptions(Options):
     """Length of the training."""
     steps: PositiveInt | None = None
     """Length of the training in steps of the optimizer; if given, ``epochs`` is not used."""
+    max_seconds: PositiveFloat | None = None
+    """Stop after the step in which the training has taken so long, its validations not counted: on a
+    GPU by the clock, on a CPU in seconds of processor time, all threads together. The learning rate
+    follows the planned length. null for no limit."""
     steps_per_epoch: PositiveInt | None = None
     """Steps between two validations; null for one pass over the training jets."""
     batch_size: PositiveInt = 512
@@ -95,6 +99,10 @@ class TrainingState:
     """Of the running epoch, over all ranks: jets, weight, loss, and the objective's metrics."""
     seconds: float = 0.0
     """Time that the running epoch has taken."""
+    cpu_seconds: float = 0.0
+    """Processor time that the running epoch has taken, all threads together."""
+    is_cut: bool = False
+    """Whether ``max_seconds`` has ended the training before its last step."""
     history: list[dict[str, int | float]] = field(default_factory=list)
     """One entry for each finished epoch: the lines of ``metrics.jsonl``."""
 
@@ -150,39 +158,61 @@ class Trainer:
             If a loss is not finite, or a file cannot be written.
         """
         with self._termination:
-            while len(self.state.history) < self.num_epochs:
+            while not self._is_finished():
                 self._train_epoch()
                 self._close_epoch()
                 self._save()
                 self._stop_if_asked(0)
 
+    def _is_finished(self) -> bool:
+        between_epochs = self.state.sums is None
+        return len(self.state.history) == self.num_epochs or (self.state.is_cut and between_epochs)
+
     def _train_epoch(self) -> None:
         """Train to the end of the running epoch, from wherever in it the state is."""
         epoch = len(self.state.history)
         stop = min((epoch + 1) * self.steps_per_epoch, self.num_steps)
+        if self.state.is_cut:  # and the validation was interrupted
+            stop = self.state.step
         batches = self.progress(
             self._batches(stop),
             total=stop - self.state.step,
             description=f"epoch {epoch + 1}/{self.num_epochs}",
         )
         self.model.train()
-        began = returned = time.perf_counter()
+        stopwatch, returned = Stopwatch(), time.perf_counter()
         for batch in batches:
             self._step(batch)
-            now = time.perf_counter()
-            self.state.seconds += now - began
-            began = now
+            self._add_time(stopwatch)
+            if self._is_out_of_time():
+                break
             if (
                 self.options.checkpoint_every
                 and self.state.step % self.options.checkpoint_every == 0
             ):
                 self._save()
+            now = time.perf_counter()
             if now - returned > _MEMORY_SECONDS and self.ranks.device.type == "cpu":
                 return_free_memory()
                 returned = now
             self._stop_if_asked(self.state.step, save=True)
         self._refuse_bad_loss(self._watch.first_bad(wait=True))
-        self.state.seconds += time.perf_counter() - began  # until the device has caught up
+        self._add_time(stopwatch)  # until the device has caught up
+
+    def _add_time(self, stopwatch: Stopwatch) -> None:
+        seconds, cpu_seconds = stopwatch.lap()
+        self.state.seconds += seconds
+        self.state.cpu_seconds += cpu_seconds
+
+    def _is_out_of_time(self) -> bool:
+        """Return, and remember, whether the training stops here because of ``max_seconds``."""
+        limit, step = self.options.max_seconds, self.state.step
+        if limit is None or step == self.num_steps or (self.ranks.size > 1 and step % _AGREE_STEPS):
+            return False
+        key = "seconds" if self.ranks.device.type == "cuda" else "cpu_seconds"
+        spent = getattr(self.state, key) + sum(line[key] for line in self.state.history)
+        self.state.is_cut = self.ranks.any(spent > limit)
+        return self.state.is_cut
 
     def _batches(self, stop: int) -> Iterator[JetBatch]:
         """Yield the batches of the steps from now to ``stop``, pass after pass over the jets."""
@@ -234,15 +264,19 @@ class Trainer:
             "step": self.state.step,
             "lr": self.optimizer.param_groups[0]["lr"],
             **self._means("train", self.state.sums),
+            "jets": int(self.state.sums[_JETS].item()),
             "seconds": self.state.seconds,
+            "cpu_seconds": self.state.cpu_seconds,
             "jets_per_second": self.state.sums[_JETS].item() / self.state.seconds,
         }
-        last = epoch == self.num_epochs
+        last = epoch == self.num_epochs or self.state.is_cut
         if self.val_loader is not None and (last or epoch % self.options.validate_every == 0):
             self._save()  # so that nothing is lost if the validation is interrupted
             entry |= self._means("val", self._validate(self.val_loader))
+        if self.state.is_cut:
+            entry["cut"] = True
         self.state.history.append(entry)
-        self.state.sums, self.state.seconds = None, 0.0
+        self.state.sums, self.state.seconds, self.state.cpu_seconds = None, 0.0, 0.0
         if self.ranks.is_first:
             self._write_epoch(entry)
 
@@ -271,6 +305,8 @@ class Trainer:
             f"{k.replace('_', ' ')} {v:.4g}" for k, v in entry.items() if k != "epoch"
         )
         logger.info("epoch %d/%d: %s", entry["epoch"], self.num_epochs, values)
+        if self.state.is_cut:
+            logger.info("cut by training.max_seconds, of %d steps", self.num_steps)
 
     def _is_best(self, entry: dict[str, int | float]) -> bool:
         """Return whether no earlier epoch was as good; without validation, every one is best."""

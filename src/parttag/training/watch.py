@@ -1,13 +1,35 @@
-"""What a training loop keeps an eye on without waiting for the device: losses and SIGTERM."""
+"""What a training loop keeps an eye on without waiting for the device: losses, time, SIGTERM."""
 
 import signal
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 
 import torch
 from torch import Tensor
+
+
+class Stopwatch:
+    """Measures time from lap to lap."""
+
+    def __init__(self) -> None:
+        self._last = self._now()
+
+    def lap(self) -> tuple[float, float]:
+        """Return the seconds since the last lap: by the clock, and of the processor.
+
+        Those of the processor are this process's, of all its threads together.
+        """
+        now = self._now()
+        clock, processor = (new - old for new, old in zip(now, self._last, strict=True))
+        self._last = now
+        return clock, processor
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        return time.perf_counter(), time.process_time()
 
 
 class PreemptionError(Exception):

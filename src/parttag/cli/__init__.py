@@ -1,0 +1,35 @@
+"""The command line, and the only place that prints; one file a group of commands."""
+
+import logging
+import sys
+
+from rich.markup import escape
+
+from parttag.cli.application import app
+from parttag.cli.jets import inspect, prepare, simulate
+from parttag.cli.runs import evaluate, import_weights, predict, schema, train
+from parttag.cli.terminal import errors
+from parttag.errors import InputError
+
+__all__ = [
+    "app",
+    "evaluate",
+    "import_weights",
+    "inspect",
+    "main",
+    "predict",
+    "prepare",
+    "schema",
+    "simulate",
+    "train",
+]
+
+
+def main() -> None:
+    """Run the command line: exit code 0, 2 for a user's error, 1 for a fault of ours."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        app(prog_name="parttag")
+    except InputError as error:
+        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(2)

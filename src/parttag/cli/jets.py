@@ -1,0 +1,135 @@
+"""The commands that make jets and look at them: simulate, prepare, inspect."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from parttag.cli.application import app
+from parttag.cli.terminal import (
+    Files,
+    ManyValues,
+    Overwrite,
+    console,
+    errors,
+    say,
+    show_progress,
+)
+
+
+@app.command()
+def simulate(
+    sample: Annotated[Literal["toptagging"], typer.Argument(help="What to simulate.")],
+    jets: Annotated[
+        int, typer.Option(min=20, max=10_000_000, help="Jets in all: half top, half QCD.")
+    ],
+    out: Annotated[Path, typer.Option(help="Directory for train/, val/, test/.", file_okay=False)],
+    seed: Annotated[int, typer.Option(min=0, max=8999, help="Other seeds share no event.")] = 0,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="As many as there are cores, if not given.")
+    ] = None,
+    windows: Annotated[
+        Literal["demonstration", "study"],
+        typer.Option(
+            help="Ranges of pTHat: the narrow ones of a demonstration are three times as fast, "
+            "but cut off parts of the sample."
+        ),
+    ] = "study",
+    mpi: Annotated[
+        bool,
+        typer.Option(
+            help="Multiparton interactions: with them the jets are like the reference jets, but "
+            "take about three times as long."
+        ),
+    ] = False,
+) -> None:
+    """Simulate top and QCD jets with Pythia 8 and FastJet, to ROOT files in JetClass's layout.
+
+    The same seed gives the same jets. Given again after an interruption, the command continues.
+
+    Example: parttag simulate toptagging --jets 20000 --out jets --windows demonstration
+    """
+    from parttag.data.simulation.campaign import simulate as run
+    from parttag.data.simulation.shards import SimulationOptions
+
+    del sample  # there is one so far
+    options = SimulationOptions(num_jets=jets, seed=seed, windows=windows, mpi=mpi)
+    try:
+        provenance = run(
+            options, out, processes=processes or os.cpu_count() or 1, progress=show_progress
+        )
+    except KeyboardInterrupt:
+        errors.print("interrupted: give the same command again, and it continues", highlight=False)
+        raise typer.Exit(130) from None
+    console.print(
+        f"{jets} jets in {len(provenance['files'])} files of {out}: {provenance['statement']}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def prepare(
+    files: Annotated[
+        list[str], typer.Argument(help="ROOT, HDF5 or parquet files, globs, directories, stores.")
+    ],
+    out: Annotated[Path, typer.Option(help="Directory to make.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse bad jets.")] = False,
+) -> None:
+    """Turn files into a JetStore, which training maps into memory instead of reading it.
+
+    Example: parttag prepare data/train_*.root --out stores/train
+    """
+    from parttag.data import prepare as prepare_store
+
+    report = prepare_store(files, out, strict=strict, progress=show_progress)
+    if report.existed:
+        console.print(f"{out} was made from these files before: nothing to do", highlight=False)
+    console.print(str(report.counts), highlight=False)
+    size = report.num_bytes / 1e6
+    console.print(f"{out}: {size:,.1f} MB, shards: {report.num_shards}", highlight=False)
+
+
+@app.command(cls=ManyValues)
+def inspect(
+    files: Files,
+    against: Annotated[
+        list[str] | None, typer.Option(metavar="FILES...", help="A reference to compare with.")
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw multiplicity, mass and pT into it.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Look into files: counts, classes, ranges, bad and repeated jets; or compare two samples.
+
+    Example: parttag inspect simulated/*.root --against reference/test.h5 --plots pictures
+
+    With --against, every variable's distance from the reference is given by class, and the AUC of
+    a classifier that tells the two samples apart: 0.5 where they are alike.
+    """
+    from parttag.data.readers import find_files
+    from parttag.evaluation import tables
+    from parttag.evaluation.compare import compare
+    from parttag.evaluation.inspect import draw, inspect_files, num_common, picture_paths
+    from parttag.evaluation.output import refuse_existing
+
+    pictures = picture_paths(plots).values() if plots is not None else ()
+    if not overwrite:
+        refuse_existing(pictures)
+    inspections = {"sample": inspect_files(find_files(files), progress=show_progress)}
+    if against:
+        inspections["reference"] = inspect_files(find_files(against), progress=show_progress)
+    for name, inspection in inspections.items():
+        console.print(tables.counts_table(name, inspection))
+        console.print(tables.ranges_table(name, inspection))
+    if against:
+        first, reference = inspections.values()
+        say(f"jets of the files that are in the reference too: {num_common(first, reference):,}")
+        for comparison in compare(first.sample, reference.sample):
+            console.print(tables.comparison_table(comparison))
+    if plots is not None:
+        draw(plots, inspections, overwrite=overwrite)
+    for path in pictures:
+        say(f"drawn: {path}")

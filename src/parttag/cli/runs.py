@@ -1,0 +1,205 @@
+"""The commands that make runs and use them: train, evaluate, predict, import, schema."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from parttag.cli.application import app
+from parttag.cli.terminal import (
+    Device,
+    Files,
+    ManyValues,
+    Overwrite,
+    Precision,
+    Strict,
+    console,
+    errors,
+    say,
+    show_progress,
+)
+
+# What a shell reports of a process that ended at signal 15.
+_STOPPED_BY_SIGTERM = 128 + 15
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="The configuration, a YAML file.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Values that replace the file's."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory of the run.", show_default="runs/CONFIG")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse bad jets instead of leaving them out.")
+    ] = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the whole configuration; do not train.")
+    ] = False,
+) -> None:
+    """Train a tagger, or continue an interrupted training; then evaluate it on data.test.
+
+    Example: parttag train configs/toptagging/particle_transformer.yaml data.train=train.h5
+    data.val=val.h5 data.test=test.h5 --out runs/first
+
+    The same command continues a run that was interrupted, and does nothing to one that is complete.
+    SIGTERM stops it after a checkpoint, with exit code 143. On several GPUs or processes:
+    torchrun --nproc-per-node 4 --module parttag.cli train CONFIG ...
+    """
+    from parttag.config import dump_config, load_config
+
+    settings = load_config(config, [*(overrides or ()), *(["data.strict=true"] if strict else [])])
+    if print_config:
+        typer.echo(dump_config(settings), nl=False)
+        return
+
+    from parttag.runs import train_run
+    from parttag.training.distributed import first_to_report
+    from parttag.training.watch import PreemptionError
+
+    try:
+        directory = train_run(settings, out or Path("runs") / config.stem, progress=show_progress)
+    except PreemptionError as preemption:
+        if first_to_report():
+            errors.print(str(preemption), highlight=False, soft_wrap=True)
+        raise typer.Exit(_STOPPED_BY_SIGTERM) from None
+    except Exception:
+        if not first_to_report():  # another rank has said what is wrong
+            raise typer.Exit(1) from None
+        raise
+    if os.environ.get("RANK", "0") != "0":
+        return
+    console.print(f"trained: {directory}", highlight=False, soft_wrap=True)
+    if settings.data.test and not (directory / "evaluation" / "metrics.json").exists():
+        evaluate(directory, strict=settings.data.strict)
+
+
+@app.command(cls=ManyValues)
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Directory of a run.")],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILES...", help="Files to evaluate on.", show_default="data.test"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory to write to.", show_default="RUN/evaluation")
+    ] = None,
+    overwrite: Overwrite = False,
+    strict: Strict = False,
+    precision: Precision = "fp32",
+    device: Device = "auto",
+) -> None:
+    """Measure a trained tagger: accuracy, AUC, rejection, scores and pictures.
+
+    Example: parttag evaluate runs/first --data other/test.h5 --out runs/first/on_other
+
+    Bad jets are left out of the metrics, counted, and kept in scores.h5 without scores.
+    """
+    from parttag.evaluation.evaluate import evaluate_run
+    from parttag.evaluation.tables import jets_sentence, metrics_table
+    from parttag.runs import load_run
+
+    metrics = evaluate_run(
+        load_run(run),
+        data,
+        out,
+        overwrite=overwrite,
+        strict=strict,
+        precision=precision,
+        device=device,
+        progress=show_progress,
+    )
+    console.print(metrics_table(str(run), metrics))
+    say(jets_sentence(metrics))
+    say(f"written to {out or run / 'evaluation'}")
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="Directory of a run.")],
+    files: Files,
+    out: Annotated[Path, typer.Option(help="File to write: .root, .h5 or .parquet.")],
+    keep: Annotated[
+        str, typer.Option(metavar="BRANCH,...", help="Branches of the input to pass through.")
+    ] = "",
+    overwrite: Overwrite = False,
+    strict: Strict = False,
+    precision: Precision = "fp32",
+    device: Device = "auto",
+) -> None:
+    """Write the scores of every jet, one row a jet, in the order of the input.
+
+    Example: parttag predict runs/first data/*.root --out scores.root --keep jet_sdmass,label_QCD
+
+    Bad jets are kept as rows of NaN with valid = 0.
+    """
+    from parttag.data.readers import find_files
+    from parttag.evaluation.predict import predict as predict_files
+    from parttag.evaluation.scores import Scorer
+    from parttag.runs import load_run
+
+    scorer = Scorer.of_run(
+        load_run(run), labels_required=False, strict=strict, precision=precision, device=device
+    )
+    report = predict_files(
+        scorer,
+        find_files(files),
+        out,
+        keep=[name for name in keep.split(",") if name],
+        overwrite=overwrite,
+        progress=show_progress,
+    )
+    say(
+        f"{out}: {report.num_jets:,} jets, {report.num_bad:,} of them bad and without scores, "
+        f"{report.num_unlabelled:,} of unknown class"
+    )
+
+
+@app.command("import")
+def import_weights(
+    weights: Annotated[Path, typer.Argument(help="A state dict that weaver-core saved, .pt.")],
+    features: Annotated[
+        str,
+        typer.Option(help="What it was trained with: kin, kinpid, full, or a list with commas."),
+    ],
+    out: Annotated[Path, typer.Option(help="Directory of the run to make.")],
+    model: Annotated[
+        Literal["particle_transformer"], typer.Option(help="The network that it belongs to.")
+    ] = "particle_transformer",
+    classes: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help="Classes in the order of the logits.",
+            show_default="those of JetClass if there are 10, top,QCD if there are 2",
+        ),
+    ] = "",
+) -> None:
+    """Turn weights of weaver-core into a run, for evaluate, predict and fine-tuning.
+
+    Example: parttag import ParT_kin.pt --model particle_transformer --features kin --out runs/ParT
+
+    Weights of every version since 0.4 give the scores that the version which wrote them gives.
+    """
+    from parttag.runs import import_run
+
+    del model  # there is one so far
+    names = features.split(",") if "," in features else features
+    import_run(weights, names, out, classes=[name for name in classes.split(",") if name])
+    console.print(f"imported: {out}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of the configuration, for editors.
+
+    Example: parttag schema > parttag.schema.json
+    """
+    from parttag.config import RunConfig
+
+    typer.echo(json.dumps(RunConfig.model_json_schema(), indent=2))

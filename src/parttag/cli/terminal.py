@@ -1,0 +1,76 @@
+"""What the commands share: the terminal, the progress bar, options that several of them have."""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Literal, TypeVar
+
+import typer
+from rich.console import Console
+from typer.core import TyperCommand
+
+Item = TypeVar("Item")
+
+console = Console()
+errors = Console(stderr=True)
+
+_BAR_AFTER_SECONDS = 2.0
+
+Files = Annotated[
+    list[str], typer.Argument(help="ROOT, HDF5 or parquet files, globs, directories, stores.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse bad jets.")]
+Precision = Annotated[
+    Literal["fp32", "bf16"], typer.Option(help="bf16 is faster on a GPU; scores to 3 digits.")
+]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU if any.")]
+
+
+class ManyValues(TyperCommand):
+    """A command whose repeatable options take several values at once, as a shell's glob gives."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give each value an option of its own: ``--data A B`` becomes ``--data A --data B``."""
+        repeatable = {
+            name
+            for param in self.params
+            if getattr(param, "multiple", False)
+            for name in param.opts
+        }
+        spread: list[str] = []
+        option = None
+        for arg in args:
+            if arg.startswith("-"):
+                option = arg if arg in repeatable else None
+            elif option is not None and spread[-1] != option:
+                spread.append(option)
+            spread.append(arg)
+        return super().parse_args(ctx, spread)
+
+
+def show_progress(items: Iterable[Item], *, total: int | None, description: str) -> Iterator[Item]:
+    """Pass items through and draw a bar, if there is a terminal and the work is not short."""
+    if not errors.is_terminal:
+        yield from items
+        return
+    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn())
+    bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=errors)
+    task = bar.add_task(description, total=total)
+    began, drawn = time.monotonic(), False
+    try:
+        for item in items:
+            yield item
+            bar.advance(task)
+            if not drawn and time.monotonic() - began > _BAR_AFTER_SECONDS:
+                drawn = True
+                bar.start()
+    finally:
+        if drawn:
+            bar.stop()
+
+
+def say(text: str) -> None:
+    """Print a line as it is."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
