@@ -8,3 +8,6 @@ FLOAT64_NETWORK = {"rtol": 1e-8, "atol": 1e-9}
 FLOAT32_NETWORK = {"rtol": 2e-4, "atol": 2e-5}
 # Two float32 restatements of a feature of order one.
 FLOAT32_FEATURE = {"rtol": 1e-5, "atol": 1e-5}
+# A kernel against the float64 reference: ‖a − b‖ / ‖b‖ of a tensor.
+KERNEL_FLOAT32 = 1e-5
+KERNEL_BFLOAT16 = 2e-2

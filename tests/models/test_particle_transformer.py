@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from helpers.jets import toy_arrays, toy_batch
 from helpers.networks import small_network
-from helpers.tolerances import FLOAT64_NETWORK
+from helpers.tolerances import FLOAT32_NETWORK, FLOAT64_NETWORK
 from parttag import kinematics
 from parttag.features import particle_features
 from parttag.jets import make_batch
@@ -180,3 +180,18 @@ class TestTrimmer:
         other = small_network("particle_transformer")
         other.load_state_dict(network.state_dict())
         assert other.backbone.trimmer.num_calls == 17
+
+
+def test_kernels_change_no_logit_and_no_gradient():
+    pytest.importorskip("triton")
+    sizes = {"embed_dims": (16, 32), "num_heads": 2, "pair_dims": (8,), "dropout": 0.0}
+    batch = toy_batch(lengths=[5, 0, 17])
+    results = []
+    for kernels in ("torch", "triton"):
+        network = small_network("particle_transformer", **sizes, trim=False, kernels=kernels)
+        logits = network.train()(batch)
+        logits.square().sum().backward()
+        gradients = {name: p.grad for name, p in network.named_parameters()}
+        results.append({"logits": logits.detach(), **gradients})
+    for name, expected in results[0].items():
+        torch.testing.assert_close(results[1][name], expected, **FLOAT32_NETWORK, msg=name)

@@ -6,7 +6,7 @@ import torch
 
 from helpers.tolerances import FLOAT64
 from parttag.ops.attention import attend, attend_reference, class_attend, spread_bias
-from parttag.ops.layout import make_layout
+from parttag.ops.layout import JetLayout
 
 LENGTHS = {
     "mixed": [3, 1, 0, 16, 17, 5, 40, 2],
@@ -18,7 +18,7 @@ LENGTHS = {
 
 def random_inputs(lengths, heads=4, width=6, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    layout = make_layout(np.array(lengths))
+    layout = JetLayout(np.array(lengths))
     rows = int(sum(lengths))
     shape = (rows, 3, heads, width)
     qkv = torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
@@ -88,7 +88,7 @@ def test_dropout_keeps_the_mean():
 
 
 def test_padded_keys_get_no_weight_and_pairs_go_to_both_their_cells():
-    layout = make_layout(np.array([2, 3, 3, 3]))
+    layout = JetLayout(np.array([2, 3, 3, 3]))
     bias = torch.arange(21, dtype=torch.float64)[None]
     (cells,) = spread_bias(bias, layout)  # the longest jets come first
     assert cells[0, 0].tolist() == [[3, 4, 6], [4, 5, 7], [6, 7, 8]]
@@ -105,7 +105,7 @@ def test_a_batch_without_particles_has_no_groups():
 
 def test_a_class_query_sees_itself_and_the_particles_of_its_jet():
     lengths, heads, width = [4, 0, 7], 3, 5
-    layout = make_layout(np.array(lengths))
+    layout = JetLayout(np.array(lengths))
     torch.manual_seed(0)
     query = torch.randn(3, heads, width, dtype=torch.float64)
     own = torch.randn(3, 2, heads, width, dtype=torch.float64)
@@ -120,7 +120,7 @@ def test_a_class_query_sees_itself_and_the_particles_of_its_jet():
 
 
 def test_class_attention_has_the_gradients_of_finite_differences():
-    layout = make_layout(np.array([2, 0, 3]))
+    layout = JetLayout(np.array([2, 0, 3]))
     torch.manual_seed(0)
     inputs = [
         torch.randn(shape, dtype=torch.float64, requires_grad=True)

@@ -4,13 +4,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parttag.ops.layout import make_layout
+from parttag.ops.layout import JetLayout
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 30), max_size=12))
 def test_each_particle_and_each_pair_is_found_again(lengths):
-    layout = make_layout(np.array(lengths, dtype=np.int64))
+    layout = JetLayout(np.array(lengths, dtype=np.int64))
     rows = sum(lengths)
     jet = np.repeat(np.arange(len(lengths)), lengths)
     pairs = {(i, j) for i in range(rows) for j in range(i + 1) if jet[i] == jet[j]}
@@ -26,7 +26,7 @@ def test_each_particle_and_each_pair_is_found_again(lengths):
 
 def test_groups_hold_jets_of_similar_length():
     lengths = np.random.default_rng(0).integers(5, 128, 500)
-    groups = make_layout(lengths).groups
+    groups = JetLayout(lengths).groups
     padded = sum(group.num_jets * group.length**2 for group in groups)
     assert padded < 1.25 * (lengths**2).sum()
     assert len(groups) < 20

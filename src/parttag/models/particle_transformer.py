@@ -38,9 +38,10 @@ from parttag import kinematics
 from parttag.features import particle_features
 from parttag.jets import JetBatch
 from parttag.models.tagger import Tagger
-from parttag.ops.attention import attend, class_attend, spread_bias
+from parttag.ops.attention import AttentionBias, attend, class_attend, spread_bias
 from parttag.ops.batch_norm import PackedBatchNorm
-from parttag.ops.layout import JetLayout, make_layout
+from parttag.ops.kernels import Kernels, choose_kernels
+from parttag.ops.layout import JetLayout
 from parttag.ops.pair_network import PairNetwork
 from parttag.options import Options
 
@@ -71,6 +72,8 @@ class ParticleTransformerOptions(Options):
     layers without bias, output layers of particle block L divided by √(2L)."""
     max_particles: PositiveInt | None = 128
     """Particles of highest pT that are used; null for all."""
+    kernels: Kernels = "auto"
+    """What computes attention: triton, torch, or (auto) Triton's kernels on CUDA where they fit."""
 
     @model_validator(mode="after")
     def _width_splits_into_heads(self) -> "ParticleTransformerOptions":
@@ -98,6 +101,8 @@ class ParticleTransformer(Tagger):
         super().__init__()
         self.feature_names = feature_names
         self.max_particles = options.max_particles
+        self.kernels = options.kernels
+        self.head_width = options.embed_dims[-1] // options.num_heads
         self.backbone = Backbone(options, len(feature_names))
         self.head = nn.Linear(options.embed_dims[-1], num_classes)
         if options.initialization == "xavier":
@@ -108,8 +113,12 @@ class ParticleTransformer(Tagger):
         if self.backbone.trimmer is not None:
             batch = self.backbone.trimmer(batch)
         p4 = batch.p4[: batch.num_particles]
+        kernels = choose_kernels(
+            self.kernels, p4.device, p4.dtype, self.head_width, batch.max_length
+        )
+        layout = JetLayout(batch.lengths, batch.device, uses_kernels=kernels)
         features = particle_features(batch, self.feature_names)[: batch.num_particles]
-        tokens: Tensor = self.backbone(features, p4, make_layout(batch.lengths, batch.device))
+        tokens: Tensor = self.backbone(features, p4, layout)
         return tokens
 
     def no_weight_decay(self) -> set[str]:
@@ -152,7 +161,7 @@ class Backbone(nn.Module):
         for block in self.blocks:
             particles = block(particles, bias, layout)
         tokens = self.class_token.expand(layout.num_jets, -1)
-        if pair_bias is not None and not layout.groups:
+        if pair_bias is not None and not layout.num_pairs:
             # A rank without particles must still go back through the pair network, whose batch
             # norms wait for every rank.
             tokens = tokens + 0 * pair_bias.sum()
@@ -217,7 +226,7 @@ class ParticleBlock(Block):
     def forward(
         self,
         particles: Float[Tensor, "particles width"],
-        bias: tuple[Float[Tensor, "heads _jets _length _length"], ...] | None,
+        bias: AttentionBias | None,
         layout: JetLayout,
     ) -> Float[Tensor, "particles width"]:
         """Return the particles after biased attention among those of their jet."""

@@ -3,11 +3,11 @@
 The bias arrives packed, one value a head for each pair i ≥ j, and is symmetric: ``spread_bias``
 lays it out once a batch for all layers of a network. Without it this is plain attention.
 
-``attend`` is what networks call. ``attend_reference`` is the definition, jet by jet in plain torch.
+``attend`` is what networks call: on CUDA a kernel without padding (``kernels/``), elsewhere batched
+matrix products of groups of jets. ``attend_reference`` is the definition, in plain torch.
 ``class_attend`` lets one query a jet look at itself and at the jet's particles.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from parttag.ops.layout import Group, JetLayout
+from parttag.ops.shared_bias import SharedBias
 from parttag.ops.spread import spread_pairs
+
+AttentionBias = tuple[Tensor, ...] | SharedBias
+"""What ``spread_bias`` makes of a bias: matrices of each group, or what the kernels share."""
 
 
 def attend_reference(
@@ -41,16 +45,20 @@ def attend_reference(
     return torch.cat(outputs)
 
 
-def spread_bias(
-    bias: Float[Tensor, "heads pairs"], layout: JetLayout
-) -> tuple[Float[Tensor, "heads _jets _length _length"], ...]:
-    """Return the bias of every (query, key) cell of each group, −∞ where the key is padding."""
+def spread_bias(bias: Float[Tensor, "heads pairs"], layout: JetLayout) -> AttentionBias:
+    """Return the bias in the form that ``attend`` reads, made once for all layers.
+
+    For the kernels it stays as it is; for groups it becomes the bias of every (query, key) cell, −∞
+    where the key is padding.
+    """
+    if layout.uses_kernels:
+        return SharedBias(bias)
     return spread_pairs(bias, layout, padding=-torch.inf)
 
 
 def attend(
     qkv: Float[Tensor, "particles 3 heads width"],
-    bias: Sequence[Float[Tensor, "heads _jets _length _length"]] | None,
+    bias: AttentionBias | None,
     layout: JetLayout,
     dropout: float = 0.0,
 ) -> Float[Tensor, "particles heads width"]:
@@ -67,6 +75,12 @@ def attend(
     dropout
         Probability with which an attention weight is dropped.
     """
+    if layout.uses_kernels:
+        from parttag.ops.kernels import attention as kernels
+
+        assert not isinstance(bias, tuple)
+        return kernels.attend(qkv, bias, layout, dropout)
+    assert not isinstance(bias, SharedBias)
     output: Tensor = _Attend.apply(qkv, layout, dropout, *(bias or ()))
     return output
 
@@ -88,6 +102,10 @@ def class_attend(
     layout
         Where the batch's particles are.
     """
+    if layout.uses_kernels:
+        from parttag.ops.kernels import class_attention as kernels
+
+        return kernels.class_attend(query, own, particles, layout)
     jet = layout.jet_of_particle
     # A bfloat16 sum over a hundred particles would lose what the last of them add.
     wide = torch.promote_types(query.dtype, torch.float32)

@@ -1,4 +1,4 @@
-"""Where particles and pairs of a batch lie: index tensors, made once a batch from the lengths.
+"""Where particles and pairs of a batch lie: index tensors, made from the lengths alone.
 
 Particles are packed as in ``JetBatch``. Pairs are packed likewise: those with i ≥ j of the first
 jet, then of the second, and so on, each jet's in the order (0, 0), (1, 0), (1, 1), (2, 0), …
@@ -8,6 +8,7 @@ For attention, jets are put into groups of similar length and padded within a gr
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -34,25 +35,26 @@ class Group:
     key_is_padding: Bool[Tensor, "jets length"]
 
 
-@dataclass(frozen=True, eq=False)
 class JetLayout:
-    """Index tensors of one batch, on the device that uses them.
+    """Where particles and pairs of jets lie, on the device that uses it.
 
-    ``first`` and ``second`` are the particle rows i ≥ j of each pair and ``diagonal`` the pairs
-    i = j. ``slot_rows`` tells which particle fills each padded slot, ``row_slots`` which slot each
-    particle has. With the cells of all groups one after the other, ``pair_cells`` holds the two
-    cells, (i, j) and (j, i), of each pair.
+    Nothing is made before it is asked for: kernels that read packed jets need only ``offsets`` and
+    ``pair_offsets``. Cells are counted through all groups, one after the other. ``uses_kernels``
+    says which implementation of attention takes the jets.
     """
 
-    lengths: Int64[np.ndarray, " jets"]
-    groups: tuple[Group, ...]
-    first: Int64[Tensor, " pairs"]
-    second: Int64[Tensor, " pairs"]
-    diagonal: Int64[Tensor, " particles"]
-    jet_of_particle: Int64[Tensor, " particles"]
-    slot_rows: Int64[Tensor, " slots"]
-    row_slots: Int64[Tensor, " particles"]
-    pair_cells: Int64[Tensor, "2 pairs"]
+    def __init__(
+        self,
+        lengths: Int64[np.ndarray, " jets"],
+        device: torch.device | str = "cpu",
+        *,
+        uses_kernels: bool = False,
+    ) -> None:
+        self.lengths = lengths
+        self.device = torch.device(device)
+        self.uses_kernels = uses_kernels
+        self.num_rows = int(lengths.sum())
+        self.num_pairs = int((lengths * (lengths + 1) // 2).sum())
 
     @property
     def num_jets(self) -> int:
@@ -60,70 +62,123 @@ class JetLayout:
         return len(self.lengths)
 
     @property
-    def num_pairs(self) -> int:
-        """Number of pairs i ≥ j in the batch."""
-        return len(self.first)
+    def max_length(self) -> int:
+        """Number of particles of the longest jet."""
+        return int(self.lengths.max(initial=0))
 
+    @cached_property
+    def offsets(self) -> Int64[Tensor, " jets_and_one"]:
+        """Jet b owns particle rows ``offsets[b]:offsets[b + 1]``."""
+        return self._move(_ends(self.lengths))
 
-def make_layout(
-    lengths: Int64[np.ndarray, " jets"], device: torch.device | str = "cpu"
-) -> JetLayout:
-    """Return the layout of jets with these numbers of particles."""
+    @cached_property
+    def pair_offsets(self) -> Int64[Tensor, " jets_and_one"]:
+        """Jet b owns pairs ``pair_offsets[b]:pair_offsets[b + 1]``."""
+        return self._move(_ends(self.lengths * (self.lengths + 1) // 2))
 
-    def on_device(values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values).to(device, non_blocking=True)
+    @cached_property
+    def jet_of_particle(self) -> Int64[Tensor, " particles"]:
+        """The jet that each particle row belongs to."""
+        jets = torch.arange(self.num_jets, device=self.device)
+        counts = self.offsets.diff()
+        return torch.repeat_interleave(jets, counts, output_size=self.num_rows)
 
-    row_start = np.cumsum(lengths) - lengths
-    pair_counts = lengths * (lengths + 1) // 2
-    pair_start = np.cumsum(pair_counts) - pair_counts
-    num_rows, num_pairs = int(lengths.sum()), int(pair_counts.sum())
+    @cached_property
+    def diagonal(self) -> Int64[Tensor, " particles"]:
+        """The pair that each particle makes with itself."""
+        # Particle i of a jet has i + 1 pairs, (i, 0) to (i, i): its diagonal pair is its last one.
+        return self._num_partners.cumsum(0) - 1
 
-    # Particle i of a jet has i + 1 pairs, (i, 0) to (i, i): its diagonal pair is its last one.
-    place = np.arange(num_rows) - np.repeat(row_start, lengths)
-    diagonal = np.cumsum(place + 1) - 1
-    first = np.repeat(np.arange(num_rows), place + 1)
-    second = np.arange(num_pairs) + np.repeat(np.arange(num_rows) - diagonal, place + 1)
+    @cached_property
+    def first(self) -> Int64[Tensor, " pairs"]:
+        """The particle row i of each pair i ≥ j."""
+        rows = torch.arange(self.num_rows, device=self.device)
+        return torch.repeat_interleave(rows, self._num_partners, output_size=self.num_pairs)
 
-    groups: list[Group] = []
-    slot_rows: list[np.ndarray] = []
-    row_slots = np.empty(num_rows, dtype=np.int64)
-    query_cells = np.empty(num_rows, dtype=np.int64)  # the first cell of each particle as query
-    slots = cells = 0
-    for jets in _similar_lengths(lengths):
-        length = int(lengths[jets[0]])
-        steps = np.arange(length)
-        is_real = steps < lengths[jets, None]
-        rows = row_start[jets, None] + steps
-        own_slots = np.flatnonzero(is_real)
-        row_slots[rows[is_real]] = slots + own_slots
-        query_cells[rows[is_real]] = cells + own_slots * length
-        low, high = np.minimum(steps[:, None], steps), np.maximum(steps[:, None], steps)
-        pairs = pair_start[jets, None, None] + (high * (high + 1) // 2 + low)
-        slot_rows.append(np.minimum(rows, num_rows - 1).ravel())
-        groups.append(
-            Group(
-                num_jets=len(jets),
-                length=length,
-                slots=slice(slots, slots + rows.size),
-                cell_pairs=on_device(np.minimum(pairs, num_pairs - 1).ravel()),
-                key_is_padding=on_device(~is_real),
+    @cached_property
+    def second(self) -> Int64[Tensor, " pairs"]:
+        """The particle row j of each pair i ≥ j."""
+        rows = torch.arange(self.num_rows, device=self.device)
+        pairs = torch.arange(self.num_pairs, device=self.device)
+        return pairs + (rows - self.diagonal)[self.first]
+
+    @property
+    def _num_partners(self) -> Int64[Tensor, " particles"]:
+        rows = torch.arange(self.num_rows, device=self.device)
+        return rows - self.offsets[self.jet_of_particle] + 1
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Jets of similar length, the longest first; jets without particles are in none."""
+        return self._padded[0]
+
+    @property
+    def slot_rows(self) -> Int64[Tensor, " slots"]:
+        """The particle that fills each padded slot."""
+        return self._padded[1]
+
+    @property
+    def row_slots(self) -> Int64[Tensor, " particles"]:
+        """The padded slot of each particle."""
+        return self._padded[2]
+
+    @property
+    def pair_cells(self) -> Int64[Tensor, "2 pairs"]:
+        """The two cells of each pair, (i, j) and (j, i)."""
+        return self._padded[3]
+
+    @cached_property
+    def _padded(self) -> tuple[tuple[Group, ...], Tensor, Tensor, Tensor]:
+        """Put jets into groups, slots and cells: on the host, where their lengths are."""
+        lengths = self.lengths
+        row_start, pair_start = _ends(lengths)[:-1], _ends(lengths * (lengths + 1) // 2)[:-1]
+        groups: list[Group] = []
+        slot_rows: list[np.ndarray] = []
+        row_slots = np.empty(self.num_rows, dtype=np.int64)
+        query_cells = np.empty(self.num_rows, dtype=np.int64)  # each particle's first, as query
+        slots = cells = 0
+        for jets in _similar_lengths(lengths):
+            length = int(lengths[jets[0]])
+            steps = np.arange(length)
+            is_real = steps < lengths[jets, None]
+            rows = row_start[jets, None] + steps
+            own_slots = np.flatnonzero(is_real)
+            row_slots[rows[is_real]] = slots + own_slots
+            query_cells[rows[is_real]] = cells + own_slots * length
+            low, high = np.minimum(steps[:, None], steps), np.maximum(steps[:, None], steps)
+            pairs = pair_start[jets, None, None] + (high * (high + 1) // 2 + low)
+            slot_rows.append(np.minimum(rows, self.num_rows - 1).ravel())
+            groups.append(
+                Group(
+                    num_jets=len(jets),
+                    length=length,
+                    slots=slice(slots, slots + rows.size),
+                    cell_pairs=self._move(np.minimum(pairs, self.num_pairs - 1).ravel()),
+                    key_is_padding=self._move(~is_real),
+                )
             )
-        )
-        slots += rows.size
-        cells += pairs.size
+            slots += rows.size
+            cells += pairs.size
 
-    pair_cells = np.stack([query_cells[first] + place[second], query_cells[second] + place[first]])
-    return JetLayout(
-        lengths=lengths,
-        groups=tuple(groups),
-        first=on_device(first),
-        second=on_device(second),
-        diagonal=on_device(diagonal),
-        jet_of_particle=on_device(np.repeat(np.arange(len(lengths)), lengths)),
-        slot_rows=on_device(np.concatenate([np.empty(0, dtype=np.int64), *slot_rows])),
-        row_slots=on_device(row_slots),
-        pair_cells=on_device(pair_cells),
-    )
+        place = np.arange(self.num_rows) - np.repeat(row_start, lengths)
+        first, second = self.first.cpu().numpy(), self.second.cpu().numpy()
+        pair_cells = np.stack(
+            [query_cells[first] + place[second], query_cells[second] + place[first]]
+        )
+        return (
+            tuple(groups),
+            self._move(np.concatenate([np.empty(0, dtype=np.int64), *slot_rows])),
+            self._move(row_slots),
+            self._move(pair_cells),
+        )
+
+    def _move(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.device, non_blocking=True)
+
+
+def _ends(counts: Int64[np.ndarray, " jets"]) -> Int64[np.ndarray, " jets_and_one"]:
+    """Return 0 and the running sums."""
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
 def _similar_lengths(lengths: Int64[np.ndarray, " jets"]) -> Iterator[np.ndarray]:

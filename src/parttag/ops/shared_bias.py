@@ -1,0 +1,28 @@
+"""A bias that all layers of a network read where it is, for the kernels."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+class SharedBias:
+    """A packed bias that many layers use, and its gradient, added up in place.
+
+    Each layer's backward pass adds its part; the one that comes last hands the sum to autograd, the
+    others hand it nothing. So all uses must take part in a backward pass, or none.
+    """
+
+    def __init__(self, values: Float[Tensor, "heads pairs"]) -> None:
+        self.values = values.contiguous()
+        self.num_uses = 0
+        self.num_added = 0
+        self.gradient: Tensor | None = None
+
+    def added(self) -> Tensor | None:
+        """Say that one more layer has added its part; return the sum if it was the last."""
+        self.num_added += 1
+        if self.num_added < self.num_uses:
+            return None
+        assert self.gradient is not None
+        total = self.gradient.to(self.values.dtype)
+        self.gradient, self.num_added = None, 0
+        return total
