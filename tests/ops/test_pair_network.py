@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from helpers.tolerances import FLOAT64_NETWORK
-from parttag.ops import pair_network
+from parttag.ops import pair_training
 from parttag.ops.pair_network import PairNetwork
 
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(pair_network, "_CHUNK", 700)
+    monkeypatch.setattr(pair_training, "_CHUNK", 700)
 
 
 def random_network(dims, seed=0):

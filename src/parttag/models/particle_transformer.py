@@ -175,7 +175,13 @@ class Backbone(nn.Module):
     ) -> Float[Tensor, "heads pairs"] | None:
         if self.pair_network is None:
             return None
-        bias: Tensor = self.pair_network(kinematics.pair_features(p4, layout.first, layout.second))
+        if layout.uses_kernels:
+            from parttag.ops.kernels.pair_features import pair_features
+
+            features = pair_features(p4, layout)
+        else:
+            features = kinematics.pair_features(p4, layout.first, layout.second)
+        bias: Tensor = self.pair_network(features, uses_kernels=layout.uses_kernels)
         return bias
 
 

@@ -130,7 +130,7 @@ class _Attend(torch.autograd.Function):
 
 def _block(layout: JetLayout) -> int:
     """Return how many particles a program takes: most jets whole, and no more than 64."""
-    return min(max(triton.next_power_of_2(layout.max_length), 16), 64)
+    return min(max(int(triton.next_power_of_2(layout.max_length)), 16), 64)
 
 
 def _grid(layout: JetLayout, heads: int) -> tuple[int, int, int]:

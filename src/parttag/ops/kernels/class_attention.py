@@ -75,7 +75,7 @@ class _ClassAttend(torch.autograd.Function):
 
 
 def _block(layout: JetLayout) -> int:
-    return min(max(triton.next_power_of_2(layout.max_length), 16), 64)
+    return min(max(int(triton.next_power_of_2(layout.max_length)), 16), 64)
 
 
 # ---------------------------------------------------------------------------------------- kernels
