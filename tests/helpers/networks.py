@@ -13,6 +13,8 @@ SMALL = {
         "num_class_layers": 2,
     },
     "pfn": {"particle_dims": (16, 16), "jet_dims": (16,)},
+    "pfn_original": {"particle_dims": (16, 16), "jet_dims": (16,)},
+    "pcnn": {"stem_dim": 8, "stage_dims": ((8, 12), (12,), (16, 16)), "hidden_dim": 16},
 }
 
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {

@@ -8,7 +8,9 @@ from pydantic import Field
 
 from parttag.features import feature_names
 from parttag.models.particle_transformer import ParticleTransformer, ParticleTransformerOptions
+from parttag.models.pcnn import PCNN, PCNNOptions
 from parttag.models.pfn import PFN, PFNOptions
+from parttag.models.pfn_original import PFNOriginal, PFNOriginalOptions
 from parttag.models.tagger import Tagger
 
 __all__ = ["MODELS", "ModelEntry", "ModelOptions", "Tagger", "build_model"]
@@ -28,9 +30,17 @@ MODELS: dict[str, ModelEntry] = {
         ParticleTransformer, "arXiv:2202.03772", "toptagging/particle_transformer.yaml"
     ),
     "pfn": ModelEntry(PFN, "arXiv:1810.05165", "toptagging/pfn.yaml"),
+    "pfn_original": ModelEntry(PFNOriginal, "arXiv:1810.05165", "toptagging/pfn_original.yaml"),
+    "pcnn": ModelEntry(PCNN, "arXiv:1902.09914", "toptagging/pcnn.yaml"),
 }
 
-ModelOptions = Annotated[ParticleTransformerOptions | PFNOptions, Field(discriminator="name")]
+ModelOptions = Annotated[
+    ParticleTransformerOptions
+    | PFNOptions
+    | PFNOriginalOptions
+    | PCNNOptions
+    Field(discriminator="name"),
+]
 """The options of any network, told apart by ``name``."""
 
 
