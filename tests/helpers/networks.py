@@ -15,6 +15,7 @@ SMALL = {
     "pfn": {"particle_dims": (16, 16), "jet_dims": (16,)},
     "pfn_original": {"particle_dims": (16, 16), "jet_dims": (16,)},
     "pcnn": {"stem_dim": 8, "stage_dims": ((8, 12), (12,), (16, 16)), "hidden_dim": 16},
+    "jedi_net": {"hidden_dim": 16, "effect_dim": 6, "output_dim": 5},
 }
 
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {

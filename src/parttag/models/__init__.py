@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from parttag.features import feature_names
+from parttag.models.jedi_net import JEDINet, JEDINetOptions
 from parttag.models.particle_transformer import ParticleTransformer, ParticleTransformerOptions
 from parttag.models.pcnn import PCNN, PCNNOptions
 from parttag.models.pfn import PFN, PFNOptions
@@ -32,6 +33,7 @@ MODELS: dict[str, ModelEntry] = {
     "pfn": ModelEntry(PFN, "arXiv:1810.05165", "toptagging/pfn.yaml"),
     "pfn_original": ModelEntry(PFNOriginal, "arXiv:1810.05165", "toptagging/pfn_original.yaml"),
     "pcnn": ModelEntry(PCNN, "arXiv:1902.09914", "toptagging/pcnn.yaml"),
+    "jedi_net": ModelEntry(JEDINet, "arXiv:1908.05318", "toptagging/jedi_net.yaml"),
 }
 
 ModelOptions = Annotated[
@@ -39,6 +41,7 @@ ModelOptions = Annotated[
     | PFNOptions
     | PFNOriginalOptions
     | PCNNOptions
+    | JEDINetOptions
     Field(discriminator="name"),
 ]
 """The options of any network, told apart by ``name``."""
