@@ -12,6 +12,7 @@ from parttag.models.particle_transformer import ParticleTransformer, ParticleTra
 from parttag.models.pcnn import PCNN, PCNNOptions
 from parttag.models.pfn import PFN, PFNOptions
 from parttag.models.pfn_original import PFNOriginal, PFNOriginalOptions
+from parttag.models.rpcn import RPCN, RPCNOptions
 from parttag.models.tagger import Tagger
 
 __all__ = ["MODELS", "ModelEntry", "ModelOptions", "Tagger", "build_model"]
@@ -34,6 +35,7 @@ MODELS: dict[str, ModelEntry] = {
     "pfn_original": ModelEntry(PFNOriginal, "arXiv:1810.05165", "toptagging/pfn_original.yaml"),
     "pcnn": ModelEntry(PCNN, "arXiv:1902.09914", "toptagging/pcnn.yaml"),
     "jedi_net": ModelEntry(JEDINet, "arXiv:1908.05318", "toptagging/jedi_net.yaml"),
+    "rpcn": ModelEntry(RPCN, "arXiv:2107.02908", "toptagging/rpcn.yaml"),
 }
 
 ModelOptions = Annotated[
@@ -42,6 +44,7 @@ ModelOptions = Annotated[
     | PFNOriginalOptions
     | PCNNOptions
     | JEDINetOptions
+    | RPCNOptions,
     Field(discriminator="name"),
 ]
 """The options of any network, told apart by ``name``."""
