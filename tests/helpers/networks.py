@@ -20,6 +20,10 @@ SMALL = {
 }
 
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
+    "jedi_net_with_reference_padding": (
+        "jedi_net",
+        {"reference_padding": True, "max_particles": 45},
+    ),
     "plain_transformer": ("particle_transformer", {"pair_bias": False}),
 }
 """Networks that are another one with other options."""

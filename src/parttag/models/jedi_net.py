@@ -91,7 +91,9 @@ class JEDINet(Tagger):
             return sum_over_particles(self.backbone(inputs, batch.lengths), batch)
         padded = batch.pad_values(inputs, self.length)
         outputs: Tensor = self.backbone(padded.flatten(0, 1), np.full(len(batch), self.length))
-        return outputs.view(*padded.shape[:2], -1).to(batch.p4.dtype).sum(dim=1)
+        # A view with its width named: of no jets at all, −1 could be anything.
+        by_jet = outputs.to(batch.p4.dtype).view(*padded.shape[:2], outputs.shape[1])
+        return by_jet.sum(dim=1)
 
 
 class InteractionNetwork(nn.Module):
