@@ -1,0 +1,214 @@
+"""How a tagger depends on a jet's pT, and what its cut makes of the background's mass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64, Int64
+from matplotlib.axes import Axes
+
+from parttag.evaluation.plots.figure import (
+    COLORS,
+    Target,
+    bin_edges,
+    draw_histogram,
+    make_room,
+    new_figure,
+    new_panels,
+    plain,
+)
+from parttag.metrics import (
+    SCULPTING_EPS_S,
+    Estimate,
+    RejectionByPt,
+    Sculpting,
+    background_class,
+)
+
+_PT_LABEL = r"Jet $p_{\mathrm{T}}$ [GeV]"
+# How far the points of one bin stand apart, as a fraction of its width.
+_APART = 0.1
+# Of the vertical axis, for the legend above the points.
+_DATA_HEIGHT = 0.62
+
+
+def plot_rejection_by_pt(target: Target, by_pt: RejectionByPt, classes: Sequence[str]) -> None:
+    """Draw the rejection in bins of jet pT, with a cut for each bin and with one cut for all.
+
+    With one signal class, a panel below has the signal efficiency of the one cut.
+    """
+    signals = list(by_pt.rejection)
+    if len(signals) > 1:
+        with new_panels(target, len(signals)) as panels:
+            for axes, signal in zip(panels, signals, strict=True):
+                _draw_rejection(axes, by_pt, signal, classes)
+                axes.set_xlabel(_PT_LABEL)
+        return
+    with new_figure(target, (7.2, 6.4)) as figure:
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        _draw_rejection(above, by_pt, signals[0], classes)
+        for color, (eps_s, found) in zip(
+            COLORS, by_pt.one_cut_eps_s[signals[0]].items(), strict=False
+        ):
+            below.axhline(eps_s, color="0.6", linestyle=":", linewidth=1)
+            _draw_bins(below, by_pt.edges, found, color, "one cut", place=0.0)
+        below.margins(y=0.25)
+        below.set_ylabel(r"One cut: $\varepsilon_{\mathrm{S}}$")
+        below.set_xlabel(_PT_LABEL)
+        figure.align_ylabels()
+
+
+def _draw_rejection(axes: Axes, by_pt: RejectionByPt, signal: str, classes: Sequence[str]) -> None:
+    points = by_pt.rejection[signal]
+    kinds = {"a cut for each bin": points, "one cut": by_pt.one_cut_rejection[signal]}
+    series = [
+        (color, eps_s, kind) for color, eps_s in zip(COLORS, points, strict=False) for kind in kinds
+    ]
+    for number, (color, eps_s, kind) in enumerate(series):
+        label = rf"$\varepsilon_{{\mathrm{{S}}}}$ = {eps_s:.4g}, {kind}"
+        place = number - (len(series) - 1) / 2
+        _draw_bins(axes, by_pt.edges, kinds[kind][eps_s], color, kind, place=place, label=label)
+    axes.set_yscale("log")
+    axes.margins(y=0.15)
+    make_room(axes, _DATA_HEIGHT)
+    axes.set_xlim(by_pt.edges[0], by_pt.edges[-1])
+    axes.set_ylabel(r"Rejection $1/\varepsilon_{\mathrm{B}}$")
+    title = plain(f"{signal} against {background_class(classes)}")
+    columns = 2 if len(points) > 1 else 1
+    axes.legend(loc="upper left", title=title, ncols=columns, columnspacing=1.2, alignment="left")
+
+
+def _draw_bins(
+    axes: Axes,
+    edges: Float64[np.ndarray, " edges"],
+    estimates: Sequence[Estimate],
+    color: str,
+    kind: str,
+    *,
+    place: float,
+    label: str | None = None,
+) -> None:
+    """Draw an estimate for each bin: its error, or an arrow upwards where it is a lower limit."""
+    width = np.diff(edges)
+    centers = edges[:-1] + (0.5 + _APART * place) * width
+    values = np.array([estimate.value for estimate in estimates])
+    errors = np.array([estimate.error for estimate in estimates])
+    limits = np.array([estimate.is_lower_limit for estimate in estimates])
+    is_own = kind == "a cut for each bin"
+    axes.errorbar(
+        centers,
+        values,
+        # An error as large as the value would reach 0, which a logarithmic axis does not have.
+        yerr=np.where(limits, 0.35 * values, np.minimum(np.nan_to_num(errors), 0.9 * values)),
+        lolims=limits,
+        fmt="o" if is_own else "s",
+        color=color,
+        markerfacecolor=color if is_own else "white",
+        markersize=5.5,
+        linewidth=1.4,
+        label=label,
+    )
+    axes.hlines(
+        values,
+        edges[:-1],
+        edges[1:],
+        colors=color,
+        linewidth=1.0,
+        linestyles="-" if is_own else ":",
+    )
+
+
+def plot_mass_sculpting(
+    target: Target,
+    jet_mass: Float[np.ndarray, " jets"],
+    labels: Int64[np.ndarray, " jets"],
+    jet_weights: Float[np.ndarray, " jets"],
+    classes: Sequence[str],
+    passing: Mapping[str, Bool[np.ndarray, " jets"]],
+    sculpting: Mapping[str, Sculpting],
+) -> None:
+    """Draw the mass of all background jets, of those that pass each signal's cut, and the signal's.
+
+    Parameters
+    ----------
+    jet_mass
+        In GeV.
+    passing
+        Which jets pass the cut of each signal class.
+    """
+    background = str(background_class(classes))
+    is_background = labels == classes.index(background)
+    with new_panels(target, len(passing)) as panels:
+        for axes, (signal, passed) in zip(panels, passing.items(), strict=True):
+            parts = {
+                f"{background}, all": is_background,
+                f"{signal}, all": labels == classes.index(signal),
+                f"{background}, passed": is_background & passed,
+            }
+            _draw_masses(axes, jet_mass, jet_weights, parts)
+            axes.legend(loc="upper right", title=_verdict(sculpting[signal]), alignment="left")
+
+
+def _draw_masses(
+    axes: Axes,
+    jet_mass: Float[np.ndarray, " jets"],
+    jet_weights: Float[np.ndarray, " jets"],
+    parts: Mapping[str, Bool[np.ndarray, " jets"]],
+) -> None:
+    edges = bin_edges([jet_mass[rows] for rows in parts.values()])
+    background, signal, passed = parts.items()
+    for color, (name, rows), filled in ((COLORS[0], background, True), (COLORS[1], signal, False)):
+        draw_histogram(
+            axes,
+            jet_mass[rows],
+            jet_weights[rows],
+            edges,
+            color=color,
+            label=name,
+            filled=filled,
+            dashed=not filled,
+        )
+    _draw_counts(axes, jet_mass[passed[1]], jet_weights[passed[1]], edges, passed[0])
+    axes.set_xlim(edges[0], edges[-1])
+    axes.margins(y=0.25)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("Jet mass [GeV]")
+    axes.set_ylabel(f"Share of jets / {edges[1] - edges[0]:.3g} GeV")
+
+
+def _draw_counts(
+    axes: Axes,
+    values: Float[np.ndarray, " jets"],
+    jet_weights: Float[np.ndarray, " jets"],
+    edges: Float64[np.ndarray, " edges"],
+    label: str,
+) -> None:
+    """Draw the shares of the jets in bins as points with errors, empty bins without."""
+    counts, _ = np.histogram(values, edges, weights=jet_weights)
+    squares, _ = np.histogram(values, edges, weights=jet_weights**2)
+    total = jet_weights.sum()
+    filled = counts > 0
+    text = rf"at $\varepsilon_{{\mathrm{{S}}}}$ = {SCULPTING_EPS_S:g}"
+    axes.errorbar(
+        ((edges[:-1] + edges[1:]) / 2)[filled],
+        counts[filled] / total,
+        yerr=np.sqrt(squares[filled]) / total,
+        fmt="o",
+        color="black",
+        markersize=4.5,
+        linewidth=1.2,
+        label=f"{plain(label)} {text}: {len(values):,}",
+    )
+
+
+def _verdict(sculpting: Sculpting) -> str:
+    """Return the numbers of a panel in two lines."""
+    before, after = sculpting.before.median.value, sculpting.after.median.value
+    distance, chance = sculpting.jensen_shannon.value, sculpting.by_chance.value
+    if not np.isfinite(distance):
+        return "too few jets pass"
+    return (
+        f"Median {before:.0f} → {after:.0f} GeV\n"
+        f"Jensen–Shannon {distance:.2f} (chance {chance:.2f})"
+    )
