@@ -19,7 +19,7 @@ def jets_in(low: float, high: float, number: int, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("window", "expected"),
-    [((550, 650), [550, 580, 600, 620, 650]), ((500, 1000), [500, 520, 560, 600, 700, 1000])],
+    [((550, 650), [550, 570, 590, 620, 650]), ((500, 1000), [500, 520, 560, 600, 700, 1000])],
 )
 def test_edges_are_round_and_share_out_the_background(window, expected):
     pt = jets_in(*window, 5000)
@@ -31,8 +31,7 @@ def test_edges_are_round_and_share_out_the_background(window, expected):
     np.testing.assert_array_equal(edges % 5, 0)
     assert (np.diff(edges) >= 0.03 * edges[1:]).all()
     shares = np.histogram(pt, edges)[0] / 5000
-    assert shares.min() > 0.1
-    assert shares.max() < 0.4
+    np.testing.assert_allclose(shares, 1 / len(shares), atol=0.1)
 
 
 def test_few_background_jets_have_few_bins():

@@ -106,7 +106,9 @@ class JetDataset:
         classes[rows] = self.classes[chosen]
         counts = JetCounts(self.counts.read, dict(self.counts.dropped))
         counts.drop("beyond data.num_train_jets", len(self) - num_jets)
-        return JetDataset(self._parts, classes, entries=self._entries, counts=counts)
+        return JetDataset(
+            self._parts, classes, entries=self._entries, counts=counts, check=self.check
+        )
 
     def take(self, rows: Int[np.ndarray, " chosen"]) -> JetArrays:
         """Return the jets at ``rows``, in that order; repeats are allowed."""

@@ -172,26 +172,28 @@ def pt_edges(
         Of one jet at least. Weights play no part: it is the number of jets that makes the errors.
     """
     background = jet_pt[is_background].astype(np.float64)
-    num_bins = max(1, min(_MOST_BINS, len(background) // _LEAST_JETS))
-    quantiles = np.quantile(
-        background if len(background) else jet_pt, np.arange(num_bins + 1) / num_bins
-    )
-    step = _round_number(np.diff(quantiles).min() / 2)
-    inner = np.unique(np.round(quantiles[1:-1] / step) * step)
-    low = float(np.floor(jet_pt.min() / step) * step)
-    # A jet of exactly the highest pT is in the last bin.
-    high = float(np.ceil(jet_pt.max() / step) * step)
-    edges = [low]
-    for edge in inner.tolist():
-        if edge - edges[-1] >= _LEAST_WIDTH * edge and high - edge >= _LEAST_WIDTH * high:
-            edges.append(edge)
-    return np.array([*edges, high if high > low else low + step])
+    most = max(1, min(_MOST_BINS, len(background) // _LEAST_JETS))
+    for num_bins in range(most, 1, -1):
+        quantiles = np.quantile(background, np.arange(num_bins + 1) / num_bins)
+        step = _round_number(np.diff(quantiles).min() / 2)
+        inner = np.round(quantiles[1:-1] / step) * step
+        edges = np.concatenate([[_below(jet_pt, step)], inner, [_above(jet_pt, step)]])
+        if (np.diff(edges) >= _LEAST_WIDTH * edges[1:]).all():
+            return edges
+    step = _round_number(float(np.ptp(jet_pt)) / 2)
+    return np.array([_below(jet_pt, step), _above(jet_pt, step)])
+
+
+def _below(jet_pt: Float[np.ndarray, " jets"], step: float) -> float:
+    return float(np.floor(jet_pt.min() / step) * step)
+
+
+def _above(jet_pt: Float[np.ndarray, " jets"], step: float) -> float:
+    """Return an upper edge, above the lower one even if all jets are equal."""
+    return float(max(np.ceil(jet_pt.max() / step) * step, _below(jet_pt, step) + step))
 
 
 def _round_number(largest: float) -> float:
     """Return the largest of 1, 2 and 5, times a power of ten, that is not above ``largest``."""
-    power = 10.0 ** np.floor(np.log10(max(largest, 1e-3)))
-    return float(
-        power
-        * max(factor for factor in (1, 2, 5) if factor * power <= largest * 1.001 or factor == 1)
-    )
+    power = 10.0 ** np.floor(np.log10(max(largest, 1e-2)))
+    return float(power * max(factor for factor in (1, 2, 5) if factor <= max(largest / power, 1)))

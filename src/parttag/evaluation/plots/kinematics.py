@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogFormatter
 
 from parttag.evaluation.plots.figure import (
     COLORS,
@@ -30,7 +31,9 @@ _PT_LABEL = r"Jet $p_{\mathrm{T}}$ [GeV]"
 # How far the points of one bin stand apart, as a fraction of its width.
 _APART = 0.1
 # Of the vertical axis, for the legend above the points.
-_DATA_HEIGHT = 0.62
+_DATA_HEIGHT = 0.6
+# A histogram of n jets has so many bins times n^(1/3).
+_BINS_OF_ONE_JET = 4
 
 
 def plot_rejection_by_pt(target: Target, by_pt: RejectionByPt, classes: Sequence[str]) -> None:
@@ -70,6 +73,9 @@ def _draw_rejection(axes: Axes, by_pt: RejectionByPt, signal: str, classes: Sequ
         place = number - (len(series) - 1) / 2
         _draw_bins(axes, by_pt.edges, kinds[kind][eps_s], color, kind, place=place, label=label)
     axes.set_yscale("log")
+    # Often less than a decade: 20, not 2 × 10¹.
+    axes.yaxis.set_major_formatter(LogFormatter())
+    axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
     axes.margins(y=0.15)
     make_room(axes, _DATA_HEIGHT)
     axes.set_xlim(by_pt.edges[0], by_pt.edges[-1])
@@ -141,64 +147,59 @@ def plot_mass_sculpting(
     is_background = labels == classes.index(background)
     with new_panels(target, len(passing)) as panels:
         for axes, (signal, passed) in zip(panels, passing.items(), strict=True):
-            parts = {
-                f"{background}, all": is_background,
-                f"{signal}, all": labels == classes.index(signal),
-                f"{background}, passed": is_background & passed,
-            }
-            _draw_masses(axes, jet_mass, jet_weights, parts)
+            is_signal = labels == classes.index(signal)
+            survivors = is_background & passed
+            edges = bin_edges([jet_mass[is_background], jet_mass[is_signal]])
+            for color, name, rows in (
+                (COLORS[0], background, is_background),
+                (COLORS[1], signal, is_signal),
+            ):
+                draw_histogram(
+                    axes,
+                    jet_mass[rows],
+                    jet_weights[rows],
+                    edges,
+                    color=color,
+                    label=f"{name}, all",
+                    filled=name == background,
+                    dashed=name == signal,
+                )
+            _draw_survivors(axes, jet_mass[survivors], jet_weights[survivors], edges, background)
+            axes.set_xlim(edges[0], edges[-1])
+            axes.set_ylim(0, axes.dataLim.ymax / _DATA_HEIGHT)
+            axes.set_xlabel("Jet mass [GeV]")
+            axes.set_ylabel(f"Share of jets / {edges[1] - edges[0]:.3g} GeV")
             axes.legend(loc="upper right", title=_verdict(sculpting[signal]), alignment="left")
 
 
-def _draw_masses(
+def _draw_survivors(
     axes: Axes,
     jet_mass: Float[np.ndarray, " jets"],
     jet_weights: Float[np.ndarray, " jets"],
-    parts: Mapping[str, Bool[np.ndarray, " jets"]],
-) -> None:
-    edges = bin_edges([jet_mass[rows] for rows in parts.values()])
-    background, signal, passed = parts.items()
-    for color, (name, rows), filled in ((COLORS[0], background, True), (COLORS[1], signal, False)):
-        draw_histogram(
-            axes,
-            jet_mass[rows],
-            jet_weights[rows],
-            edges,
-            color=color,
-            label=name,
-            filled=filled,
-            dashed=not filled,
-        )
-    _draw_counts(axes, jet_mass[passed[1]], jet_weights[passed[1]], edges, passed[0])
-    axes.set_xlim(edges[0], edges[-1])
-    axes.margins(y=0.25)
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("Jet mass [GeV]")
-    axes.set_ylabel(f"Share of jets / {edges[1] - edges[0]:.3g} GeV")
-
-
-def _draw_counts(
-    axes: Axes,
-    values: Float[np.ndarray, " jets"],
-    jet_weights: Float[np.ndarray, " jets"],
     edges: Float64[np.ndarray, " edges"],
-    label: str,
+    name: str,
 ) -> None:
-    """Draw the shares of the jets in bins as points with errors, empty bins without."""
-    counts, _ = np.histogram(values, edges, weights=jet_weights)
-    squares, _ = np.histogram(values, edges, weights=jet_weights**2)
-    total = jet_weights.sum()
+    """Draw the jets that pass as points with errors, in as many bins as they can fill.
+
+    A point is the mean of the fine bins that its wide one joins, so that it compares with them.
+    """
+    joined = max(1, round(len(edges) / (_BINS_OF_ONE_JET * max(len(jet_mass), 1) ** (1 / 3))))
+    wide = edges[::joined]
+    counts, _ = np.histogram(jet_mass, wide, weights=jet_weights)
+    squares, _ = np.histogram(jet_mass, wide, weights=jet_weights.astype(np.float64) ** 2)
     filled = counts > 0
-    text = rf"at $\varepsilon_{{\mathrm{{S}}}}$ = {SCULPTING_EPS_S:g}"
+    scale = joined * jet_weights.sum()
     axes.errorbar(
-        ((edges[:-1] + edges[1:]) / 2)[filled],
-        counts[filled] / total,
-        yerr=np.sqrt(squares[filled]) / total,
+        ((wide[:-1] + wide[1:]) / 2)[filled],
+        counts[filled] / scale,
+        xerr=(np.diff(wide) / 2)[filled],
+        yerr=np.sqrt(squares[filled]) / scale,
         fmt="o",
         color="black",
         markersize=4.5,
         linewidth=1.2,
-        label=f"{plain(label)} {text}: {len(values):,}",
+        label=rf"{len(jet_mass):,} {plain(name)} that pass, "
+        rf"$\varepsilon_{{\mathrm{{S}}}}$ = {SCULPTING_EPS_S:g}",
     )
 
 
