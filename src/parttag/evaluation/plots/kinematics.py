@@ -166,7 +166,7 @@ def plot_mass_sculpting(
                 )
             _draw_survivors(axes, jet_mass[survivors], jet_weights[survivors], edges, background)
             axes.set_xlim(edges[0], edges[-1])
-            axes.set_ylim(0, axes.dataLim.ymax / _DATA_HEIGHT)
+            axes.set_ylim(0, axes.dataLim.ymax / (_DATA_HEIGHT if len(panels) == 1 else 0.5))
             axes.set_xlabel("Jet mass [GeV]")
             axes.set_ylabel(f"Share of jets / {edges[1] - edges[0]:.3g} GeV")
             axes.legend(loc="upper right", title=_verdict(sculpting[signal]), alignment="left")
