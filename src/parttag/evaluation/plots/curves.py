@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from parttag.evaluation.plots.figure import (
     COLORS,
     Target,
-    color_cycle,
+    cycle,
     draw_legend,
     new_figure,
     plain,
@@ -33,8 +33,8 @@ def plot_roc(target: Target, rocs: Mapping[str, Roc], classes: Sequence[str], na
     background = background_class(classes)
     with new_figure(target, (7.2, 5.6)) as figure:
         axes = figure.subplots()
-        for color, (signal, curve) in zip(color_cycle(len(rocs)), rocs.items(), strict=True):
-            _draw_roc(axes, curve, color, plain(name if len(rocs) == 1 else signal))
+        for color, (signal, curve) in zip(cycle(len(rocs)), rocs.items(), strict=True):
+            draw_roc(axes, curve, color, plain(name if len(rocs) == 1 else signal))
         axes.fill_between([], [], color="0.7", linewidth=0, label="statistical error")
         if set(classes) == {"top", "QCD"}:
             _draw_published(axes, [line for line in TOP_TAGGING if line.name in _SHOWN])
@@ -46,14 +46,24 @@ def plot_roc(target: Target, rocs: Mapping[str, Roc], classes: Sequence[str], na
         draw_legend(axes, "lower left", columns=2 if len(rocs) > 5 else 1)
 
 
-def _draw_roc(axes: Axes, curve: Roc, color: str, label: str) -> None:
+def draw_roc(
+    axes: Axes,
+    curve: Roc,
+    color: str,
+    label: str,
+    *,
+    linestyle: str = "-",
+    with_error: bool = True,
+) -> None:
+    """Draw 1/ε_B against ε_S as far as background jets survive, and a band of its error."""
     eps_s = np.linspace(0.01, 1, 500)
     eps_b, error = curve.background_efficiency(eps_s)
     counted = eps_b * curve.num_background >= _LEAST_SURVIVORS
     eps_s, eps_b, error = eps_s[counted], eps_b[counted], error[counted]
-    axes.plot(eps_s, 1 / eps_b, color=color, label=label)
-    highest = 1 / np.maximum(eps_b - error, 0.1 * eps_b)
-    axes.fill_between(eps_s, 1 / (eps_b + error), highest, color=color, alpha=0.25, linewidth=0)
+    axes.plot(eps_s, 1 / eps_b, color=color, linestyle=linestyle, label=label)
+    if with_error:
+        highest = 1 / np.maximum(eps_b - error, 0.1 * eps_b)
+        axes.fill_between(eps_s, 1 / (eps_b + error), highest, color=color, alpha=0.25, linewidth=0)
 
 
 def _draw_published(axes: Axes, lines: Sequence[Published]) -> None:

@@ -13,7 +13,7 @@ from parttag.evaluation.plots.figure import (
     COLORS,
     Target,
     bin_edges,
-    color_cycle,
+    cycle,
     draw_histogram,
     draw_legend,
     make_room,
@@ -117,7 +117,7 @@ def plot_distribution(target: Target, samples: Sequence[Sample], label: str, uni
     with new_figure(target, (7.2, 5.2)) as figure:
         axes = figure.subplots()
         names = list(dict.fromkeys(name for sample in samples for name in sample.values))
-        colors = dict(zip(names, color_cycle(len(names)), strict=True))
+        colors = dict(zip(names, cycle(len(names)), strict=True))
         for number, sample in enumerate(samples):
             for name, values in sample.values.items():
                 text = name if len(samples) == 1 else f"{name}, {sample.name}"

@@ -103,7 +103,7 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def color_cycle(number: int) -> list[str]:
+def cycle(number: int) -> list[str]:
     """Return so many colors, which repeat after the tenth."""
     return [COLORS[i % len(COLORS)] for i in range(number)]
 
