@@ -108,12 +108,21 @@ def inspect(
 
     With --against, every variable's distance from the reference is given by class, and the AUC of
     a classifier that tells the two samples apart: 0.5 where they are alike.
+
+    Jets that several of the files or stores hold are counted pair by pair: give train, val and
+    test together to see that they share none.
     """
     from parttag.data.readers import find_files
+    from parttag.data.writing import refuse_existing
     from parttag.evaluation import tables
     from parttag.evaluation.compare import compare
-    from parttag.evaluation.inspect import draw, inspect_files, num_common, picture_paths
-    from parttag.evaluation.output import refuse_existing
+    from parttag.evaluation.inspect import (
+        by_input,
+        draw,
+        inspect_files,
+        num_common,
+        picture_paths,
+    )
 
     pictures = picture_paths(plots).values() if plots is not None else ()
     if not overwrite:
@@ -124,6 +133,11 @@ def inspect(
     for name, inspection in inspections.items():
         console.print(tables.counts_table(name, inspection))
         console.print(tables.ranges_table(name, inspection))
+        for warning in inspection.warnings:
+            say(f"warning: {name}: {warning}")
+    repeats = tables.repeats_table(by_input(inspections["sample"], files))
+    if repeats is not None:
+        console.print(repeats)
     if against:
         first, reference = inspections.values()
         say(f"jets of the files that are in the reference too: {num_common(first, reference):,}")

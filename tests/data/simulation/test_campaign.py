@@ -107,7 +107,9 @@ def test_a_write_that_fails_leaves_no_file_and_can_be_continued(tmp_path, uninte
     process = command(out, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
     _, message = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert "train/toptagging_000.root (File too large)" in " ".join(message.split())
+    assert "train/toptagging_000.root cannot be written (file too large)" in " ".join(
+        message.split()
+    )
     assert files_in(out) == ["provenance.json"]
     assert simulate(OPTIONS, out) == uninterrupted
 

@@ -10,12 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from parttag.data.simulation.files import (
-    is_partial,
-    read_provenance,
-    remove_partial_files,
-    whole_file,
-)
+from parttag.data.simulation.files import read_provenance
 from parttag.data.simulation.packages import require_packages
 from parttag.data.simulation.shards import (
     Shard,
@@ -25,6 +20,7 @@ from parttag.data.simulation.shards import (
     plan_shards,
 )
 from parttag.data.simulation.workers import run_all
+from parttag.data.writing import is_partial, remove_partial_files, write_file
 from parttag.errors import InputError
 from parttag.progress import Progress, no_progress
 
@@ -51,7 +47,8 @@ def simulate(
     settings = describe(options)
     shards = plan_shards(options)
     _claim(out, settings)
-    remove_partial_files(out)
+    for directory in {out, *((out / shard.path).parent for shard in shards)}:
+        remove_partial_files(directory)
     missing = [shard for shard in shards if not (out / shard.path).exists()]
     if missing:
         _make_all(options, missing, out, processes, progress)
@@ -114,5 +111,4 @@ def _make_all(
 
 
 def _write(out: Path, provenance: dict[str, Any]) -> None:
-    with whole_file(out / _PROVENANCE) as partial_file:
-        partial_file.write_text(json.dumps(provenance, indent=2) + "\n")
+    write_file(out / _PROVENANCE, json.dumps(provenance, indent=2).encode() + b"\n")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +16,8 @@ from jaxtyping import Bool
 
 from parttag.data.simulation.clustering import Jets
 from parttag.data.simulation.geometry import delta_phi, pt_eta_phi
+from parttag.data.writing import whole_file
 from parttag.errors import InputError
-
-_PARTIAL = ".partial"  # how names end while files are written
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,39 +101,3 @@ def read_provenance(path: Path) -> dict[str, Any]:
             "command again to make it anew"
         ) from error
     return provenance
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give the name of a file to write, and rename it to ``path`` when all of it is on disk.
-
-    Raises
-    ------
-    InputError
-        If it cannot be written; then neither file is left.
-    """
-    partial = path.with_name(f"{path.name}.{os.getpid()}{_PARTIAL}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path} ({error.strerror}): give the same command again when that is "
-            "solved, and it continues"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def is_partial(path: Path) -> bool:
-    """Return whether this is what a writer that was killed has left of a file."""
-    return path.name.endswith(_PARTIAL)
-
-
-def remove_partial_files(directory: Path) -> None:
-    """Delete what writers that were killed have left under ``directory``."""
-    for partial in directory.rglob(f"*{_PARTIAL}"):
-        partial.unlink(missing_ok=True)
