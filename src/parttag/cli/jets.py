@@ -43,7 +43,7 @@ def simulate(
         bool,
         typer.Option(
             help="Multiparton interactions: with them the jets are like the reference jets, but "
-            "take about three times as long."
+            "take three to five times as long."
         ),
     ] = False,
 ) -> None:

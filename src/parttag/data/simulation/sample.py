@@ -28,8 +28,8 @@ class SimulationOptions(Options):
     seed: int = Field(0, ge=0, lt=MAX_SEED // SEEDS_PER_SIMULATION)
     """Simulations with different seeds share no event."""
     mpi: bool = False
-    """Multiparton interactions: with them jets are like the reference jets, but take three times as
-    long."""
+    """Multiparton interactions: with them jets are like the reference jets, but take three to five
+    times as long."""
     jets_per_file: int = Field(2000, ge=1000)
     """Jets of a file at most; also what an interruption can cost."""
     batch_size: int = Field(100, ge=1)
