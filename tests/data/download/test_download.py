@@ -157,6 +157,26 @@ def test_a_record_that_says_something_else_is_one_sentence(toptagging, tmp_path,
         come(toptagging, "toptagging", tmp_path)
 
 
+def test_an_address_that_is_not_of_the_web_is_not_followed(toptagging, tmp_path):
+    listing = toptagging.listing()
+    listing["files"][1]["links"]["self"] = "file:///etc/passwd"
+    toptagging.listing = lambda: listing
+    with pytest.raises(InputError, match=r"file:///etc/passwd is no address of the web"):
+        come(toptagging, "toptagging", tmp_path, "val")
+
+
+def test_an_archive_that_reaches_out_is_refused_though_its_checksum_is_right(
+    jetclass, tmp_path, monkeypatch
+):
+    evil = tar_of({"val/HToBB_120.root": b"val bb", "../evil.root": b"evil"})
+    jetclass.files["v.tar"] = evil
+    file = RecordFile("v.tar", ("val",), hashlib.md5(evil).hexdigest())
+    monkeypatch.setitem(RECORDS, "jetclass", Record(8, (file,)))
+    with pytest.raises(InputError, match=r"'../evil.root' would lie outside of the folder"):
+        come(jetclass, "jetclass", tmp_path / "out", "val")
+    assert files_in(tmp_path) == ["out/v.tar"]
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"val.h5": 3}'])
 def test_a_damaged_note_of_earlier_downloads_is_named(toptagging, tmp_path, content):
     (tmp_path / "download.json").write_text(content)

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import uproot
+from typer.testing import CliRunner
 
 from helpers.particles import jets, p4
+from parttag import cli
 from parttag.data.readers import read_chunks
 from parttag.data.simulation.files import read_provenance
 from parttag.data.simulation.generator import Decays, Generator
@@ -218,6 +220,13 @@ def test_the_same_shard_comes_out_again_and_another_number_gives_other_jets(tmp_
         make_shard(SAMPLE, tmp_path, Shard(number, f"{name}.root", {"WToQQ": 3}))
         hashes.append(read_provenance(tmp_path / f"{name}.root")["shard"]["sha256"])
     assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_windows_are_refused_by_the_command(tmp_path):
+    words = ["simulate", "jetclass", "--jets", "100", "--out", str(tmp_path), "--windows", "study"]
+    refused = CliRunner().invoke(cli.app, words).exception
+    assert isinstance(refused, InputError)
+    assert "--windows belongs to toptagging" in str(refused)
 
 
 @pytest.mark.parametrize(

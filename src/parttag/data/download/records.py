@@ -134,7 +134,7 @@ def look_up(
         sources = [
             Source(
                 file.name,
-                repository.download_url(file.name),
+                _web_address(repository.download_url(file.name)),
                 sizes[file.name],
                 listing.registry[file.name].removeprefix("md5:"),
             )
@@ -156,3 +156,10 @@ def look_up(
                 "JetClass was published with: download it by hand if that is meant"
             )
     return tuple(sources)
+
+
+def _web_address(url: str) -> str:
+    """Return an address, or raise ``ValueError`` if it is one of a file of this machine, say."""
+    if not url.startswith(("https://", "http://")):
+        raise ValueError(f"{url} is no address of the web")
+    return url

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from parttag import __version__
 from parttag.data.download.records import Source
 from parttag.data.files import refuse_unwritable, sync
 from parttag.errors import InputError
@@ -131,7 +132,9 @@ def _next_part(source: Source, partial: Path, have: int) -> Iterator[None]:
     if have > source.size:
         _cut(partial)
         return
-    headers = {"Range": f"bytes={have}-"} if have else {}
+    headers = {"User-Agent": f"parttag/{__version__}"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
     try:
         response: HTTPResponse = urlopen(Request(source.url, headers=headers), timeout=_TIMEOUT)
     except HTTPError as error:
