@@ -36,18 +36,28 @@ class LabeledJets:
         _, eta, phi = pt_eta_phi(self.jets.particles)
         jet = np.repeat(np.arange(len(self.jets)), self.jets.lengths)
         sign = np.where(jet_eta < 0, -1.0, 1.0)
-        values = (
-            *self.jets.particles.T,
-            (eta - jet_eta[jet]) * sign[jet],
-            delta_phi(phi, jet_phi[jet]),
-        )
-        names = ("px", "py", "pz", "energy", "deta", "dphi")
-        return {name: column.astype(np.float32) for name, column in zip(names, values, strict=True)}
+        px, py, pz, energy = self.jets.particles.T
+        columns = {
+            "px": px,
+            "py": py,
+            "pz": pz,
+            "energy": energy,
+            "deta": (eta - jet_eta[jet]) * sign[jet],
+            "dphi": delta_phi(phi, jet_phi[jet]),
+            **self.jets.columns,
+        }
+        return {name: column.astype(np.float32) for name, column in columns.items()}
 
     def jet_columns(self) -> dict[str, np.ndarray]:
         """Return what a file holds of the jets, by branch."""
         pt, eta, phi = pt_eta_phi(self.jets.p4)
-        floats = {"jet_pt": pt, "jet_eta": eta, "jet_phi": phi, "jet_energy": self.jets.p4[:, 3]}
+        floats = {
+            "jet_pt": pt,
+            "jet_eta": eta,
+            "jet_phi": phi,
+            "jet_energy": self.jets.p4[:, 3],
+            **self.jets.jet_columns,
+        }
         return {
             **{name: column.astype(np.float32) for name, column in floats.items()},
             "jet_nparticles": self.jets.lengths.astype(np.int32),
@@ -67,8 +77,8 @@ def write_jets(path: Path, jets: LabeledJets, provenance: Mapping[str, Any]) -> 
     """Write jets to a TTree named ``tree``, one entry each, and ``provenance`` as JSON beside it.
 
     Branches are those of JetClass: ``part_px`` to ``part_energy``, ``part_deta``, ``part_dphi``,
-    ``jet_pt``, ``jet_eta``, ``jet_phi``, ``jet_energy``, ``jet_nparticles`` and the labels; momenta
-    are in GeV, floats of 32 bits.
+    ``jet_pt``, ``jet_eta``, ``jet_phi``, ``jet_energy``, ``jet_nparticles`` and the labels, and
+    what else the jets' columns hold; momenta are in GeV, floats of 32 bits.
 
     Raises
     ------
