@@ -223,20 +223,29 @@ class JetBatch:
 
         Longer jets are cut: as particles are in order of falling pT, the softest go.
         """
-        length = self.max_length if length is None else length
-        slots = torch.arange(length, device=self.device)
+        rows, mask = self._slots(length)
+        return PaddedParticles(_fill(self.p4, rows, mask), _fill(self.extra, rows, mask), mask)
+
+    def pad_values(
+        self, values: Float[Tensor, "_rows width"], length: int | None = None
+    ) -> Float[Tensor, "jets slots width"]:
+        """Return values of the particles, one row each, padded with zeros as ``pad`` does."""
+        return _fill(values, *self._slots(length))
+
+    def _slots(
+        self, length: int | None
+    ) -> tuple[Int64[Tensor, "jets slots"], Bool[Tensor, "jets slots"]]:
+        """Return the row that fills each padded slot, and where there is one."""
+        slots = torch.arange(self.max_length if length is None else length, device=self.device)
         rows = self.offsets[:-1, None] + slots
         mask = rows < self.offsets[1:, None]
-        rows = torch.where(mask, rows, 0)
-        if len(self.p4) == 0:  # nothing to gather from: every slot is padding
-            empty = self.p4.new_zeros(len(self), length, 4)
-            return PaddedParticles(
-                empty, self.extra.new_zeros(len(self), length, self.extra.shape[1]), mask
-            )
-        p4, extra = (
-            torch.where(mask[..., None], values[rows], 0) for values in (self.p4, self.extra)
-        )
-        return PaddedParticles(p4, extra, mask)
+        return torch.where(mask, rows, 0), mask
+
+
+def _fill(values: Tensor, rows: Tensor, mask: Tensor) -> Tensor:
+    if len(values) == 0:  # nothing to gather from: every slot is padding
+        return values.new_zeros(*mask.shape, values.shape[1])
+    return torch.where(mask[..., None], values[rows], 0)
 
 
 def make_batch(

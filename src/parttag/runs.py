@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +23,7 @@ from parttag.data.dataset import JetDataset, open_dataset
 from parttag.data.files import refuse_damaged, refuse_unwritable, sha256
 from parttag.data.loader import JetLoader
 from parttag.data.readers import find_files
+from parttag.data.writing import remove_partial_files, whole_directory, write_file
 from parttag.errors import InputError
 from parttag.features import required_extras
 from parttag.interchange.weaver import (
@@ -117,6 +117,9 @@ def train_run(
         with _log_to(directory / "train.log", ranks):
             for name, part in data.items():
                 logger.info("data.%s: %s", name, part.counts)
+                if ranks.is_first and part.check is not None:
+                    for warning in part.check.warnings(f"data.{name}"):
+                        logger.warning("%s", warning)
             trainer = _build_trainer(config, directory, train_data, val_data, ranks, progress)
             trainer.run()
     return directory
@@ -277,8 +280,10 @@ def _create(directory: Path, config: RunConfig, data: dict[str, JetDataset], ran
     with refuse_unwritable(directory):
         (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
     provenance = {"data": hashes, "starts": starts}
-    checkpoint.write_file(path, json.dumps(provenance, indent=2).encode())
-    checkpoint.write_file(directory / "config.yaml", dump_config(config).encode())
+    for place in (directory, directory / "checkpoints"):
+        remove_partial_files(place)
+    write_file(path, json.dumps(provenance, indent=2).encode())
+    write_file(directory / "config.yaml", dump_config(config).encode())
 
 
 def _write_import(directory: Path, config: RunConfig, read: WeaverNetwork, weights: Path) -> None:
@@ -293,16 +298,11 @@ def _write_import(directory: Path, config: RunConfig, read: WeaverNetwork, weigh
         "written_by": read.written_by,
     }
     provenance = {"imported": origin, "data": {}, "starts": [_start(Ranks())]}
-    with refuse_unwritable(directory):
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as temporary:
-            run = Path(temporary) / directory.name
-            (run / "checkpoints").mkdir(parents=True)
-            content = {"weights": read.network.state_dict(), **description}
-            checkpoint.write_checkpoint(run / "checkpoints" / checkpoint.BEST, content)
-            (run / "provenance.json").write_text(json.dumps(provenance, indent=2))
-            (run / "config.yaml").write_text(dump_config(config), encoding="utf-8")
-            run.rename(directory)
+    content = {"weights": read.network.state_dict(), **description}
+    with whole_directory(directory) as run:
+        checkpoint.write_checkpoint(run / "checkpoints" / checkpoint.BEST, content)
+        (run / "provenance.json").write_text(json.dumps(provenance, indent=2))
+        (run / "config.yaml").write_text(dump_config(config), encoding="utf-8")
 
 
 def _start(ranks: Ranks) -> dict[str, Any]:

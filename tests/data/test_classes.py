@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.jets import toy_arrays
-from parttag.data.classes import assign_classes
+from parttag.data.classes import ClassCheck, assign_classes
 from parttag.errors import InputError
 from parttag.jets import JetArrays, make_index
 
@@ -55,3 +55,30 @@ def test_files_without_labels_say_so():
     jets = replace(jets_with([], ("x",)), label_names=(), labels=np.zeros((0, 0), np.uint8))
     with pytest.raises(InputError, match=r"first\.root has no label .* it has none"):
         assign_classes(jets, TOP_AND_QCD)
+
+
+def warnings(jets: list[JetArrays], classes=TOP_AND_QCD) -> tuple[str, ...]:
+    check = ClassCheck(classes)
+    for part in jets:
+        check.add(part, assign_classes(part, classes))
+    return check.warnings("data.train")
+
+
+def test_labels_of_no_class_are_named_with_the_jets_that_they_cost():
+    names = ("label_top", "label_QCD", "label_Hbb", "label_Hcc", "label_old")
+    first = jets_with([[1, 0, 0, 0, 1], [0, 0, 1, 0, 0], [0, 0, 1, 0, 0]], names)
+    second = jets_with([[0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0]], names)
+    # label_old is carried by a jet that has a class all the same.
+    assert warnings([first, second]) == (
+        "data.train: no class in data.classes has label_Hbb (3 jets), label_Hcc (1 jets): these "
+        "jets are left out",
+    )
+
+
+def test_classes_of_no_jet_are_named_with_their_labels():
+    names = ("label_top", "label_QCD")
+    jets = jets_with([[0, 1], [0, 1]], names)
+    assert warnings([jets]) == (
+        "data.train: no jet is of class top, as none has label_top, label_Tbqq",
+    )
+    assert warnings([jets, jets_with([[1, 0]], names)]) == ()

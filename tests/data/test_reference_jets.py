@@ -10,6 +10,8 @@ import uproot
 
 from parttag.data.quality import valid_jets
 from parttag.data.readers import read_chunks
+from parttag.evaluation.fingerprints import SharedJets, num_repeated, shared_jets
+from parttag.evaluation.inspect import inspect_files
 from parttag.features import EXTRA_NAMES, particle_features
 from parttag.jets import concatenate, make_batch
 
@@ -77,3 +79,11 @@ def test_jetclass_ii_is_read_with_all_its_columns(data):
     assert jets.label_names == ()
     assert valid_jets(jets).all()
     assert np.isin(jets.extra[:, 0], [-1, 0, 1]).all()
+
+
+def test_validation_and_test_jets_of_top_tagging_share_nine(data):
+    files = [data / "toptagging" / name for name in ("val.h5", "test.h5")]
+    inputs = inspect_files(files).fingerprints
+    assert [num_repeated(jets) for jets in inputs.values()] == [0, 1]
+    shared = shared_jets({path.stem: jets for path, jets in inputs.items()})
+    assert shared == [SharedJets("val", "test", 9, 10_000), SharedJets("test", "val", 9, 10_000)]

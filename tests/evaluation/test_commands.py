@@ -2,8 +2,10 @@
 
 import shutil
 import sys
+from dataclasses import replace
 
 import h5py
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -39,6 +41,7 @@ def test_evaluate_prints_a_table_and_where_the_rest_is(command, run_copy):
     assert "accuracy" in text
     assert "1/ε_B at ε_S = 0.3" in text
     assert "jets: 40 top, 40 QCD; left out: 0 bad, 0 of no class" in text
+    assert "background mass" in text
     assert f"written to {run_copy / 'evaluation'}" in text
     code, text = command("evaluate", run_copy)
     assert code == 2
@@ -88,6 +91,43 @@ def test_inspect_looks_into_files_and_draws(command, tmp_path):
     assert code == 2
     assert "num_particles.png exists already" in text
     assert command("inspect", path, "--plots", pictures, "--overwrite")[0] == 0
+
+
+def test_inspect_names_the_inputs_that_share_jets(command, tmp_path):
+    jets = toy_arrays(40, seed=5)
+    for name, rows in {"train": range(30), "val": range(30, 40), "test": range(28, 40)}.items():
+        write_toptagging_h5(tmp_path / f"{name}.h5", jets.take(np.array(rows)))
+    train, val, test = (tmp_path / f"{name}.h5" for name in ("train", "val", "test"))
+    code, text = command("inspect", train, val, test)
+    assert code == 0
+    assert "test.h5 val.h5 10 83.33%" in text
+    assert "train.h5 test.h5 2 6.67%" in text
+    code, text = command("inspect", train, val)
+    assert code == 0
+    assert "again in" not in text
+
+
+def test_inspect_warns_of_momenta_in_mev(command, tmp_path):
+    jets = toy_arrays(20)
+    scaled = replace(jets, p4=1000 * jets.p4, jet_p4=1000 * jets.jet_p4)
+    code, text = command("inspect", write_toptagging_h5(tmp_path / "in.h5", scaled))
+    assert code == 0
+    assert "warning: sample: the momenta look like MeV" in text
+
+
+def test_evaluate_warns_of_labels_that_no_class_has(command, run_copy, tmp_path, caplog):
+    jets = toy_arrays(20)
+    labels = np.stack([jets.labels[:, 0], jets.labels[:, 1], jets.labels[:, 1]], axis=1)
+    labels[:, 1] = 0
+    other = replace(jets, labels=labels, label_names=("label_top", "label_QCD", "label_Hbb"))
+    path = write_jetclass_root(tmp_path / "in.root", other)
+    code, text = command("evaluate", run_copy, "--data", path)
+    assert code == 0
+    assert (
+        "no class in data.classes has label_Hbb (10 jets): these jets are left out" in caplog.text
+    )
+    assert "no jet is of class QCD, as none has label_QCD" in caplog.text
+    assert "jets: 10 top, 0 QCD; left out: 0 bad, 10 of no class" in text
 
 
 def test_inspect_compares_several_files_against_several(command, tmp_path):

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from helpers.files import write_jetclass_root, write_toptagging_h5
 from helpers.jets import toy_arrays
 from helpers.limits import largest_file
+from parttag import metrics
 from parttag.config import DataOptions
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import evaluate_run
-from parttag.metrics import measure
 from parttag.models import build_model
 from parttag.runs import load_run
 
@@ -25,27 +25,43 @@ def quick_pictures(request, monkeypatch):
         monkeypatch.setattr(Figure, "savefig", lambda _, target, **_kwargs: target.write(b"PNG"))
 
 
-NAMES = {"metrics.json", "scores.h5", "roc.png", "scores.png", "training.png"}
+AGAINST_QCD = {"roc.png", "rejection_pt.png", "mass_sculpting.png"}
+NAMES = {"metrics.json", "scores.h5", "scores.png", "training.png"} | AGAINST_QCD
 
 
 def test_an_evaluation_leaves_metrics_scores_and_pictures(run, tmp_path):
     out = tmp_path / "deep" / "evaluation"
-    metrics = evaluate_run(run, out=out)
+    found = evaluate_run(run, out=out)
     assert {path.name for path in out.iterdir()} == NAMES
-    assert json.loads((out / "metrics.json").read_text()) == metrics
-    assert metrics["num_jets"] == {"top": 40, "QCD": 40}
-    assert metrics["num_left_out"] == {"bad": 0, "no_class": 0}
-    assert metrics["data"] == [str(run.directory.parent / "test.h5")]
+    assert json.loads((out / "metrics.json").read_text()) == found
+    assert found["num_jets"] == {"top": 40, "QCD": 40}
+    assert found["num_left_out"] == {"bad": 0, "no_class": 0}
+    assert found["data"] == [str(run.directory.parent / "test.h5")]
     assert all((out / name).read_bytes().startswith(b"\x89PNG") for name in NAMES if "png" in name)
 
 
 def test_metrics_are_those_of_the_scores(run, tmp_path):
-    metrics = evaluate_run(run, out=tmp_path / "out")
+    found = evaluate_run(run, out=tmp_path / "out")
     with h5py.File(tmp_path / "out" / "scores.h5") as file:
         logits = np.stack([file["logit_top"][:], file["logit_QCD"][:]], axis=1)
         labels = file["label"][:]
-    expected = measure(logits, labels, ("top", "QCD")).to_json()
-    assert {name: metrics[name] for name in expected} == expected
+    expected = metrics.measure(logits, labels, ("top", "QCD")).to_json()
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_pt_bins_and_sculpting_are_those_of_the_scores(run, tmp_path):
+    found = evaluate_run(run, out=tmp_path / "out")
+    with h5py.File(tmp_path / "out" / "scores.h5") as file:
+        logits = np.stack([file["logit_top"][:], file["logit_QCD"][:]], axis=1)
+        labels, pt, mass = file["label"][:], file["jet_pt"][:], file["jet_mass"][:]
+    classes = ("top", "QCD")
+    by_pt = metrics.measure_by_pt(logits, labels, classes, pt)
+    assert found["rejection_by_pt"] == by_pt.to_json()
+    rocs = metrics.class_rocs(logits, labels, classes)
+    passing = metrics.passing_jets(logits, classes, rocs, 0.5)
+    sculpting = metrics.measure_sculpting(mass, labels, classes, passing)
+    assert found["mass_sculpting"] == metrics.sculpting_to_json(sculpting, 2)
+    assert found["mass_sculpting"]["before"]["num_jets"] == 40
 
 
 def test_bad_jets_and_jets_of_no_class_are_counted_and_left_out(run, tmp_path):
@@ -54,9 +70,9 @@ def test_bad_jets_and_jets_of_no_class_are_counted_and_left_out(run, tmp_path):
     p4[jets.offsets[3]] = np.inf
     labels[[10, 20]] = 0
     path = write_jetclass_root(tmp_path / "in.root", replace(jets, p4=p4, labels=labels))
-    metrics = evaluate_run(run, [path], tmp_path / "out")
-    assert metrics["num_left_out"] == {"bad": 1, "no_class": 2}
-    assert sum(metrics["num_jets"].values()) == 37
+    found = evaluate_run(run, [path], tmp_path / "out")
+    assert found["num_left_out"] == {"bad": 1, "no_class": 2}
+    assert sum(found["num_jets"].values()) == 37
     with h5py.File(tmp_path / "out" / "scores.h5") as file:
         assert file["valid"][:].tolist() == [int(row != 3) for row in range(40)]
         assert np.flatnonzero(file["label"][:] == -1).tolist() == [10, 20]
@@ -137,10 +153,11 @@ def test_classes_without_a_background_have_no_roc(run, tmp_path):
         model=build_model(run.config.model, "kin", 3).eval(),
         classes=tuple(classes),
     )
-    metrics = evaluate_run(three, [path], tmp_path / "out")
-    assert metrics["rejection"] == {}
-    assert metrics["num_jets"] == {"a": 20, "b": 20, "c": 20}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == NAMES - {"roc.png"}
+    found = evaluate_run(three, [path], tmp_path / "out")
+    assert found["rejection"] == {}
+    assert found["num_jets"] == {"a": 20, "b": 20, "c": 20}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == NAMES - AGAINST_QCD
+    assert found["rejection_by_pt"] == found["mass_sculpting"] == {}
 
 
 def test_a_cut_record_of_the_training_is_refused(run_directory, tmp_path):

@@ -6,9 +6,12 @@ import pytest
 
 from helpers.files import write_jetclass_root, write_toptagging_h5
 from helpers.jets import toy_arrays
+from helpers.limits import largest_file
+from parttag.data.readers import find_files
 from parttag.errors import InputError
-from parttag.evaluation import inspect
-from parttag.evaluation.inspect import draw, inspect_files, num_common
+from parttag.evaluation import jet_sample
+from parttag.evaluation.fingerprints import num_repeated
+from parttag.evaluation.inspect import by_input, draw, inspect_files, num_common
 from parttag.evaluation.jet_variables import JET_VARIABLES, jet_variables
 from parttag.jets import concatenate
 
@@ -63,11 +66,11 @@ def test_ranges_and_sample_are_of_the_good_jets(spoiled):
 
 def test_chunks_do_not_matter(spoiled, monkeypatch):
     whole = inspect_files([spoiled])
-    monkeypatch.setattr("parttag.evaluation.reading.CHUNK_JETS", 7)
+    monkeypatch.setattr("parttag.evaluation.reading.STEP_JETS", 7)
     parts = inspect_files([spoiled])
     assert (parts.labels, parts.faults, parts.ranges) == (whole.labels, whole.faults, whole.ranges)
     np.testing.assert_array_equal(parts.sample.variables, whole.sample.variables)
-    np.testing.assert_array_equal(parts.fingerprints, whole.fingerprints)
+    np.testing.assert_array_equal(parts.fingerprints[spoiled], whole.fingerprints[spoiled])
 
 
 def test_repeated_jets_are_found_within_files_and_between_them(tmp_path):
@@ -84,9 +87,75 @@ def test_repeated_jets_are_found_within_files_and_between_them(tmp_path):
     assert num_common(inspect_files([second]), alone) == 2
 
 
+def test_jets_belong_to_the_input_that_names_their_file_first(tmp_path):
+    jets = toy_arrays(12, seed=1)
+    for name, rows in {"train/a": [0, 1, 2], "train/b": [2, 3], "val": [1, 4], "test": [5]}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_toptagging_h5(tmp_path / f"{name}.h5", jets.take(np.array(rows)))
+    patterns = [tmp_path / "train", tmp_path / "*.h5", tmp_path / "val.h5"]
+    found = inspect_files(find_files(patterns))
+    inputs = by_input(found, patterns)
+    assert {name: len(jets) for name, jets in inputs.items()} == {
+        str(patterns[0]): 5,
+        str(patterns[1]): 3,
+    }
+    assert num_repeated(inputs[str(patterns[0])]) == 1
+    alone = by_input(inspect_files(find_files(patterns[:1])), patterns[:1])
+    assert list(alone) == [str(tmp_path / "train" / name) for name in ("a.h5", "b.h5")]
+
+
+def test_jets_without_particles_are_no_repetition(tmp_path):
+    jets = toy_arrays(lengths=[3, 0, 0, 2, 0])
+    found = inspect_files([write_toptagging_h5(tmp_path / "in.h5", jets)])
+    assert found.faults == {"no particles": 3}
+    assert found.num_repeated == 0
+
+
+def test_values_that_are_not_finite_are_counted_by_column_and_kept_out_of_the_ranges(tmp_path):
+    jets = toy_arrays(6, lengths=[5] * 6)
+    p4, extra = jets.p4.copy(), jets.extra.copy()
+    p4[[3, 7], 0] = np.nan
+    p4[11, 3] = np.inf
+    d0 = jets.extra_names.index("d0")
+    extra[[1, 2, 8], d0] = np.nan
+    path = write_jetclass_root(tmp_path / "in.root", replace(jets, p4=p4, extra=extra))
+    found = inspect_files([path])
+    counted = {name: found.nonfinite.get(name) for name in ("px", "energy", "d0", "dz")}
+    assert counted == {"px": 2, "energy": 1, "d0": 3, "dz": None}
+    # The jets of the first 15 particles are bad but for the last of them: 0, 1 and 2.
+    good = extra[15:, d0]
+    assert found.ranges["d0"] == (good.min(), good.max())
+    assert inspect_files([write_jetclass_root(tmp_path / "good.root", jets)]).nonfinite == {}
+
+
+@pytest.mark.parametrize(
+    ("jet_scale", "particle_scale", "expected"),
+    [
+        (1, 1, None),
+        (1000, 1000, "look like MeV: the median jet pT, read as GeV, is 598,592;"),
+        (0.001, 0.001, "look like TeV: the median jet pT, read as GeV, is 0.599; multiply"),
+        (1000, 1, "one of the two is not in GeV"),
+        (1, 1000, "one of the two is not in GeV"),
+    ],
+)
+def test_momenta_in_another_unit_are_noticed(tmp_path, jet_scale, particle_scale, expected):
+    jets = toy_arrays(30, lengths=[20] * 30)
+    scaled = replace(
+        jets,
+        p4=jets.p4 * np.float32(particle_scale),
+        jet_p4=jets.jet_p4 * np.float32(jet_scale),
+    )
+    found = inspect_files([write_jetclass_root(tmp_path / "in.root", scaled)])
+    if expected is None:
+        assert found.warnings == ()
+    else:
+        (warning,) = found.warnings
+        assert expected in warning
+
+
 def test_a_large_sample_is_a_fair_choice_of_all_jets(tmp_path, monkeypatch):
-    monkeypatch.setattr(inspect, "_SAMPLE_JETS", 50)
-    monkeypatch.setattr("parttag.evaluation.reading.CHUNK_JETS", 20)
+    monkeypatch.setattr(jet_sample, "_SAMPLE_JETS", 50)
+    monkeypatch.setattr("parttag.evaluation.reading.STEP_JETS", 20)
     path = write_toptagging_h5(tmp_path / "in.h5", toy_arrays(300))
     found = inspect_files([path])
     assert found.num_jets == 300
@@ -116,6 +185,7 @@ def test_nothing_but_bad_jets_leaves_no_ranges(tmp_path):
     path = write_jetclass_root(tmp_path / "in.root", bad)
     found = inspect_files([path])
     assert (found.num_jets, found.num_bad, found.ranges) == (2, 2, {})
+    assert found.warnings == ()
     assert len(found.sample) == 0
 
 
@@ -128,3 +198,10 @@ def test_pictures_are_drawn_by_class_and_replaced_only_if_asked(spoiled, tmp_pat
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
     with pytest.raises(InputError, match=r"num_particles.png exists already; add --overwrite"):
         draw(out, {"sample": found})
+
+
+def test_a_full_disk_leaves_no_directory_of_pictures(spoiled, tmp_path):
+    found = inspect_files([spoiled])
+    with largest_file(3000), pytest.raises(InputError, match=r"cannot be written \(file too large"):
+        draw(tmp_path / "deep" / "pictures", {"sample": found})
+    assert list(tmp_path.iterdir()) == [spoiled]

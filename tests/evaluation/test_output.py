@@ -3,8 +3,9 @@ import os
 import pytest
 
 from helpers.limits import largest_file
+from parttag.data.writing import refuse_existing
 from parttag.errors import InputError
-from parttag.evaluation.output import new_files, refuse_existing
+from parttag.evaluation.output import new_files
 
 
 def test_files_take_their_names_when_the_block_ends(tmp_path):

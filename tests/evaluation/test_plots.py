@@ -3,9 +3,16 @@ import io
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.markers import CARETUPBASE
 
 from parttag.evaluation import plots
-from parttag.metrics import class_rocs
+from parttag.metrics import (
+    SCULPTING_EPS_S,
+    class_rocs,
+    measure_by_pt,
+    measure_sculpting,
+    passing_jets,
+)
 
 
 @pytest.fixture
@@ -138,3 +145,90 @@ def test_a_name_with_a_dollar_is_no_formula(tmp_path):
     rocs = class_rocs(logits, labels, ("$a_$", "QCD"))
     plots.plot_roc(tmp_path / "roc.png", rocs, ("$a_$", "QCD"), "$\\frac$")
     assert (tmp_path / "roc.png").read_bytes().startswith(b"\x89PNG")
+
+
+def pt_of(labels) -> np.ndarray:
+    return np.random.default_rng(1).uniform(500, 1000, len(labels))
+
+
+def test_the_rejection_by_pt_has_both_kinds_of_cut_and_the_efficiency_of_the_one(drawn):
+    logits, labels, _ = jets(2, 2000)
+    by_pt = measure_by_pt(logits, labels, ("top", "QCD"), pt_of(labels))
+    plots.plot_rejection_by_pt(io.BytesIO(), by_pt, ("top", "QCD"))
+    above, below = drawn[0].axes
+    kinds = ("a cut for each bin", "one cut")
+    assert [text.split(" = ")[1] for text in legend(above)] == [
+        f"{eps_s}, {kind}" for eps_s in (0.5, 0.3) for kind in kinds
+    ]
+    assert above.get_legend().get_title().get_text() == "top against QCD"
+    (points,) = (c for c in above.containers if c.get_label().endswith("0.3, one cut"))
+    heights = points.lines[0].get_ydata()
+    np.testing.assert_allclose(heights, [e.value for e in by_pt.one_cut_rejection["top"][0.3]])
+    assert above.get_ylim()[0] > 0
+    assert len(below.containers) == 2
+    assert below.get_xlim() == (by_pt.edges[0], by_pt.edges[-1])
+
+
+def test_lower_limits_are_arrows_and_unknown_rejections_are_left_out(drawn):
+    labels = np.repeat([0, 1], 300)
+    logits = np.zeros((600, 2), dtype=np.float32)
+    logits[labels == 0, 0] = 1
+    pt = np.tile(np.linspace(500, 1000, 300), 2)
+    by_pt = measure_by_pt(logits, labels, ("top", "QCD"), pt)
+    plots.plot_rejection_by_pt(io.BytesIO(), by_pt, ("top", "QCD"))
+    (points,) = (c for c in drawn[0].axes[0].containers if "0.5, one cut" in c.get_label())
+    _, caps, _ = points.lines
+    assert [cap.get_marker() for cap in caps] == [CARETUPBASE]
+    rows = labels == 1
+    by_pt = measure_by_pt(logits[rows], labels[rows], ("top", "QCD"), pt[rows])
+    plots.plot_rejection_by_pt(io.BytesIO(), by_pt, ("top", "QCD"))
+
+
+def test_several_signals_have_a_panel_each_of_rejection_and_of_mass(drawn):
+    logits, labels, weights = jets(4, 2000)
+    classes = ("QCD", "Hbb", "Hqql", "Wqq")
+    by_pt = measure_by_pt(logits, labels, classes, pt_of(labels))
+    plots.plot_rejection_by_pt(io.BytesIO(), by_pt, classes)
+    titles = [axes.get_legend().get_title().get_text() for axes in drawn[0].axes]
+    assert titles == [f"{name} against QCD" for name in classes[1:]]
+    draw_masses(logits, labels, weights, classes)
+    assert [legend(axes)[1] for axes in drawn[1].axes] == ["Hbb, all", "Hqql, all", "Wqq, all"]
+
+
+def draw_masses(logits, labels, weights, classes) -> dict:
+    mass = np.random.default_rng(2).exponential(80, len(labels))
+    passing = passing_jets(logits, classes, class_rocs(logits, labels, classes), SCULPTING_EPS_S)
+    found = measure_sculpting(mass, labels, classes, passing, weights)
+    plots.plot_mass_sculpting(io.BytesIO(), mass, labels, weights, classes, passing, found)
+    return found
+
+
+def test_the_mass_is_that_of_all_background_jets_of_the_signal_and_of_those_that_pass(drawn):
+    logits, labels, weights = jets(2, 2000)
+    logits[:, 0] += labels  # not too good: some background must pass
+    found = draw_masses(logits, labels, weights, ("top", "QCD"))["top"]
+    (axes,) = drawn[0].axes
+    passed = rf"{found.after.num_jets} QCD that pass, $\varepsilon_{{\mathrm{{S}}}}$ = 0.5"
+    assert legend(axes) == ["QCD, all", "top, all", passed]
+    outlines = [patch for patch in axes.patches if not patch.get_fill()]
+    assert [patch.get_data().values.sum() for patch in outlines] == pytest.approx([1, 1], abs=0.01)
+    points, fine = (
+        axes.containers[0].lines[0].get_xydata(),
+        np.diff(outlines[0].get_data().edges)[0],
+    )
+    # Points stand for several fine bins each: so many that the shares add up to 1.
+    joined = round(np.diff(points[:, 0]).min() / fine)
+    assert joined > 1
+    assert points[:, 1].sum() * joined == pytest.approx(1, abs=0.02)
+    title = axes.get_legend().get_title().get_text()
+    assert title.startswith(f"Median {found.before.median.value:.0f} → ")
+    assert f"Jensen–Shannon {found.jensen_shannon.value:.2f}" in title
+
+
+def test_a_cut_that_no_background_passes_has_a_picture_too(drawn):
+    logits, labels, weights = jets(2)
+    logits[labels == 0, 0] += 100
+    draw_masses(logits, labels, weights, ("top", "QCD"))
+    assert drawn[0].axes[0].get_legend().get_title().get_text() == "too few jets pass"
+    none = labels == 0
+    draw_masses(logits[none], labels[none], weights[none], ("top", "QCD"))

@@ -6,7 +6,8 @@ from rich.console import Console
 
 from parttag.evaluation import tables
 from parttag.evaluation.compare import Comparison, Distance
-from parttag.evaluation.inspect import Inspection, JetSample
+from parttag.evaluation.inspect import Inspection
+from parttag.evaluation.jet_sample import JetSample
 from parttag.evaluation.jet_variables import JET_VARIABLES
 from parttag.metrics import Estimate, measure
 
@@ -63,12 +64,17 @@ def test_counts_and_ranges_say_what_is_in_the_files():
         faults={"negative energy": 10},
         ranges={"pt": (0.0, 100.0), "particle_pt": (0.5, 60.0)},
         sample=sample,
-        fingerprints=np.arange(3999, dtype=np.uint64),
+        fingerprints={
+            Path("a"): np.arange(2000, dtype=np.uint64),
+            Path("b"): np.arange(1999, 3999, dtype=np.uint64),
+        },
+        nonfinite={"d0": 7},
     )
     counts = printed(tables.counts_table("mine", inspection)).split()
     for row in (["files", "2"], ["label_top", "3,000", "75.00%"], ["energy", "10", "0.25%"]):
         assert " ".join(row) in " ".join(counts)
     assert "repeated jets 1 0.03%" in " ".join(counts)
+    assert "d0: not finite 7 repeated" in " ".join(counts)
     ranges = " ".join(printed(tables.ranges_table("mine", inspection)).split())
     assert "pt 0 5 50 95 100" in ranges
     assert "particle_pt 0.5 60" in ranges
@@ -82,3 +88,39 @@ def test_a_comparison_gives_the_classifier_and_every_distance():
     assert "label_top: 1,000 jets against 2,000" in text
     assert "AUC 0.600 ± 0.010" in text
     assert "mass 175 172 0.123 0.200" in text
+
+
+def test_repeats_are_listed_within_and_between_inputs_the_most_first():
+    inputs = {
+        "train": np.array([1, 2, 3, 3], dtype=np.uint64),
+        "test": np.array([3, 9, 8, 7, 6], dtype=np.uint64),
+    }
+    text = " ".join(printed(tables.repeats_table(inputs)).split())
+    assert text.endswith("train test 2 50.00% train itself 1 25.00% test train 1 20.00%")
+    short = printed(tables.repeats_table(inputs, most=1))
+    assert "1 of 3 rows" in short
+    assert "itself" not in short
+    assert tables.repeats_table({"train": inputs["test"]}) is None
+
+
+def test_sculpting_is_one_sentence_for_each_signal_class():
+    shape = {"num_jets": 10, "mean": {"value": 80.0, "error": 1.0}}
+    before = shape | {"median": {"value": 71.6, "error": 1.0}}
+    after = shape | {"median": {"value": 151.2, "error": 9.0}}
+    known = {
+        "before": before,
+        "after": after,
+        "jensen_shannon": {"value": 0.434, "error": 0.05},
+        "by_chance": {"value": 0.111, "error": 0.02},
+    }
+    unknown = known | {"jensen_shannon": {"value": None, "error": None}}
+    assert tables.sculpting_sentences({"mass_sculpting": {"eps_s": 0.5, **known}}) == [
+        "median background mass 72 GeV, after the cut at ε_S = 0.5 151 GeV; Jensen–Shannon "
+        "distance 0.43 ± 0.05, by chance 0.11 ± 0.02"
+    ]
+    several = tables.sculpting_sentences(
+        {"mass_sculpting": {"eps_s": 0.5, "Hbb": known, "Tbl": unknown}}
+    )
+    assert several[0].startswith("Hbb: median background mass 72 GeV")
+    assert several[1] == "Tbl: too few background jets pass the cut at ε_S = 0.5 to see their mass"
+    assert tables.sculpting_sentences({"mass_sculpting": {}}) == []

@@ -13,9 +13,17 @@ SMALL = {
         "num_class_layers": 2,
     },
     "pfn": {"particle_dims": (16, 16), "jet_dims": (16,)},
+    "pfn_original": {"particle_dims": (16, 16), "jet_dims": (16,)},
+    "pcnn": {"stem_dim": 8, "stage_dims": ((8, 12), (12,), (16, 16)), "hidden_dim": 16},
+    "jedi_net": {"hidden_dim": 16, "effect_dim": 6, "output_dim": 5},
+    "rpcn": {"num_angles": 6, "particle_dims": (8, 12), "angle_dims": (10,), "kernel_size": 3},
 }
 
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
+    "jedi_net_with_reference_padding": (
+        "jedi_net",
+        {"reference_padding": True, "max_particles": 45},
+    ),
     "plain_transformer": ("particle_transformer", {"pair_bias": False}),
 }
 """Networks that are another one with other options."""

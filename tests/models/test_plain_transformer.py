@@ -22,7 +22,9 @@ def test_its_logits_are_those_of_a_particle_transformer_whose_bias_is_zero(monke
     plain = small_network("plain_transformer").double().eval()
     plain.load_state_dict(biased.state_dict(), strict=False)
     monkeypatch.setattr(
-        biased.backbone.pair_network, "forward", lambda pairs: pairs.new_zeros(4, len(pairs))
+        biased.backbone.pair_network,
+        "forward",
+        lambda pairs, uses_kernels: pairs.new_zeros(4, len(pairs)),
     )
     with torch.no_grad():
         torch.testing.assert_close(plain(batch), biased(batch), **FLOAT64_NETWORK)

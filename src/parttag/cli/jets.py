@@ -1,8 +1,8 @@
-"""The commands that make jets and look at them: simulate, prepare, inspect."""
+"""The commands that make jets and look at them: simulate, download, prepare, inspect."""
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,48 +16,57 @@ from parttag.cli.terminal import (
     say,
     show_progress,
 )
+from parttag.errors import InputError
 
 
 @app.command()
 def simulate(
-    sample: Annotated[Literal["toptagging"], typer.Argument(help="What to simulate.")],
-    jets: Annotated[
-        int, typer.Option(min=20, max=10_000_000, help="Jets in all: half top, half QCD.")
+    sample: Annotated[
+        Literal["toptagging", "jetclass"],
+        typer.Argument(help="Top and QCD jets like those of the top-tagging set, or ten classes."),
     ],
+    jets: Annotated[int, typer.Option(min=20, help="Jets in all, the same number of each class.")],
     out: Annotated[Path, typer.Option(help="Directory for train/, val/, test/.", file_okay=False)],
     seed: Annotated[int, typer.Option(min=0, max=8999, help="Other seeds share no event.")] = 0,
     processes: Annotated[
         int | None, typer.Option(min=1, help="As many as there are cores, if not given.")
     ] = None,
     windows: Annotated[
-        Literal["demonstration", "study"],
+        Literal["demonstration", "study"] | None,
         typer.Option(
-            help="Ranges of pTHat: the narrow ones of a demonstration are three times as fast, "
-            "but cut off parts of the sample."
+            help="Of toptagging, ranges of pTHat: the narrow ones of a demonstration are three "
+            "times as fast, but cut off parts of the sample.",
+            show_default="study",
         ),
-    ] = "study",
+    ] = None,
     mpi: Annotated[
         bool,
         typer.Option(
             help="Multiparton interactions: with them the jets are like the reference jets, but "
-            "take about three times as long."
+            "take three to five times as long."
         ),
     ] = False,
 ) -> None:
-    """Simulate top and QCD jets with Pythia 8 and FastJet, to ROOT files in JetClass's layout.
+    """Simulate jets with Pythia 8 and FastJet, to ROOT files in JetClass's layout.
 
     The same seed gives the same jets. Given again after an interruption, the command continues.
 
     Example: parttag simulate toptagging --jets 20000 --out jets --windows demonstration
     """
     from parttag.data.simulation.campaign import simulate as run
-    from parttag.data.simulation.shards import SimulationOptions
+    from parttag.data.simulation.samples import make_sample
 
-    del sample  # there is one so far
-    options = SimulationOptions(num_jets=jets, seed=seed, windows=windows, mpi=mpi)
+    options: dict[str, Any] = {"num_jets": jets, "seed": seed, "mpi": mpi}
+    if windows is not None:
+        if sample != "toptagging":
+            raise InputError("--windows belongs to toptagging: leave it out")
+        options["windows"] = windows
     try:
         provenance = run(
-            options, out, processes=processes or os.cpu_count() or 1, progress=show_progress
+            make_sample(sample, options),
+            out,
+            processes=processes or os.cpu_count() or 1,
+            progress=show_progress,
         )
     except KeyboardInterrupt:
         errors.print("interrupted: give the same command again, and it continues", highlight=False)
@@ -67,6 +76,40 @@ def simulate(
         highlight=False,
         soft_wrap=True,
     )
+
+
+@app.command()
+def download(
+    data_set: Annotated[
+        Literal["toptagging", "jetclass", "quarkgluon"], typer.Argument(help="Which public set.")
+    ],
+    out: Annotated[Path, typer.Option(help="Directory to download to.", file_okay=False)],
+    files: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help="Parts: train, val, test; of jetclass also part0 to part9; of quarkgluon 0 to 19.",
+            show_default="all",
+        ),
+    ] = "",
+) -> None:
+    """Download a public data set from Zenodo, check it, and unpack archives.
+
+    Example: parttag download jetclass --files val --out data/jetclass
+
+    Given again after an interruption, the command continues.
+    """
+    from parttag.data.download import download as fetch
+
+    try:
+        parts = [name for name in files.split(",") if name]
+        downloads = fetch(data_set, out, parts, progress=show_progress)
+    except KeyboardInterrupt:
+        errors.print("interrupted: give the same command again, and it continues", highlight=False)
+        raise typer.Exit(130) from None
+    for one in downloads:
+        where = f"{len(one.files)} files under {out}" if len(one.files) > 1 else one.files[0]
+        say(f"{one.source.name}, MD5 {one.source.md5}: {where}")
 
 
 @app.command()
@@ -108,12 +151,21 @@ def inspect(
 
     With --against, every variable's distance from the reference is given by class, and the AUC of
     a classifier that tells the two samples apart: 0.5 where they are alike.
+
+    Jets that several of the files or stores hold are counted pair by pair: give train, val and
+    test together to see that they share none.
     """
     from parttag.data.readers import find_files
+    from parttag.data.writing import refuse_existing
     from parttag.evaluation import tables
     from parttag.evaluation.compare import compare
-    from parttag.evaluation.inspect import draw, inspect_files, num_common, picture_paths
-    from parttag.evaluation.output import refuse_existing
+    from parttag.evaluation.inspect import (
+        by_input,
+        draw,
+        inspect_files,
+        num_common,
+        picture_paths,
+    )
 
     pictures = picture_paths(plots).values() if plots is not None else ()
     if not overwrite:
@@ -124,6 +176,11 @@ def inspect(
     for name, inspection in inspections.items():
         console.print(tables.counts_table(name, inspection))
         console.print(tables.ranges_table(name, inspection))
+        for warning in inspection.warnings:
+            say(f"warning: {name}: {warning}")
+    repeats = tables.repeats_table(by_input(inspections["sample"], files))
+    if repeats is not None:
+        console.print(repeats)
     if against:
         first, reference = inspections.values()
         say(f"jets of the files that are in the reference too: {num_common(first, reference):,}")

@@ -101,7 +101,7 @@ def evaluate(
     Bad jets are left out of the metrics, counted, and kept in scores.h5 without scores.
     """
     from parttag.evaluation.evaluate import evaluate_run
-    from parttag.evaluation.tables import jets_sentence, metrics_table
+    from parttag.evaluation.tables import jets_sentence, metrics_table, sculpting_sentences
     from parttag.runs import load_run
 
     metrics = evaluate_run(
@@ -116,6 +116,8 @@ def evaluate(
     )
     console.print(metrics_table(str(run), metrics))
     say(jets_sentence(metrics))
+    for sentence in sculpting_sentences(metrics):
+        say(sentence)
     say(f"written to {out or run / 'evaluation'}")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, Int64
 
-from parttag.data.classes import assign_classes
+from parttag.data.classes import ClassCheck, assign_classes
 from parttag.data.intake import Intake, JetCounts, describe_sources
 from parttag.data.quality import source_name
 from parttag.data.readers import find_files
@@ -35,6 +35,8 @@ class JetDataset:
         Files and stores that the jets were read from.
     counts
         Of the reading: jets read, and dropped by reason.
+    check
+        What was noticed about labels and classes while they were read.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class JetDataset:
         *,
         entries: Sequence[Path] = (),
         counts: JetCounts | None = None,
+        check: ClassCheck | None = None,
     ) -> None:
         self._parts = tuple(parts)
         self._starts = np.cumsum([0, *(len(part) for part in parts)])
@@ -52,6 +55,7 @@ class JetDataset:
         self._entries = tuple(entries)
         self.classes = classes if self._rows is None else classes[self._rows]
         self.counts = counts or JetCounts(read=len(classes))
+        self.check = check
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -102,7 +106,9 @@ class JetDataset:
         classes[rows] = self.classes[chosen]
         counts = JetCounts(self.counts.read, dict(self.counts.dropped))
         counts.drop("beyond data.num_train_jets", len(self) - num_jets)
-        return JetDataset(self._parts, classes, entries=self._entries, counts=counts)
+        return JetDataset(
+            self._parts, classes, entries=self._entries, counts=counts, check=self.check
+        )
 
     def take(self, rows: Int[np.ndarray, " chosen"]) -> JetArrays:
         """Return the jets at ``rows``, in that order; repeats are allowed."""
@@ -153,18 +159,19 @@ def open_dataset(
     """
     entries = find_files(patterns)
     intake = Intake(entries, strict=strict)
-    parts, class_of_jet = [], []
+    parts, class_of_jet, check = [], [], ClassCheck(classes)
     for jets in intake.chunks(progress):
         _require(require_extras, jets)
         parts.append(jets)
         class_of_jet.append(assign_classes(jets, classes))
+        check.add(jets, class_of_jet[-1])
     if not any(is_store(entry) for entry in entries):
         parts = [concatenate(parts)]
     all_classes = np.concatenate(class_of_jet)
     intake.counts.drop("of no class", int((all_classes < 0).sum()))
     if not intake.counts.kept:
         raise InputError(f"no jet of {', '.join(map(str, patterns))} is left: {intake.counts}")
-    return JetDataset(parts, all_classes, entries=entries, counts=intake.counts)
+    return JetDataset(parts, all_classes, entries=entries, counts=intake.counts, check=check)
 
 
 def _require(extra_names: Sequence[str], jets: JetArrays) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from parttag.errors import InputError
-from parttag.evaluation.inspect import NO_LABEL, SEVERAL_LABELS, JetSample
+from parttag.evaluation.inspect import NO_LABEL, SEVERAL_LABELS
+from parttag.evaluation.jet_sample import JetSample
 from parttag.evaluation.jet_variables import JET_VARIABLES
 from parttag.metrics import Estimate, auc, bootstrap_errors
 

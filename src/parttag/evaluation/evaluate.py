@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
-from parttag.data.files import refuse_damaged, refuse_unwritable
+from parttag.data.classes import ClassCheck
+from parttag.data.files import refuse_damaged
 from parttag.data.readers import find_files
+from parttag.data.writing import made_directory
 from parttag.errors import InputError
 from parttag.evaluation import plots
 from parttag.evaluation.output import OutputFile, new_files
 from parttag.evaluation.reading import read_jets
 from parttag.evaluation.score_files import score_rows
 from parttag.evaluation.scores import Precision, ScoredJets, Scorer, join
-from parttag.metrics import background_class, class_rocs, measure
+from parttag.metrics import (
+    SCULPTING_EPS_S,
+    Metrics,
+    RejectionByPt,
+    Roc,
+    Sculpting,
+    background_class,
+    class_rocs,
+    measure,
+    measure_by_pt,
+    measure_sculpting,
+    passing_jets,
+    sculpting_to_json,
+)
 from parttag.progress import Progress, no_progress
 from parttag.runs import Run
 from parttag.training.distributed import DeviceName
 
+logger = logging.getLogger(__name__)
+
 METRICS = "metrics.json"
+_AGAINST_BACKGROUND = ("roc.png", "rejection_pt.png", "mass_sculpting.png")
 
 
 def evaluate_run(
@@ -76,13 +95,19 @@ def evaluate_run(
     )
     epochs = _read_epochs(run.directory / "metrics.jsonl")
     names = _file_names(run.classes, epochs)
-    with _made(directory), new_files([directory / n for n in names], overwrite=overwrite) as opened:
+    with (
+        made_directory(directory),
+        new_files([directory / n for n in names], overwrite=overwrite) as opened,
+    ):
         files = dict(zip(names, opened, strict=True))
-        scored = join(
-            [scorer.score(jets) for _, jets in read_jets(sources, progress, "evaluating")]
-        )
-        result = _measure(scored, sources)
-        _draw(files, scored, run.directory.name, epochs)
+        scored = _score(scorer, sources, progress)
+        found = _find(scored, sources)
+        result = {
+            **found.to_json(),
+            "num_left_out": _left_out(scored),
+            "data": [str(path) for path in sources],
+        }
+        _draw(files, found, run.directory.name, epochs)
         with score_rows(files["scores.h5"], directory / "scores.h5") as append:
             append(scored.columns())
         files[METRICS].write(json.dumps(result, indent=2, allow_nan=False).encode() + b"\n")
@@ -94,42 +119,90 @@ def _file_names(classes: Sequence[str], epochs: Sequence[Mapping[str, float]]) -
     return [
         "scores.h5",
         "scores.png",
-        *(["roc.png"] if background_class(classes) else []),
+        *(_AGAINST_BACKGROUND if background_class(classes) else []),
         *(["training.png"] if epochs else []),
         METRICS,
     ]
 
 
-def _measure(scored: ScoredJets, sources: Sequence[Path]) -> dict[str, Any]:
-    used = _used(scored)
-    if not used.any():
+def _score(scorer: Scorer, sources: Sequence[Path], progress: Progress) -> ScoredJets:
+    """Return the scores of all jets, and say if labels and classes do not fit together."""
+    parts, check = [], ClassCheck(scorer.classes)
+    for _, jets in read_jets(sources, progress, "evaluating"):
+        parts.append(scorer.score(jets))
+        check.add(jets, parts[-1].labels)
+    for warning in check.warnings("the jets to evaluate on"):
+        logger.warning("%s", warning)
+    return join(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Findings:
+    """What is measured, and the jets that it is measured on: good ones of a class."""
+
+    jets: ScoredJets
+    rocs: Mapping[str, Roc]
+    passing: Mapping[str, Bool[np.ndarray, " jets"]]
+    """Which jets pass the cut at ``SCULPTING_EPS_S`` of each signal class."""
+    metrics: Metrics
+    by_pt: RejectionByPt | None
+    sculpting: Mapping[str, Sculpting]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the measured part of ``metrics.json``."""
+        return {
+            **self.metrics.to_json(),
+            "rejection_by_pt": self.by_pt.to_json() if self.by_pt else {},
+            "mass_sculpting": sculpting_to_json(self.sculpting, len(self.jets.classes)),
+        }
+
+
+def _find(scored: ScoredJets, sources: Sequence[Path]) -> _Findings:
+    used = scored.take(np.flatnonzero(_used(scored)))
+    if len(used) == 0:
         raise InputError(
             f"{sources[0]}: there is no good jet of a class in data.classes; give other files"
         )
-    metrics = measure(
-        scored.logits[used], scored.labels[used], scored.classes, scored.jet_weights[used]
+    logits, labels, classes, weights = used.logits, used.labels, used.classes, used.jet_weights
+    rocs = class_rocs(logits, labels, classes, weights)
+    passing = passing_jets(logits, classes, rocs, SCULPTING_EPS_S)
+    return _Findings(
+        jets=used,
+        rocs=rocs,
+        passing=passing,
+        metrics=measure(logits, labels, classes, weights),
+        by_pt=measure_by_pt(logits, labels, classes, used.jet_pt, weights),
+        sculpting=measure_sculpting(used.jet_mass, labels, classes, passing, weights),
     )
-    left_out = {"bad": ~scored.valid, "no_class": scored.valid & ~used}
-    return {
-        **metrics.to_json(),
-        "num_left_out": {reason: int(jets.sum()) for reason, jets in left_out.items()},
-        "data": [str(path) for path in sources],
-    }
+
+
+def _left_out(scored: ScoredJets) -> dict[str, int]:
+    no_class = scored.valid & ~_used(scored)
+    return {"bad": int((~scored.valid).sum()), "no_class": int(no_class.sum())}
 
 
 def _draw(
     files: Mapping[str, OutputFile],
-    scored: ScoredJets,
+    found: _Findings,
     name: str,
     epochs: Sequence[Mapping[str, float]],
 ) -> None:
-    used = _used(scored)
-    jets = scored.logits[used], scored.labels[used]
-    jet_weights = scored.jet_weights[used]
-    rocs = class_rocs(*jets, scored.classes, jet_weights)
-    plots.plot_scores(files["scores.png"], *jets, jet_weights, scored.classes, rocs)
-    if "roc.png" in files:
-        plots.plot_roc(files["roc.png"], rocs, scored.classes, name)
+    jets, classes = found.jets, found.jets.classes
+    plots.plot_scores(
+        files["scores.png"], jets.logits, jets.labels, jets.jet_weights, classes, found.rocs
+    )
+    if found.by_pt is not None:
+        plots.plot_roc(files["roc.png"], found.rocs, classes, name)
+        plots.plot_rejection_by_pt(files["rejection_pt.png"], found.by_pt, classes)
+        plots.plot_mass_sculpting(
+            files["mass_sculpting.png"],
+            jets.jet_mass,
+            jets.labels,
+            jets.jet_weights,
+            classes,
+            found.passing,
+            found.sculpting,
+        )
     if "training.png" in files:
         plots.plot_training(files["training.png"], epochs)
 
@@ -145,17 +218,3 @@ def _read_epochs(path: Path) -> list[dict[str, float]]:
     with refuse_damaged(path):
         epochs = [json.loads(line) for line in path.read_text().splitlines()]
         return [{name: float(value) for name, value in epoch.items()} for epoch in epochs]
-
-
-@contextmanager
-def _made(directory: Path) -> Iterator[None]:
-    """Make a directory, and remove it if the block raises before anything is in it."""
-    missing = [path for path in (directory, *directory.parents) if not path.exists()]
-    with refuse_unwritable(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        for path in missing:
-            path.rmdir()
-        raise

@@ -1,5 +1,8 @@
 """One number for the particles of a jet, so that jets that occur twice are found."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import UInt64
 
@@ -22,6 +25,51 @@ def fingerprint(jets: JetArrays) -> UInt64[np.ndarray, " jets"]:
         sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
         totals: UInt64[np.ndarray, " jets"] = sums[jets.offsets[1:]] - sums[jets.offsets[:-1]]
     return totals
+
+
+@dataclass(frozen=True)
+class SharedJets:
+    """How many jets of one input have exactly the particles of a jet of another."""
+
+    name: str
+    other: str
+    num_shared: int
+    num_jets: int
+    """Of the first input."""
+
+
+def num_repeated(fingerprints: UInt64[np.ndarray, " jets"]) -> int:
+    """Return how many jets are equal to an earlier one."""
+    return len(fingerprints) - len(np.unique(fingerprints))
+
+
+def shared_jets(inputs: Mapping[str, UInt64[np.ndarray, " jets"]]) -> list[SharedJets]:
+    """Return every pair of inputs that share jets, in both orders, most shared first.
+
+    Parameters
+    ----------
+    inputs
+        The fingerprints of the jets of each.
+    """
+    names, sizes = list(inputs), [len(jets) for jets in inputs.values()]
+    owner = np.repeat(np.arange(len(names)), sizes)
+    _, jet = np.unique(np.concatenate(list(inputs.values())), return_inverse=True)
+    # Only jets of several inputs matter, and there are few of them.
+    held = np.unique(np.stack([jet, owner]), axis=1)[0]
+    several = np.bincount(held, minlength=len(jet)) > 1
+    kept = several[jet]
+    jet, owner = jet[kept], owner[kept]
+    found = []
+    for other, other_name in enumerate(names):
+        in_other = np.isin(jet, jet[owner == other])
+        counts = np.bincount(owner[in_other], minlength=len(names))
+        found += [
+            SharedJets(name, other_name, int(counts[i]), sizes[i])
+            for i, name in enumerate(names)
+            if i != other and counts[i]
+        ]
+    order = {name: i for i, name in enumerate(names)}
+    return sorted(found, key=lambda s: (-s.num_shared, order[s.name], order[s.other]))
 
 
 # Odd numbers without a pattern: the digits of √2, √3, √5 and √7.

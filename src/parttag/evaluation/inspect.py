@@ -4,59 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, UInt64
+from jaxtyping import Float64, UInt64
 
-from parttag.data.files import refuse_unwritable
 from parttag.data.quality import FAULTS, jet_faults
-from parttag.evaluation.fingerprints import fingerprint
+from parttag.data.readers import find_files
+from parttag.data.writing import made_directory
+from parttag.evaluation.fingerprints import fingerprint, num_repeated
+from parttag.evaluation.jet_sample import JetSample, Reservoir
 from parttag.evaluation.jet_variables import JET_VARIABLES, Variable, jet_variables
 from parttag.evaluation.output import new_files
 from parttag.evaluation.reading import read_jets
+from parttag.evaluation.scales import Scales
 from parttag.jets import JetArrays
 from parttag.progress import Progress, no_progress
 
 NO_LABEL = "no label"
 SEVERAL_LABELS = "several labels"
-
-# Jets kept for distributions, a random choice if there are more: quantiles to better than 0.2 %.
-_SAMPLE_JETS = 200_000
-
-
-@dataclass(frozen=True, eq=False)
-class JetSample:
-    """A random choice of the good jets: their ``JET_VARIABLES``, labels and weights."""
-
-    variables: Float64[np.ndarray, "jets variables"]
-    labels: tuple[str, ...]
-    """Names that ``label_numbers`` counts."""
-    label_numbers: Int64[np.ndarray, " jets"]
-    jet_weights: Float64[np.ndarray, " jets"]
-
-    def __len__(self) -> int:
-        return len(self.label_numbers)
-
-    @property
-    def present(self) -> tuple[str, ...]:
-        """The labels that some jet carries."""
-        return tuple(label for label in self.labels if self.carrying(label).any())
-
-    def carrying(self, label: str) -> Bool[np.ndarray, " jets"]:
-        """Return which jets carry this label and no other."""
-        carried: Bool[np.ndarray, " jets"] = self.label_numbers == self.labels.index(label)
-        return carried
-
-    def take(self, rows: Int64[np.ndarray, " chosen"]) -> JetSample:
-        """Return the jets at these rows."""
-        return replace(
-            self,
-            variables=self.variables[rows],
-            label_numbers=self.label_numbers[rows],
-            jet_weights=self.jet_weights[rows],
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +37,14 @@ class Inspection:
     faults: dict[str, int]
     """Number of bad jets by what is wrong with them."""
     ranges: dict[str, tuple[float, float]]
-    """Least and greatest value of each jet variable and particle column."""
+    """Least and greatest finite value of each jet variable, particle column and jet weight."""
     sample: JetSample
-    fingerprints: UInt64[np.ndarray, " jets"] = field(repr=False)
-    """One number for the particles of each jet: equal for equal jets."""
+    fingerprints: Mapping[Path, UInt64[np.ndarray, " jets"]] = field(repr=False)
+    """For each file, one number for each jet that has particles: equal for equal particles."""
+    nonfinite: Mapping[str, int] = field(default_factory=dict)
+    """Number of values that are not finite, of good and bad jets, by column."""
+    warnings: tuple[str, ...] = ()
+    """What looks wrong with the files as a whole, one sentence each."""
 
     @property
     def num_bad(self) -> int:
@@ -83,7 +54,7 @@ class Inspection:
     @property
     def num_repeated(self) -> int:
         """Number of jets whose particles are exactly those of an earlier jet."""
-        return self.num_jets - len(np.unique(self.fingerprints))
+        return num_repeated(_joined(self.fingerprints))
 
 
 def inspect_files(files: Sequence[Path], *, progress: Progress = no_progress) -> Inspection:
@@ -96,19 +67,21 @@ def inspect_files(files: Sequence[Path], *, progress: Progress = no_progress) ->
     """
     labels: dict[str, int] = {}
     faults: Counter[str] = Counter()
-    ranges = _Ranges()
-    reservoir = _Reservoir()
-    fingerprints = []
-    for _, jets in read_jets(files, progress, "inspecting"):
+    nonfinite: Counter[str] = Counter()
+    ranges, reservoir, scales = _Ranges(), Reservoir(), Scales()
+    fingerprints: dict[Path, list[UInt64[np.ndarray, " jets"]]] = {path: [] for path in files}
+    for path, jets in read_jets(files, progress, "inspecting"):
         count = Counter(_label_of_each(jets))
         for name in (*jets.label_names, NO_LABEL, SEVERAL_LABELS):
             labels[name] = labels.get(name, 0) + count[name]
         found = jet_faults(jets)
         faults.update(FAULTS[fault] for fault in found[found >= 0])
-        fingerprints.append(fingerprint(jets))
+        nonfinite.update(_nonfinite(jets))
+        fingerprints[path].append(fingerprint(jets)[jets.lengths > 0])
         good = jets.take(np.flatnonzero(found < 0))
         variables = jet_variables(good)
         ranges.add(variables, good)
+        scales.add(good)
         reservoir.add(variables, _label_of_each(good), good)
     return Inspection(
         files=tuple(files),
@@ -117,7 +90,9 @@ def inspect_files(files: Sequence[Path], *, progress: Progress = no_progress) ->
         faults=dict(faults),
         ranges=ranges.result,
         sample=reservoir.sample(),
-        fingerprints=np.concatenate(fingerprints),
+        fingerprints={path: np.concatenate(parts) for path, parts in fingerprints.items()},
+        nonfinite=dict(+nonfinite),
+        warnings=scales.warnings(),
     )
 
 
@@ -138,10 +113,11 @@ def draw(
     """
     from parttag.evaluation.plots import Sample, plot_distribution
 
-    with refuse_unwritable(directory):
-        directory.mkdir(parents=True, exist_ok=True)
     paths = picture_paths(directory)
-    with new_files(list(paths.values()), overwrite=overwrite) as files:
+    with (
+        made_directory(directory),
+        new_files(list(paths.values()), overwrite=overwrite) as files,
+    ):
         for variable, file in zip(paths, files, strict=True):
             samples = [
                 Sample(name, *_by_label(inspection.sample, JET_VARIABLES.index(variable)))
@@ -169,7 +145,45 @@ def _by_label(
 
 def num_common(first: Inspection, second: Inspection) -> int:
     """Return how many jets of the first have exactly the particles of a jet of the second."""
-    return int(np.isin(first.fingerprints, second.fingerprints).sum())
+    return int(np.isin(_joined(first.fingerprints), _joined(second.fingerprints)).sum())
+
+
+def by_input(
+    inspection: Inspection, patterns: Sequence[str | Path]
+) -> dict[str, UInt64[np.ndarray, " jets"]]:
+    """Return the fingerprints of what each pattern names, or of each file if there is one pattern.
+
+    A file that several patterns name belongs to the first.
+    """
+    if len(patterns) == 1:
+        return {str(path): jets for path, jets in inspection.fingerprints.items()}
+    left = {path.resolve(): jets for path, jets in inspection.fingerprints.items()}
+    found = {}
+    for pattern in patterns:
+        own = [left.pop(path.resolve(), None) for path in find_files([pattern])]
+        parts = [jets for jets in own if jets is not None]
+        if parts:
+            found[str(pattern)] = np.concatenate(parts)
+    return found
+
+
+def _joined(
+    fingerprints: Mapping[Path, UInt64[np.ndarray, " jets"]],
+) -> UInt64[np.ndarray, " all_jets"]:
+    return np.concatenate(list(fingerprints.values()))
+
+
+def _nonfinite(jets: JetArrays) -> dict[str, int]:
+    """Return how many values of each column are not finite."""
+    momentum = ("px", "py", "pz", "energy")
+    columns = [
+        *zip(momentum, jets.p4.T, strict=True),
+        *zip(jets.extra_names, jets.extra.T, strict=True),
+        *zip((f"jet_{name}" for name in momentum), jets.jet_p4.T, strict=True),
+        *zip(("jet_eta", "jet_phi"), jets.jet_axis.T, strict=True),
+        ("jet_weight", jets.jet_weights),
+    ]
+    return {name: int((~np.isfinite(values)).sum()) for name, values in columns}
 
 
 def _label_of_each(jets: JetArrays) -> list[str]:
@@ -181,7 +195,7 @@ def _label_of_each(jets: JetArrays) -> list[str]:
 
 
 class _Ranges:
-    """Least and greatest value of every jet variable and particle column so far."""
+    """Least and greatest finite value of every jet variable and column so far."""
 
     def __init__(self) -> None:
         self.result: dict[str, tuple[float, float]] = {}
@@ -191,59 +205,12 @@ class _Ranges:
         columns = {v.name: variables[:, i] for i, v in enumerate(JET_VARIABLES)}
         columns |= {"particle_pt": pt, "particle_energy": jets.p4[:, 3]}
         columns |= {name: jets.extra[:, i] for i, name in enumerate(jets.extra_names)}
-        for name, values in columns.items():
+        columns |= {"jet_weight": jets.jet_weights}
+        for name, column in columns.items():
+            values = column[np.isfinite(column)]
             if len(values):
                 low, high = self.result.get(name, (np.inf, -np.inf))
                 self.result[name] = (
                     min(low, float(values.min())),
                     max(high, float(values.max())),
                 )
-
-
-class _Reservoir:
-    """A random choice of at most ``_SAMPLE_JETS`` of all jets that are added.
-
-    Every jet draws a number, and those with the lowest ones stay: each jet is as likely as any
-    other, however many follow.
-    """
-
-    def __init__(self) -> None:
-        self._rng = np.random.default_rng(0)
-        self._numbers: dict[str, int] = {}
-        # Rows of the drawn number, the label's number, the weight, and the variables.
-        self._rows = np.zeros((0, 3 + len(JET_VARIABLES)))
-        self._waiting: list[Float64[np.ndarray, "jets columns"]] = []
-        self._bound = 1.0
-
-    def add(
-        self,
-        variables: Float64[np.ndarray, "jets variables"],
-        labels: Sequence[str],
-        jets: JetArrays,
-    ) -> None:
-        for name in (*jets.label_names, *labels):  # in the order of the file
-            self._numbers.setdefault(name, len(self._numbers))
-        numbers = [self._numbers[name] for name in labels]
-        drawn = self._rng.random(len(numbers))
-        rows = np.column_stack([drawn, numbers, jets.jet_weights, variables])
-        self._waiting.append(rows[drawn < self._bound])
-        if sum(len(rows) for rows in self._waiting) > _SAMPLE_JETS:
-            self._choose()
-
-    def _choose(self) -> None:
-        rows = np.concatenate([self._rows, *self._waiting])
-        self._waiting = []
-        if len(rows) > _SAMPLE_JETS:
-            chosen = np.argpartition(rows[:, 0], _SAMPLE_JETS)[:_SAMPLE_JETS]
-            rows = rows[np.sort(chosen)]
-            self._bound = rows[:, 0].max()
-        self._rows = rows
-
-    def sample(self) -> JetSample:
-        self._choose()
-        return JetSample(
-            variables=self._rows[:, 3:],
-            labels=tuple(self._numbers),
-            label_numbers=self._rows[:, 1].astype(np.int64),
-            jet_weights=self._rows[:, 2],
-        )

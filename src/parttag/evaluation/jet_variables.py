@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float64, Int64
 
+from parttag import kinematics
 from parttag.jets import JetArrays
 
 
@@ -47,6 +49,16 @@ JET_VARIABLES: tuple[Variable, ...] = (
 _TINY = 1e-20
 
 
+def jet_kinematics(
+    jets: JetArrays,
+) -> tuple[
+    Float64[np.ndarray, " jets"], Float64[np.ndarray, " jets"], Float64[np.ndarray, " jets"]
+]:
+    """Return pT in GeV, η and mass in GeV of each jet; those of bad jets mean nothing."""
+    p4 = torch.from_numpy(jets.jet_p4.astype(np.float64))
+    return kinematics.pt(p4).numpy(), kinematics.eta(p4).numpy(), kinematics.mass(p4).numpy()
+
+
 def jet_variables(jets: JetArrays) -> Float64[np.ndarray, "jets variables"]:
     """Return the ``JET_VARIABLES`` of good jets, which have at least one particle each."""
     if len(jets) == 0:
@@ -66,8 +78,11 @@ def jet_variables(jets: JetArrays) -> Float64[np.ndarray, "jets variables"]:
     share_of_harder = np.cumsum(z) - z
     share_of_harder -= share_of_harder[first][jet]
     major, minor = _principal_variances(z, delta_eta, delta_phi, total)
+    jet_pt, jet_eta, jet_mass = jet_kinematics(jets)
     columns = {
-        **_jet_kinematics(jets),
+        "pt": jet_pt,
+        "abs_eta": np.abs(jet_eta),
+        "mass": jet_mass,
         "num_particles": jets.lengths,
         "les_houches": total(z * np.sqrt(delta_r)),
         "width": total(z * delta_r),
@@ -95,15 +110,6 @@ def _polar(
     delta_eta = np.arcsinh(pz / np.maximum(pt, _TINY)) - axis[:, 0]
     delta_phi = (np.arctan2(py, px) - axis[:, 1] + np.pi) % (2 * np.pi) - np.pi
     return pt, delta_eta, delta_phi
-
-
-def _jet_kinematics(jets: JetArrays) -> dict[str, Float64[np.ndarray, " jets"]]:
-    px, py, pz, energy = jets.jet_p4.astype(np.float64).T
-    return {
-        "pt": np.hypot(px, py),
-        "abs_eta": np.abs(np.arcsinh(pz / np.maximum(np.hypot(px, py), _TINY))),
-        "mass": np.sqrt(np.maximum(energy**2 - px**2 - py**2 - pz**2, 0)),
-    }
 
 
 def _principal_variances(

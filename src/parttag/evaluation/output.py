@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from parttag.data.files import refuse_unwritable, sync
+from parttag.data.files import refuse_unwritable
+from parttag.data.writing import refuse_existing, whole_files
 from parttag.errors import InputError
 
 
@@ -65,46 +65,17 @@ def new_files(paths: Sequence[Path], *, overwrite: bool) -> Iterator[tuple[Outpu
     for path in paths:
         if not path.parent.is_dir():
             raise InputError(f"{path}: there is no directory {path.parent}; make it first")
-    partial = [path.with_name(f".{path.name}.{os.getpid()}.partial") for path in paths]
-    with _without_leftovers(partial):
-        files = [_create(part, path) for part, path in zip(partial, paths, strict=True)]
-        try:
-            yield tuple(files)
-            with refuse_unwritable(paths[0].parent):
-                for file, part in zip(files, partial, strict=True):
-                    file.check()
-                    sync(part)
-        finally:
-            for file in files:
-                file.close()
-        for part, path in zip(partial, paths, strict=True):
+    with whole_files(paths) as partial, ExitStack() as stack:
+        files = [
+            stack.enter_context(_create(part, path))
+            for part, path in zip(partial, paths, strict=True)
+        ]
+        yield tuple(files)
+        for file, path in zip(files, paths, strict=True):
             with refuse_unwritable(path):
-                part.replace(path)
-
-
-def refuse_existing(paths: Iterable[Path]) -> None:
-    """Refuse to replace what is there already.
-
-    Raises
-    ------
-    InputError
-        If one of the files exists.
-    """
-    for path in paths:
-        if path.exists():
-            raise InputError(f"{path} exists already; add --overwrite to replace it")
-
-
-@contextmanager
-def _without_leftovers(partial: Sequence[Path]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for path in partial:
-            path.unlink(missing_ok=True)
+                file.check()
 
 
 def _create(partial: Path, path: Path) -> OutputFile:
     with refuse_unwritable(path):
-        partial.unlink(missing_ok=True)  # of a process of the same number that was killed
         return OutputFile(partial)

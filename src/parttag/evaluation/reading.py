@@ -8,8 +8,9 @@ from parttag.data.readers import count_jets, read_chunks
 from parttag.jets import JetArrays
 from parttag.progress import Progress
 
-# Few enough that progress shows, many enough that jets of like length fill whole batches.
-CHUNK_JETS = 5_000
+# Jets of a step of the progress bar: few enough that it moves, many enough that jets of like length
+# fill whole batches.
+STEP_JETS = 5_000
 
 
 def read_jets(
@@ -22,6 +23,6 @@ def read_jets(
     InputError
         If a file cannot be read.
     """
-    num_chunks = sum(math.ceil(count_jets(path) / CHUNK_JETS) for path in files)
-    chunks = ((path, jets) for path in files for jets in read_chunks(path, chunk_jets=CHUNK_JETS))
+    num_chunks = sum(math.ceil(count_jets(path) / STEP_JETS) for path in files)
+    chunks = ((path, jets) for path in files for jets in read_chunks(path, chunk_jets=STEP_JETS))
     yield from progress(chunks, total=num_chunks, description=description)

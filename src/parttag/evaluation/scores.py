@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float32, Int64
 from parttag.data.classes import assign_classes
 from parttag.data.quality import FAULTS, jet_faults, jet_name
 from parttag.errors import InputError
+from parttag.evaluation.jet_variables import jet_kinematics
 from parttag.jets import JetArrays, make_batch
 from parttag.models import Tagger
 from parttag.runs import Run
@@ -62,11 +63,17 @@ class ScoredJets:
             "num_particles": self.num_particles,
         }
 
+    def take(self, rows: Int64[np.ndarray, " chosen"]) -> ScoredJets:
+        """Return the jets at these rows."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in _PER_JET})
+
+
+_PER_JET = tuple(field.name for field in fields(ScoredJets) if field.name != "classes")
+
 
 def join(parts: Sequence[ScoredJets]) -> ScoredJets:
     """Return the jets of all parts, of the same classes, one after the other."""
-    names = [name for name in ScoredJets.__dataclass_fields__ if name != "classes"]
-    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _PER_JET}
     return ScoredJets(classes=parts[0].classes, **arrays)
 
 
@@ -141,16 +148,18 @@ class Scorer:
         for rows in self._batches(jets.lengths, valid):
             logits[rows] = self._logits(jets.take(rows))
         self._refuse_nonfinite(jets, logits, valid)
-        quantities = np.where(valid, _jet_quantities(jets), np.float32(np.nan))
+        pt, eta, mass = (
+            np.where(valid, values, np.nan).astype(np.float32) for values in jet_kinematics(jets)
+        )
         return ScoredJets(
             classes=tuple(self.classes),
             logits=logits,
             labels=self._labels(jets),
             valid=valid,
             jet_weights=np.asarray(jets.jet_weights),
-            jet_pt=quantities[0],
-            jet_eta=quantities[1],
-            jet_mass=quantities[2],
+            jet_pt=pt,
+            jet_eta=eta,
+            jet_mass=mass,
             num_particles=jets.lengths,
         )
 
@@ -212,13 +221,3 @@ def _computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
     finally:
         torch.set_float32_matmul_precision(before[0])
         cudnn.allow_tf32 = before[1]
-
-
-def _jet_quantities(jets: JetArrays) -> Float32[np.ndarray, "3 jets"]:
-    """Return pT in GeV, η and mass in GeV of each jet, computed in double precision."""
-    px, py, pz, energy = jets.jet_p4.astype(np.float64).T
-    with np.errstate(all="ignore"):  # bad jets
-        pt = np.hypot(px, py)
-        eta = np.arcsinh(pz / pt)
-        mass = np.sqrt(np.maximum(energy**2 - px**2 - py**2 - pz**2, 0))
-    return np.stack([pt, eta, mass]).astype(np.float32)

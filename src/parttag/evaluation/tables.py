@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt64
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from parttag.evaluation.compare import Comparison
+from parttag.evaluation.fingerprints import SharedJets, num_repeated, shared_jets
 from parttag.evaluation.inspect import Inspection
 from parttag.evaluation.jet_variables import JET_VARIABLES
 from parttag.metrics import CONFIDENCE_LEVEL
@@ -33,6 +36,29 @@ def jets_sentence(metrics: Mapping[str, Any]) -> str:
     jets = ", ".join(f"{number:,} {name}" for name, number in metrics["num_jets"].items())
     left_out = metrics["num_left_out"]
     return f"jets: {jets}; left out: {left_out['bad']:,} bad, {left_out['no_class']:,} of no class"
+
+
+def sculpting_sentences(metrics: Mapping[str, Any]) -> list[str]:
+    """Return what the cut of each signal class makes of the background's mass; none without one."""
+    sculpting = dict(metrics["mass_sculpting"])
+    if not sculpting:
+        return []
+    eps_s = sculpting.pop("eps_s")
+    found = {"": sculpting} if "before" in sculpting else sculpting
+    return [_sculpting_sentence(name, shapes, eps_s) for name, shapes in found.items()]
+
+
+def _sculpting_sentence(name: str, shapes: Mapping[str, Any], eps_s: float) -> str:
+    start = f"{name}: " if name else ""
+    before, after = (shapes[when]["median"]["value"] for when in ("before", "after"))
+    distance, chance = shapes["jensen_shannon"], shapes["by_chance"]
+    if before is None or after is None or distance["value"] is None:
+        return f"{start}too few background jets pass the cut at ε_S = {eps_s:g} to see their mass"
+    return (
+        f"{start}median background mass {before:.0f} GeV, after the cut at ε_S = {eps_s:g} "
+        f"{after:.0f} GeV; Jensen–Shannon distance {distance['value']:.2f} ± "
+        f"{distance['error']:.2f}, by chance {chance['value']:.2f} ± {chance['error']:.2f}"
+    )
 
 
 def _rejections(
@@ -58,18 +84,62 @@ def _cells(estimate: Mapping[str, Any], style: str) -> tuple[str, str]:
 def counts_table(title: str, inspection: Inspection) -> Table:
     """Return how many jets there are, of which labels, and what is wrong with the bad ones."""
     table = _table(title, "", "number", "share")
+    # Of values of particles there are more than jets.
+    no_share = {"files", "jets", *(f"{name}: not finite" for name in inspection.nonfinite)}
     rows = {
         "files": len(inspection.files),
         "jets": inspection.num_jets,
         **inspection.labels,
         "bad jets": inspection.num_bad,
         **{f"  {fault}": number for fault, number in inspection.faults.items()},
+        **{f"{name}: not finite": number for name, number in inspection.nonfinite.items()},
         "repeated jets": inspection.num_repeated,
     }
     for name, number in rows.items():
-        share = "" if name in ("files", "jets") else f"{number / inspection.num_jets:.2%}"
+        share = "" if name in no_share else f"{number / inspection.num_jets:.2%}"
         table.add_row(name, f"{number:,}", share)
     return table
+
+
+_ITSELF = "itself"
+
+
+def repeats_table(
+    inputs: Mapping[str, UInt64[np.ndarray, " jets"]], most: int = 20
+) -> Table | None:
+    """Return which inputs hold jets twice, and which share jets with others; ``None`` if none does.
+
+    Parameters
+    ----------
+    inputs
+        The fingerprints of the jets of each.
+    most
+        Rows to show; the ones with the most jets.
+    """
+    within = [
+        SharedJets(name, _ITSELF, number, len(jets))
+        for name, jets in inputs.items()
+        if (number := num_repeated(jets))
+    ]
+    rows = sorted([*within, *shared_jets(inputs)], key=lambda row: -row.num_shared)
+    if not rows:
+        return None
+    left = f", {most} of {len(rows)} rows" if len(rows) > most else ""
+    table = _table(f"repeated jets{left}", "jets of", "again in", "number", "share")
+    short = _short_names(list(inputs)) | {_ITSELF: _ITSELF}
+    for row in rows[:most]:
+        share = f"{row.num_shared / row.num_jets:.2%}"
+        table.add_row(short[row.name], short[row.other], f"{row.num_shared:,}", share)
+    return table
+
+
+def _short_names(names: Sequence[str]) -> dict[str, str]:
+    """Return paths without the directory that all of them are in, so that tables show the rest."""
+    folders = {str(folder) for folder in Path(names[0]).parents}
+    for name in names[1:]:
+        folders &= {str(folder) for folder in Path(name).parents}
+    common = max(folders - {"."}, key=len, default="")
+    return {name: name.removeprefix(common).lstrip("/") or name for name in names}
 
 
 def ranges_table(title: str, inspection: Inspection) -> Table:

@@ -7,8 +7,12 @@ from typing import Annotated
 from pydantic import Field
 
 from parttag.features import feature_names
+from parttag.models.jedi_net import JEDINet, JEDINetOptions
 from parttag.models.particle_transformer import ParticleTransformer, ParticleTransformerOptions
+from parttag.models.pcnn import PCNN, PCNNOptions
 from parttag.models.pfn import PFN, PFNOptions
+from parttag.models.pfn_original import PFNOriginal, PFNOriginalOptions
+from parttag.models.rpcn import RPCN, RPCNOptions
 from parttag.models.tagger import Tagger
 
 __all__ = ["MODELS", "ModelEntry", "ModelOptions", "Tagger", "build_model"]
@@ -28,9 +32,21 @@ MODELS: dict[str, ModelEntry] = {
         ParticleTransformer, "arXiv:2202.03772", "toptagging/particle_transformer.yaml"
     ),
     "pfn": ModelEntry(PFN, "arXiv:1810.05165", "toptagging/pfn.yaml"),
+    "pfn_original": ModelEntry(PFNOriginal, "arXiv:1810.05165", "toptagging/pfn_original.yaml"),
+    "pcnn": ModelEntry(PCNN, "arXiv:1902.09914", "toptagging/pcnn.yaml"),
+    "jedi_net": ModelEntry(JEDINet, "arXiv:1908.05318", "toptagging/jedi_net.yaml"),
+    "rpcn": ModelEntry(RPCN, "arXiv:2107.02908", "toptagging/rpcn.yaml"),
 }
 
-ModelOptions = Annotated[ParticleTransformerOptions | PFNOptions, Field(discriminator="name")]
+ModelOptions = Annotated[
+    ParticleTransformerOptions
+    | PFNOptions
+    | PFNOriginalOptions
+    | PCNNOptions
+    | JEDINetOptions
+    | RPCNOptions,
+    Field(discriminator="name"),
+]
 """The options of any network, told apart by ``name``."""
 
 

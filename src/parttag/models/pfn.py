@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from parttag.features import particle_features
 from parttag.jets import JetBatch
 from parttag.models.tagger import Tagger
+from parttag.ops.jet_sums import sum_over_particles
 from parttag.options import Options
 
 
@@ -46,22 +47,20 @@ class PFN(Tagger):
         self.feature_names = feature_names
         self.max_particles = options.max_particles
         jet_dims = options.jet_dims
-        self.backbone = nn.Sequential(*_layers((len(feature_names), *options.particle_dims)))
+        self.backbone = nn.Sequential(*relu_layers((len(feature_names), *options.particle_dims)))
         self.head = nn.Sequential(
-            *_layers((options.particle_dims[-1], *jet_dims)), nn.Linear(jet_dims[-1], num_classes)
+            *relu_layers((options.particle_dims[-1], *jet_dims)),
+            nn.Linear(jet_dims[-1], num_classes),
         )
 
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the sum of Φ over the particles of each jet."""
         particles: Tensor = self.backbone(particle_features(batch, self.feature_names))
-        # One more row than jets: it takes the rows beyond the last particle.
-        # Sums of many numbers are never taken in bfloat16.
-        particles = particles.to(batch.p4.dtype)
-        sums = particles.new_zeros(len(batch) + 1, particles.shape[1])
-        return sums.index_add(0, batch.jet_of_particle, particles)[:-1]
+        return sum_over_particles(particles, batch)
 
 
-def _layers(dims: tuple[int, ...]) -> list[nn.Module]:
+def relu_layers(dims: tuple[int, ...]) -> list[nn.Module]:
+    """Return linear layers from each width to the next, each with its ReLU."""
     return [
         layer
         for width_in, width_out in pairwise(dims)

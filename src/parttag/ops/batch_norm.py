@@ -38,23 +38,27 @@ class PackedBatchNorm(nn.Module):
             scale, shift = self.affine(self.running_mean, self.running_var)
             return x * scale + shift
         if num_ranks() == 1 and len(x) > 1:
-            self.num_batches_tracked += 1
-            return F.batch_norm(
-                x,
-                self.running_mean,
-                self.running_var,
-                self.weight,
-                self.bias,
-                training=True,
-                momentum=self.momentum,
-                eps=self.eps,
-            )
+            return self.normalize_alone(x)
         count = sum_over_ranks(x.new_tensor([len(x)], dtype=self.weight.dtype)).clamp(min=1)
         mean = sum_over_ranks(x.sum(dim=0)) / count
         centred = x - mean
         var = sum_over_ranks(centred.square().sum(dim=0)) / count
         self.update(mean.detach(), var.detach(), count)
         return centred * ((var + self.eps).rsqrt() * self.weight) + self.bias
+
+    def normalize_alone(self, x: Float[Tensor, "rows channels *rest"]) -> Tensor:
+        """Return what a training step of a single rank gives for more than one row."""
+        self.num_batches_tracked += 1
+        return F.batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            training=True,
+            momentum=self.momentum,
+            eps=self.eps,
+        )
 
     @torch.no_grad()
     def update(

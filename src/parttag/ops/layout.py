@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-# A group is closed when one more jet would raise the share of padding in its attention above this.
+# A group is closed when one more jet would raise the share of padding in its pairs above this.
 _MAX_PADDING = 0.15
 
 
@@ -137,7 +137,7 @@ class JetLayout:
         row_slots = np.empty(self.num_rows, dtype=np.int64)
         query_cells = np.empty(self.num_rows, dtype=np.int64)  # each particle's first, as query
         slots = cells = 0
-        for jets in _similar_lengths(lengths):
+        for jets in similar_lengths(lengths):
             length = int(lengths[jets[0]])
             steps = np.arange(length)
             is_real = steps < lengths[jets, None]
@@ -181,15 +181,20 @@ def _ends(counts: Int64[np.ndarray, " jets"]) -> Int64[np.ndarray, " jets_and_on
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def _similar_lengths(lengths: Int64[np.ndarray, " jets"]) -> Iterator[np.ndarray]:
-    """Yield groups of jets, longest jets first; jets without particles are in none."""
+def similar_lengths(
+    lengths: Int64[np.ndarray, " jets"], max_padding: float = _MAX_PADDING
+) -> Iterator[Int64[np.ndarray, " group"]]:
+    """Yield groups of jets, longest jets first; jets without particles are in none.
+
+    Padded to its longest jet, a group's pairs are padding to the share ``max_padding`` at most.
+    """
     order = np.argsort(-lengths, kind="stable")
     order = order[lengths[order] > 0]
     start, cells = 0, 0
     for stop, jet in enumerate(order):
         cells += int(lengths[jet]) ** 2
         padded = (stop + 1 - start) * int(lengths[order[start]]) ** 2
-        if cells < (1 - _MAX_PADDING) * padded:
+        if cells < (1 - max_padding) * padded:
             yield order[start:stop]
             start, cells = stop, int(lengths[jet]) ** 2
     if start < len(order):

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from parttag.ops.pair_source import Source
 from parttag.ops.ranks import sum_over_ranks
 
 # Pairs in a chunk: 64 channels of float32 then take 1 MB, about a core's level-2 cache.
@@ -51,18 +52,6 @@ class _Statistics:
     def normalized(self, y: Tensor) -> Tensor:
         """Return ŷ, of mean 0 and variance 1."""
         return (y - self.mean) * self.inverse_std
-
-
-class Source(NamedTuple):
-    """Where zₖ comes from: scale · values + shift by channel, or a matrix of the features.
-
-    ``weight`` is (channels, features) and ``shift`` the bias if ``values`` are the features.
-    """
-
-    values: Tensor
-    shift: Tensor
-    scale: Tensor | None = None
-    weight: Tensor | None = None
 
 
 class _Forward:

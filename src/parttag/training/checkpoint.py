@@ -8,18 +8,16 @@ with code in it is refused.
 
 import io
 import logging
-import os
 import pickle
 import zipfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from parttag.data.files import refuse_unwritable, sync
+from parttag.data.writing import write_file
 from parttag.errors import InputError
 from parttag.models import Tagger
 
@@ -32,36 +30,10 @@ _TRAINING_KEYS = {"optimizer", "state", "random_states"}
 LAST, PREVIOUS, BEST = "last.pt", "last.previous.pt", "best.pt"
 
 
-def write_file(path: Path, data: bytes | memoryview, keep_old_as: Path | None = None) -> None:
-    """Write a file that appears complete or not at all.
-
-    ``keep_old_as`` is the new name of the file that was there before, if it is to stay.
-
-    Raises
-    ------
-    InputError
-        If it cannot be written: full disk, no permission. What was there before is intact.
-    """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with refuse_unwritable(path):
-            with partial.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            if keep_old_as is not None and path.exists():
-                path.replace(keep_old_as)
-            partial.replace(path)
-            sync(path.parent)
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-
-
 def write_checkpoint(
     path: Path, content: Mapping[str, Any], keep_old_as: Path | None = None
 ) -> None:
-    """Write a checkpoint by ``write_file``."""
+    """Write a checkpoint by ``write_file``, keeping the file that was there if asked to."""
     buffer = io.BytesIO()
     torch.save(dict(content), buffer)
     write_file(path, buffer.getbuffer(), keep_old_as)

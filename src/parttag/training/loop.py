@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from parttag.data.loader import JetLoader
+from parttag.data.writing import write_file
 from parttag.errors import InputError
 from parttag.jets import JetBatch, split_index
 from parttag.models import Tagger
@@ -384,7 +385,7 @@ class Trainer:
         path = self.directory / "bad_batch.json"
         if self.ranks.is_first:
             content = {"step": bad.step, "loss": str(bad.value.item()), "jets": jets}
-            checkpoint.write_file(path, json.dumps(content).encode())
+            write_file(path, json.dumps(content).encode())
         named = "; ".join(f"{name} rows {_first_few(numbers)}" for name, numbers in jets.items())
         raise InputError(
             f"the loss of step {bad.step} is {bad.value.item():g}, not a finite number, for the "

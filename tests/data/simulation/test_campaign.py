@@ -12,10 +12,11 @@ import pytest
 
 from parttag.data.simulation import campaign
 from parttag.data.simulation.campaign import simulate
-from parttag.data.simulation.shards import SimulationOptions
+from parttag.data.simulation.toptagging import TopTagging, TopTaggingOptions
 from parttag.errors import InputError
 
-OPTIONS = SimulationOptions(num_jets=40, seed=4, windows="demonstration")
+OPTIONS = TopTaggingOptions(num_jets=40, seed=4, windows="demonstration")
+SAMPLE = TopTagging(OPTIONS)
 COMMAND = [
     *(sys.executable, "-m", "parttag.cli", "simulate", "toptagging", "--jets", "40"),
     *("--seed", "4", "--windows", "demonstration", "--processes", "1", "--out"),
@@ -27,7 +28,7 @@ FILES = [f"{split}/toptagging_000.root" for split in ("train", "val", "test")]
 def finished(tmp_path_factory):
     """Return the directory of the simulation, made in one go by one process."""
     out = tmp_path_factory.mktemp("one") / "jets"
-    simulate(OPTIONS, out, processes=1)
+    simulate(SAMPLE, out, processes=1)
     return out
 
 
@@ -63,7 +64,7 @@ def test_the_simulation_is_complete_and_described(uninterrupted):
 
 
 def test_two_processes_give_the_same_jets(tmp_path, uninterrupted):
-    assert simulate(OPTIONS, tmp_path, processes=2) == uninterrupted
+    assert simulate(SAMPLE, tmp_path, processes=2) == uninterrupted
     assert files_in(tmp_path) == sorted([*FILES, "provenance.json"])
 
 
@@ -89,7 +90,7 @@ def test_killed_then_interrupted_then_continued_gives_the_same_jets(tmp_path, un
     assert interrupted.returncode == 130
     assert message.strip() == "interrupted: give the same command again, and it continues"
 
-    assert simulate(OPTIONS, out) == uninterrupted
+    assert simulate(SAMPLE, out) == uninterrupted
     assert (out / FILES[0]).read_bytes() == first
     assert files_in(out) == sorted([*FILES, "provenance.json"])
 
@@ -107,29 +108,31 @@ def test_a_write_that_fails_leaves_no_file_and_can_be_continued(tmp_path, uninte
     process = command(out, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
     _, message = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert "train/toptagging_000.root (File too large)" in " ".join(message.split())
+    assert "train/toptagging_000.root cannot be written (file too large)" in " ".join(
+        message.split()
+    )
     assert files_in(out) == ["provenance.json"]
-    assert simulate(OPTIONS, out) == uninterrupted
+    assert simulate(SAMPLE, out) == uninterrupted
 
 
 def test_a_finished_simulation_is_not_made_again(finished, uninterrupted, monkeypatch):
     monkeypatch.setattr(campaign, "run_all", None)
-    assert simulate(OPTIONS, finished) == uninterrupted
+    assert simulate(SAMPLE, finished) == uninterrupted
 
 
 def test_a_dead_process_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(campaign, "make_shard", die)
     with pytest.raises(InputError, match=r"was killed .* give the same command again"):
-        simulate(OPTIONS, tmp_path / "jets")
+        simulate(SAMPLE, tmp_path / "jets")
 
 
-def die(options, out, shard):
+def die(sample, out, shard):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def claimed(out: Path) -> Path:
     """Return a directory that says it holds the simulation, without any jets."""
-    campaign._claim(out, campaign.describe(OPTIONS))
+    campaign._claim(out, campaign.describe(SAMPLE))
     return out
 
 
@@ -143,27 +146,27 @@ def claimed(out: Path) -> Path:
 def test_a_directory_with_another_simulation_is_refused(tmp_path, change, named):
     claimed(tmp_path)
     with pytest.raises(InputError, match=f"holds another simulation .*{named}"):
-        simulate(OPTIONS.model_copy(update=change), tmp_path)
+        simulate(TopTagging(OPTIONS.model_copy(update=change)), tmp_path)
 
 
 def test_another_version_of_a_generator_is_another_simulation(tmp_path):
     written = claimed(tmp_path) / "provenance.json"
     written.write_text(written.read_text().replace("8.317.2", "8.316"))
     with pytest.raises(InputError, match=r"pythia8mc 8.316, not 8.317.2"):
-        simulate(OPTIONS, tmp_path)
+        simulate(SAMPLE, tmp_path)
 
 
 def test_a_directory_with_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(InputError, match="is not empty and holds no simulation"):
-        simulate(OPTIONS, tmp_path)
+        simulate(SAMPLE, tmp_path)
 
 
 @pytest.mark.parametrize("content", ["not JSON", "[]", "{}"])
 def test_a_foreign_provenance_is_refused(tmp_path, content):
     (tmp_path / "provenance.json").write_text(content)
     with pytest.raises(InputError, match=r"provenance.json is no provenance of a simulation"):
-        simulate(OPTIONS, tmp_path)
+        simulate(SAMPLE, tmp_path)
 
 
 def children(pid):

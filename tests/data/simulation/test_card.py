@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from parttag.data.simulation.card import ATLAS_3_3_2 as CARD
+from parttag.data.simulation.atlas import ATLAS_3_3_2 as CARD
 
 
 def array(*values):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from helpers.particles import jets, p4
-from parttag.data.simulation.clustering import join, leading_jets
-from parttag.data.simulation.detector import EnergyFlow
+from parttag.data.simulation.clustering import hard_jets, join, leading
+from parttag.data.simulation.energy_flow import EnergyFlow
 
 
 def flow(*events):
@@ -19,26 +19,26 @@ FAR = p4([500.0, 10.0], [0.0, 2.0], [-2.0, 3.0])
 
 
 def test_the_leading_jet_is_found_with_its_particles_in_order_of_pt():
-    found = leading_jets(flow((0, np.concatenate([TWO_PRONGS, FAR]))), 1, 0.8, 550.0)
+    found = leading(hard_jets(flow((0, np.concatenate([TWO_PRONGS, FAR]))), 1, 0.8, 400.0))
     assert found.event.tolist() == [0]
     assert found.particles == pytest.approx(TWO_PRONGS[[1, 0, 2]])
     assert found.p4[0] == pytest.approx(TWO_PRONGS.sum(axis=0))
 
 
 def test_particles_further_apart_than_the_radius_are_not_joined():
-    found = leading_jets(flow((0, TWO_PRONGS)), 1, 0.1, 100.0)
+    found = leading(hard_jets(flow((0, TWO_PRONGS)), 1, 0.1, 100.0))
     assert found.particles == pytest.approx(TWO_PRONGS[[1]])
 
 
 def test_events_without_a_hard_jet_or_without_particles_have_none():
     events = flow((1, FAR), (3, TWO_PRONGS), (4, FAR))
-    found = leading_jets(events, 6, 0.8, 550.0)
+    found = leading(hard_jets(events, 6, 0.8, 550.0))
     assert found.event.tolist() == [3]
     assert found.lengths.tolist() == [3]
 
 
 def test_a_batch_may_have_no_jet_at_all():
-    assert len(leading_jets(flow((0, FAR)), 2, 0.8, 550.0)) == 0
+    assert len(leading(hard_jets(flow((0, FAR)), 2, 0.8, 550.0))) == 0
 
 
 def test_taken_jets_bring_their_particles():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers.particles import particles, together
-from parttag.data.simulation.card import ATLAS_3_3_2 as CARD
+from parttag.data.simulation.atlas import ATLAS_3_3_2 as CARD
 from parttag.data.simulation.card import Efficiency, EnergyResolution, TrackResolution
 from parttag.data.simulation.detector import detect
 

@@ -3,21 +3,21 @@ import importlib.util
 import numpy as np
 import pytest
 
-from parttag.data.simulation import toptagging
-from parttag.data.simulation.clustering import leading_jets
-from parttag.data.simulation.detector import EnergyFlow
+from parttag.data.simulation.clustering import hard_jets, leading
+from parttag.data.simulation.energy_flow import EnergyFlow
 from parttag.data.simulation.generator import Generator
 from parttag.data.simulation.packages import package_versions
+from parttag.data.simulation.samples import make_sample
 from parttag.data.simulation.veto import leading_jet_veto
 from parttag.errors import InputError
 
-TOP = toptagging.pythia_settings("label_top", "demonstration", mpi=False)
-QCD = toptagging.pythia_settings("label_QCD", "demonstration", mpi=False)
+SAMPLE = make_sample("toptagging", {"num_jets": 20, "windows": "demonstration"})
+TOP, QCD = (channel.settings for channel in SAMPLE.channels)
 
 
 @pytest.fixture(scope="module")
 def tops():
-    return Generator(TOP, seed=5).next_batch(30)
+    return Generator(TOP, seed=5, parent=6).next_batch(30)
 
 
 def mass(p4):
@@ -33,17 +33,18 @@ def test_every_event_conserves_momentum_energy_and_charge(tops):
 
 
 def test_an_event_has_two_tops_that_decay_to_three_quarks(tops):
-    assert tops.tops.event.tolist() == np.repeat(np.arange(30), 2).tolist()
-    quarks = tops.tops.quarks
-    assert np.median(mass(tops.tops.top)) == pytest.approx(171.0, abs=1.5)
+    assert tops.decays.event.tolist() == np.repeat(np.arange(30), 2).tolist()
+    assert sorted(tops.decays.parent_id) == [-6] * 30 + [6] * 30
+    quarks = tops.decays.products
+    assert np.median(mass(tops.decays.parent)) == pytest.approx(171.0, abs=1.5)
     assert np.median(mass(quarks.sum(axis=1))) == pytest.approx(171.0, abs=1.5)
     # Radiation between the top and its quarks takes a little away.
-    missing = np.abs(quarks.sum(axis=1) - tops.tops.top).max(axis=1)
+    missing = np.abs(quarks.sum(axis=1) - tops.decays.parent).max(axis=1)
     assert np.median(missing) < 10
 
 
 def test_two_of_the_quarks_come_from_a_w(tops):
-    quarks = tops.tops.quarks
+    quarks = tops.decays.products
     pairs = np.stack([mass(quarks[:, i] + quarks[:, j]) for i, j in ((0, 1), (0, 2), (1, 2))])
     assert np.median(np.abs(pairs - 80.4).min(axis=0)) < 3
 
@@ -55,7 +56,7 @@ def test_displaced_particles_have_a_vertex_and_others_start_at_the_origin(tops):
 
 
 def test_dijets_have_no_tops():
-    assert len(Generator(QCD, seed=5).next_batch(5).tops.event) == 0
+    assert len(Generator(QCD, seed=5, parent=6).next_batch(5).decays.event) == 0
 
 
 def test_events_do_not_depend_on_how_they_are_split_into_batches():
@@ -72,9 +73,9 @@ def test_another_seed_gives_other_events():
 
 def test_the_veto_leaves_events_with_a_jet_in_the_window():
     def leading_pt(veto):
-        stable = Generator(QCD, 3, veto).next_batch(60).stable
+        stable = Generator(QCD, 3, veto=veto).next_batch(60).stable
         flow = EnergyFlow(stable.event, stable.p4)
-        p4 = leading_jets(flow, 60, 0.8, 300.0).p4
+        p4 = leading(hard_jets(flow, 60, 0.8, 300.0)).p4
         return np.hypot(p4[:, 0], p4[:, 1])
 
     def share(pt):

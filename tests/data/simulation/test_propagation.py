@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from helpers.particles import particles, together
-from parttag.data.simulation.card import ATLAS_3_3_2 as CARD
+from parttag.data.simulation.atlas import ATLAS_3_3_2 as CARD
 from parttag.data.simulation.propagation import reach_calorimeter
 
 

@@ -4,16 +4,17 @@ import uproot
 from pydantic import ValidationError
 
 from parttag.data.simulation.files import read_provenance
-from parttag.data.simulation.shards import Shard, SimulationOptions, make_shard, plan_shards
+from parttag.data.simulation.shards import Shard, make_shard, plan_shards
+from parttag.data.simulation.toptagging import TopTagging, TopTaggingOptions
 
-OPTIONS = SimulationOptions(num_jets=20, windows="demonstration", batch_size=50)
+SAMPLE = TopTagging(TopTaggingOptions(num_jets=20, windows="demonstration", batch_size=50))
 
 
 @pytest.fixture(scope="module")
 def shard(tmp_path_factory):
     """Return the path of a shard of 120 jets."""
     out = tmp_path_factory.mktemp("simulation")
-    make_shard(OPTIONS, out, Shard(7, "train/seven.root", 120))
+    make_shard(SAMPLE, out, Shard(7, "train/seven.root", {"label_top": 60, "label_QCD": 60}))
     return out / "train/seven.root"
 
 
@@ -25,9 +26,11 @@ def tree(shard):
 
 @pytest.mark.parametrize("num_jets", [20, 999, 20_001, 50_000])
 def test_a_tenth_is_held_out_for_validation_and_for_test(num_jets):
-    shards = plan_shards(SimulationOptions(num_jets=num_jets))
+    shards = plan_shards(TopTagging(TopTaggingOptions(num_jets=num_jets)))
     sizes = {
-        split: sum(shard.num_jets for shard in shards if shard.path.startswith(f"{split}/"))
+        split: sum(
+            sum(shard.jets.values()) for shard in shards if shard.path.startswith(f"{split}/")
+        )
         for split in ("train", "val", "test")
     }
     assert sum(sizes.values()) == num_jets
@@ -35,10 +38,10 @@ def test_a_tenth_is_held_out_for_validation_and_for_test(num_jets):
 
 
 def test_shards_have_numbers_paths_and_seeds_of_their_own():
-    shards = plan_shards(SimulationOptions(num_jets=50_001))
+    shards = plan_shards(TopTagging(TopTaggingOptions(num_jets=50_001)))
     assert [shard.number for shard in shards] == list(range(len(shards)))
     assert len({shard.path for shard in shards}) == len(shards)
-    sizes = [shard.num_jets for shard in shards if shard.path.startswith("train")]
+    sizes = [sum(shard.jets.values()) for shard in shards if shard.path.startswith("train")]
     assert max(sizes) <= 2000
     assert max(sizes) - min(sizes) <= 1
 
@@ -48,7 +51,7 @@ def test_shards_have_numbers_paths_and_seeds_of_their_own():
 )
 def test_options_out_of_range_are_refused(wrong):
     with pytest.raises(ValidationError):
-        SimulationOptions(**{"num_jets": 100, **wrong})
+        TopTaggingOptions(**{"num_jets": 100, **wrong})
 
 
 def test_half_of_the_jets_are_tops_in_shuffled_order(tree):
@@ -101,6 +104,8 @@ def test_a_shard_tells_how_it_was_made(shard):
 def test_the_same_shard_comes_out_again_and_another_number_gives_other_jets(tmp_path):
     hashes = []
     for name, number in (("a", 0), ("b", 0), ("c", 1)):
-        make_shard(OPTIONS, tmp_path, Shard(number, f"{name}.root", 4))
+        make_shard(
+            SAMPLE, tmp_path, Shard(number, f"{name}.root", {"label_top": 2, "label_QCD": 2})
+        )
         hashes.append(read_provenance(tmp_path / f"{name}.root")["shard"]["sha256"])
     assert hashes[0] == hashes[1] != hashes[2]

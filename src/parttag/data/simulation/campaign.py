@@ -10,21 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from parttag.data.simulation.files import (
-    is_partial,
-    read_provenance,
-    remove_partial_files,
-    whole_file,
-)
+from parttag.data.simulation.files import read_provenance
 from parttag.data.simulation.packages import require_packages
-from parttag.data.simulation.shards import (
-    Shard,
-    SimulationOptions,
-    describe,
-    make_shard,
-    plan_shards,
-)
+from parttag.data.simulation.sample import Sample
+from parttag.data.simulation.shards import Shard, describe, make_shard, plan_shards
 from parttag.data.simulation.workers import run_all
+from parttag.data.writing import is_partial, remove_partial_files, write_file
 from parttag.errors import InputError
 from parttag.progress import Progress, no_progress
 
@@ -32,11 +23,11 @@ _PROVENANCE = "provenance.json"
 
 
 def simulate(
-    options: SimulationOptions, out: Path, *, processes: int = 1, progress: Progress = no_progress
+    sample: Sample, out: Path, *, processes: int = 1, progress: Progress = no_progress
 ) -> dict[str, Any]:
-    """Simulate top and QCD jets into ``out/{train,val,test}/*.root``, and return the provenance.
+    """Simulate a sample into ``out/{train,val,test}/*.root``, and return the provenance.
 
-    The jets depend on ``options`` only, not on the number of processes or on interruptions: files
+    The jets depend on ``sample`` only, not on the number of processes or on interruptions: files
     that are there already are kept, and a file is there only when it is whole. The provenance is
     what ``out/provenance.json`` then holds: all that decides which jets come out, and for each file
     its jets, events, seeds and a hash of its jets.
@@ -48,13 +39,14 @@ def simulate(
         written, or a process dies.
     """
     require_packages()
-    settings = describe(options)
-    shards = plan_shards(options)
+    settings = describe(sample)
+    shards = plan_shards(sample)
     _claim(out, settings)
-    remove_partial_files(out)
+    for directory in {out, *((out / shard.path).parent for shard in shards)}:
+        remove_partial_files(directory)
     missing = [shard for shard in shards if not (out / shard.path).exists()]
     if missing:
-        _make_all(options, missing, out, processes, progress)
+        _make_all(sample, missing, out, processes, progress)
     files = [read_provenance(out / shard.path)["shard"] for shard in shards]
     provenance = {**settings, "files": files}
     _write(out, provenance)
@@ -96,14 +88,14 @@ def _changes(found: Any, wanted: Any, name: str) -> str:
 
 
 def _make_all(
-    options: SimulationOptions,
+    sample: Sample,
     shards: Sequence[Shard],
     out: Path,
     processes: int,
     progress: Progress,
 ) -> None:
     try:
-        with closing(run_all(partial(make_shard, options, out), shards, processes)) as done:
+        with closing(run_all(partial(make_shard, sample, out), shards, processes)) as done:
             for _ in progress(done, total=len(shards), description="files of simulated jets"):
                 pass
     except BrokenProcessPool as error:
@@ -114,5 +106,4 @@ def _make_all(
 
 
 def _write(out: Path, provenance: dict[str, Any]) -> None:
-    with whole_file(out / _PROVENANCE) as partial_file:
-        partial_file.write_text(json.dumps(provenance, indent=2) + "\n")
+    write_file(out / _PROVENANCE, json.dumps(provenance, indent=2).encode() + b"\n")

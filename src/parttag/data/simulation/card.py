@@ -1,8 +1,7 @@
 """What a detector is: the numbers of a Delphes card, as typed tables.
 
 A card says how well and how often charged particles are measured, and how the calorimeter is cut
-into towers. ``ATLAS_3_3_2`` holds those of ``delphes_card_ATLAS.tcl`` of Delphes 3.3.2, with which
-the Top Quark Tagging Reference Dataset was made.
+into towers. The numbers themselves are in ``atlas.py`` and ``cms.py``.
 """
 
 from __future__ import annotations
@@ -66,13 +65,42 @@ class TrackResolution:
 
 
 @dataclass(frozen=True)
+class ImpactResolution:
+    """σ in mm of an impact parameter of tracks, by |η| and pT.
+
+    ``sigma[i][j]`` holds for |η| up to ``eta_edges[i]`` at pT = ``pt[j]`` (GeV). Between two such
+    pT, ln σ is linear in ln pT; outside of them it is constant. 0 beyond the last |η|.
+    """
+
+    eta_edges: tuple[float, ...]
+    pt: tuple[float, ...]
+    sigma: tuple[tuple[float, ...], ...]
+
+    def __call__(
+        self, eta: Float64[np.ndarray, " tracks"], pt: Float64[np.ndarray, " tracks"]
+    ) -> Float64[np.ndarray, " tracks"]:
+        """Return σ at each η and pT."""
+        by_region = [
+            np.exp(np.interp(np.log(pt), np.log(self.pt), np.log(sigma))) for sigma in self.sigma
+        ]
+        region = np.searchsorted(self.eta_edges, np.abs(eta))
+        found: Float64[np.ndarray, " tracks"]
+        found = np.stack([*by_region, np.zeros_like(pt)])[region, np.arange(len(pt))]
+        return found
+
+
+@dataclass(frozen=True)
 class EnergyResolution:
-    """σ(E) = √((constant·E)² + stochastic²·E + noise²) in GeV of a calorimeter, by |η|."""
+    """σ(E) = s(η)·√((constant·E)² + stochastic²·E + noise²) in GeV of a calorimeter, by |η|.
+
+    The shape is s(η) = a + b|η| + cη² with (a, b, c) by region; 1 if not given.
+    """
 
     eta_edges: tuple[float, ...]
     constant: tuple[float, ...]
     stochastic: tuple[float, ...]
     noise: tuple[float, ...]
+    shape: tuple[tuple[float, float, float], ...] | None = None
 
     def __call__(
         self, eta: Float64[np.ndarray, " towers"], energy: Float64[np.ndarray, " towers"]
@@ -82,7 +110,13 @@ class EnergyResolution:
             _by_region(eta, self.eta_edges, terms)
             for terms in (self.constant, self.stochastic, self.noise)
         )
-        return np.asarray(np.sqrt((constant * energy) ** 2 + stochastic**2 * energy + noise**2))
+        sigma = np.sqrt((constant * energy) ** 2 + stochastic**2 * energy + noise**2)
+        if self.shape is not None:
+            a, b, c = (
+                _by_region(eta, self.eta_edges, terms) for terms in zip(*self.shape, strict=True)
+            )
+            sigma *= a + b * np.abs(eta) + c * eta**2
+        return np.asarray(sigma)
 
 
 @dataclass(frozen=True)
@@ -148,7 +182,7 @@ class TowerGrid:
 
 @dataclass(frozen=True)
 class Card:
-    """A detector: field, tracking and calorimeter.
+    """What every detector has: a solenoid and a tracker in it.
 
     ``hadron``, ``electron`` and ``muon`` say how charged particles are tracked, inside a solenoid
     of ``radius`` and ``half_length`` (m) with a field of ``magnetic_field`` (T) along z.
@@ -163,92 +197,48 @@ class Card:
     hadron: Tracker
     electron: Tracker
     muon: Tracker
-    grid: TowerGrid
-    electromagnetic: Compartment
-    hadronic: Compartment
     deposits: tuple[tuple[int, float, float], ...]
 
 
-def _atlas_grid() -> TowerGrid:
-    """Towers of 0.1 x 10 degrees up to |η| = 2.6, coarser ones of mostly 20 degrees to 4.9."""
-    central = [round(0.1 * step, 1) for step in range(-26, 27)]
-    forward = [2.8, 3.0, 3.2, 3.3, 3.5, 3.7, 3.9, 4.1, 4.3, 4.5, 4.7, 4.9]
-    eta_edges = [-eta for eta in reversed(forward)] + central + forward
-    # The card gives the cut in φ with the upper edge of a ring, hence the asymmetry.
-    coarse = {-eta for eta in (4.7, 4.5, 4.3, 4.1, 3.9, 3.7, 3.5, 3.3, 3.0, 2.8, 2.6)} | {
-        2.8, 3.0, 3.2, 3.5, 3.7, 3.9, 4.1, 4.3, 4.5, 4.7, 4.9,
-    }  # fmt: skip
-    return TowerGrid(
-        eta_edges=tuple(eta_edges),
-        phi_bins=tuple(18 if upper in coarse else 36 for upper in eta_edges[1:]),
-    )
+@dataclass(frozen=True)
+class CombinedCard(Card):
+    """A detector with one calorimeter, each tower of which has two compartments."""
+
+    grid: TowerGrid
+    electromagnetic: Compartment
+    hadronic: Compartment
 
 
-_HADRON_RESOLUTION = TrackResolution(
-    eta_edges=(0.5, 1.5, 2.5), floor=(0.06, 0.10, 0.25), slope=(1.3e-3, 1.7e-3, 3.1e-3)
+@dataclass(frozen=True)
+class Layer:
+    """A calorimeter of its own: its towers and how they measure."""
+
+    grid: TowerGrid
+    compartment: Compartment
+
+
+@dataclass(frozen=True)
+class LayeredCard(Card):
+    """A detector with a hadronic calorimeter behind an electromagnetic one of finer towers.
+
+    ``d0`` and ``dz`` are the resolutions of the transverse and the longitudinal impact parameter.
+    """
+
+    electromagnetic: Layer
+    hadronic: Layer
+    d0: ImpactResolution
+    dz: ImpactResolution
+
+
+DEPOSITS = (
+    (11, 1.0, 0.0),
+    (22, 1.0, 0.0),
+    (12, 0.0, 0.0),
+    (13, 0.0, 0.0),
+    (14, 0.0, 0.0),
+    (16, 0.0, 0.0),
+    # K0S and Λ decay on the way or inside
+    (310, 0.3, 0.7),
+    (3122, 0.3, 0.7),
 )
-
-ATLAS_3_3_2 = Card(
-    name="ATLAS, Delphes 3.3.2",
-    radius=1.15,
-    half_length=3.51,
-    magnetic_field=2.0,
-    hadron=Tracker(
-        efficiency=Efficiency(
-            eta_edges=(1.5, 2.5),
-            pt_edges=(0.1, 1.0),
-            table=((0.0, 0.70, 0.95), (0.0, 0.60, 0.85)),
-        ),
-        resolution=_HADRON_RESOLUTION,
-    ),
-    electron=Tracker(
-        efficiency=Efficiency(
-            eta_edges=(1.5, 2.5),
-            pt_edges=(0.1, 1.0, 100.0),
-            table=((0.0, 0.73, 0.95, 0.99), (0.0, 0.50, 0.83, 0.90)),
-        ),
-        resolution=_HADRON_RESOLUTION,
-    ),
-    muon=Tracker(
-        efficiency=Efficiency(
-            eta_edges=(1.5, 2.5),
-            pt_edges=(0.1, 1.0),
-            table=((0.0, 0.75, 0.99), (0.0, 0.70, 0.98)),
-        ),
-        resolution=TrackResolution(
-            eta_edges=(0.5, 1.5, 2.5), floor=(0.02, 0.03, 0.06), slope=(2e-4, 3e-4, 6e-4)
-        ),
-    ),
-    grid=_atlas_grid(),
-    electromagnetic=Compartment(
-        resolution=EnergyResolution(
-            eta_edges=(3.2, 4.9),
-            constant=(0.0017, 0.0350),
-            stochastic=(0.101, 0.285),
-            noise=(0.0, 0.0),
-        ),
-        min_energy=0.5,
-        min_significance=1.0,
-    ),
-    hadronic=Compartment(
-        resolution=EnergyResolution(
-            eta_edges=(1.7, 3.2, 4.9),
-            constant=(0.0302, 0.0500, 0.09420),
-            stochastic=(0.5205, 0.706, 1.00),
-            noise=(1.59, 0.0, 0.0),
-        ),
-        min_energy=1.0,
-        min_significance=1.0,
-    ),
-    deposits=(
-        (11, 1.0, 0.0),
-        (22, 1.0, 0.0),
-        (12, 0.0, 0.0),
-        (13, 0.0, 0.0),
-        (14, 0.0, 0.0),
-        (16, 0.0, 0.0),
-        # K0S and Λ decay on the way or inside
-        (310, 0.3, 0.7),
-        (3122, 0.3, 0.7),
-    ),
-)
+"""Of all cards of Delphes."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import awkward as ak
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from parttag.data.simulation.detector import EnergyFlow
+from parttag.data.simulation.energy_flow import EnergyFlow
 from parttag.data.simulation.packages import require_packages
 
 
@@ -18,13 +18,16 @@ class Jets:
     """Jets with their particles packed; p4 in GeV.
 
     ``event`` numbers the event of each jet, ``p4`` is the sum of its particles. Jet ``b`` owns the
-    rows ``offsets[b]:offsets[b + 1]`` of ``particles``, which are in order of falling pT.
+    rows ``offsets[b]:offsets[b + 1]`` of ``particles``, which are in order of falling pT. What else
+    is known is in ``columns`` (of the particles) and ``jet_columns``.
     """
 
     event: Int64[np.ndarray, " jets"]
     p4: Float64[np.ndarray, "jets 4"]
     offsets: Int64[np.ndarray, " jets_and_one"]
     particles: Float64[np.ndarray, "particles 4"]
+    columns: Mapping[str, Float64[np.ndarray, " particles"]] = field(default_factory=dict)
+    jet_columns: Mapping[str, Float64[np.ndarray, " jets"]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.event)
@@ -39,14 +42,30 @@ class Jets:
         lengths = self.lengths[rows]
         offsets = _offsets(lengths)
         shift = np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
-        particles = self.particles[np.arange(offsets[-1]) + shift]
-        return Jets(self.event[rows], self.p4[rows], offsets, particles)
+        of_particles = np.arange(offsets[-1]) + shift
+        return Jets(
+            self.event[rows],
+            self.p4[rows],
+            offsets,
+            self.particles[of_particles],
+            {name: column[of_particles] for name, column in self.columns.items()},
+            {name: column[rows] for name, column in self.jet_columns.items()},
+        )
 
     def truncate(self, num_particles: int) -> Jets:
         """Return the jets with at most so many particles, those of the highest pT."""
         rank = np.arange(self.offsets[-1]) - np.repeat(self.offsets[:-1], self.lengths)
-        offsets = _offsets(np.minimum(self.lengths, num_particles))
-        return Jets(self.event, self.p4, offsets, self.particles[rank < num_particles])
+        kept = rank < num_particles
+        return replace(
+            self,
+            offsets=_offsets(np.minimum(self.lengths, num_particles)),
+            particles=self.particles[kept],
+            columns={name: column[kept] for name, column in self.columns.items()},
+        )
+
+    def with_columns(self, **jet_columns: Float64[np.ndarray, " jets"]) -> Jets:
+        """Return the jets with more known of each."""
+        return replace(self, jet_columns={**self.jet_columns, **jet_columns})
 
 
 def join(parts: Sequence[Jets]) -> Jets:
@@ -56,11 +75,13 @@ def join(parts: Sequence[Jets]) -> Jets:
         p4=np.concatenate([part.p4 for part in parts]),
         offsets=_offsets(np.concatenate([part.lengths for part in parts])),
         particles=np.concatenate([part.particles for part in parts]),
+        columns=_joined([part.columns for part in parts]),
+        jet_columns=_joined([part.jet_columns for part in parts]),
     )
 
 
-def leading_jets(flow: EnergyFlow, num_events: int, radius: float, min_pt: float) -> Jets:
-    """Return the anti-kT jet of highest pT of each event that has one above ``min_pt`` (GeV).
+def hard_jets(flow: EnergyFlow, num_events: int, radius: float, min_pt: float) -> Jets:
+    """Return the anti-kT jets above ``min_pt`` (GeV), those of one event after the other.
 
     Raises
     ------
@@ -75,20 +96,31 @@ def leading_jets(flow: EnergyFlow, num_events: int, radius: float, min_pt: float
     lengths = np.bincount(flow.event, minlength=num_events)
     definition = fastjet.JetDefinition(fastjet.antikt_algorithm, radius)
     clusters = fastjet.ClusterSequence(ak.unflatten(momenta, lengths), definition)
-    jets = clusters.inclusive_jets(min_pt=min_pt)
+    constituents = clusters.constituent_index(min_pt=min_pt)
 
-    event = np.flatnonzero(ak.to_numpy(ak.num(jets)))
-    pt2 = (jets.px**2 + jets.py**2)[event]
-    leading = ak.to_numpy(ak.argmax(pt2, axis=1, mask_identity=False))
-    constituents = clusters.constituent_index(min_pt=min_pt)[event]
-    rows = constituents[np.arange(len(event)), leading] + (np.cumsum(lengths) - lengths)[event]
+    event = np.repeat(np.arange(num_events), ak.to_numpy(ak.num(constituents)))
+    rows = ak.flatten(constituents, axis=1) + (np.cumsum(lengths) - lengths)[event]
     offsets = _offsets(ak.to_numpy(ak.num(rows)))
-    particles = flow.p4[ak.to_numpy(ak.flatten(rows))]
+    particle = ak.to_numpy(ak.flatten(rows))
     jet = np.repeat(np.arange(len(event)), np.diff(offsets))
-    order = np.lexsort((-np.hypot(particles[:, 0], particles[:, 1]), jet))
-    particles = particles[order]
-    return Jets(event, np.add.reduceat(particles, offsets[:-1]), offsets, particles)
+    order = np.lexsort((-np.hypot(flow.p4[particle, 0], flow.p4[particle, 1]), jet))
+    particle = particle[order]
+    particles = flow.p4[particle]
+    p4 = np.add.reduceat(particles, offsets[:-1]) if len(event) else np.zeros((0, 4))
+    columns = {name: column[particle] for name, column in flow.columns.items()}
+    return Jets(event, p4, offsets, particles, columns)
+
+
+def leading(jets: Jets) -> Jets:
+    """Return the jet of highest pT of each event that has one."""
+    order = np.lexsort((-np.hypot(jets.p4[:, 0], jets.p4[:, 1]), jets.event))
+    _, first = np.unique(jets.event[order], return_index=True)
+    return jets.take(order[first])
 
 
 def _offsets(lengths: Int64[np.ndarray, " items"]) -> Int64[np.ndarray, " items_and_one"]:
     return np.concatenate([[0], np.cumsum(lengths)], dtype=np.int64)
+
+
+def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

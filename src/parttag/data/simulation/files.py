@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +16,8 @@ from jaxtyping import Bool
 
 from parttag.data.simulation.clustering import Jets
 from parttag.data.simulation.geometry import delta_phi, pt_eta_phi
+from parttag.data.writing import whole_file
 from parttag.errors import InputError
-
-_PARTIAL = ".partial"  # how names end while files are written
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,18 +36,28 @@ class LabeledJets:
         _, eta, phi = pt_eta_phi(self.jets.particles)
         jet = np.repeat(np.arange(len(self.jets)), self.jets.lengths)
         sign = np.where(jet_eta < 0, -1.0, 1.0)
-        values = (
-            *self.jets.particles.T,
-            (eta - jet_eta[jet]) * sign[jet],
-            delta_phi(phi, jet_phi[jet]),
-        )
-        names = ("px", "py", "pz", "energy", "deta", "dphi")
-        return {name: column.astype(np.float32) for name, column in zip(names, values, strict=True)}
+        px, py, pz, energy = self.jets.particles.T
+        columns = {
+            "px": px,
+            "py": py,
+            "pz": pz,
+            "energy": energy,
+            "deta": (eta - jet_eta[jet]) * sign[jet],
+            "dphi": delta_phi(phi, jet_phi[jet]),
+            **self.jets.columns,
+        }
+        return {name: column.astype(np.float32) for name, column in columns.items()}
 
     def jet_columns(self) -> dict[str, np.ndarray]:
         """Return what a file holds of the jets, by branch."""
         pt, eta, phi = pt_eta_phi(self.jets.p4)
-        floats = {"jet_pt": pt, "jet_eta": eta, "jet_phi": phi, "jet_energy": self.jets.p4[:, 3]}
+        floats = {
+            "jet_pt": pt,
+            "jet_eta": eta,
+            "jet_phi": phi,
+            "jet_energy": self.jets.p4[:, 3],
+            **self.jets.jet_columns,
+        }
         return {
             **{name: column.astype(np.float32) for name, column in floats.items()},
             "jet_nparticles": self.jets.lengths.astype(np.int32),
@@ -70,8 +77,8 @@ def write_jets(path: Path, jets: LabeledJets, provenance: Mapping[str, Any]) -> 
     """Write jets to a TTree named ``tree``, one entry each, and ``provenance`` as JSON beside it.
 
     Branches are those of JetClass: ``part_px`` to ``part_energy``, ``part_deta``, ``part_dphi``,
-    ``jet_pt``, ``jet_eta``, ``jet_phi``, ``jet_energy``, ``jet_nparticles`` and the labels; momenta
-    are in GeV, floats of 32 bits.
+    ``jet_pt``, ``jet_eta``, ``jet_phi``, ``jet_energy``, ``jet_nparticles`` and the labels, and
+    what else the jets' columns hold; momenta are in GeV, floats of 32 bits.
 
     Raises
     ------
@@ -104,39 +111,3 @@ def read_provenance(path: Path) -> dict[str, Any]:
             "command again to make it anew"
         ) from error
     return provenance
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give the name of a file to write, and rename it to ``path`` when all of it is on disk.
-
-    Raises
-    ------
-    InputError
-        If it cannot be written; then neither file is left.
-    """
-    partial = path.with_name(f"{path.name}.{os.getpid()}{_PARTIAL}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path} ({error.strerror}): give the same command again when that is "
-            "solved, and it continues"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def is_partial(path: Path) -> bool:
-    """Return whether this is what a writer that was killed has left of a file."""
-    return path.name.endswith(_PARTIAL)
-
-
-def remove_partial_files(directory: Path) -> None:
-    """Delete what writers that were killed have left under ``directory``."""
-    for partial in directory.rglob(f"*{_PARTIAL}"):
-        partial.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ MAX_SEED = 900_000_000
 """The largest seed that Pythia takes."""
 
 _HARD_PROCESS = 23  # |status| of what the hardest process and the decays in it give
-_TOP, _W = 6, 24  # |PDG id|
+_RESONANCES = (6, 23, 24, 25)  # |PDG id| of t, Z, W and H
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,25 +43,28 @@ class Particles:
 
 
 @dataclass(frozen=True, eq=False)
-class TopDecays:
-    """The top quarks of a batch and the quarks they decayed to, t before t̄ in each event.
+class Decays:
+    """The particles of one kind in a batch that decayed early, and what they decayed to.
 
-    ``top`` is the four-momentum of each top before its decay, ``quarks`` those of the three quarks
-    of t → b W → b q q̄; an event has two tops, or none in a batch of QCD.
+    ``parent`` is the four-momentum before the decay. ``products`` are quarks, gluons and leptons:
+    what follows when the decays of decay products are followed too, as in t → b W → b q q̄.
+    Decays are in order of their events.
     """
 
-    event: Int64[np.ndarray, " tops"]
-    top: Float64[np.ndarray, "tops 4"]
-    quarks: Float64[np.ndarray, "tops 3 4"]
+    event: Int64[np.ndarray, " decays"]
+    parent_id: Int64[np.ndarray, " decays"]
+    parent: Float64[np.ndarray, "decays 4"]
+    product_ids: Int64[np.ndarray, "decays products"]
+    products: Float64[np.ndarray, "decays products 4"]
 
 
 @dataclass(frozen=True, eq=False)
 class EventBatch:
-    """What a batch of events gives: stable particles (neutrinos too) and the tops' decays."""
+    """What a batch of events gives: stable particles (neutrinos too) and the decays asked for."""
 
     num_events: int
     stable: Particles
-    tops: TopDecays
+    decays: Decays
 
 
 class Generator:
@@ -75,6 +78,9 @@ class Generator:
         Lines of the form ``name=value``, in Pythia's own language.
     seed
         1 to ``MAX_SEED``.
+    parent
+        |PDG id| of the t, Z, W or H whose decays are reported; all of them must have the same
+        number of products.
     veto
         A user hook of Pythia's that gives up unwanted events early.
 
@@ -86,10 +92,17 @@ class Generator:
         If Pythia does not accept a setting, or cannot start with them.
     """
 
-    def __init__(self, settings: Sequence[str], seed: int, veto: Any = None) -> None:
+    def __init__(
+        self,
+        settings: Sequence[str],
+        seed: int,
+        parent: int | None = None,
+        veto: Any = None,
+    ) -> None:
         require_packages()
         import pythia8mc
 
+        self._parent = parent
         self._pythia = pythia8mc.Pythia("", False)
         if veto is not None:
             self._veto = veto  # Pythia does not keep its Python side alive
@@ -117,7 +130,7 @@ class Generator:
                 vertex=_vertices(records, stable),
                 charge=self._charges(pdg_id),
             ),
-            tops=_top_decays(records, event, first_row=np.cumsum(lengths) - lengths),
+            decays=_decays(records, event, np.cumsum(lengths) - lengths, self._parent),
         )
 
     def _charges(
@@ -139,24 +152,38 @@ def _vertices(records: ak.Array, rows: Int64[np.ndarray, " rows"]) -> Float64[np
     return np.stack([ak.to_numpy(axis)[rows] for axis in axes], axis=1)
 
 
-def _top_decays(
+def _decays(
     records: ak.Array,
     event: Int64[np.ndarray, " records"],
     first_row: Int64[np.ndarray, " events"],
-) -> TopDecays:
-    pdg_id = ak.to_numpy(records.id)
-    # Quarks of the hardest process and of the decays in it; the daughters of t and W⁺ belong to
-    # the top, those of t̄ and W⁻ to the antitop.
+    parent: int | None,
+) -> Decays:
+    pdg_id = ak.to_numpy(records.id).astype(np.int64)
+    kind = np.abs(pdg_id)
     outgoing = np.abs(ak.to_numpy(records.status)) == _HARD_PROCESS
-    quarks = np.flatnonzero(outgoing & (np.abs(pdg_id) < _TOP))
-    mother = first_row[event[quarks]] + ak.to_numpy(records.mother1)[quarks]
-    decays = np.isin(np.abs(pdg_id[mother]), (_TOP, _W))
-    quarks, mother = quarks[decays], mother[decays]
-    order = np.lexsort((pdg_id[mother] < 0, event[quarks]))
-    quarks, mother = quarks[order], mother[order]
-    tops = mother[np.abs(pdg_id[mother]) == _TOP]  # each is the mother of one quark and the W
-    return TopDecays(
-        event=event[tops],
-        top=_p4(records, tops),
-        quarks=_p4(records, quarks).reshape(len(tops), 3, 4),
+    product = np.flatnonzero(outgoing & ~np.isin(kind, _RESONANCES))
+    mother1 = ak.to_numpy(records.mother1)
+    row = first_row[event[product]] + mother1[product]
+    # Up through copies of a resonance and the resonances that it came from. A resonance decays as
+    # its last copy, the first that is met on the way up.
+    decayed = row
+    while True:
+        mother = first_row[event[row]] + mother1[row]
+        up = np.isin(kind[row], _RESONANCES) & np.isin(kind[mother], _RESONANCES)
+        if not up.any():
+            break
+        decayed = np.where(up & (pdg_id[mother] != pdg_id[row]), mother, decayed)
+        row = np.where(up, mother, row)
+    wanted = kind[decayed] == (parent or 0)  # no particle has the id 0
+    product, decayed = product[wanted], decayed[wanted]
+    order = np.argsort(decayed, kind="stable")
+    product, decayed = product[order], decayed[order]
+    parents = np.unique(decayed)
+    shape = (len(parents), len(product) // len(parents) if len(parents) else 0)
+    return Decays(
+        event=event[parents],
+        parent_id=pdg_id[parents],
+        parent=_p4(records, parents),
+        product_ids=pdg_id[product].reshape(shape),
+        products=_p4(records, product).reshape(*shape, 4),
     )

@@ -7,18 +7,27 @@ arXiv:1902.09914, section 2; doi 10.5281/zenodo.2603256.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
 
-from parttag.data.simulation.clustering import Jets
-from parttag.data.simulation.generator import TopDecays
-from parttag.data.simulation.geometry import delta_phi, pt_eta_phi
+from parttag.data.simulation.atlas import ATLAS_3_3_2
+from parttag.data.simulation.clustering import Jets, hard_jets, leading
+from parttag.data.simulation.detector import detect
+from parttag.data.simulation.generator import Decays, EventBatch
+from parttag.data.simulation.geometry import pt_eta_phi
+from parttag.data.simulation.sample import (
+    Channel,
+    FilePlan,
+    Sample,
+    SimulationOptions,
+    nearly_equal,
+)
+from parttag.data.simulation.truth import held_decay
+from parttag.data.simulation.veto import SCALE, leading_jet_veto
 
 Windows = Literal["demonstration", "study"]
-
-LABELS = ("label_top", "label_QCD")
 
 RADIUS = 0.8
 """Of the anti-kT jets; also how near a top and its quarks must be to the jet's axis."""
@@ -38,6 +47,7 @@ PARTON_WINDOW = (510.0, 760.0)
 
 Of all selected jets 2 % of the tops and 1 % of QCD would come from outside."""
 
+_TOP = 6  # |PDG id|
 _PROCESS = {
     "label_top": (
         "Top:gg2ttbar=on",
@@ -58,46 +68,79 @@ _PT_HAT: dict[Windows, dict[str, tuple[int, int]]] = {
 }
 
 
-def pythia_settings(label: str, windows: Windows, mpi: bool) -> tuple[str, ...]:
-    """Return Pythia's settings for the events in which jets of this label are found.
+class TopTaggingOptions(SimulationOptions):
+    """What decides which top and QCD jets a simulation gives."""
 
-    ``mpi`` switches multiparton interactions on.
-    """
-    low, high = _PT_HAT[windows][label]
-    return (
-        "Beams:eCM=14000",
-        f"PartonLevel:MPI={'on' if mpi else 'off'}",
-        *_PROCESS[label],
-        f"PhaseSpace:pTHatMin={low}",
-        f"PhaseSpace:pTHatMax={high}",
+    windows: Windows = "study"
+    """Ranges of pTHat: ``demonstration`` is three times as fast and truncates the sample."""
+
+
+class TopTagging(Sample):
+    """Top jets and QCD jets, half each, in every file."""
+
+    name: ClassVar[str] = "toptagging"
+    statement: ClassVar[str] = (
+        "top-landscape-like, simulated with parttag; scores are not comparable with published "
+        "tables"
     )
+    labels: ClassVar[tuple[str, ...]] = ("label_top", "label_QCD")
+    options: TopTaggingOptions
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Top pairs and dijets."""
+        parents = {"label_top": _TOP, "label_QCD": None}
+        return tuple(
+            Channel(label, label, self._settings(label), parent)
+            for label, parent in parents.items()
+        )
+
+    def files(self, num_jets: int) -> Sequence[FilePlan]:
+        """Return files of nearly equal size."""
+        num_files = -(-num_jets // self.options.jets_per_file)
+        sizes = nearly_equal(num_jets, num_files)
+        return [
+            FilePlan(self.name, dict(zip(self.labels, nearly_equal(size, 2), strict=True)))
+            for size in sizes
+        ]
+
+    def find_jets(self, batch: EventBatch, channel: Channel, rng: np.random.Generator) -> Jets:
+        """Return the leading jets of a batch that pass the reference selection."""
+        flow = detect(batch.stable, ATLAS_3_3_2, rng)
+        jets = leading(hard_jets(flow, batch.num_events, RADIUS, MIN_PT))
+        return select(jets, batch.decays if channel.parent else None)
+
+    def veto(self) -> Any:
+        """Return the veto of events whose leading jet of partons is far off."""
+        return leading_jet_veto(RADIUS, *PARTON_WINDOW)
+
+    def details(self) -> dict[str, Any]:
+        """Return the veto, the detector and the selection."""
+        return {
+            "veto": {"scale": SCALE, "leading_jet_pt": list(PARTON_WINDOW)},
+            "detector": ATLAS_3_3_2.name,
+            "selection": SELECTION,
+        }
+
+    def _settings(self, label: str) -> tuple[str, ...]:
+        low, high = _PT_HAT[self.options.windows][label]
+        return (
+            "Beams:eCM=14000",
+            f"PartonLevel:MPI={'on' if self.options.mpi else 'off'}",
+            *_PROCESS[label],
+            f"PhaseSpace:pTHatMin={low}",
+            f"PhaseSpace:pTHatMax={high}",
+        )
 
 
-def select(jets: Jets, tops: TopDecays, label: str) -> Jets:
+def select(jets: Jets, tops: Decays | None) -> Jets:
     """Return the jets of the reference selection, with their leading particles.
 
-    pT is 550 to 650 GeV and |η| below 2. A top jet has, within 0.8 of its axis in (η, φ), a top
-    that decayed to hadrons and the three quarks of that decay.
+    pT is 550 to 650 GeV and |η| below 2. If ``tops`` are given, a jet must have, within 0.8 of its
+    axis in (η, φ), a top that decayed to hadrons and the three quarks of that decay.
     """
-    pt, eta, phi = pt_eta_phi(jets.p4)
+    pt, eta, _ = pt_eta_phi(jets.p4)
     chosen = (pt > MIN_PT) & (pt < MAX_PT) & (np.abs(eta) < MAX_ETA)
-    if label == "label_top":
-        chosen &= _holds_top(jets.event, eta, phi, tops)
+    if tops is not None:
+        chosen &= held_decay(jets, tops, RADIUS, parent_too=True) >= 0
     return jets.take(np.flatnonzero(chosen)).truncate(MAX_PARTICLES)
-
-
-def _holds_top(
-    event: Int64[np.ndarray, " jets"],
-    eta: Float64[np.ndarray, " jets"],
-    phi: Float64[np.ndarray, " jets"],
-    tops: TopDecays,
-) -> Bool[np.ndarray, " jets"]:
-    # Jets are in order of their events, at most one an event.
-    with_jet = np.flatnonzero(np.isin(tops.event, event))
-    jet = np.searchsorted(event, tops.event[with_jet])
-    partons = np.concatenate([tops.top[:, None], tops.quarks], axis=1)[with_jet]
-    _, parton_eta, parton_phi = pt_eta_phi(partons)
-    distance = np.hypot(parton_eta - eta[jet, None], delta_phi(parton_phi, phi[jet, None]))
-    holds = np.zeros(len(event), dtype=bool)
-    holds[jet[(distance < RADIUS).all(axis=1)]] = True
-    return holds

@@ -18,7 +18,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from parttag.ops.pair_training import Source
+from parttag.ops.pair_source import Source
 
 _BLOCK = 64
 _TILES_OF_A_PROGRAM = 16

@@ -1,0 +1,174 @@
+"""Scores from logits, and what they are worth over all classes: accuracy, loss, AUC."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Float64, Int64
+
+from parttag.metrics.estimate import checked_weights
+
+# Scores are grouped into so many quantiles before they are resampled. What is lost, the order
+# within one group, is of order 1/groups² in the AUC.
+_SCORE_GROUPS = 2048
+
+
+def discriminant(
+    logits: Float[np.ndarray, "jets classes"], signal: int, background: int
+) -> Float64[np.ndarray, " jets"]:
+    """Return the score of signal against background: the difference of their logits.
+
+    It orders jets as p_S/(p_S + p_B) does, of which it is the log odds.
+    """
+    wide = logits.astype(np.float64)
+    difference: Float64[np.ndarray, " jets"] = wide[:, signal] - wide[:, background]
+    return difference
+
+
+def log_odds(logits: Float[np.ndarray, "jets classes"], label: int) -> Float64[np.ndarray, " jets"]:
+    """Return ln(p/(1 − p)) of one class: its logit less the logarithm of the others' sum."""
+    others = np.delete(logits, label, axis=1)
+    odds: Float64[np.ndarray, " jets"] = logits[:, label] - _log_sum_exp(others)
+    return odds
+
+
+def accuracy(
+    logits: Float[np.ndarray, "jets classes"],
+    labels: Int64[np.ndarray, " jets"],
+    jet_weights: Float[np.ndarray, " jets"] | None = None,
+) -> float:
+    """Return the share of jets whose highest logit is that of their class; NaN without jets."""
+    jet_weights = checked_weights(jet_weights, len(labels))
+    if jet_weights.sum() == 0:
+        return math.nan
+    return float(np.average(logits.argmax(axis=1) == labels, weights=jet_weights))
+
+
+def cross_entropy(
+    logits: Float[np.ndarray, "jets classes"],
+    labels: Int64[np.ndarray, " jets"],
+    jet_weights: Float[np.ndarray, " jets"] | None = None,
+) -> float:
+    """Return the mean of −ln p of the true class; NaN without jets."""
+    jet_weights = checked_weights(jet_weights, len(labels))
+    if jet_weights.sum() == 0:
+        return math.nan
+    own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    return float(np.average(_log_sum_exp(logits) - own, weights=jet_weights))
+
+
+def auc(
+    logits: Float[np.ndarray, "jets classes"],
+    labels: Int64[np.ndarray, " jets"],
+    jet_weights: Float[np.ndarray, " jets"] | None = None,
+) -> float:
+    """Return the area under the ROC; with several classes, the macro average one against one.
+
+    With two classes, jets are ranked by the difference of their logits. With several it is the
+    figure of the JetClass and Particle Transformer papers, scikit-learn's
+    ``roc_auc_score(multi_class="ovo", average="macro")``: the mean, over ordered pairs of classes
+    (a, b), of the AUC of p_a on the jets of a and b; ranked by the log odds of p_a, which have no
+    ties at 1. Classes without jets are left out; NaN if fewer than two remain.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    jet_weights = checked_weights(jet_weights, len(labels))
+    areas = []
+    for signal, backgrounds in _signal_and_backgrounds(labels, jet_weights):
+        odds = log_odds(logits, signal)
+        for background in backgrounds:
+            rows = ((labels == signal) | (labels == background)) & (jet_weights > 0)
+            areas.append(
+                roc_auc_score(labels[rows] == signal, odds[rows], sample_weight=jet_weights[rows])
+            )
+    return float(np.mean(areas)) if areas else math.nan
+
+
+def bootstrap_errors(
+    logits: Float[np.ndarray, "jets classes"],
+    labels: Int64[np.ndarray, " jets"],
+    jet_weights: Float[np.ndarray, " jets"] | None = None,
+    *,
+    resamples: int = 200,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return the statistical errors of accuracy and AUC: their spread over resampled jets.
+
+    Each resample draws as many jets as there are, with replacement. The relative precision of an
+    error is 1/√(2·resamples), 5 % for the default. NaN where the quantity itself is.
+    """
+    jet_weights = checked_weights(jet_weights, len(labels))
+    weighted = jet_weights > 0
+    logits, labels, jet_weights = logits[weighted], labels[weighted], jet_weights[weighted]
+    if len(labels) == 0:
+        return math.nan, math.nan
+    rng = np.random.default_rng(seed)
+    correct = (logits.argmax(axis=1) == labels).astype(np.float64)
+    columns = [
+        (signal, backgrounds, _group_index(log_odds(logits, signal), labels))
+        for signal, backgrounds in _signal_and_backgrounds(labels, jet_weights)
+    ]
+    accuracies, areas = [], []
+    for _ in range(resamples):
+        drawn = rng.integers(0, len(labels), len(labels))
+        resampled = jet_weights * np.bincount(drawn, minlength=len(labels))
+        accuracies.append(resampled @ correct / resampled.sum())
+        areas.append(
+            [_grouped_areas(index, resampled, signal, others) for signal, others, index in columns]
+        )
+    return _spread(accuracies), _spread([float(np.mean(area)) for area in areas if area])
+
+
+def _signal_and_backgrounds(
+    labels: Int64[np.ndarray, " jets"], jet_weights: Float64[np.ndarray, " jets"]
+) -> list[tuple[int, list[int]]]:
+    """Return each class whose AUC enters the average, with the classes it is compared with."""
+    present = [int(label) for label in np.unique(labels[jet_weights > 0])]
+    pairs = [(label, [other for other in present if other != label]) for label in present]
+    if len(present) > 2:
+        return pairs
+    # Of two classes, the AUC of one against the other is that of the other against the one.
+    return pairs[:1] if len(present) == 2 else []
+
+
+def _log_sum_exp(
+    logits: Float[np.ndarray, "jets classes"],
+) -> Float64[np.ndarray, " jets"]:
+    wide = logits.astype(np.float64)
+    peak = wide.max(axis=1)
+    total: Float64[np.ndarray, " jets"] = peak + np.log(np.exp(wide - peak[:, None]).sum(axis=1))
+    return total
+
+
+def _group_index(
+    scores: Float64[np.ndarray, " jets"], labels: Int64[np.ndarray, " jets"]
+) -> Int64[np.ndarray, " jets"]:
+    """Return class · groups + group, where groups are quantiles of the scores, ties together."""
+    edges = np.quantile(scores, np.linspace(0, 1, _SCORE_GROUPS + 1)[1:-1], method="lower")
+    return labels * _SCORE_GROUPS + np.searchsorted(edges, scores, side="right")
+
+
+def _grouped_areas(
+    index: Int64[np.ndarray, " jets"],
+    jet_weights: Float64[np.ndarray, " jets"],
+    signal: int,
+    backgrounds: list[int],
+) -> float:
+    """Return the mean AUC of the signal class against the others; NaN if a class has no weight."""
+    num_classes = max(signal, *backgrounds) + 1
+    counts = np.bincount(index, weights=jet_weights, minlength=num_classes * _SCORE_GROUPS)
+    counts = counts.reshape(-1, _SCORE_GROUPS)
+    background = counts[backgrounds]
+    # A pair of equal scores counts one half.
+    below = background.cumsum(axis=1) - 0.5 * background
+    pairs = background.sum(axis=1) * counts[signal].sum()
+    if (pairs == 0).any():
+        return math.nan
+    return float(np.mean(below @ counts[signal] / pairs))
+
+
+def _spread(values: Sequence[float]) -> float:
+    kept = np.array(values)[~np.isnan(values)]
+    return float(kept.std(ddof=1)) if len(kept) > 1 else math.nan

@@ -1,0 +1,199 @@
+"""Rejection in bins of jet pT: whether a tagger is as good, and one cut as tight, everywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64, Int64
+
+from parttag.metrics.classification import discriminant
+from parttag.metrics.estimate import (
+    Estimate,
+    by_class,
+    checked_weights,
+    effective_number,
+    efficiency,
+    to_rejection,
+)
+from parttag.metrics.roc import Roc, roc
+from parttag.metrics.tasks import background_class, class_rocs, working_points
+
+_MOST_BINS = 5
+# Background jets of a bin: fewer say nothing about a rejection.
+_LEAST_JETS = 100
+# Width of a bin over its pT: what is narrower is below the resolution of a jet's pT.
+_LEAST_WIDTH = 0.03
+
+Points = Mapping[str, Mapping[float, tuple[Estimate, ...]]]
+"""Estimates bin by bin, by signal class and then by signal efficiency."""
+
+
+@dataclass(frozen=True, eq=False)
+class RejectionByPt:
+    """Rejection of the background in bins of jet pT, by two kinds of cut.
+
+    A bin has its lower edge and not its upper one; the last has both.
+    """
+
+    edges: Float64[np.ndarray, " edges"]
+    """In GeV."""
+    num_jets: Mapping[str, tuple[int, ...]]
+    """Jets of each class in each bin."""
+    rejection: Points
+    """With a cut of its own in every bin, which keeps ε_S of the bin's signal jets."""
+    one_cut_eps_s: Points
+    """Signal efficiency of the one cut that keeps ε_S of all signal jets."""
+    one_cut_rejection: Points
+    """Rejection of that cut."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the layout of ``metrics.json``; one entry a bin in every list."""
+        return {
+            "pt_edges": self.edges.tolist(),
+            "num_jets": {name: list(numbers) for name, numbers in self.num_jets.items()},
+            "rejection": self._points(self.rejection),
+            "one_cut": {
+                "eps_s": self._points(self.one_cut_eps_s),
+                "rejection": self._points(self.one_cut_rejection),
+            },
+        }
+
+    def _points(self, points: Points) -> Any:
+        listed = {
+            name: {
+                f"{eps_s:g}": [estimate.to_json() for estimate in bins]
+                for eps_s, bins in by_eps_s.items()
+            }
+            for name, by_eps_s in points.items()
+        }
+        return by_class(listed, len(self.num_jets))
+
+
+def measure_by_pt(
+    logits: Float[np.ndarray, "jets classes"],
+    labels: Int64[np.ndarray, " jets"],
+    classes: Sequence[str],
+    jet_pt: Float[np.ndarray, " jets"],
+    jet_weights: Float[np.ndarray, " jets"] | None = None,
+) -> RejectionByPt | None:
+    """Return the rejection in bins of jet pT; ``None`` for classes without a background.
+
+    The bins hold about the same number of background jets each, because that number decides the
+    errors: five bins at most, each of 100 background jets and 3 % of its pT at least, with round
+    edges. All signal classes share them.
+
+    Parameters
+    ----------
+    jet_pt
+        In GeV.
+
+    Raises
+    ------
+    InputError
+        If a jet weight is negative or not finite.
+    """
+    background = background_class(classes)
+    if background is None or len(labels) == 0:
+        return None
+    jet_weights = checked_weights(jet_weights, len(labels))
+    edges = pt_edges(jet_pt, labels == classes.index(background))
+    bin_of_jet = np.searchsorted(edges[1:-1], jet_pt, side="right")
+    num_bins = len(edges) - 1
+    rocs = class_rocs(logits, labels, classes, jet_weights)
+    own: dict[str, dict[float, tuple[Estimate, ...]]] = {}
+    kept: dict[str, dict[float, tuple[Estimate, ...]]] = {}
+    one: dict[str, dict[float, tuple[Estimate, ...]]] = {}
+    for name, points in working_points(classes).items():
+        signal, other = classes.index(name), classes.index(background)
+        rows = (labels == signal) | (labels == other)
+        bins = _Bins(
+            discriminant(logits[rows], signal, other),
+            labels[rows] == signal,
+            jet_weights[rows],
+            [bin_of_jet[rows] == number for number in range(num_bins)],
+        )
+        own[name] = {eps_s: bins.rejection(eps_s) for eps_s in points}
+        kept[name] = {eps_s: bins.kept_by(rocs[name].threshold(eps_s)) for eps_s in points}
+        one[name] = {eps_s: bins.rejected_by(rocs[name].threshold(eps_s)) for eps_s in points}
+    counts = {
+        name: tuple(np.bincount(bin_of_jet[labels == number], minlength=num_bins).tolist())
+        for number, name in enumerate(classes)
+    }
+    return RejectionByPt(edges, counts, own, kept, one)
+
+
+@dataclass(frozen=True, eq=False)
+class _Bins:
+    """The jets of one signal class and of the background, and which of them are in each bin."""
+
+    scores: Float64[np.ndarray, " jets"]
+    is_signal: Bool[np.ndarray, " jets"]
+    jet_weights: Float64[np.ndarray, " jets"]
+    members: Sequence[Bool[np.ndarray, " jets"]]
+
+    def rejection(self, eps_s: float) -> tuple[Estimate, ...]:
+        """Return the rejection where a cut keeps ``eps_s`` of the bin's signal."""
+        return tuple(self._roc(inside).rejection(eps_s) for inside in self.members)
+
+    def kept_by(self, threshold: float) -> tuple[Estimate, ...]:
+        """Return the signal efficiency of a cut in each bin."""
+        return tuple(
+            efficiency(self.scores[rows] >= threshold, self.jet_weights[rows])
+            for rows in (inside & self.is_signal for inside in self.members)
+        )
+
+    def rejected_by(self, threshold: float) -> tuple[Estimate, ...]:
+        """Return the rejection of a cut in each bin."""
+        if np.isnan(threshold):
+            return (Estimate(math.nan),) * len(self.members)
+        found = []
+        for rows in (inside & ~self.is_signal for inside in self.members):
+            eps_b = efficiency(self.scores[rows] >= threshold, self.jet_weights[rows])
+            number = effective_number(self.jet_weights[rows])
+            found.append(to_rejection(eps_b.value, eps_b.error, number))
+        return tuple(found)
+
+    def _roc(self, inside: Bool[np.ndarray, " jets"]) -> Roc:
+        return roc(self.scores[inside], self.is_signal[inside], self.jet_weights[inside])
+
+
+def pt_edges(
+    jet_pt: Float[np.ndarray, " jets"], is_background: Bool[np.ndarray, " jets"]
+) -> Float64[np.ndarray, " edges"]:
+    """Return edges of bins that hold every jet, and about equally many of the background's.
+
+    Parameters
+    ----------
+    jet_pt
+        Of one jet at least. Weights play no part: it is the number of jets that makes the errors.
+    """
+    background = jet_pt[is_background].astype(np.float64)
+    most = max(1, min(_MOST_BINS, len(background) // _LEAST_JETS))
+    for num_bins in range(most, 1, -1):
+        quantiles = np.quantile(background, np.arange(num_bins + 1) / num_bins)
+        step = _round_number(np.diff(quantiles).min() / 2)
+        inner = np.round(quantiles[1:-1] / step) * step
+        edges = np.concatenate([[_below(jet_pt, step)], inner, [_above(jet_pt, step)]])
+        if (np.diff(edges) >= _LEAST_WIDTH * edges[1:]).all():
+            return edges
+    step = _round_number(float(np.ptp(jet_pt)) / 2)
+    return np.array([_below(jet_pt, step), _above(jet_pt, step)])
+
+
+def _below(jet_pt: Float[np.ndarray, " jets"], step: float) -> float:
+    return float(np.floor(jet_pt.min() / step) * step)
+
+
+def _above(jet_pt: Float[np.ndarray, " jets"], step: float) -> float:
+    """Return an upper edge, above the lower one even if all jets are equal."""
+    return float(max(np.ceil(jet_pt.max() / step) * step, _below(jet_pt, step) + step))
+
+
+def _round_number(largest: float) -> float:
+    """Return the largest of 1, 2 and 5, times a power of ten, that is not above ``largest``."""
+    power = 10.0 ** np.floor(np.log10(max(largest, 1e-2)))
+    return float(power * max(factor for factor in (1, 2, 5) if factor <= max(largest / power, 1)))
