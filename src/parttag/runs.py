@@ -26,11 +26,7 @@ from parttag.data.readers import find_files
 from parttag.data.writing import remove_partial_files, whole_directory, write_file
 from parttag.errors import InputError
 from parttag.features import required_extras
-from parttag.interchange.weaver import (
-    KNOWN_CLASSES,
-    WeaverNetwork,
-    read_particle_transformer,
-)
+from parttag.interchange.weaver import KNOWN_CLASSES, ModelName, WeaverNetwork, read_network
 from parttag.models import Tagger, build_model
 from parttag.objectives import build_objective
 from parttag.options import read_options
@@ -130,9 +126,10 @@ def import_run(
     features: str | Sequence[str],
     directory: str | Path,
     *,
+    model: ModelName = "particle_transformer",
     classes: Sequence[str] = (),
 ) -> Path:
-    """Make a run of a Particle Transformer that weaver-core trained.
+    """Make a run of a network that weaver-core trained.
 
     Parameters
     ----------
@@ -142,6 +139,8 @@ def import_run(
         The features that the network was trained with.
     directory
         Of the run; it appears complete or not at all.
+    model
+        The network that the weights belong to.
     classes
         Names of the classes in the order of the logits, the label of class ``x`` being ``label_x``;
         not needed for the classes of JetClass and of top tagging.
@@ -150,12 +149,12 @@ def import_run(
     ------
     InputError
         If the directory exists or cannot be written, the weights cannot be read or are not those
-        of a Particle Transformer with these features, or the number of classes is another.
+        of this network with these features, or the number of classes is another.
     """
     weights, directory = Path(weights), Path(directory)
     if directory.exists():
         raise InputError(f"{directory} exists already; give another --out")
-    read = read_particle_transformer(weights, features)
+    read = read_network(weights, features, model)
     labels = {name: (f"label_{name}",) for name in classes} or KNOWN_CLASSES.get(read.num_classes)
     if labels is None or len(labels) != read.num_classes:
         raise InputError(

@@ -5,12 +5,24 @@ import torch
 from parttag.models import MODELS, Tagger, build_model
 
 SMALL = {
+    "particle_net": {
+        "edge_dims": ((8, 8), (16, 12, 12), (12,)),
+        "num_neighbours": 4,
+        "jet_dims": (8,),
+    },
     "particle_transformer": {
         "embed_dims": (16, 32, 16),
         "pair_dims": (8, 8),
         "num_heads": 4,
         "num_layers": 2,
         "num_class_layers": 2,
+    },
+    "pct": {
+        "embed_dims": (12, 8),
+        "num_neighbours": 4,
+        "num_layers": 2,
+        "particle_dim": 16,
+        "jet_dim": 8,
     },
     "pfn": {"particle_dims": (16, 16), "jet_dims": (16,)},
     "pfn_original": {"particle_dims": (16, 16), "jet_dims": (16,)},
@@ -25,6 +37,8 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
         {"reference_padding": True, "max_particles": 45},
     ),
     "plain_transformer": ("particle_transformer", {"pair_bias": False}),
+    "simple_pct": ("pct", {"embedding": "particles"}),
+    "padded_pct": ("pct", {"reference_padding": True}),
 }
 """Networks that are another one with other options."""
 

@@ -8,6 +8,7 @@ from parttag.training.schedules import (
     ConstantOptions,
     CosineOptions,
     FlatDecayOptions,
+    StepOptions,
     lr_multiplier,
 )
 
@@ -62,6 +63,12 @@ def test_cosine_goes_from_one_through_the_middle_to_its_final_value():
 
 def test_constant_is_one():
     assert _by_epoch(ConstantOptions(), 5) == [1] * 5
+
+
+def test_steps_multiply_by_the_factor_down_to_the_floor():
+    options = StepOptions(every=10, factor=0.7, floor=0.3)
+    multipliers = [lr_multiplier(options, step, 100, 50) for step in (0, 9, 10, 19, 20, 30, 99)]
+    assert multipliers == pytest.approx([1, 1, 0.7, 0.7, 0.49, 0.343, 0.3])
 
 
 @pytest.mark.parametrize("options_class", [FlatDecayOptions, CosineOptions, ConstantOptions])

@@ -171,7 +171,8 @@ def import_weights(
     ],
     out: Annotated[Path, typer.Option(help="Directory of the run to make.")],
     model: Annotated[
-        Literal["particle_transformer"], typer.Option(help="The network that it belongs to.")
+        Literal["particle_transformer", "particle_net"],
+        typer.Option(help="The network that it belongs to."),
     ] = "particle_transformer",
     classes: Annotated[
         str,
@@ -190,9 +191,9 @@ def import_weights(
     """
     from parttag.runs import import_run
 
-    del model  # there is one so far
     names = features.split(",") if "," in features else features
-    import_run(weights, names, out, classes=[name for name in classes.split(",") if name])
+    class_names = [name for name in classes.split(",") if name]
+    import_run(weights, names, out, model=model, classes=class_names)
     console.print(f"imported: {out}", highlight=False, soft_wrap=True)
 
 

@@ -6,7 +6,7 @@ A schedule has no state: where a training stands says all.
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from parttag.options import Options
 
@@ -49,8 +49,22 @@ class ConstantOptions(Options):
     """Steps over which the learning rate rises linearly from zero."""
 
 
+class StepOptions(Options):
+    """Multiplied by ``factor`` after every so many steps, and never less than ``floor``."""
+
+    name: Literal["step"] = "step"
+    every: PositiveInt
+    """Steps between two changes."""
+    factor: float = Field(default=0.7, gt=0, le=1)
+    """By what a change multiplies the rate."""
+    floor: Fraction = 0.0
+    """Smallest multiplier."""
+    warmup_steps: NonNegativeInt = 0
+    """Steps over which the learning rate rises linearly from zero."""
+
+
 ScheduleOptions = Annotated[
-    FlatDecayOptions | CosineOptions | ConstantOptions, Field(discriminator="name")
+    FlatDecayOptions | CosineOptions | StepOptions | ConstantOptions, Field(discriminator="name")
 ]
 """The options of any schedule, told apart by ``name``."""
 
@@ -85,6 +99,8 @@ def _after_warmup(
         steps = max(num_steps - options.warmup_steps, 1)
         passed = max(step - options.warmup_steps, 0) / steps
         return options.final + (1 - options.final) * (1 + math.cos(math.pi * passed)) / 2
+    if options.name == "step":
+        return max(math.pow(options.factor, step // options.every), options.floor)
     return 1.0
 
 
