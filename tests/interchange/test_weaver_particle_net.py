@@ -81,7 +81,7 @@ def as_weaver(network):
     for key, value in network.state_dict().items():
         module, _, leaf = key.rpartition(".")
         axes = 2 * (".convs." in names[module]) + names[module].endswith(".sc")
-        state[f"{names[module]}.{leaf}"] = value.reshape(*value.shape, *[1] * axes)
+        state[f"{names[module]}.{leaf}"] = value.reshape((*value.shape, *[1] * axes))
     return state
 
 
