@@ -42,7 +42,7 @@ def write_jets(path: Path, like: Path | None = None) -> None:
 def _cut_jets(rng: np.random.Generator, like: Path) -> dict[str, ak.Array]:
     with uproot.open(like) as file:
         tree = file["tree"]
-        names = [name for name in tree if name.startswith(("part_", "jet_", "label_"))]
+        names = tree.keys(filter_name=["part_*", "jet_*", "label_*"])
         jets = tree.arrays(names)
     kept = np.full(len(jets), 1 << 30)
     kept[::10] = rng.integers(1, 17, len(kept[::10]))

@@ -110,7 +110,8 @@ class PCT(Tagger):
         super().__init__()
         self.feature_names = feature_names
         self.max_particles = options.max_particles
-        self._padded = options.reference_padding
+        self._length = options.max_particles
+        self._is_padded = options.reference_padding
         self.backbone = Backbone(options, len(feature_names))
         self.head = nn.Sequential(
             nn.Linear(options.particle_dim, options.jet_dim),
@@ -129,13 +130,13 @@ class PCT(Tagger):
         """Return the average over the particles of each jet."""
         if self.training:
             self._set_momentum(len(batch))
-        batch = _used(batch, self.max_particles)
+        batch = _used(batch, self._length)
         # The angles come first; the order of the others is that of the configuration.
         names = sorted(self.feature_names, key=lambda name: name not in _ANGLES)
         features = particle_features(batch, names, raw=True)
         angles = particle_features(batch, _ANGLES, raw=True)
-        if self._padded:
-            rows, slots = _all_slots(batch, self.max_particles)
+        if self._is_padded:
+            rows, slots = _all_slots(batch, self._length)
             features, angles = (
                 values.new_zeros(len(rows.jet), values.shape[1]).index_copy(0, slots, values)
                 for values in (features, angles)
@@ -204,7 +205,8 @@ class Backbone(nn.Module):
         parts = attended if self.is_simple else [*attended, embedded]
         particles = self.output(torch.cat(parts, dim=1)).to(rows.divisor.dtype)
         sums = particles.new_zeros(len(rows.divisor), particles.shape[1])
-        return sums.index_add(0, rows.jet, particles) / rows.divisor[:, None]
+        average: Tensor = sums.index_add(0, rows.jet, particles) / rows.divisor[:, None]
+        return average
 
 
 class OffsetAttention(nn.Module):
@@ -294,7 +296,8 @@ def _used(batch: JetBatch, max_particles: int) -> JetBatch:
 
 def _places(lengths: Int64[np.ndarray, " jets"]) -> Int64[np.ndarray, " particles"]:
     """Return the place of each particle in its jet."""
-    return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    places: np.ndarray = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return places
 
 
 def _real_rows(batch: JetBatch) -> _Rows:

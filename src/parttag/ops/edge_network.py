@@ -323,7 +323,8 @@ class _Forward:
         """Return the gradient of the last layer's z, from that of the average."""
         z = self.z(len(self.layers) - 1, rows)
         grad = self.grad_edge[rows, None].expand(-1, self.k, -1).reshape(z.shape)
-        return torch.ops.aten.threshold_backward(grad, z, 0)
+        dz: Tensor = torch.ops.aten.threshold_backward(grad, z, 0)
+        return dz
 
     def _norm_sums(self, dz: Tensor, number: int, rows: slice) -> Tensor:
         """Return what the gradients of a norm need: Σ dz and Σ dz ŷ."""
