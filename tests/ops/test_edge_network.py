@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from helpers.tolerances import FLOAT64
-from parttag.ops import edge_network
+from parttag.ops import edge_training
 from parttag.ops.edge_network import EdgeNetwork
 from parttag.ops.groups import make_groups
 from parttag.ops.neighbours import nearest_neighbours
@@ -18,7 +18,7 @@ SIZES = [((8, 8, 8), False), ((8, 6, 12), False), ((7,), False), ((8, 8), True)]
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch):
-    monkeypatch.setattr(edge_network, "_CHUNK", 400)
+    monkeypatch.setattr(edge_training, "_CHUNK", 400)
 
 
 def case(dims=(8, 8, 8), bias=False, dtype=torch.float64):
