@@ -8,6 +8,8 @@ from pydantic import Field
 
 from parttag.features import feature_names
 from parttag.models.jedi_net import JEDINet, JEDINetOptions
+from parttag.models.lgn import LGN, LGNOptions
+from parttag.models.lorentz_net import LorentzNet, LorentzNetOptions
 from parttag.models.particle_transformer import ParticleTransformer, ParticleTransformerOptions
 from parttag.models.pcnn import PCNN, PCNNOptions
 from parttag.models.pfn import PFN, PFNOptions
@@ -28,6 +30,8 @@ class ModelEntry:
 
 
 MODELS: dict[str, ModelEntry] = {
+    "lgn": ModelEntry(LGN, "arXiv:2006.04780", "toptagging/lgn.yaml"),
+    "lorentz_net": ModelEntry(LorentzNet, "arXiv:2201.08187", "toptagging/lorentz_net.yaml"),
     "particle_transformer": ModelEntry(
         ParticleTransformer, "arXiv:2202.03772", "toptagging/particle_transformer.yaml"
     ),
@@ -39,7 +43,9 @@ MODELS: dict[str, ModelEntry] = {
 }
 
 ModelOptions = Annotated[
-    ParticleTransformerOptions
+    LGNOptions
+    | LorentzNetOptions
+    | ParticleTransformerOptions
     | PFNOptions
     | PFNOriginalOptions
     | PCNNOptions
