@@ -101,6 +101,14 @@ def test_reference_padding_must_have_room_for_all_particles():
         LGNOptions(reference_padding=True, max_particles=None)
 
 
+def test_a_cast_of_the_network_casts_no_complex_number():
+    network = small_network("lgn_of_momenta")
+    batch = toy_batch(lengths=[20, 3])
+    expected = network(batch)
+    torch.testing.assert_close(network.to(torch.float32)(batch), expected)
+    assert not any(value.is_complex() for value in (*network.parameters(), *network.buffers()))
+
+
 def test_features_of_all_kept_representations_arise_and_stay_finite_in_float32():
     network = small_network("lgn")
     assert network.backbone.layers[-1].irreps == ((0, 0), (0, 2), (1, 1), (2, 0), (2, 2))

@@ -142,7 +142,8 @@ class Backbone(nn.Module):
         self.scale = options.scale
         self.reference_length = options.reference_length if options.reference_padding else None
         self.register_buffer("beams", make_beams(), persistent=False)
-        to_vector = torch.from_numpy(vector_from_momentum())
+        # Real and imaginary parts: torch's dtype casts would drop the latter.
+        to_vector = torch.view_as_real(torch.from_numpy(vector_from_momentum()))
         self.register_buffer("to_vector", to_vector, persistent=False)
         channels = options.channels
         self.input = (MomentumInput if options.momentum_input else ScalarInput)(channels[0])
@@ -165,7 +166,7 @@ class Backbone(nn.Module):
         nodes, layout = self._nodes(batch)
         squares = _squares_of_differences(nodes, layout)
         slots = Nodes(*(values[layout.slot_rows] for values in nodes))
-        to_vector = self.to_vector.to(slots.p4.dtype.to_complex())
+        to_vector = torch.view_as_complex(self.to_vector.to(slots.p4.dtype))
         vectors = to_vector @ slots.p4.t().to(to_vector.dtype)
         features: Features = self.input(slots, vectors)
         values = self.invariants(features)

@@ -87,7 +87,7 @@ class Mixing(nn.Module):
         scale = gain / max(channels_out, num_copies * channels_in)
         if irrep[0] == irrep[1]:
             scale /= 10 ** irrep[0]
-        # Real and imaginary parts: torch's dtype casts leave complex parameters alone.
+        # Real and imaginary parts: torch casts a network's complex numbers badly or not at all.
         self.weight = nn.Parameter(scale * torch.randn(2, channels_out, num_copies, channels_in))
 
     def forward(
