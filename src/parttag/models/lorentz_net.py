@@ -31,7 +31,7 @@ arXiv:2201.08187; where the paper and the authors' code differ (means over j, di
 of xⱼ), this follows the code, with which the published numbers were made.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -170,9 +170,12 @@ class Block(nn.Module):
             terms = self._normalized_terms(hidden.to(vectors.dtype), pairs, layout)
         receiver, sender = (term[layout.slot_rows] for term in terms[:2])
         summed, moved = [hidden.new_zeros(0, hidden.shape[1])], [vectors.new_zeros(0, 4)]
-        for slots, chunk in _chunks(pairs, layout, vectors):
-            shape = chunk.is_pair.shape[:2]
-            nodes = [v[slots].unflatten(0, shape) for v in (receiver, sender, slot_vectors)]
+        chunks = _chunks(pairs, vectors)
+        # Split and not sliced: the gradients of many slices would each be as large as all of them.
+        sizes = [chunk.is_pair[:, 0].numel() for chunk in chunks]
+        parts = (v.split(sizes) for v in (receiver, sender, slot_vectors))
+        for chunk, *values in zip(chunks, *parts, strict=True):
+            nodes = [v.unflatten(0, chunk.is_pair.shape[:2]) for v in values]
             messages, steps = self._checkpointed(*nodes, terms[2], *chunk)
             summed.append(messages.flatten(0, 1))
             moved.append(steps.flatten(0, 1))
@@ -291,19 +294,16 @@ def _make_pairs(slot_vectors: Float[Tensor, "slots 4"], group: Group) -> Pairs:
     return Pairs(is_pair, torch.where(is_pair[..., None], torch.stack(values, dim=-1), 0))
 
 
-def _chunks(
-    pairs: Sequence[Pairs], layout: JetLayout, vectors: Tensor
-) -> Iterator[tuple[slice, Pairs]]:
-    """Yield some jets of a group at a time, with the slots of their nodes."""
+def _chunks(pairs: Sequence[Pairs], like: Tensor) -> list[Pairs]:
+    """Return the pairs of some jets at a time, in the order of their slots."""
     if not pairs:  # a rank without jets must still have gradients of all parameters
-        nothing = vectors.new_zeros(0, 1, 1, 2)
-        yield slice(0, 0), Pairs(nothing[..., 0] > 0, nothing)
-    for group, of_group in zip(layout.groups, pairs, strict=True):
-        size = max(1, _CHUNK // group.length**2)
-        for jet in range(0, group.num_jets, size):
-            start, stop = (min(n, group.num_jets) * group.length for n in (jet, jet + size))
-            slots = slice(group.slots.start + start, group.slots.start + stop)
-            yield slots, Pairs(*(values[jet : jet + size] for values in of_group))
+        nothing = like.new_zeros(0, 1, 1, 2)
+        return [Pairs(nothing[..., 0] > 0, nothing)]
+    chunks: list[Pairs] = []
+    for group in pairs:
+        num_jets = max(1, _CHUNK // group.is_pair[0].numel())
+        chunks += map(Pairs, *(values.split(num_jets) for values in group))
+    return chunks
 
 
 def _lengths(layout: JetLayout, like: Tensor) -> Float[Tensor, " jets"]:

@@ -212,15 +212,21 @@ def sum_over_neighbors(
     sizes = [dimension(irrep) for irrep in features]
     neighbors = torch.cat(list(features.values()), dim=1) * multiplicity
     dim = neighbors.shape[1]
-    terms = torch.cat([neighbors, (neighbors[:, :, None] * vectors).flatten(1, 2)], dim=1)
-    sums = [terms.new_empty(len(terms), 6 * dim, 0)]
-    for group, group_weights in zip(layout.groups, weights, strict=True):
-        by_jet = terms[..., group.slots].unflatten(-1, (group.num_jets, group.length))
-        by_jet = by_jet.transpose(1, 2)  # (channels, jets, components, neighbors)
-        plain, with_vector = group_weights.transpose(-1, -2).chunk(2)
-        group_sums = torch.cat([by_jet[:, :, :dim] @ plain, by_jet @ with_vector], dim=2)
-        sums.append(group_sums.transpose(1, 2).flatten(2))
-    plain, first, second = torch.cat(sums, dim=2).split([dim, dim, 4 * dim], dim=1)
+    with_vector = (neighbors[:, :, None] * vectors).flatten(1, 2)
+    sums = [
+        [values.new_empty(*values.shape[:2], 0)] for values in (neighbors, neighbors, with_vector)
+    ]
+    # Split and not sliced: the gradients of many slices would each be as large as all of them.
+    sizes_of_groups = [group.num_jets * group.length for group in layout.groups]
+    parts = (values.split(sizes_of_groups, dim=2) for values in (neighbors, with_vector))
+    for group, group_weights, *groups in zip(layout.groups, weights, *parts, strict=True):
+        # (channels, jets, components, neighbors) times (channels, jets, neighbors, nodes).
+        alone, paired = (v.unflatten(2, (-1, group.length)).transpose(1, 2) for v in groups)
+        scalar_edges, vector_edges = group_weights.transpose(-1, -2).chunk(2)
+        products = (alone @ scalar_edges, alone @ vector_edges, paired @ vector_edges)
+        for total, values in zip(sums, products, strict=True):
+            total.append(values.transpose(1, 2).flatten(2))
+    plain, first, second = (torch.cat(total, dim=2) for total in sums)
     # The published unit of the scalar edge, of real and imaginary part 1.
     plain = plain * (1 + 1j)
     differences = first[:, :, None] * vectors - second.unflatten(1, (dim, 4))
