@@ -22,7 +22,8 @@ The choices that are ours
 The published code pads the jets of a batch and forgets it: padded nodes pass through the layers'
 biases and count in all sums. Here there is no padding. ``reference_padding`` gives each jet what it
 would get if every batch were padded to ``reference_length`` particles; as padded nodes of a jet are
-all alike, it takes one of them, counted as often as it stands there.
+all alike, it takes one of them, counted as often as it stands there. With the weights of the
+published code this gives its logits, to 1e-12 in float64.
 
 The published options say to feed the output layer with scalars alone (4,522 parameters), but do not
 reach it: it has the invariant squares too, here as there. Nodes of equal momentum, a node and

@@ -28,7 +28,8 @@ the mean over j to ±100 GeV, which would break the symmetry if it were ever rea
 References
 ----------
 arXiv:2201.08187; where the paper and the authors' code differ (means over j, differences in place
-of xⱼ), this follows the code, with which the published numbers were made.
+of xⱼ), this follows the code, with which the published numbers were made. Its published weights are
+ours under other names.
 """
 
 from collections.abc import Sequence
@@ -294,10 +295,10 @@ def _make_pairs(slot_vectors: Float[Tensor, "slots 4"], group: Group) -> Pairs:
     return Pairs(is_pair, torch.where(is_pair[..., None], torch.stack(values, dim=-1), 0))
 
 
-def _chunks(pairs: Sequence[Pairs], like: Tensor) -> list[Pairs]:
+def _chunks(pairs: Sequence[Pairs], vectors: Float[Tensor, "nodes 4"]) -> list[Pairs]:
     """Return the pairs of some jets at a time, in the order of their slots."""
     if not pairs:  # a rank without jets must still have gradients of all parameters
-        nothing = like.new_zeros(0, 1, 1, 2)
+        nothing = vectors[:, :2].view(0, 1, 1, 2)
         return [Pairs(nothing[..., 0] > 0, nothing)]
     chunks: list[Pairs] = []
     for group in pairs:

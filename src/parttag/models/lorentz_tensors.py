@@ -94,7 +94,7 @@ class Mixing(nn.Module):
         self, copies: Sequence[Complex[Tensor, "channels dim slots"]]
     ) -> Complex[Tensor, "channels_out dim slots"]:
         """Return the mixed channels."""
-        folded = torch.einsum("zocn,ce->zoen", self.weight, self.fold.to(self.weight.dtype))
+        folded = torch.einsum("pqrs,rt->pqts", self.weight, self.fold.to(self.weight.dtype))
         stacked = torch.cat(list(copies))
         mixed: Tensor = torch.complex(*folded.flatten(2)) @ stacked.flatten(1)
         return mixed.view(len(mixed), *stacked.shape[1:])
