@@ -10,6 +10,8 @@ SMALL = {
         "num_neighbours": 4,
         "jet_dims": (8,),
     },
+    "lgn": {"channels": (2, 3, 2), "num_curves": 6},
+    "lorentz_net": {"hidden_dim": 8, "num_layers": 2},
     "particle_transformer": {
         "embed_dims": (16, 32, 16),
         "pair_dims": (8, 8),
@@ -35,6 +37,11 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "jedi_net_with_reference_padding": (
         "jedi_net",
         {"reference_padding": True, "max_particles": 45},
+    ),
+    "lgn_of_momenta": ("lgn", {"momentum_input": True}),
+    "lgn_with_reference_padding": (
+        "lgn",
+        {"reference_padding": True, "reference_length": 150, "max_particles": 150},
     ),
     "plain_transformer": ("particle_transformer", {"pair_bias": False}),
     "simple_pct": ("pct", {"embedding": "particles"}),

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from parttag.features import feature_names
 from parttag.models.jedi_net import JEDINet, JEDINetOptions
+from parttag.models.lgn import LGN, LGNOptions
+from parttag.models.lorentz_net import LorentzNet, LorentzNetOptions
 from parttag.models.particle_net import ParticleNet, ParticleNetOptions
 from parttag.models.particle_transformer import ParticleTransformer, ParticleTransformerOptions
 from parttag.models.pcnn import PCNN, PCNNOptions
@@ -31,6 +33,8 @@ class ModelEntry:
 
 MODELS: dict[str, ModelEntry] = {
     "particle_net": ModelEntry(ParticleNet, "arXiv:1902.08570", "toptagging/particle_net.yaml"),
+    "lgn": ModelEntry(LGN, "arXiv:2006.04780", "toptagging/lgn.yaml"),
+    "lorentz_net": ModelEntry(LorentzNet, "arXiv:2201.08187", "toptagging/lorentz_net.yaml"),
     "particle_transformer": ModelEntry(
         ParticleTransformer, "arXiv:2202.03772", "toptagging/particle_transformer.yaml"
     ),
@@ -46,6 +50,8 @@ ModelOptions = Annotated[
     ParticleTransformerOptions
     | ParticleNetOptions
     | PCTOptions
+    | LGNOptions
+    | LorentzNetOptions
     | PFNOptions
     | PFNOriginalOptions
     | PCNNOptions
