@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +24,8 @@ from parttag.data.files import refuse_damaged, refuse_unwritable, sha256
 from parttag.data.loader import JetLoader
 from parttag.data.readers import find_files
 from parttag.data.writing import remove_partial_files, whole_directory, write_file
+from parttag.data.readers.column_layout import layout_of
+from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
 from parttag.features import required_extras
 from parttag.interchange.weaver import KNOWN_CLASSES, ModelName, WeaverNetwork, read_network
@@ -51,6 +53,11 @@ class Run:
     model: Tagger
     """In evaluation mode, on the CPU."""
     classes: tuple[str, ...]
+
+    def with_columns(self, columns: ColumnsOptions | None) -> "Run":
+        """Return the run with another ``data.columns``, for files of other branches."""
+        data = self.config.data.model_copy(update={"columns": columns})
+        return replace(self, config=self.config.model_copy(update={"data": data}))
 
 
 def load_run(directory: str | Path, checkpoint_name: Literal["best", "last"] = "best") -> Run:
@@ -105,6 +112,8 @@ def train_run(
         train_data = _open(config, "train", progress)
         if config.data.num_train_jets is not None:
             train_data = train_data.subset(config.data.num_train_jets)
+        if config.data.flatten_pt is not None:
+            train_data = train_data.flattened(config.data.flatten_pt, tuple(config.data.classes))
         val_data = _open(config, "val", progress) if config.data.val else None
         data = {"train": train_data} | ({"val": val_data} if val_data is not None else {})
         if ranks.is_first:
@@ -174,6 +183,8 @@ def _open(config: RunConfig, part: Literal["train", "val"], progress: Progress) 
         getattr(config.data, part),
         config.data.classes,
         strict=config.data.strict,
+        layout=layout_of(config.data.columns),
+        cuts=config.data.cuts,
         require_extras=required_extras(config.features),
         progress=progress,
     )

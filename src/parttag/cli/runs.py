@@ -9,6 +9,7 @@ import typer
 
 from parttag.cli.application import app
 from parttag.cli.terminal import (
+    Columns,
     Device,
     Files,
     ManyValues,
@@ -89,6 +90,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Directory to write to.", show_default="RUN/evaluation")
     ] = None,
+    columns: Columns = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
     precision: Precision = "fp32",
@@ -100,12 +102,13 @@ def evaluate(
 
     Bad jets are left out of the metrics, counted, and kept in scores.h5 without scores.
     """
+    from parttag.config import load_columns
     from parttag.evaluation.evaluate import evaluate_run
     from parttag.evaluation.tables import jets_sentence, metrics_table, sculpting_sentences
     from parttag.runs import load_run
 
     metrics = evaluate_run(
-        load_run(run),
+        load_run(run) if columns is None else load_run(run).with_columns(load_columns(columns)),
         data,
         out,
         overwrite=overwrite,
@@ -129,6 +132,7 @@ def predict(
     keep: Annotated[
         str, typer.Option(metavar="BRANCH,...", help="Branches of the input to pass through.")
     ] = "",
+    columns: Columns = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
     precision: Precision = "fp32",
@@ -140,18 +144,23 @@ def predict(
 
     Bad jets are kept as rows of NaN with valid = 0.
     """
+    from parttag.config import load_columns
     from parttag.data.readers import find_files
+    from parttag.data.readers.column_layout import layout_of
     from parttag.evaluation.predict import predict as predict_files
     from parttag.evaluation.scores import Scorer
     from parttag.runs import load_run
 
+    tagger = load_run(run)
+    own = tagger.config.data.columns if columns is None else load_columns(columns)
     scorer = Scorer.of_run(
-        load_run(run), labels_required=False, strict=strict, precision=precision, device=device
+        tagger, labels_required=False, strict=strict, precision=precision, device=device
     )
     report = predict_files(
         scorer,
         find_files(files),
         out,
+        layout=layout_of(own, truth_optional=True),
         keep=[name for name in keep.split(",") if name],
         overwrite=overwrite,
         progress=show_progress,

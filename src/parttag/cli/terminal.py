@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import typer
@@ -16,7 +17,13 @@ errors = Console(stderr=True)
 _BAR_AFTER_SECONDS = 2.0
 
 Files = Annotated[
-    list[str], typer.Argument(help="ROOT, HDF5 or parquet files, globs, directories, stores.")
+    list[str], typer.Argument(help="Files of jets, URLs, globs, directories, stores.")
+]
+Columns = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="YAML with a section columns (or data.columns): what branches mean."
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse bad jets.")]

@@ -18,6 +18,8 @@ from parttag.evaluation.inspect import Inspection
 from parttag.evaluation.jet_variables import JET_VARIABLES
 from parttag.metrics import CONFIDENCE_LEVEL
 
+_REASONS = {"bad": "bad", "no_class": "of no class", "outside_cuts": "outside the cuts"}
+
 
 def metrics_table(title: str, metrics: Mapping[str, Any]) -> Table:
     """Return the content of ``metrics.json`` as a table of numbers with their errors."""
@@ -35,7 +37,8 @@ def jets_sentence(metrics: Mapping[str, Any]) -> str:
     """Return how many jets the metrics are made of, and how many they leave out."""
     jets = ", ".join(f"{number:,} {name}" for name, number in metrics["num_jets"].items())
     left_out = metrics["num_left_out"]
-    return f"jets: {jets}; left out: {left_out['bad']:,} bad, {left_out['no_class']:,} of no class"
+    reasons = ", ".join(f"{number:,} {_REASONS[reason]}" for reason, number in left_out.items())
+    return f"jets: {jets}; left out: {reasons}"
 
 
 def sculpting_sentences(metrics: Mapping[str, Any]) -> list[str]:

@@ -129,7 +129,7 @@ def test_an_empty_file_is_called_empty(tmp_path):
 
 def test_a_file_of_another_format_is_refused(tmp_path):
     (tmp_path / "a.root").write_text("jet_pt,jet_eta\n")
-    with pytest.raises(InputError, match="does not begin as a ROOT, HDF5 or parquet file"):
+    with pytest.raises(InputError, match="does not begin as a ROOT, HDF5, parquet or npz file"):
         list(read_chunks(tmp_path / "a.root"))
 
 
