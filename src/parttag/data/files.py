@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from parttag.data.remote import RemotePath
 from parttag.errors import InputError
 
 
@@ -32,6 +33,10 @@ def refuse_damaged(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: no permission to read it") from error
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].strip()
+        if isinstance(path, RemotePath):
+            raise InputError(
+                f"{path} cannot be read ({reason}); try again, or copy the file to this machine"
+            ) from error
         raise InputError(
             f"{path} is damaged or cut short ({reason}); get the file again, or leave it out"
         ) from error

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path, PosixPath
-from typing import IO, Any
+from typing import Any
 
 from parttag.errors import InputError
 
@@ -46,12 +46,11 @@ class RemotePath(PosixPath):
         """Return False: it is no file of this machine."""
         return False
 
-    def open(self, mode: str = "rb", *_args: Any, **_kwargs: Any) -> IO[Any]:  # type: ignore[override]
+    def open(self, mode: str = "rb", *_args: Any, **_kwargs: Any) -> Any:
         """Return the file opened for reading of bytes; each read asks the server for a range."""
         import fsspec
 
-        file: IO[Any] = fsspec.open(self.url, mode).open()
-        return file
+        return fsspec.open(self.url, mode).open()
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
         """Return a record in which only the size means anything."""
@@ -90,6 +89,6 @@ def remote_path(url: str) -> RemotePath:
     return RemotePath(url)
 
 
-def openable(path: Path) -> Path | IO[Any]:
+def openable(path: Path) -> Any:
     """Return what a library that knows nothing of URLs can open: the path, or the open file."""
     return path.open("rb") if isinstance(path, RemotePath) else path

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Float64, Int64, UInt8
 from parttag.data.readers.branches import Branches
 from parttag.data.readers.columns import ColumnsOptions, LabelColumns, in_gev, in_mm
 from parttag.data.readers.layout import Schema
-from parttag.data.readers.momenta import four_momenta
+from parttag.data.readers.momenta import four_momenta, transverse
 from parttag.data.readers.particles import offsets_of, pack_jets
 from parttag.data.readers.pdg import IDENTITY_NAMES, identify
 from parttag.errors import InputError
@@ -244,10 +244,8 @@ class _Slots:
         """Return px, py, pz and E in GeV."""
         names = [name for name in _MOMENTUM if self.particles.has(name)]
         columns = {name: self.column(name) for name in names}
-        with np.errstate(over="ignore", invalid="ignore"):
-            if "pt" in columns:
-                pt, phi = columns.pop("pt"), columns.pop("phi")
-                columns |= {"px": pt * np.cos(phi), "py": pt * np.sin(phi)}
+        if "pt" in columns:
+            columns["px"], columns["py"] = transverse(columns.pop("pt"), columns.pop("phi"))
         if "energy" not in columns and "mass" not in columns:
             columns["mass"] = self._masses(len(columns["px"]))
         return four_momenta(**columns)
@@ -290,6 +288,4 @@ def _jet_momenta(columns: ColumnsOptions, table: Branches) -> Float64[np.ndarray
         for name, branch in (("energy", jet.energy), ("mass", jet.mass))
         if branch is not None
     }
-    with np.errstate(over="ignore", invalid="ignore"):
-        px, py = pt * unit * np.cos(phi), pt * unit * np.sin(phi)
-    return four_momenta(px, py, eta=eta, **last)
+    return four_momenta(*transverse(pt * unit, phi), eta=eta, **last)

@@ -6,6 +6,12 @@ from jaxtyping import Float64
 _Values = Float64[np.ndarray, " rows"]
 
 
+def transverse(pt: _Values, phi: _Values) -> tuple[_Values, _Values]:
+    """Return px and py; what is not finite becomes not a number, without a warning."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return pt * np.cos(phi), pt * np.sin(phi)
+
+
 def four_momenta(
     px: _Values,
     py: _Values,

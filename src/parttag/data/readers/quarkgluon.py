@@ -16,7 +16,7 @@ from jaxtyping import Shaped, UInt8
 
 from parttag.data.readers.branches import require_branches
 from parttag.data.readers.layout import Layout, Schema
-from parttag.data.readers.momenta import four_momenta
+from parttag.data.readers.momenta import four_momenta, transverse
 from parttag.data.readers.npz import ArrayStream, open_array, open_npz
 from parttag.data.readers.particles import offsets_of, pack_jets
 from parttag.data.readers.pdg import IDENTITY_NAMES, identify
@@ -121,7 +121,7 @@ def _to_jets(
 
     masses, identity = identify(number, name)
     return pack_jets(
-        four_momenta(pt * np.cos(phi), pt * np.sin(phi), rapidity=rapidity, mass=masses),
+        four_momenta(*transverse(pt, phi), rapidity=rapidity, mass=masses),
         offsets,
         extra=identity,
         extra_names=IDENTITY_NAMES,
