@@ -23,9 +23,9 @@ from parttag.data.dataset import JetDataset, open_dataset
 from parttag.data.files import refuse_damaged, refuse_unwritable, sha256
 from parttag.data.loader import JetLoader
 from parttag.data.readers import find_files
-from parttag.data.writing import remove_partial_files, whole_directory, write_file
 from parttag.data.readers.column_layout import layout_of
 from parttag.data.readers.columns import ColumnsOptions
+from parttag.data.writing import remove_partial_files, whole_directory, write_file
 from parttag.errors import InputError
 from parttag.features import required_extras
 from parttag.interchange.weaver import KNOWN_CLASSES, ModelName, WeaverNetwork, read_network

@@ -169,8 +169,8 @@ def inspect(
     """
     from parttag.config import load_columns
     from parttag.data.readers import find_files
-    from parttag.data.writing import refuse_existing
     from parttag.data.readers.column_layout import layout_of
+    from parttag.data.writing import refuse_existing
     from parttag.evaluation import tables
     from parttag.evaluation.compare import compare
     from parttag.evaluation.inspect import (

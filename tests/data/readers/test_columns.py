@@ -297,6 +297,22 @@ def test_jets_to_score_may_lack_all_truth_but_not_half_of_it(tmp_path):
     assert read(other, BY_FILE, truth_optional=True).labels.tolist() == [[0, 0]] * 4
 
 
+def test_labels_and_weights_can_be_said_of_jetclass_files_alone(tmp_path):
+    toys = toy_arrays(6)
+    more = {"kind": np.array([3, 7, 3, 7, 3, 9]), "w": np.linspace(0, 1, 6)}
+    path = write_jetclass_root(tmp_path / "a.root", toys, replaced=more)
+    jets = read(path, "labels: {branch: kind, values: {signal: 3, other: [7]}}\njet_weight: w")
+    (own,) = read_chunks(path)
+    for name in ("p4", "extra", "jet_p4", "jet_axis", "offsets"):
+        np.testing.assert_array_equal(getattr(jets, name), getattr(own, name))
+    assert jets.label_names == ("signal", "other")
+    assert jets.labels.argmax(axis=1).tolist() == [0, 1, 0, 1, 0, 0]
+    assert jets.labels.sum(axis=1).tolist() == [1, 1, 1, 1, 1, 0]
+    np.testing.assert_allclose(jets.jet_weights, more["w"], rtol=1e-7)
+    with pytest.raises(InputError, match=r"a\.h5: name the datasets of the particles"):
+        read(write_hdf5(tmp_path / "a.h5", {"w": np.ones(3)}), "jet_weight: w")
+
+
 # ---------------------------------------------------------------------------------------- refusals
 
 
@@ -341,7 +357,7 @@ def test_a_weight_that_cannot_be_one_is_named(tmp_path, weight):
         (MASSLESS + "labels: {branches: {a: b}, files: {a: c}}", "one of branches, values and"),
         (MASSLESS + "labels: {branch: a}", "give one of branches, values and files"),
         (MASSLESS + "labels: {values: {a: 1}}", "branch and values belong together"),
-        ("tree: tree", "columns.particles: a value is missing"),
+        ("jet: {pt: a, eta: b, phi: c, mass: m}", "jet is given without particles"),
     ],
 )
 def test_columns_that_make_no_jets_are_refused_by_key(text, message):

@@ -65,6 +65,7 @@ class Branches:
             If it is neither, does not hold numbers, or differs in length from the leading one.
         """
         lengths = self._list_lengths(name)
+        self._require_one_a_jet(name)
         if not np.array_equal(lengths, self.lengths):
             jet = int(np.flatnonzero(lengths != self.lengths)[0])
             raise InputError(
@@ -80,10 +81,11 @@ class Branches:
         Raises
         ------
         InputError
-            If it is not flat or does not hold numbers.
+            If it is not flat, does not hold numbers, or not as many as there are jets.
         """
         if self.branches[name].ndim != 1:
             raise InputError(f"{self.path}: {name} must hold one number a jet, not a list")
+        self._require_one_a_jet(name)
         return self._numbers(self.branches[name], name).astype(np.float64)
 
     def one_hot(self, names: Iterable[str]) -> UInt8[np.ndarray, "jets labels"]:
@@ -109,6 +111,14 @@ class Branches:
                 f"{self.first_row + wrong[0]}"
             )
         return values.astype(np.uint8)
+
+    def _require_one_a_jet(self, name: str) -> None:
+        number = len(self.branches[name])
+        if number != len(self.lengths):
+            raise InputError(
+                f"{self.path} is damaged: from jet {self.first_row} on, {name} has {number} entries "
+                f"where {self.leading} has {len(self.lengths)}; get the file again, or leave it out"
+            )
 
     def _list_lengths(self, name: str) -> Int64[np.ndarray, " jets"]:
         if self.branches[name].ndim != 2:

@@ -1,7 +1,7 @@
 """The layout that ``data.columns`` describes: branches of any name and unit to ``JetArrays``."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -11,8 +11,15 @@ import awkward as ak
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, UInt8
 
+import parttag.data.readers.jetclass as jetclass
 from parttag.data.readers.branches import Branches
-from parttag.data.readers.columns import ColumnsOptions, LabelColumns, in_gev, in_mm
+from parttag.data.readers.columns import (
+    ColumnsOptions,
+    LabelColumns,
+    ParticleColumns,
+    in_gev,
+    in_mm,
+)
 from parttag.data.readers.layout import Schema
 from parttag.data.readers.momenta import four_momenta, transverse
 from parttag.data.readers.particles import offsets_of, pack_jets
@@ -51,7 +58,7 @@ class ColumnLayout:
     def leading(self) -> str:
         """The branch whose lengths those of all particle branches must equal."""
         particles = self.columns.particles
-        return particles.px or particles.pt or ""
+        return "part_px" if particles is None else particles.px or particles.pt or ""
 
     @cached_property
     def particle_branches(self) -> frozenset[str]:
@@ -68,17 +75,20 @@ class ColumnLayout:
             If one is missing; the message names the nearest that the file has.
         """
         there = list(available)
-        names = ("mask", "count", "pdg_id", *EXTRA_NAMES)
-        wanted = list(self._named("particles", (*_MOMENTUM, *names)))
-        if self.columns.jet is not None:
-            wanted += self._named("jet", ("pt", "eta", "phi", "energy", "mass"))
+        wanted = [
+            *self._named("particles", (*_MOMENTUM, "mask", "count", "pdg_id", *EXTRA_NAMES)),
+            *self._named("jet", ("pt", "eta", "phi", "energy", "mass")),
+        ]
         for truth in (self._label_branches(), self._weight_branch()):
             if not self.truth_optional or any(branch in there for _, branch in truth):
                 wanted += truth
         for key, branch in wanted:
             if branch not in there:
                 raise InputError(self._missing(key, branch, there, path))
-        return list(dict.fromkeys(branch for _, branch in wanted))
+        mapped = dict.fromkeys(branch for _, branch in wanted)
+        if self.columns.particles is None:
+            mapped = dict.fromkeys(jetclass.branches_to_read(there, path)) | mapped
+        return list(mapped)
 
     def schema(self, available: Iterable[str], path: Path) -> Schema:
         """Return what the jets of a file with these branches have.
@@ -89,7 +99,9 @@ class ColumnLayout:
             If a mapped branch is missing.
         """
         read = self.branches_to_read(available, path)
-        return Schema(self._label_names(read), self.columns.extra_names)
+        if self.columns.particles is not None:
+            return Schema(self._label_names(read), self.columns.particles.extra_names)
+        return replace(jetclass.schema(read, path), label_names=self._label_names(read))
 
     def to_jets(self, branches: Mapping[str, ak.Array], path: Path, first_row: int) -> JetArrays:
         """Return the jets of these branches, which hold the file's rows from ``first_row`` on.
@@ -101,19 +113,26 @@ class ColumnLayout:
             or the reverse, or a label, weight or PDG number is none.
         """
         table = Branches(branches, path, first_row, self.leading)
-        slots = _Slots(self.columns, table)
         label_names = self._label_names(branches)
+        labels, jet_weights = self._labels(table, label_names), self._jet_weights(table)
+        if self.columns.particles is None:
+            jets = jetclass.to_jets(_without_labels(branches), path, first_row)
+            if jet_weights is None:
+                jet_weights = jets.jet_weights
+            weights = jet_weights.astype(np.float32)
+            return replace(jets, labels=labels, label_names=label_names, jet_weights=weights)
+        slots = _Slots(self.columns.particles, table)
         return pack_jets(
             slots.momenta(),
             slots.offsets,
             extra=slots.extra(),
-            extra_names=self.columns.extra_names,
-            labels=self._labels(table, label_names),
+            extra_names=self.columns.particles.extra_names,
+            labels=labels,
             label_names=label_names,
             path=path,
             first_row=first_row,
             jet_p4=_jet_momenta(self.columns, table),
-            jet_weights=self._jet_weights(table),
+            jet_weights=jet_weights,
         )
 
     # ------------------------------------------------------------------------------------- truth
@@ -171,7 +190,7 @@ class ColumnLayout:
     def _named(self, section: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Yield key and branch of the options that name one."""
         options = getattr(self.columns, section)
-        for name in names:
+        for name in names if options is not None else ():
             branch = getattr(options, name)
             if isinstance(branch, str):
                 yield f"{section}.{name}", branch
@@ -205,12 +224,16 @@ def layout_of(
     return None if columns is None else ColumnLayout(columns, truth_optional)
 
 
+def _without_labels(branches: Mapping[str, ak.Array]) -> dict[str, ak.Array]:
+    return {name: b for name, b in branches.items() if not name.startswith("label_")}
+
+
 class _Slots:
     """The particles of some jets, without the slots that are padding."""
 
-    def __init__(self, columns: ColumnsOptions, table: Branches) -> None:
-        self.particles = columns.particles
-        self.extra_names = columns.extra_names
+    def __init__(self, particles: ParticleColumns, table: Branches) -> None:
+        self.particles = particles
+        self.extra_names = particles.extra_names
         self.table = table
         self.keep = self._real()
         jets = np.repeat(np.arange(len(table.lengths)), table.lengths)[self.keep]

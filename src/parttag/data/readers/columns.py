@@ -97,6 +97,12 @@ class ParticleColumns(Options):
         """Return whether an option names a branch."""
         return isinstance(getattr(self, name), str)
 
+    @property
+    def extra_names(self) -> tuple[str, ...]:
+        """The columns of the particles that come of it, besides the four-momentum."""
+        known = IDENTITY_NAMES if self.pdg_id is not None else ()
+        return tuple(name for name in EXTRA_NAMES if self.has(name) or name in known)
+
 
 class JetColumns(Options):
     """The branches of the jets' own momenta, one number a jet; ``energy`` or ``mass``."""
@@ -148,8 +154,9 @@ class LabelColumns(Options):
 class ColumnsOptions(Options):
     """What the branches of the user's own ROOT, parquet or HDF5 files mean."""
 
-    particles: ParticleColumns
-    """The four-momenta of the particles, and what else is known of them."""
+    particles: ParticleColumns | None = None
+    """The four-momenta of the particles, and what else is known of them; without them particles and
+    jets are those of JetClass's branches."""
     jet: JetColumns | None = None
     """Jet quantities; without them a jet is the sum of its particles."""
     labels: LabelColumns | None = None
@@ -159,8 +166,8 @@ class ColumnsOptions(Options):
     tree: str | None = None
     """The TTree or RNTuple of ROOT files; needed if there are several and none is named tree."""
 
-    @property
-    def extra_names(self) -> tuple[str, ...]:
-        """The columns of the particles that come of it, besides the four-momentum."""
-        known = IDENTITY_NAMES if self.particles.pdg_id is not None else ()
-        return tuple(name for name in EXTRA_NAMES if self.particles.has(name) or name in known)
+    @model_validator(mode="after")
+    def _says_something(self) -> "ColumnsOptions":
+        if self.particles is None and self.jet is not None:
+            raise ValueError("jet is given without particles; name their branches too")
+        return self

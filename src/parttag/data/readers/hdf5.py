@@ -118,12 +118,15 @@ class _Table:
 @contextmanager
 def _open(path: Path, layout: Layout | None) -> Iterator[_Table]:
     assert isinstance(layout, ColumnLayout), "HDF5 has no layout of its own"
+    particles = layout.columns.particles
+    if particles is None:
+        raise InputError(f"{path}: name the datasets of the particles in data.columns.particles")
     with open_hdf5(path) as file:
         with refuse_damaged(path):
             columns = _columns(file)
         names = layout.branches_to_read(columns, path)
         leading = columns[layout.leading].dataset
-        count = layout.columns.particles.count
+        count = particles.count
         ends = None
         if leading.ndim == 1 and h5py.check_vlen_dtype(leading.dtype) is None and count in names:
             ends = _ends(columns[count], len(leading), f"{path}: {count}")
