@@ -116,8 +116,9 @@ class Branches:
         number = len(self.branches[name])
         if number != len(self.lengths):
             raise InputError(
-                f"{self.path} is damaged: from jet {self.first_row} on, {name} has {number} entries "
-                f"where {self.leading} has {len(self.lengths)}; get the file again, or leave it out"
+                f"{self.path} is damaged: from jet {self.first_row} on, {name} has {number} "
+                f"entries where {self.leading} has {len(self.lengths)}; get the file again, or "
+                "leave it out"
             )
 
     def _list_lengths(self, name: str) -> Int64[np.ndarray, " jets"]:
