@@ -9,11 +9,11 @@ import pytest
 import uproot
 
 from parttag.data.quality import valid_jets
-from parttag.evaluation.fingerprints import SharedJets, num_repeated, shared_jets
-from parttag.evaluation.inspect import inspect_files
 from parttag.data.readers import count_jets, read_branches, read_chunks
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.columns import ColumnsOptions
+from parttag.evaluation.fingerprints import SharedJets, num_repeated, shared_jets
+from parttag.evaluation.inspect import inspect_files
 from parttag.features import EXTRA_NAMES, particle_features
 from parttag.jets import concatenate, make_batch
 

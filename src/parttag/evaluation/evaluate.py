@@ -142,7 +142,7 @@ def _score(
     cuts: CutOptions,
     progress: Progress,
 ) -> tuple[ScoredJets, Bool[np.ndarray, " jets"]]:
-    """Return the scores of all jets and which pass the cuts; say if labels and classes do not fit."""
+    """Return the scores of all jets and which pass the cuts; warn of labels that do not fit."""
     parts, passed, check = [], [], ClassCheck(scorer.classes)
     for _, jets in read_jets(sources, progress, "evaluating", layout):
         parts.append(scorer.score(jets))
