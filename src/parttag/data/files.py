@@ -25,8 +25,13 @@ def refuse_damaged(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, MemoryError, ImportError):
+    except (InputError, ImportError):
         raise
+    except MemoryError as error:
+        raise InputError(
+            f"{path} asks for more memory than there is ({error}): it is damaged, or too large for "
+            "this machine"
+        ) from error
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file") from error
     except PermissionError as error:

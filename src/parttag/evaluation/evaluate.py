@@ -109,9 +109,8 @@ def evaluate_run(
         files = dict(zip(names, opened, strict=True))
         scored, passed = _score(scorer, sources, layout, cuts, progress)
         left_out = _left_out(scored, passed if cuts.given else None)
-        found = _find(
-            scored.take(np.flatnonzero(~np.any(list(left_out.values()), axis=0))), sources
-        )
+        used = ~np.any(list(left_out.values()), axis=0)
+        found = _find(scored.take(np.flatnonzero(used)), sources)
         result = {
             **found.to_json(),
             "num_left_out": {reason: int(jets.sum()) for reason, jets in left_out.items()},

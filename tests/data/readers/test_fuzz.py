@@ -92,7 +92,10 @@ def canonical(p4: np.ndarray) -> np.ndarray:
 
 
 FEW = settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 WITHOUT = ["part_deta", "part_dphi", "jet_pt"]
 ROUND_TRIPS = {

@@ -8,6 +8,7 @@ from typing import Any
 
 import awkward as ak
 import uproot
+import xxhash
 
 import parttag.data.readers.jetclass as jetclass
 from parttag.data.files import refuse_damaged
@@ -73,8 +74,20 @@ def _open_tree(path: Path, layout: Layout | None) -> Iterator[_Tree]:
         name = _tree_name(file, path, layout.tree if layout else None)
         with refuse_damaged(path):
             content = file[name]
+            if content.classname == "ROOT::RNTuple":
+                _check_page_lists(content)
             tree = _Tree(content, tuple(content.keys()), content.num_entries)
         yield tree
+
+
+def _check_page_lists(ntuple: Any) -> None:
+    """Compare the checksums of what says where an RNTuple's pages are; uproot leaves that out."""
+    for record in ntuple.footer.cluster_group_records:
+        link = record.page_list_link
+        chunk, _ = ntuple.read_locator(link.locator, link.env_uncomp_size)
+        content = bytes(chunk.raw_data)
+        if xxhash.xxh3_64_intdigest(content[:-8]) != int.from_bytes(content[-8:], "little"):
+            raise ValueError("the checksum of a page list is wrong")
 
 
 def _tree_name(file: Any, path: Path, wanted: str | None) -> str:
