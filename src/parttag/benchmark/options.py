@@ -39,7 +39,7 @@ class PretrainingOptions(Options):
     per_seed: bool = False
     """Train it anew for each seed of the table; else once, and all rows and seeds share it."""
     weights: str | None = None
-    """A file of weaver-core's weights, to be imported instead; relative to this file."""
+    """A file of weaver-core's weights to import instead; relative to where the command is run."""
     model: str = "particle_transformer"
     """The network that the weights belong to."""
     features: str | tuple[str, ...] = "kin"

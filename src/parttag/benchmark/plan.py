@@ -229,7 +229,7 @@ def _pretraining(
     place = directory / "pretraining" / directory_name(name)
     label = f"pretraining {name}"
     if entry.weights is not None:
-        return Job(label, place, None, entry, recipes / entry.weights, is_row=False)
+        return Job(label, place, None, entry, Path(entry.weights), is_row=False)
     if entry.per_seed:
         place, label = place / f"seed-{seed}", f"{label}, seed {seed}"
     assert entry.recipe is not None
