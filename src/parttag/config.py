@@ -5,7 +5,7 @@ differs from the defaults. Nothing in it is code: no expression is evaluated and
 """
 
 import re
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -91,6 +91,17 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         If the file is missing or no YAML, an override has no ``=``, a key is unknown (the nearest
         known one is named), or a value is of the wrong type or out of range.
     """
+    return build_config(read_content(path, overrides))
+
+
+def read_content(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the nested mappings in a YAML file, after the overrides; nothing is checked yet.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or no YAML, or an override has no ``=``.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8")
         content = yaml.load(text, _Loader)
@@ -102,10 +113,41 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise InputError(f"{path}: a configuration is a list of sections, such as data and model")
     for override in overrides:
         _apply(override, content)
-    for section, default in _DEFAULT_NAMES.items():
-        if isinstance(content.get(section), dict):
-            content[section] = {"name": default, **content[section]}
-    return read_options(RunConfig, content)
+    return content
+
+
+def build_config(content: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration that nested mappings describe.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown (the nearest known one is named), or a value is of the wrong type or out
+        of range.
+    """
+    named = {
+        section: {"name": default, **content[section]}
+        for section, default in _DEFAULT_NAMES.items()
+        if isinstance(content.get(section), dict)
+    }
+    return read_options(RunConfig, {**content, **named})
+
+
+def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested mappings with some values replaced.
+
+    A section of another ``name`` replaces the whole section: its options are others.
+    """
+    merged = dict(content)
+    for key, value in changes.items():
+        old = merged.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            name = old.get("name", _DEFAULT_NAMES.get(key))
+            is_same = value.get("name", name) == name
+            merged[key] = merge(old, value) if is_same else value
+        else:
+            merged[key] = value
+    return merged
 
 
 def dump_config(config: RunConfig) -> str:
