@@ -5,7 +5,7 @@ differs from the defaults. Nothing in it is code: no expression is evaluated and
 """
 
 import re
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +91,63 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         If the file is missing or no YAML, an override has no ``=``, a key is unknown (the nearest
         known one is named), or a value is of the wrong type or out of range.
     """
-    content = _read_yaml(path)
+    return build_config(read_content(path, overrides))
+
+
+def read_content(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the nested mappings in a YAML file, after the overrides; nothing is checked yet.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or no YAML, or an override has no ``=``.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        content = yaml.load(text, _Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: the configuration cannot be read ({error})") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: this is not YAML: {_one_line(error)}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: a configuration is a list of sections, such as data and model")
     for override in overrides:
         _apply(override, content)
-    for section, default in _DEFAULT_NAMES.items():
-        if isinstance(content.get(section), dict):
-            content[section] = {"name": default, **content[section]}
-    return read_options(RunConfig, content)
+    return content
+
+
+def build_config(content: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration that nested mappings describe.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown (the nearest known one is named), or a value is of the wrong type or out
+        of range.
+    """
+    named = {
+        section: {"name": default, **content[section]}
+        for section, default in _DEFAULT_NAMES.items()
+        if isinstance(content.get(section), dict)
+    }
+    return read_options(RunConfig, {**content, **named})
+
+
+def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested mappings with some values replaced.
+
+    A section of another ``name`` replaces the whole section: its options are others.
+    """
+    merged = dict(content)
+    for key, value in changes.items():
+        old = merged.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            name = old.get("name", _DEFAULT_NAMES.get(key))
+            is_same = value.get("name", name) == name
+            merged[key] = merge(old, value) if is_same else value
+        else:
+            merged[key] = value
+    return merged
 
 
 def load_columns(path: str | Path) -> ColumnsOptions | None:
@@ -111,9 +161,9 @@ def load_columns(path: str | Path) -> ColumnsOptions | None:
     Raises
     ------
     InputError
-        As ``load_config``, or if there is no such section.
+        As ``read_content``, or if a key is unknown, a value wrong, or there is no such section.
     """
-    content = _read_yaml(path)
+    content = read_content(path)
     data = content.get("data")
     section = content if "columns" in content else data if isinstance(data, dict) else {}
     if "columns" not in section:
@@ -192,20 +242,6 @@ _Loader.add_implicit_resolver(
     re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
     list("-+0123456789"),
 )
-
-
-def _read_yaml(path: str | Path) -> dict[str, Any]:
-    """Return the sections of a file."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        content = yaml.load(text, _Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: the configuration cannot be read ({error})") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: this is not YAML: {_one_line(error)}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: a configuration is a list of sections, such as data and model")
-    return content
 
 
 def _one_line(error: yaml.YAMLError) -> str:

@@ -82,7 +82,7 @@ def _sentence(kind: type[Options], error: ErrorDetails) -> str:
         case "literal_error":
             wanted = f"must be {context['expected']}"
         case "value_error":
-            return f"{path}: {context['error']}"
+            return f"{path}: {context['error']}" if path else str(context["error"])
         case "too_short":
             wanted = f"must have {context['min_length']} or more entries"
         case range_error if range_error.startswith(("greater_than", "less_than")):

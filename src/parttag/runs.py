@@ -329,6 +329,7 @@ def _start(ranks: Ranks) -> dict[str, Any]:
             "host": platform.node(),
             "platform": platform.platform(),
             "processors": os.cpu_count(),
+            "threads": torch.get_num_threads(),
             "gpu": torch.cuda.get_device_name(ranks.device) if on_gpu else None,
             "ranks": ranks.size,
         },

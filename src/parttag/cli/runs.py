@@ -9,6 +9,7 @@ import typer
 
 from parttag.cli.application import app
 from parttag.cli.terminal import (
+    STOPPED_BY_SIGTERM,
     Columns,
     Device,
     Files,
@@ -21,9 +22,6 @@ from parttag.cli.terminal import (
     say,
     show_progress,
 )
-
-# What a shell reports of a process that ended at signal 15.
-_STOPPED_BY_SIGTERM = 128 + 15
 
 
 @app.command()
@@ -68,7 +66,7 @@ def train(
     except PreemptionError as preemption:
         if first_to_report():
             errors.print(str(preemption), highlight=False, soft_wrap=True)
-        raise typer.Exit(_STOPPED_BY_SIGTERM) from None
+        raise typer.Exit(STOPPED_BY_SIGTERM) from None
     except Exception:
         if not first_to_report():  # another rank has said what is wrong
             raise typer.Exit(1) from None

@@ -14,6 +14,9 @@ Item = TypeVar("Item")
 console = Console()
 errors = Console(stderr=True)
 
+STOPPED_BY_SIGTERM = 128 + 15
+"""What a shell reports of a process that ended at signal 15."""
+
 _BAR_AFTER_SECONDS = 2.0
 
 Files = Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +174,14 @@ def comparison_table(comparison: Comparison) -> Table:
             f"{distance.kolmogorov_smirnov:.3f}",
             f"{distance.wasserstein:.3f}",
         )
+    return table
+
+
+def text_table(title: str, headers: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
+    """Return a table of texts, as they are."""
+    table = _table(title, headers[0], *headers[1:])
+    for line in lines:
+        table.add_row(*map(Text, line))
     return table
 
 
