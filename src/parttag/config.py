@@ -48,6 +48,9 @@ class DataOptions(Options):
     """Name of each class, in the order of the logits, and the label branches that make it."""
     strict: bool = False
     """Refuse bad jets instead of leaving them out."""
+    published: bool = True
+    """Draw the published numbers of top tagging beside top against QCD; not beside simulated jets,
+    which are of another set."""
 
 
 class RunConfig(Options):
