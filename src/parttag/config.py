@@ -48,6 +48,9 @@ class DataOptions(Options):
     """Weigh the training jets so that every class has the same spectrum of the jet's pT."""
     strict: bool = False
     """Refuse bad jets instead of leaving them out."""
+    published: bool = True
+    """Draw the published numbers of top tagging beside top against QCD; not beside simulated jets,
+    which are of another set."""
 
 
 class RunConfig(Options):

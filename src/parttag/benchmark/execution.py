@@ -114,7 +114,13 @@ def _do(job: Job, progress: Progress) -> None:
 def _import(job: Job) -> None:
     assert job.weights is not None
     assert job.weights_path is not None
-    import_run(job.weights_path, job.weights.features, job.directory, classes=job.weights.classes)
+    import_run(
+        job.weights_path,
+        job.weights.features,
+        job.directory,
+        model=job.weights.model,
+        classes=job.weights.classes,
+    )
 
 
 def _done_mark(job: Job) -> Path:

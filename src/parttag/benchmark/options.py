@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 
 from parttag.config import DataOptions
 from parttag.evaluation.published import JETCLASS, TOP_TAGGING, Published
+from parttag.interchange.weaver import ModelName
 from parttag.options import Options
 
 PUBLISHED: Mapping[str, Mapping[str, Published]] = {
@@ -40,7 +41,7 @@ class PretrainingOptions(Options):
     """Train it anew for each seed of the table; else once, and all rows and seeds share it."""
     weights: str | None = None
     """A file of weaver-core's weights to import instead; relative to where the command is run."""
-    model: str = "particle_transformer"
+    model: ModelName = "particle_transformer"
     """The network that the weights belong to."""
     features: str | tuple[str, ...] = "kin"
     """The features that the weights were trained with."""

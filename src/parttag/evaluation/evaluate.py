@@ -116,7 +116,7 @@ def evaluate_run(
             "num_left_out": {reason: int(jets.sum()) for reason, jets in left_out.items()},
             "data": [str(path) for path in sources],
         }
-        _draw(files, found, run.directory.name, epochs)
+        _draw(files, found, run, epochs)
         with score_rows(files["scores.h5"], directory / "scores.h5") as append:
             append(scored.columns())
         files[METRICS].write(json.dumps(result, indent=2, allow_nan=False).encode() + b"\n")
@@ -206,7 +206,7 @@ def _left_out(
 def _draw(
     files: Mapping[str, OutputFile],
     found: _Findings,
-    name: str,
+    run: Run,
     epochs: Sequence[Mapping[str, float]],
 ) -> None:
     jets, classes = found.jets, found.jets.classes
@@ -214,7 +214,13 @@ def _draw(
         files["scores.png"], jets.logits, jets.labels, jets.jet_weights, classes, found.rocs
     )
     if found.by_pt is not None:
-        plots.plot_roc(files["roc.png"], found.rocs, classes, name)
+        plots.plot_roc(
+            files["roc.png"],
+            found.rocs,
+            classes,
+            run.directory.name,
+            published=run.config.data.published,
+        )
         plots.plot_rejection_by_pt(files["rejection_pt.png"], found.by_pt, classes)
         plots.plot_mass_sculpting(
             files["mass_sculpting.png"],
