@@ -14,4 +14,4 @@ echo "== lint and types"
 echo "== tests"
 # One thread a process: the tensors of the tests are small.
 export OMP_NUM_THREADS=1
-.venv/bin/pytest --cov --cov-report=term --cov-fail-under=90 --durations=10 "$@"
+.venv/bin/pytest --numprocesses auto --cov --cov-report=term --cov-fail-under=90 --durations=10 "$@"

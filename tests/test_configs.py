@@ -10,9 +10,12 @@ from helpers.files import write_jetclass_root
 from helpers.jets import toy_arrays
 from parttag.config import load_config
 from parttag.evaluation.evaluate import evaluate_run
+from parttag.models import build_model
 from parttag.runs import load_run, train_run
+from parttag.training.checkpoint import describe_network, write_checkpoint
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+RUNS = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "benchmarks")
 OVERRIDES = ["training.steps=2", "training.batch_size=20", "training.steps_per_epoch=2"]
 
 
@@ -23,13 +26,25 @@ def write_jets(path: Path, label_names: tuple[str, ...], seed: int) -> None:
     write_jetclass_root(path, replace(jets, labels=labels, label_names=label_names))
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda p: p.stem)
+def write_pretrained(path: Path, folder: Path) -> Path:
+    """Write an untrained network of the configuration's kind as what it starts from."""
+    config = load_config(path)
+    classes = tuple(f"class_{number}" for number in range(10))
+    network = build_model(config.model, config.features, len(classes))
+    content = {"weights": network.state_dict(), **describe_network(network, {}, classes)}
+    write_checkpoint(folder / "pretrained.pt", content)
+    return folder / "pretrained.pt"
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda p: p.stem)
 def test_configuration_trains_evaluates_and_is_read_back(path, tmp_path):
     labels = tuple(names[0] for names in load_config(path).data.classes.values())
     files = []
     for seed, name in enumerate(("train", "val", "test")):
         write_jets(tmp_path / f"{name}.root", labels, seed)
         files.append(f"data.{name}={tmp_path / name}.root")
+    if load_config(path).init_from is not None:
+        files.append(f"init_from.path={write_pretrained(path, tmp_path)}")
     directory = train_run(load_config(path, [*OVERRIDES, *files]), tmp_path / "run")
     run = load_run(directory)
     metrics = evaluate_run(run)

@@ -138,3 +138,21 @@ def test_required_extras_are_the_columns_that_features_read():
     assert required_extras("kin") == ()
     assert required_extras("full") == EXTRA_NAMES
     assert required_extras(["tanh_dz", "log_pt"]) == ("dz",)
+
+
+def test_raw_features_are_those_before_standardization_without_the_sign_of_eta():
+    jets = toy_arrays(30, seed=1)
+    jets = replace(jets, jet_p4=jets.jet_p4 * np.float32([1, 1, -1, 1]))  # every jet's sign flips
+    names = ("log_pt", "delta_r", "delta_eta", "d0_error")
+    raw = particle_features(make_batch(jets), names, raw=True)
+    pt = np.hypot(*jets.p4[:, :2].T)
+    jet = np.repeat(np.arange(len(jets)), jets.lengths)
+    delta_eta = np.arcsinh(jets.p4[:, 2] / pt) - jets.jet_axis[jet, 0]
+    torch.testing.assert_close(raw[:, 0], torch.from_numpy(np.log(pt)), **FLOAT32_FEATURE)
+    torch.testing.assert_close(raw[:, 2], torch.from_numpy(delta_eta), **FLOAT32_FEATURE)
+    standardized = particle_features(make_batch(jets), names)
+    torch.testing.assert_close(
+        standardized[:, 1], ((raw[:, 1] - 0.2) * 4).clamp(-5, 5), **FLOAT32_FEATURE
+    )
+    column = jets.extra_names.index("d0_error")
+    assert torch.equal(raw[:, 3], torch.from_numpy(jets.extra[:, column]))

@@ -10,7 +10,7 @@ LEVELS = [
     ["features", "ops"],
     ["models", "data"],
     ["objectives", "interchange", "training"],
-    ["config", "runs", "evaluation"],
+    ["config", "runs", "evaluation", "benchmark"],
     ["cli"],
 ]
 ROOMS = [room for level in LEVELS for room in level]

@@ -1,4 +1,4 @@
-"""Weaver's inputs of jets in JetClass's layout, restated in NumPy from ``JetClass_kin.yaml``.
+"""Weaver's inputs of jets in JetClass's layout, restated in NumPy from ``JetClass_*.yaml``.
 
 Nothing of parttag is used: what the two sides share is the file alone.
 """
@@ -10,22 +10,28 @@ import numpy as np
 import uproot
 
 LENGTH = 128
-BRANCHES = (
+KINEMATIC = (
     *("part_px", "part_py", "part_pz", "part_energy", "part_deta", "part_dphi"),
     *("jet_pt", "jet_energy"),
 )
+IDENTITY = (
+    *("part_charge", "part_isChargedHadron", "part_isNeutralHadron"),
+    *("part_isPhoton", "part_isElectron", "part_isMuon"),
+)
+TRACK = ("part_d0val", "part_d0err", "part_dzval", "part_dzerr")
+BRANCHES = {"kin": KINEMATIC, "kinpid": KINEMATIC + IDENTITY, "full": KINEMATIC + IDENTITY + TRACK}
 
 
-def read_inputs(path: Path) -> dict[str, np.ndarray]:
-    """Return ``pf_features`` (jets, 7, 128), ``pf_vectors`` (jets, 4, 128) and ``pf_mask``."""
+def read_inputs(path: Path, features: str = "kin") -> dict[str, np.ndarray]:
+    """Return ``pf_points``, ``pf_features``, ``pf_vectors`` and ``pf_mask``, (jets, …, 128)."""
+    branches = BRANCHES[features]
     with uproot.open(path) as file:
-        jets = file["tree"].arrays(list(BRANCHES))
-    rows = [_one_jet({name: np.asarray(jet[name]) for name in BRANCHES}) for jet in jets]
-    features, vectors, mask = (np.stack(values) for values in zip(*rows, strict=True))
-    return {"pf_features": features, "pf_vectors": vectors, "pf_mask": mask}
+        jets = file["tree"].arrays(list(branches))
+    rows = [_one_jet({name: np.asarray(jet[name]) for name in branches}) for jet in jets]
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-def _one_jet(jet: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _one_jet(jet: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     pt = np.hypot(jet["part_px"], jet["part_py"])
     features = [
         _standardize(np.log(pt), 1.7, 0.7),
@@ -33,12 +39,22 @@ def _one_jet(jet: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.
         _standardize(np.log(pt / jet["jet_pt"]), -4.7, 0.7),
         _standardize(np.log(jet["part_energy"] / jet["jet_energy"]), -4.7, 0.7),
         _standardize(np.hypot(jet["part_deta"], jet["part_dphi"]), 0.2, 4.0),
-        jet["part_deta"],
-        jet["part_dphi"],
     ]
-    vectors = [jet[name] for name in BRANCHES[:4]]
+    if "part_charge" in jet:
+        features += [jet[name] for name in IDENTITY]
+    if "part_d0val" in jet:
+        features += [
+            *(np.tanh(jet["part_d0val"]), np.clip(jet["part_d0err"], 0, 1)),
+            *(np.tanh(jet["part_dzval"]), np.clip(jet["part_dzerr"], 0, 1)),
+        ]
+    angles = [jet["part_deta"], jet["part_dphi"]]
     mask = (np.arange(LENGTH) < len(pt)).astype(np.float32)
-    return _wrap(features), _wrap(vectors), mask[None]
+    return {
+        "pf_points": _wrap(angles),
+        "pf_features": _wrap([*features, *angles]),
+        "pf_vectors": _wrap([jet[name] for name in KINEMATIC[:4]]),
+        "pf_mask": mask[None],
+    }
 
 
 def _standardize(values: np.ndarray, center: float, scale: float) -> np.ndarray:

@@ -5,32 +5,26 @@ differs from the defaults. Nothing in it is code: no expression is evaluated and
 """
 
 import re
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import BeforeValidator, Field, PositiveInt, WithJsonSchema, field_validator
+from pydantic import Field, PositiveInt, field_validator
 
+from parttag.data.cuts import CutOptions
+from parttag.data.flattening import FlattenOptions
+from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
 from parttag.features import feature_names
 from parttag.models import ModelOptions
 from parttag.objectives import ObjectiveOptions
 from parttag.objectives.classify import ClassifyOptions
-from parttag.options import Options, read_options
+from parttag.options import Options, Texts, read_options
 from parttag.training.loop import TrainingOptions
 from parttag.training.optimizers import OptimizerOptions, RangerOptions
 from parttag.training.schedules import FlatDecayOptions, ScheduleOptions
 from parttag.training.transfer import InitOptions
-
-_TEXTS_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-
-Texts = Annotated[
-    tuple[str, ...],
-    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
-    WithJsonSchema(_TEXTS_SCHEMA),
-]
-"""One text or a list of them."""
 
 
 class DataOptions(Options):
@@ -46,8 +40,17 @@ class DataOptions(Options):
     """Jets that the trained network is evaluated on at the end."""
     classes: dict[str, Texts] = Field(min_length=2)
     """Name of each class, in the order of the logits, and the label branches that make it."""
+    columns: ColumnsOptions | None = None
+    """What the branches of files in a layout of their own mean."""
+    cuts: CutOptions = CutOptions()
+    """Ranges outside of which jets are left out."""
+    flatten_pt: FlattenOptions | None = None
+    """Weigh the training jets so that every class has the same spectrum of the jet's pT."""
     strict: bool = False
     """Refuse bad jets instead of leaving them out."""
+    published: bool = True
+    """Draw the published numbers of top tagging beside top against QCD; not beside simulated jets,
+    which are of another set."""
 
 
 class RunConfig(Options):
@@ -91,6 +94,17 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         If the file is missing or no YAML, an override has no ``=``, a key is unknown (the nearest
         known one is named), or a value is of the wrong type or out of range.
     """
+    return build_config(read_content(path, overrides))
+
+
+def read_content(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the nested mappings in a YAML file, after the overrides; nothing is checked yet.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or no YAML, or an override has no ``=``.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8")
         content = yaml.load(text, _Loader)
@@ -102,10 +116,85 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise InputError(f"{path}: a configuration is a list of sections, such as data and model")
     for override in overrides:
         _apply(override, content)
-    for section, default in _DEFAULT_NAMES.items():
-        if isinstance(content.get(section), dict):
-            content[section] = {"name": default, **content[section]}
-    return read_options(RunConfig, content)
+    return content
+
+
+def build_config(content: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration that nested mappings describe.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown (the nearest known one is named), or a value is of the wrong type or out
+        of range.
+    """
+    named = {
+        section: {"name": default, **content[section]}
+        for section, default in _DEFAULT_NAMES.items()
+        if isinstance(content.get(section), dict)
+    }
+    return read_options(RunConfig, {**content, **named})
+
+
+def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested mappings with some values replaced.
+
+    A section of another ``name`` replaces the whole section: its options are others.
+    """
+    merged = dict(content)
+    for key, value in changes.items():
+        old = merged.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            name = old.get("name", _DEFAULT_NAMES.get(key))
+            is_same = value.get("name", name) == name
+            merged[key] = merge(old, value) if is_same else value
+        else:
+            merged[key] = value
+    return merged
+
+
+def load_columns(path: str | Path) -> ColumnsOptions | None:
+    """Return the section ``columns`` of a YAML file, or ``data.columns`` of a configuration.
+
+    Returns
+    -------
+    ColumnsOptions or None
+        ``None`` if the section is null: files are in the layouts of the public sets.
+
+    Raises
+    ------
+    InputError
+        As ``read_content``, or if a key is unknown, a value wrong, or there is no such section.
+    """
+    content = read_content(path)
+    data = content.get("data")
+    section = content if "columns" in content else data if isinstance(data, dict) else {}
+    if "columns" not in section:
+        raise InputError(f"{path} has no section columns, nor data.columns")
+    return read_options(_Columns, {"columns": section["columns"]}).columns
+
+
+def parse_cuts(text: str) -> CutOptions:
+    """Return the cuts that a YAML text gives, such as ``{jet_pt: [500, 1000]}``.
+
+    Raises
+    ------
+    InputError
+        If it is no YAML of that form, or a quantity is unknown.
+    """
+    try:
+        content = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise InputError(f"cuts: {text!r} is not YAML: {_one_line(error)}") from error
+    return read_options(_Cuts, {"cuts": content}).cuts
+
+
+class _Columns(Options):
+    columns: ColumnsOptions | None
+
+
+class _Cuts(Options):
+    cuts: CutOptions
 
 
 def dump_config(config: RunConfig) -> str:

@@ -116,7 +116,7 @@ def required_extras(features: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def particle_features(
-    batch: JetBatch, features: str | Sequence[str]
+    batch: JetBatch, features: str | Sequence[str], *, raw: bool = False
 ) -> Float[Tensor, "rows features"]:
     """Return the standardized features of every particle, zeros in rows beyond the last particle.
 
@@ -124,6 +124,15 @@ def particle_features(
     ``batch.jet_axis``, and Δη is multiplied by the sign of the jet's η (+1 at 0). A particle column
     that is not a finite number (an impact parameter of a neutral particle, in some files) counts
     as 0, as in weaver.
+
+    Parameters
+    ----------
+    batch
+        The jets.
+    features
+        A set of features, or their names.
+    raw
+        Return them neither standardized nor clipped, Δη without the sign of the jet's η.
 
     Raises
     ------
@@ -141,9 +150,13 @@ def particle_features(
                     f"have (they have {', '.join(batch.extra_names) or 'four-momenta only'}); "
                     "choose features: kin"
                 )
-            raw = batch.extra[:, batch.extra_names.index(column)].nan_to_num(0.0, 0.0, 0.0)
-            values[name] = raw if function is None else function(raw)
-    stacked = torch.stack([_standardize(values[name], FEATURES[name]) for name in names], dim=-1)
+            stored = batch.extra[:, batch.extra_names.index(column)].nan_to_num(0.0, 0.0, 0.0)
+            values[name] = stored if function is None else function(stored)
+    if raw:
+        values["delta_eta"] = values["delta_eta"] * _eta_sign(batch)
+    else:
+        values = {name: _standardize(values[name], FEATURES[name]) for name in names}
+    stacked = torch.stack([values[name] for name in names], dim=-1)
     if len(batch.p4) == batch.num_particles:
         return stacked
     real = torch.arange(len(batch.p4), device=batch.device) < batch.offsets[-1]
@@ -152,12 +165,10 @@ def particle_features(
 
 def _kinematic_values(batch: JetBatch) -> dict[str, Tensor]:
     """Return the features that four-momenta and jet axis give, before standardization."""
-    # Rows beyond the last particle belong to no jet: let them read the last one's quantities.
-    jet = batch.jet_of_particle.clamp(max=max(len(batch) - 1, 0))
+    jet = _jet_of_row(batch)
     pt, energy = kinematics.pt(batch.p4), batch.p4[:, 3]
     jet_pt, jet_energy = kinematics.pt(batch.jet_p4), batch.jet_p4[:, 3]
-    eta_sign = torch.where(batch.jet_p4[:, 2] < 0, -1.0, 1.0).to(batch.p4.dtype)
-    delta_eta = (kinematics.eta(batch.p4) - batch.jet_axis[jet, 0]) * eta_sign[jet]
+    delta_eta = (kinematics.eta(batch.p4) - batch.jet_axis[jet, 0]) * _eta_sign(batch)
     delta_phi = kinematics.delta_phi(kinematics.phi(batch.p4), batch.jet_axis[jet, 1])
     return {
         "log_pt": pt.log(),
@@ -168,6 +179,17 @@ def _kinematic_values(batch: JetBatch) -> dict[str, Tensor]:
         "delta_eta": delta_eta,
         "delta_phi": delta_phi,
     }
+
+
+def _eta_sign(batch: JetBatch) -> Tensor:
+    """Return the sign of the jet's η for every row, +1 at 0."""
+    sign = torch.where(batch.jet_p4[:, 2] < 0, -1.0, 1.0).to(batch.p4.dtype)
+    return sign[_jet_of_row(batch)]
+
+
+def _jet_of_row(batch: JetBatch) -> Tensor:
+    """Return the jet of every row; those beyond the last particle may read the last jet's."""
+    return batch.jet_of_particle.clamp(max=max(len(batch) - 1, 0))
 
 
 def _standardize(value: Tensor, feature: Feature) -> Tensor:

@@ -7,14 +7,23 @@ beside the schedule); ``config.py`` composes them into the configuration of a ru
 import reprlib
 from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from parttag.errors import InputError
+
+_TEXTS_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+
+Texts = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    WithJsonSchema(_TEXTS_SCHEMA),
+]
+"""One text or a list of them."""
 
 
 class Options(BaseModel):
@@ -73,7 +82,7 @@ def _sentence(kind: type[Options], error: ErrorDetails) -> str:
         case "literal_error":
             wanted = f"must be {context['expected']}"
         case "value_error":
-            return f"{path}: {context['error']}"
+            return f"{path}: {context['error']}" if path else str(context["error"])
         case "too_short":
             wanted = f"must have {context['min_length']} or more entries"
         case range_error if range_error.startswith(("greater_than", "less_than")):

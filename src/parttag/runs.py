@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,14 +23,12 @@ from parttag.data.dataset import JetDataset, open_dataset
 from parttag.data.files import refuse_damaged, refuse_unwritable, sha256
 from parttag.data.loader import JetLoader
 from parttag.data.readers import find_files
+from parttag.data.readers.column_layout import layout_of
+from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.writing import remove_partial_files, whole_directory, write_file
 from parttag.errors import InputError
 from parttag.features import required_extras
-from parttag.interchange.weaver import (
-    KNOWN_CLASSES,
-    WeaverNetwork,
-    read_particle_transformer,
-)
+from parttag.interchange.weaver import KNOWN_CLASSES, ModelName, WeaverNetwork, read_network
 from parttag.models import Tagger, build_model
 from parttag.objectives import build_objective
 from parttag.options import read_options
@@ -55,6 +53,11 @@ class Run:
     model: Tagger
     """In evaluation mode, on the CPU."""
     classes: tuple[str, ...]
+
+    def with_columns(self, columns: ColumnsOptions | None) -> "Run":
+        """Return the run with another ``data.columns``, for files of other branches."""
+        data = self.config.data.model_copy(update={"columns": columns})
+        return replace(self, config=self.config.model_copy(update={"data": data}))
 
 
 def load_run(directory: str | Path, checkpoint_name: Literal["best", "last"] = "best") -> Run:
@@ -109,6 +112,8 @@ def train_run(
         train_data = _open(config, "train", progress)
         if config.data.num_train_jets is not None:
             train_data = train_data.subset(config.data.num_train_jets)
+        if config.data.flatten_pt is not None:
+            train_data = train_data.flattened(config.data.flatten_pt, tuple(config.data.classes))
         val_data = _open(config, "val", progress) if config.data.val else None
         data = {"train": train_data} | ({"val": val_data} if val_data is not None else {})
         if ranks.is_first:
@@ -130,9 +135,10 @@ def import_run(
     features: str | Sequence[str],
     directory: str | Path,
     *,
+    model: ModelName = "particle_transformer",
     classes: Sequence[str] = (),
 ) -> Path:
-    """Make a run of a Particle Transformer that weaver-core trained.
+    """Make a run of a network that weaver-core trained.
 
     Parameters
     ----------
@@ -142,6 +148,8 @@ def import_run(
         The features that the network was trained with.
     directory
         Of the run; it appears complete or not at all.
+    model
+        The network that the weights belong to.
     classes
         Names of the classes in the order of the logits, the label of class ``x`` being ``label_x``;
         not needed for the classes of JetClass and of top tagging.
@@ -150,12 +158,12 @@ def import_run(
     ------
     InputError
         If the directory exists or cannot be written, the weights cannot be read or are not those
-        of a Particle Transformer with these features, or the number of classes is another.
+        of this network with these features, or the number of classes is another.
     """
     weights, directory = Path(weights), Path(directory)
     if directory.exists():
         raise InputError(f"{directory} exists already; give another --out")
-    read = read_particle_transformer(weights, features)
+    read = read_network(weights, features, model)
     labels = {name: (f"label_{name}",) for name in classes} or KNOWN_CLASSES.get(read.num_classes)
     if labels is None or len(labels) != read.num_classes:
         raise InputError(
@@ -175,6 +183,8 @@ def _open(config: RunConfig, part: Literal["train", "val"], progress: Progress) 
         getattr(config.data, part),
         config.data.classes,
         strict=config.data.strict,
+        layout=layout_of(config.data.columns),
+        cuts=config.data.cuts,
         require_extras=required_extras(config.features),
         progress=progress,
     )
@@ -319,6 +329,7 @@ def _start(ranks: Ranks) -> dict[str, Any]:
             "host": platform.node(),
             "platform": platform.platform(),
             "processors": os.cpu_count(),
+            "threads": torch.get_num_threads(),
             "gpu": torch.cuda.get_device_name(ranks.device) if on_gpu else None,
             "ranks": ranks.size,
         },

@@ -108,6 +108,18 @@ def test_files_of_different_columns_are_refused_by_name(tmp_path, without, kind)
     assert not (tmp_path / "store").exists()
 
 
+def test_files_of_other_jet_branches_are_refused_before_any_is_read(tmp_path, monkeypatch):
+    files = [
+        write_jetclass_root(tmp_path / "a.root", toy_arrays(3)),
+        write_jetclass_root(tmp_path / "b.root", toy_arrays(3)),
+        write_jetclass_root(tmp_path / "c.root", toy_arrays(3), without=["jet_energy"]),
+    ]
+    monkeypatch.setattr(intake_module, "read_chunks", None)
+    message = r"c\.root and .*a\.root differ in their jet branches \(jet_energy, jet_eta, jet_phi"
+    with pytest.raises(InputError, match=message):
+        prepare(files, tmp_path / "store")
+
+
 def test_extra_columns_of_another_order_are_put_into_the_firsts(tmp_path):
     toys = toy_arrays(3)
     files = [

@@ -9,7 +9,9 @@ import pytest
 import uproot
 
 from parttag.data.quality import valid_jets
-from parttag.data.readers import read_chunks
+from parttag.data.readers import count_jets, read_branches, read_chunks
+from parttag.data.readers.column_layout import ColumnLayout
+from parttag.data.readers.columns import ColumnsOptions
 from parttag.evaluation.fingerprints import SharedJets, num_repeated, shared_jets
 from parttag.evaluation.inspect import inspect_files
 from parttag.features import EXTRA_NAMES, particle_features
@@ -70,6 +72,39 @@ def test_top_tagging_jets_are_all_good_and_labeled(data):
     pt = np.hypot(jets.jet_p4[:, 0], jets.jet_p4[:, 1])
     assert pt.min() > 540
     assert pt.max() < 660
+
+
+@pytest.mark.parametrize(
+    ("name", "num_jets"),
+    [
+        ("toptagging/train.h5", 80_000),
+        ("toptagging/val.h5", 10_000),
+        ("toptagging/test.h5", 10_000),
+        ("jetclass/jetclass_kin_500.root", 500),
+        ("jetclass/JetClassII_example.parquet", 100),
+    ],
+)
+def test_every_sample_is_read(data, name, num_jets):
+    path = data / name
+    assert count_jets(path) == num_jets
+    jets = next(iter(read_chunks(path, chunk_jets=2_000)))
+    assert len(jets) == min(num_jets, 2_000)
+    assert valid_jets(jets).all()
+
+
+def test_the_numbered_labels_of_jetclass_ii_are_named_in_yaml(data):
+    path = data / "jetclass" / "JetClassII_example.parquet"
+    labels = {"branch": "jet_label", "values": {"label_QCD": tuple(range(161, 188))}}
+    layout = ColumnLayout(ColumnsOptions(labels=labels))
+    (jets,) = read_chunks(path, layout=layout)
+    (own,) = read_chunks(path)
+    np.testing.assert_array_equal(jets.p4, own.p4)
+    np.testing.assert_array_equal(jets.jet_axis, own.jet_axis)
+    numbers = read_branches(path, ["jet_label"], layout)["jet_label"].to_numpy()
+    np.testing.assert_array_equal(jets.labels[:, 0], (numbers >= 161) & (numbers <= 187))
+    assert 0 < jets.labels.sum() < 100
+    kept = read_branches(path, ["jet_sdmass", "jet_tau1"], layout)
+    assert len(kept["jet_tau1"]) == 100
 
 
 def test_jetclass_ii_is_read_with_all_its_columns(data):

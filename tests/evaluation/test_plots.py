@@ -58,6 +58,13 @@ def test_other_tasks_have_no_published_points(drawn):
     assert "Rejection of gluon" in drawn[0].axes[0].get_ylabel()
 
 
+def test_simulated_top_jets_have_no_published_points(drawn):
+    logits, labels, _ = jets(2)
+    rocs = class_rocs(logits, labels, ("top", "QCD"))
+    plots.plot_roc(io.BytesIO(), rocs, ("top", "QCD"), "mine", published=False)
+    assert legend(drawn[0].axes[0]) == ["mine", "statistical error"]
+
+
 def test_several_signals_share_a_roc_and_have_a_panel_of_scores_each(drawn):
     logits, labels, weights = jets(5)
     classes = ("QCD", "Hbb", "Hqql", "Tbl", "Wqq")

@@ -29,7 +29,7 @@ SLOTS = 200
 
 def jetclass_branches(arrays: JetArrays) -> dict[str, Any]:
     """Return the branches that a JetClass file holding these jets would have, bad jets too."""
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         return _jetclass_branches(arrays)
 
 

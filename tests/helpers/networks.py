@@ -5,12 +5,26 @@ import torch
 from parttag.models import MODELS, Tagger, build_model
 
 SMALL = {
+    "particle_net": {
+        "edge_dims": ((8, 8), (16, 12, 12), (12,)),
+        "num_neighbours": 4,
+        "jet_dims": (8,),
+    },
+    "lgn": {"channels": (2, 3, 2), "num_curves": 6},
+    "lorentz_net": {"hidden_dim": 8, "num_layers": 2},
     "particle_transformer": {
         "embed_dims": (16, 32, 16),
         "pair_dims": (8, 8),
         "num_heads": 4,
         "num_layers": 2,
         "num_class_layers": 2,
+    },
+    "pct": {
+        "embed_dims": (12, 8),
+        "num_neighbours": 4,
+        "num_layers": 2,
+        "particle_dim": 16,
+        "jet_dim": 8,
     },
     "pfn": {"particle_dims": (16, 16), "jet_dims": (16,)},
     "pfn_original": {"particle_dims": (16, 16), "jet_dims": (16,)},
@@ -24,7 +38,14 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
         "jedi_net",
         {"reference_padding": True, "max_particles": 45},
     ),
+    "lgn_of_momenta": ("lgn", {"momentum_input": True}),
+    "lgn_with_reference_padding": (
+        "lgn",
+        {"reference_padding": True, "reference_length": 150, "max_particles": 150},
+    ),
     "plain_transformer": ("particle_transformer", {"pair_bias": False}),
+    "simple_pct": ("pct", {"embedding": "particles"}),
+    "padded_pct": ("pct", {"reference_padding": True}),
 }
 """Networks that are another one with other options."""
 

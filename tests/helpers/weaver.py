@@ -12,9 +12,12 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 State = dict[str, torch.Tensor]
 
 
-def weaver_golden(version: str) -> tuple[State, JetBatch, torch.Tensor]:
-    """Return weaver's state dict, jets, and logits, as scripts/peers/ made them."""
-    with np.load(GOLDEN / f"weaver_{version}.npz") as file:
+def weaver_golden(version: str, network: str = "") -> tuple[State, JetBatch, torch.Tensor]:
+    """Return weaver's state dict, jets, and logits, as scripts/peers/ made them.
+
+    ``network`` is empty for the Particle Transformer's.
+    """
+    with np.load(GOLDEN / f"weaver_{network}{version}.npz") as file:
         arrays = dict(file)
     assert str(arrays["version"]) == version
     state = {
@@ -25,15 +28,15 @@ def weaver_golden(version: str) -> tuple[State, JetBatch, torch.Tensor]:
     num_jets = len(arrays["jet_p4"])
     jets = JetArrays(
         **{name: arrays[name] for name in ("p4", "offsets", "jet_p4", "jet_axis")},
-        extra=np.zeros((len(arrays["p4"]), 0), np.float32),
-        extra_names=(),
+        extra=arrays.get("extra", np.zeros((len(arrays["p4"]), 0), np.float32)),
+        extra_names=tuple(map(str, arrays.get("extra_names", ()))),
         labels=np.zeros((num_jets, 0), np.uint8),
         label_names=(),
         jet_weights=np.ones(num_jets, np.float32),
         index=make_index(0, np.arange(num_jets)),
         sources=("golden.root",),
     )
-    return state, make_batch(jets), torch.tensor(arrays["logits"])
+    return state, make_batch(jets, max_particles=128), torch.tensor(arrays["logits"])
 
 
 def without_prefix(state: State) -> State:

@@ -11,7 +11,7 @@ from helpers.weaver import weaver_golden, without_prefix
 from parttag import cli
 from parttag.data.files import sha256
 from parttag.errors import InputError
-from parttag.interchange.weaver import read_particle_transformer
+from parttag.interchange.weaver import read_network
 from parttag.models import build_model
 from parttag.runs import import_run, load_run
 from parttag.training import checkpoint
@@ -40,7 +40,7 @@ def with_classes(path: Path, number: int) -> Path:
 def test_the_run_holds_the_network_that_was_read(weights, tmp_path):
     run = load_run(import_run(weights, "kin", tmp_path / "runs" / "new", classes=CLASSES))
     batch = weaver_golden("0.4.17")[1]
-    assert torch.equal(run.model(batch), read_particle_transformer(weights, "kin").network(batch))
+    assert torch.equal(run.model(batch), read_network(weights, "kin").network(batch))
     assert not run.model.training
     assert run.classes == CLASSES
     assert run.config.data.classes["b"] == ("label_b",)

@@ -8,7 +8,7 @@ import torch
 
 from helpers.weaver import weaver_golden, without_prefix
 from parttag.errors import InputError
-from parttag.interchange.weaver import read_particle_transformer, read_state_dict
+from parttag.interchange.weaver import read_network, read_state_dict
 from parttag.jets import JetBatch
 
 VERSIONS = ("0.4.17", "0.5.3")
@@ -32,7 +32,7 @@ def save(tmp_path):
 
 @torch.no_grad()
 def logits(path: Path, batch: JetBatch) -> torch.Tensor:
-    return read_particle_transformer(path, "kin").network(batch)
+    return read_network(path, "kin").network(batch)
 
 
 # ------------------------------------------------------------------------------------- the outputs
@@ -67,7 +67,7 @@ def test_the_keys_decide_on_the_meaning_of_c_attn(save):
 
 def test_transposed_heads_are_those_of_the_published_formula(save):
     state, _, _ = weaver_golden("0.4.17")
-    block = read_particle_transformer(save(state), "kin").network.backbone.blocks[0]
+    block = read_network(save(state), "kin").network.backbone.blocks[0]
     attended = torch.randn(5, 16, generator=torch.Generator().manual_seed(0))
     key = "mod.blocks.0.attn.out_proj"
     projected = attended @ state[f"{key}.weight"].T + state[f"{key}.bias"]
@@ -81,7 +81,7 @@ def test_transposed_heads_are_those_of_the_published_formula(save):
 
 def test_sizes_are_read_from_the_shapes(save):
     state, _, _ = weaver_golden("0.5.3")
-    read = read_particle_transformer(save(state), "kin")
+    read = read_network(save(state), "kin")
     assert read.num_classes == 3
     assert read.written_by == "weaver-core 0.5 or later"
     assert read.options.embed_dims == (16, 32, 16)
@@ -93,7 +93,7 @@ def test_sizes_are_read_from_the_shapes(save):
 
 def test_the_network_is_ready_to_train_and_to_be_saved(save):
     state, batch, _ = weaver_golden("0.4.17")
-    read = read_particle_transformer(save(state), "kin")
+    read = read_network(save(state), "kin")
     assert not read.network.training
     assert all(p.requires_grad and p.dtype == torch.float32 for p in read.network.parameters())
     read.network.train()(batch).sum().backward()
@@ -107,7 +107,7 @@ def test_the_network_is_ready_to_train_and_to_be_saved(save):
 def test_reading_draws_no_random_number(save):
     path = save(weaver_golden("0.5.3")[0])
     before = torch.get_rng_state()
-    read_particle_transformer(path, "kin")
+    read_network(path, "kin")
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -115,7 +115,7 @@ def test_reading_draws_no_random_number(save):
 def test_another_number_of_features_is_refused(features, advice, save):
     path = save(weaver_golden("0.5.3")[0])
     with pytest.raises(InputError, match=f"reads 7 particle features .* choose features: {advice}"):
-        read_particle_transformer(path, features)
+        read_network(path, features)
 
 
 # ----------------------------------------------------------------------------- what is not weights
@@ -136,7 +136,7 @@ def test_code_in_a_file_is_refused_and_not_run(save, tmp_path):
     trace = tmp_path / "executed"
     path = save({**state, "mod.evil": Malicious(trace)})
     with pytest.raises(InputError, match=r"weights\.pt holds code or objects .* is refused"):
-        read_particle_transformer(path, "kin")
+        read_network(path, "kin")
     assert not trace.exists()
     torch.load(path, weights_only=False)
     assert trace.exists()  # the file would have done it
@@ -214,19 +214,19 @@ def test_a_missing_key_is_named(key, save):
     state = without_prefix(weaver_golden("0.5.3")[0])
     del state[key]
     with pytest.raises(InputError, match=f"the key {key} is missing"):
-        read_particle_transformer(save(state), "kin")
+        read_network(save(state), "kin")
 
 
 def test_weights_of_another_network_are_told_by_the_first_key(save):
     state = {"mod.bn_fts.weight": torch.ones(7), "mod.fc.1.weight": torch.ones(2, 256)}
     with pytest.raises(InputError, match=r"there is no embed\.input_bn\.weight in it"):
-        read_particle_transformer(save(state), "kin")
+        read_network(save(state), "kin")
 
 
 def test_an_unknown_key_is_named(save):
     state = {**weaver_golden("0.5.3")[0], "mod.blocks.0.ls1.gamma": torch.ones(16)}
     with pytest.raises(InputError, match=r"blocks\.0\.ls1\.gamma belongs to no part"):
-        read_particle_transformer(save(state), "kin")
+        read_network(save(state), "kin")
 
 
 @pytest.mark.parametrize(
@@ -241,10 +241,10 @@ def test_an_unknown_key_is_named(save):
 def test_a_shape_that_does_not_fit_is_named_with_the_one_that_would(key, shape, fitting, save):
     state = {**without_prefix(weaver_golden("0.5.3")[0]), key: torch.ones(shape)}
     with pytest.raises(InputError, match=f"{key} has the shape .*{fitting} would fit"):
-        read_particle_transformer(save(state), "kin")
+        read_network(save(state), "kin")
 
 
 def test_heads_that_do_not_divide_the_width_are_refused(save):
     state = {**without_prefix(weaver_golden("0.5.3")[0]), "blocks.0.c_attn": torch.ones(3)}
     with pytest.raises(InputError, match=r"make no Particle Transformer .* multiple of num_heads"):
-        read_particle_transformer(save(state), "kin")
+        read_network(save(state), "kin")

@@ -8,6 +8,7 @@ import torch.distributed as dist
 
 from helpers.tolerances import FLOAT64_NETWORK
 from parttag.ops.batch_norm import PackedBatchNorm
+from parttag.ops.edge_network import EdgeNetwork
 from parttag.ops.pair_network import PairNetwork
 
 ROWS = [7, 0, 2000]
@@ -15,23 +16,35 @@ ROWS = [7, 0, 2000]
 
 def _networks():
     torch.manual_seed(0)
-    return PackedBatchNorm(4).double(), PairNetwork((8, 6, 2)).double()
+    networks = PackedBatchNorm(4), PairNetwork((8, 6, 2)), EdgeNetwork(4, (8, 8, 6), bias=True)
+    return tuple(network.double() for network in networks)
 
 
 def _inputs():
     torch.manual_seed(1)
     x = 2 * torch.randn(sum(ROWS), 4, dtype=torch.float64) + 1
-    return x, torch.randn(sum(ROWS), 4, dtype=torch.float64), torch.randn(2, sum(ROWS)).double()
+    return x, *(torch.randn(sum(ROWS), width, dtype=torch.float64) for width in (4, 2, 6))
 
 
-def _pass(norm, network, x, grad_norm, grad_bias):
+def _neighbours():
+    """Return three for each row, of the same rank; those beyond the last row are missing."""
+    torch.manual_seed(2)
+    start = torch.tensor([sum(ROWS[:rank]) for rank in range(len(ROWS))]).repeat_interleave(
+        torch.tensor(ROWS)
+    )
+    count = torch.tensor(ROWS).repeat_interleave(torch.tensor(ROWS))
+    return torch.rand(sum(ROWS), 3).mul(count[:, None] + 1).long() + start[:, None], start + count
+
+
+def _pass(norm, network, edges, neighbours, x, grad_norm, grad_bias, grad_edges):
     """Return outputs, the gradients of all parameters and of x, and the running statistics."""
     x = x.clone().requires_grad_()
-    output, bias = norm(x), network(x.detach())
-    ((output * grad_norm).sum() + (bias * grad_bias).sum()).backward()
-    modules = (norm, network)
+    outputs = [norm(x), network(x.detach()).t(), edges(x, neighbours)]
+    grads = (grad_norm, grad_bias, grad_edges)
+    sum((y * grad).sum() for y, grad in zip(outputs, grads, strict=True)).backward()
+    modules = (norm, network, edges)
     return {
-        "outputs": [output.detach(), bias.detach().t(), x.grad],
+        "outputs": [*(output.detach() for output in outputs), x.grad],
         "gradients": [p.grad for module in modules for p in module.parameters()],
         "statistics": [b for module in modules for b in module.buffers()],
     }
@@ -40,9 +53,9 @@ def _pass(norm, network, x, grad_norm, grad_bias):
 def _run_rank(rank, directory):
     store = dist.FileStore(f"{directory}/store", len(ROWS))
     dist.init_process_group("gloo", store=store, rank=rank, world_size=len(ROWS))
-    x, grad_norm, grad_bias = _inputs()
     mine = slice(sum(ROWS[:rank]), sum(ROWS[: rank + 1]))
-    result = _pass(*_networks(), x[mine], grad_norm[mine], grad_bias[:, mine])
+    neighbours = _neighbours()[0][mine] - mine.start
+    result = _pass(*_networks(), neighbours, *(values[mine] for values in _inputs()))
     torch.save(result, f"{directory}/{rank}.pt")
     dist.destroy_process_group()
 
@@ -50,7 +63,10 @@ def _run_rank(rank, directory):
 def test_three_ranks_of_unequal_sizes_are_one_process(tmp_path: Path):
     torch.multiprocessing.spawn(_run_rank, args=(str(tmp_path),), nprocs=len(ROWS))
     ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(len(ROWS))]
-    expected = _pass(*copy.deepcopy(_networks()), *_inputs())
+    neighbours, end = _neighbours()
+    neighbours = torch.where(neighbours < end[:, None], neighbours, sum(ROWS))
+    assert (neighbours == sum(ROWS)).any()
+    expected = _pass(*copy.deepcopy(_networks()), neighbours, *_inputs())
     for place, value in enumerate(expected["outputs"]):
         ours = torch.cat([rank["outputs"][place] for rank in ranks])
         torch.testing.assert_close(ours, value, **FLOAT64_NETWORK)

@@ -24,11 +24,29 @@ TRANSFORMER = {
     "dropout": 0.0,
     "trim": False,
 }
+PARTICLE_NET = {
+    "name": "particle_net",
+    "edge_dims": [[4, 4], [6]],
+    "num_neighbours": 3,
+    "jet_dims": [6],
+    "dropout": 0.0,
+}
+PCT = {
+    "name": "pct",
+    "embed_dims": [4, 8],
+    "num_neighbours": 3,
+    "num_layers": 1,
+    "particle_dim": 8,
+    "jet_dim": 6,
+    "dropout": 0.0,
+}
 # Model, precision, numbers of ranks, and how closely the losses must agree.
 CASES = {
     "pfn_fp64": (NETWORK, "fp64", (2, 3), 1e-9),
     "pfn_fp32": (NETWORK, "fp32", (3,), 1e-5),
     "particle_transformer_fp64": (TRANSFORMER, "fp64", (3,), 1e-9),
+    "particle_net_fp64": (PARTICLE_NET, "fp64", (3,), 1e-9),
+    "pct_fp64": (PCT, "fp64", (3,), 1e-9),
 }
 # 33 jets in batches of 16: the last batch has one jet, and all ranks but the first have none.
 CURVE = ("training.steps=50", "training.steps_per_epoch=25", "optimizer.lr=0.01")

@@ -119,6 +119,23 @@ def test_adam_decays_through_the_gradient_and_adamw_beside_it(decoupled):
     np.testing.assert_allclose(weights.backbone["matrix"].detach(), expected, atol=1e-12)
 
 
+def test_amsgrad_divides_by_the_largest_mean_square_so_far():
+    start, gradients = _start_and_gradients(30)
+    gradients = [{**step, "matrix": step["matrix"] / (n + 1)} for n, step in enumerate(gradients)]
+    weights = Weights(start)
+    options = AdamOptions(lr=0.01, betas=(0.9, 0.99), amsgrad=True)
+    _train(weights, build_optimizer(weights, options), gradients)
+    expected = start["matrix"].copy()
+    mean, square, largest = (np.zeros_like(expected) for _ in range(3))
+    for t, step in enumerate(gradients, start=1):
+        mean, square = 0.9 * mean + 0.1 * step["matrix"], 0.99 * square + 0.01 * step["matrix"] ** 2
+        largest = np.maximum(largest, square)
+        root = np.sqrt(largest / (1 - 0.99**t)) + options.eps
+        expected -= options.lr * mean / (1 - 0.9**t) / root
+    np.testing.assert_allclose(weights.backbone["matrix"].detach(), expected, atol=1e-12)
+    assert (largest > 1.01 * square).any()
+
+
 @pytest.mark.parametrize("stop", [3, 6, 17])
 def test_ranger_goes_on_from_its_state_bit_for_bit(stop):
     start, gradients = _start_and_gradients(30)

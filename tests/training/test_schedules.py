@@ -8,6 +8,8 @@ from parttag.training.schedules import (
     ConstantOptions,
     CosineOptions,
     FlatDecayOptions,
+    RestartsOptions,
+    StepOptions,
     lr_multiplier,
 )
 
@@ -64,6 +66,12 @@ def test_constant_is_one():
     assert _by_epoch(ConstantOptions(), 5) == [1] * 5
 
 
+def test_steps_multiply_by_the_factor_down_to_the_floor():
+    options = StepOptions(every=10, factor=0.7, floor=0.3)
+    multipliers = [lr_multiplier(options, step, 100, 50) for step in (0, 9, 10, 19, 20, 30, 99)]
+    assert multipliers == pytest.approx([1, 1, 0.7, 0.7, 0.49, 0.343, 0.3])
+
+
 @pytest.mark.parametrize("options_class", [FlatDecayOptions, CosineOptions, ConstantOptions])
 def test_warm_up_rises_linearly_to_the_schedule(options_class):
     options = options_class(warmup_steps=4)
@@ -75,3 +83,20 @@ def test_the_cosine_begins_at_the_end_of_the_warm_up():
     options = CosineOptions(warmup_steps=20)
     assert lr_multiplier(options, 20, 100, 10) == 1
     assert lr_multiplier(options, 60, 100, 10) == pytest.approx(0.5)
+
+
+def test_restarts_over_35_epochs_have_the_multipliers_that_lorentznet_was_trained_with():
+    # The log of the published training, from the authors' repository, over 1e-3.
+    published = [0.2, 0.4, 0.6, 0.8, 1, 0.85355, 0.5, 0.14645]
+    published += [1, 0.96194, 0.85355, 0.69134, 0.5, 0.30866, 0.14645, 0.03806]
+    published += [1, 0.99039, 0.96194, 0.91573, 0.85355, 0.77779, 0.69134, 0.59755, 0.5, 0.40245]
+    published += [0.30866, 0.22221, 0.14645, 0.08427, 0.03806, 0.0096074]
+    published += [0.0048037, 0.0024018, 0.0012009]
+    assert _by_epoch(RestartsOptions(), 35) == pytest.approx(published, abs=5e-6)
+
+
+def test_restarts_of_any_length_have_the_same_parts():
+    options = RestartsOptions(warmup=1, cycles=(2,), halvings=1)
+    multipliers = [lr_multiplier(options, step, 8, 3) for step in range(8)]
+    assert multipliers == pytest.approx([0.5, 0.5, 1, 1, 0.5, 0.5, 0.25, 0.25])
+    assert lr_multiplier(options, 8, 8, 3) == pytest.approx(0.25)

@@ -6,6 +6,7 @@ import sys
 from rich.markup import escape
 
 from parttag.cli.application import app
+from parttag.cli.benchmark import benchmark
 from parttag.cli.jets import inspect, prepare, simulate
 from parttag.cli.runs import evaluate, import_weights, predict, schema, train
 from parttag.cli.terminal import errors
@@ -13,6 +14,7 @@ from parttag.errors import InputError
 
 __all__ = [
     "app",
+    "benchmark",
     "evaluate",
     "import_weights",
     "inspect",

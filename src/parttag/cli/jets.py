@@ -8,6 +8,7 @@ import typer
 
 from parttag.cli.application import app
 from parttag.cli.terminal import (
+    Columns,
     Files,
     ManyValues,
     Overwrite,
@@ -114,19 +115,29 @@ def download(
 
 @app.command()
 def prepare(
-    files: Annotated[
-        list[str], typer.Argument(help="ROOT, HDF5 or parquet files, globs, directories, stores.")
-    ],
+    files: Files,
     out: Annotated[Path, typer.Option(help="Directory to make.")],
     strict: Annotated[bool, typer.Option("--strict", help="Refuse bad jets.")] = False,
+    columns: Columns = None,
+    cuts: Annotated[
+        str, typer.Option(metavar="YAML", help="As data.cuts: '{jet_pt: [500, 1000]}'.")
+    ] = "",
 ) -> None:
     """Turn files into a JetStore, which training maps into memory instead of reading it.
 
     Example: parttag prepare data/train_*.root --out stores/train
     """
+    from parttag.config import load_columns, parse_cuts
     from parttag.data import prepare as prepare_store
 
-    report = prepare_store(files, out, strict=strict, progress=show_progress)
+    report = prepare_store(
+        files,
+        out,
+        strict=strict,
+        columns=None if columns is None else load_columns(columns),
+        cuts=parse_cuts(cuts) if cuts else None,
+        progress=show_progress,
+    )
     if report.existed:
         console.print(f"{out} was made from these files before: nothing to do", highlight=False)
     console.print(str(report.counts), highlight=False)
@@ -143,6 +154,7 @@ def inspect(
     plots: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Draw multiplicity, mass and pT into it.")
     ] = None,
+    columns: Columns = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Look into files: counts, classes, ranges, bad and repeated jets; or compare two samples.
@@ -155,7 +167,9 @@ def inspect(
     Jets that several of the files or stores hold are counted pair by pair: give train, val and
     test together to see that they share none.
     """
+    from parttag.config import load_columns
     from parttag.data.readers import find_files
+    from parttag.data.readers.column_layout import layout_of
     from parttag.data.writing import refuse_existing
     from parttag.evaluation import tables
     from parttag.evaluation.compare import compare
@@ -170,9 +184,11 @@ def inspect(
     pictures = picture_paths(plots).values() if plots is not None else ()
     if not overwrite:
         refuse_existing(pictures)
-    inspections = {"sample": inspect_files(find_files(files), progress=show_progress)}
+    own = None if columns is None else layout_of(load_columns(columns), truth_optional=True)
+    inspections = {"sample": inspect_files(find_files(files), layout=own, progress=show_progress)}
     if against:
-        inspections["reference"] = inspect_files(find_files(against), progress=show_progress)
+        reference = inspect_files(find_files(against), layout=own, progress=show_progress)
+        inspections["reference"] = reference
     for name, inspection in inspections.items():
         console.print(tables.counts_table(name, inspection))
         console.print(tables.ranges_table(name, inspection))

@@ -9,6 +9,8 @@ import typer
 
 from parttag.cli.application import app
 from parttag.cli.terminal import (
+    STOPPED_BY_SIGTERM,
+    Columns,
     Device,
     Files,
     ManyValues,
@@ -20,9 +22,6 @@ from parttag.cli.terminal import (
     say,
     show_progress,
 )
-
-# What a shell reports of a process that ended at signal 15.
-_STOPPED_BY_SIGTERM = 128 + 15
 
 
 @app.command()
@@ -67,7 +66,7 @@ def train(
     except PreemptionError as preemption:
         if first_to_report():
             errors.print(str(preemption), highlight=False, soft_wrap=True)
-        raise typer.Exit(_STOPPED_BY_SIGTERM) from None
+        raise typer.Exit(STOPPED_BY_SIGTERM) from None
     except Exception:
         if not first_to_report():  # another rank has said what is wrong
             raise typer.Exit(1) from None
@@ -89,6 +88,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Directory to write to.", show_default="RUN/evaluation")
     ] = None,
+    columns: Columns = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
     precision: Precision = "fp32",
@@ -100,12 +100,13 @@ def evaluate(
 
     Bad jets are left out of the metrics, counted, and kept in scores.h5 without scores.
     """
+    from parttag.config import load_columns
     from parttag.evaluation.evaluate import evaluate_run
     from parttag.evaluation.tables import jets_sentence, metrics_table, sculpting_sentences
     from parttag.runs import load_run
 
     metrics = evaluate_run(
-        load_run(run),
+        load_run(run) if columns is None else load_run(run).with_columns(load_columns(columns)),
         data,
         out,
         overwrite=overwrite,
@@ -129,6 +130,7 @@ def predict(
     keep: Annotated[
         str, typer.Option(metavar="BRANCH,...", help="Branches of the input to pass through.")
     ] = "",
+    columns: Columns = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
     precision: Precision = "fp32",
@@ -140,18 +142,23 @@ def predict(
 
     Bad jets are kept as rows of NaN with valid = 0.
     """
+    from parttag.config import load_columns
     from parttag.data.readers import find_files
+    from parttag.data.readers.column_layout import layout_of
     from parttag.evaluation.predict import predict as predict_files
     from parttag.evaluation.scores import Scorer
     from parttag.runs import load_run
 
+    tagger = load_run(run)
+    own = tagger.config.data.columns if columns is None else load_columns(columns)
     scorer = Scorer.of_run(
-        load_run(run), labels_required=False, strict=strict, precision=precision, device=device
+        tagger, labels_required=False, strict=strict, precision=precision, device=device
     )
     report = predict_files(
         scorer,
         find_files(files),
         out,
+        layout=layout_of(own, truth_optional=True),
         keep=[name for name in keep.split(",") if name],
         overwrite=overwrite,
         progress=show_progress,
@@ -171,7 +178,8 @@ def import_weights(
     ],
     out: Annotated[Path, typer.Option(help="Directory of the run to make.")],
     model: Annotated[
-        Literal["particle_transformer"], typer.Option(help="The network that it belongs to.")
+        Literal["particle_transformer", "particle_net"],
+        typer.Option(help="The network that it belongs to."),
     ] = "particle_transformer",
     classes: Annotated[
         str,
@@ -190,9 +198,9 @@ def import_weights(
     """
     from parttag.runs import import_run
 
-    del model  # there is one so far
     names = features.split(",") if "," in features else features
-    import_run(weights, names, out, classes=[name for name in classes.split(",") if name])
+    class_names = [name for name in classes.split(",") if name]
+    import_run(weights, names, out, model=model, classes=class_names)
     console.print(f"imported: {out}", highlight=False, soft_wrap=True)
 
 

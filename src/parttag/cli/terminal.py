@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import typer
@@ -13,10 +14,19 @@ Item = TypeVar("Item")
 console = Console()
 errors = Console(stderr=True)
 
+STOPPED_BY_SIGTERM = 128 + 15
+"""What a shell reports of a process that ended at signal 15."""
+
 _BAR_AFTER_SECONDS = 2.0
 
 Files = Annotated[
-    list[str], typer.Argument(help="ROOT, HDF5 or parquet files, globs, directories, stores.")
+    list[str], typer.Argument(help="Files of jets, URLs, globs, directories, stores.")
+]
+Columns = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="YAML with a section columns (or data.columns): what branches mean."
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse bad jets.")]

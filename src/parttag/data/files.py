@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from parttag.data.remote import RemotePath
 from parttag.errors import InputError
 
 
@@ -24,14 +25,23 @@ def refuse_damaged(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, MemoryError, ImportError):
+    except (InputError, ImportError):
         raise
+    except MemoryError as error:
+        raise InputError(
+            f"{path} asks for more memory than there is ({error}): it is damaged, or too large for "
+            "this machine"
+        ) from error
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file") from error
     except PermissionError as error:
         raise InputError(f"{path}: no permission to read it") from error
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].strip()
+        if isinstance(path, RemotePath):
+            raise InputError(
+                f"{path} cannot be read ({reason}); try again, or copy the file to this machine"
+            ) from error
         raise InputError(
             f"{path} is damaged or cut short ({reason}); get the file again, or leave it out"
         ) from error

@@ -3,13 +3,17 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
 from parttag.data.files import sha256
 from parttag.data.quality import FAULTS, jet_faults, jet_name
-from parttag.data.readers import CHUNK_JETS, count_jets, read_chunks
+from parttag.data.read_ahead import read_ahead
+from parttag.data.readers import CHUNK_JETS, count_jets, read_chunks, read_schema
+from parttag.data.readers.layout import Layout, Schema
 from parttag.data.store import JetStore, Source, is_store, refuse_dropped
 from parttag.errors import InputError
 from parttag.jets import JetArrays
@@ -53,11 +57,16 @@ class Intake:
         The files and stores, as ``find_files`` returns them.
     strict
         Refuse a bad jet instead of dropping it.
+    layout
+        What the branches of the files mean, if not what they do in the public sets.
     """
 
-    def __init__(self, entries: Sequence[Path], *, strict: bool = False) -> None:
+    def __init__(
+        self, entries: Sequence[Path], *, strict: bool = False, layout: Layout | None = None
+    ) -> None:
         self.entries = tuple(entries)
         self.strict = strict
+        self.layout = layout
         self.counts = JetCounts()
         self._names = [source_names(entry) for entry in entries]
         self.label_names: tuple[str, ...] = ()
@@ -78,22 +87,48 @@ class Intake:
             bad jet and the intake is strict.
         """
         # Opens every file before hours are spent on the first ones.
-        total = sum(_num_chunks(entry) for entry in self.entries)
+        self._refuse_other_schemas()
+        total = sum(_num_chunks(entry, self.layout) for entry in self.entries)
         yield from progress(self._read(), total=total, description="Reading jets")
 
     def _read(self) -> Iterator[JetArrays]:
-        file_number, sources = 0, self.sources
-        for entry, names in zip(self.entries, self._names, strict=True):
+        first = accumulate((len(names) for names in self._names), initial=0)
+        readers = [
+            partial(
+                read_chunks,
+                entry,
+                file_number=number,
+                sources=self.sources,
+                chunk_jets=_chunk_jets(entry),
+                layout=self.layout,
+            )
+            for entry, number in zip(self.entries, first, strict=False)
+        ]
+        for number, jets in read_ahead(readers):
+            entry = self.entries[number]
+            self.counts.read += len(jets)
+            # The jets of a store were judged when it was made.
+            good = jets if is_store(entry) else self._without_bad_jets(jets)
+            yield self._aligned(good, entry)
+
+    def _refuse_other_schemas(self) -> None:
+        first: Schema | None = None
+        for entry in self.entries:
             if self.strict and is_store(entry):
                 refuse_dropped(JetStore(entry))
-            for jets in read_chunks(
-                entry, file_number=file_number, sources=sources, chunk_jets=_chunk_jets(entry)
+            schema = read_schema(entry, self.layout)
+            first = first or schema
+            for kind, own, firsts in (
+                ("labels", schema.label_names, first.label_names),
+                ("particle columns", schema.extra_names, first.extra_names),
+                ("jet branches", schema.other, first.other),
             ):
-                self.counts.read += len(jets)
-                # The jets of a store were judged when it was made.
-                good = jets if is_store(entry) else self._without_bad_jets(jets)
-                yield self._aligned(good, entry)
-            file_number += len(names)
+                if own is None or firsts is None or set(own) == set(firsts):
+                    continue
+                raise InputError(
+                    f"{entry} and {self.entries[0]} differ in their {kind} "
+                    f"({', '.join(sorted(set(own) ^ set(firsts)))}): they cannot be read together"
+                )
 
     def _without_bad_jets(self, jets: JetArrays) -> JetArrays:
         faults = jet_faults(jets)
@@ -114,15 +149,6 @@ class Intake:
         """Return the jets with their labels and extra columns in the first file's order."""
         if entry == self.entries[0]:
             self.label_names, self.extra_names = jets.label_names, jets.extra_names
-        for kind, own, first in (
-            ("labels", jets.label_names, self.label_names),
-            ("particle columns", jets.extra_names, self.extra_names),
-        ):
-            if set(own) != set(first):
-                raise InputError(
-                    f"{entry} and {self.entries[0]} differ in their {kind} "
-                    f"({', '.join(sorted(set(own) ^ set(first)))}): they cannot be read together"
-                )
         if (jets.label_names, jets.extra_names) == (self.label_names, self.extra_names):
             return jets
         labels = [jets.label_names.index(name) for name in self.label_names]
@@ -168,7 +194,7 @@ def _chunk_jets(entry: Path) -> int:
     return max(1, len(JetStore(entry))) if is_store(entry) else CHUNK_JETS
 
 
-def _num_chunks(entry: Path) -> int:
+def _num_chunks(entry: Path, layout: Layout | None) -> int:
     if is_store(entry):
         return len(JetStore(entry).manifest.shards)
-    return math.ceil(count_jets(entry) / CHUNK_JETS)
+    return math.ceil(count_jets(entry, layout) / CHUNK_JETS)

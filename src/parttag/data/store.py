@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import h5py
 import numpy as np
@@ -52,7 +52,8 @@ class Manifest(_Record):
     """What a store holds and where it comes from.
 
     ``index`` of a jet counts ``sources``; ``dropped`` counts the jets of the sources that were
-    left out, by reason.
+    left out, by reason. ``columns`` and ``cuts`` are what was said of the files and of the jets to
+    leave out, where anything was.
     """
 
     schema_version: int
@@ -64,6 +65,8 @@ class Manifest(_Record):
     dropped: dict[str, int]
     sources: tuple[Source, ...]
     shards: tuple[Shard, ...]
+    columns: dict[str, Any] = {}
+    cuts: dict[str, Any] = {}
 
 
 class JetStore:

@@ -13,8 +13,11 @@ import numpy as np
 from jaxtyping import Bool
 
 from parttag.data.classes import ClassCheck
+from parttag.data.cuts import CutOptions, passing
 from parttag.data.files import refuse_damaged
 from parttag.data.readers import find_files
+from parttag.data.readers.column_layout import layout_of
+from parttag.data.readers.layout import Layout
 from parttag.data.writing import made_directory
 from parttag.errors import InputError
 from parttag.evaluation import plots
@@ -59,6 +62,9 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Score jets, and write metrics, scores and pictures of a trained tagger.
 
+    The files are read by the run's ``data.columns``, and its ``data.cuts`` hold: jets outside of
+    them have scores, but do not count in the metrics.
+
     Parameters
     ----------
     data
@@ -90,6 +96,7 @@ def evaluate_run(
             f"{run.directory}: the run has no data.test; name the files to evaluate on with --data"
         )
     sources = find_files(patterns)
+    cuts, layout = run.config.data.cuts, layout_of(run.config.data.columns)
     scorer = Scorer.of_run(
         run, labels_required=True, strict=strict, precision=precision, device=device
     )
@@ -100,14 +107,16 @@ def evaluate_run(
         new_files([directory / n for n in names], overwrite=overwrite) as opened,
     ):
         files = dict(zip(names, opened, strict=True))
-        scored = _score(scorer, sources, progress)
-        found = _find(scored, sources)
+        scored, passed = _score(scorer, sources, layout, cuts, progress)
+        left_out = _left_out(scored, passed if cuts.given else None)
+        used = ~np.any(list(left_out.values()), axis=0)
+        found = _find(scored.take(np.flatnonzero(used)), sources)
         result = {
             **found.to_json(),
-            "num_left_out": _left_out(scored),
+            "num_left_out": {reason: int(jets.sum()) for reason, jets in left_out.items()},
             "data": [str(path) for path in sources],
         }
-        _draw(files, found, run.directory.name, epochs)
+        _draw(files, found, run, epochs)
         with score_rows(files["scores.h5"], directory / "scores.h5") as append:
             append(scored.columns())
         files[METRICS].write(json.dumps(result, indent=2, allow_nan=False).encode() + b"\n")
@@ -125,15 +134,22 @@ def _file_names(classes: Sequence[str], epochs: Sequence[Mapping[str, float]]) -
     ]
 
 
-def _score(scorer: Scorer, sources: Sequence[Path], progress: Progress) -> ScoredJets:
-    """Return the scores of all jets, and say if labels and classes do not fit together."""
-    parts, check = [], ClassCheck(scorer.classes)
-    for _, jets in read_jets(sources, progress, "evaluating"):
+def _score(
+    scorer: Scorer,
+    sources: Sequence[Path],
+    layout: Layout | None,
+    cuts: CutOptions,
+    progress: Progress,
+) -> tuple[ScoredJets, Bool[np.ndarray, " jets"]]:
+    """Return the scores of all jets and which pass the cuts; warn of labels that do not fit."""
+    parts, passed, check = [], [], ClassCheck(scorer.classes)
+    for _, jets in read_jets(sources, progress, "evaluating", layout):
         parts.append(scorer.score(jets))
+        passed.append(passing(jets, cuts))
         check.add(jets, parts[-1].labels)
     for warning in check.warnings("the jets to evaluate on"):
         logger.warning("%s", warning)
-    return join(parts)
+    return join(parts), np.concatenate(passed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,34 +173,40 @@ class _Findings:
         }
 
 
-def _find(scored: ScoredJets, sources: Sequence[Path]) -> _Findings:
-    used = scored.take(np.flatnonzero(_used(scored)))
+def _find(used: ScoredJets, sources: Sequence[Path]) -> _Findings:
     if len(used) == 0:
         raise InputError(
-            f"{sources[0]}: there is no good jet of a class in data.classes; give other files"
+            f"{sources[0]}: there is no good jet of a class in data.classes and inside data.cuts; "
+            "give other files"
         )
     logits, labels, classes, weights = used.logits, used.labels, used.classes, used.jet_weights
     rocs = class_rocs(logits, labels, classes, weights)
-    passing = passing_jets(logits, classes, rocs, SCULPTING_EPS_S)
+    selected = passing_jets(logits, classes, rocs, SCULPTING_EPS_S)
     return _Findings(
         jets=used,
         rocs=rocs,
-        passing=passing,
+        passing=selected,
         metrics=measure(logits, labels, classes, weights),
         by_pt=measure_by_pt(logits, labels, classes, used.jet_pt, weights),
-        sculpting=measure_sculpting(used.jet_mass, labels, classes, passing, weights),
+        sculpting=measure_sculpting(used.jet_mass, labels, classes, selected, weights),
     )
 
 
-def _left_out(scored: ScoredJets) -> dict[str, int]:
-    no_class = scored.valid & ~_used(scored)
-    return {"bad": int((~scored.valid).sum()), "no_class": int(no_class.sum())}
+def _left_out(
+    scored: ScoredJets, passed: Bool[np.ndarray, " jets"] | None
+) -> dict[str, Bool[np.ndarray, " jets"]]:
+    """Return which jets the metrics leave out, by the first reason that fits."""
+    known = scored.labels >= 0
+    reasons = {"bad": ~scored.valid, "no_class": scored.valid & ~known}
+    if passed is not None:
+        reasons["outside_cuts"] = scored.valid & known & ~passed
+    return reasons
 
 
 def _draw(
     files: Mapping[str, OutputFile],
     found: _Findings,
-    name: str,
+    run: Run,
     epochs: Sequence[Mapping[str, float]],
 ) -> None:
     jets, classes = found.jets, found.jets.classes
@@ -192,7 +214,13 @@ def _draw(
         files["scores.png"], jets.logits, jets.labels, jets.jet_weights, classes, found.rocs
     )
     if found.by_pt is not None:
-        plots.plot_roc(files["roc.png"], found.rocs, classes, name)
+        plots.plot_roc(
+            files["roc.png"],
+            found.rocs,
+            classes,
+            run.directory.name,
+            published=run.config.data.published,
+        )
         plots.plot_rejection_by_pt(files["rejection_pt.png"], found.by_pt, classes)
         plots.plot_mass_sculpting(
             files["mass_sculpting.png"],
@@ -205,10 +233,6 @@ def _draw(
         )
     if "training.png" in files:
         plots.plot_training(files["training.png"], epochs)
-
-
-def _used(scored: ScoredJets) -> Bool[np.ndarray, " jets"]:
-    return scored.valid & (scored.labels >= 0)
 
 
 def _read_epochs(path: Path) -> list[dict[str, float]]:

@@ -12,6 +12,7 @@ from jaxtyping import Float64, UInt64
 
 from parttag.data.quality import FAULTS, jet_faults
 from parttag.data.readers import find_files
+from parttag.data.readers.layout import Layout
 from parttag.data.writing import made_directory
 from parttag.evaluation.fingerprints import fingerprint, num_repeated
 from parttag.evaluation.jet_sample import JetSample, Reservoir
@@ -57,7 +58,9 @@ class Inspection:
         return num_repeated(_joined(self.fingerprints))
 
 
-def inspect_files(files: Sequence[Path], *, progress: Progress = no_progress) -> Inspection:
+def inspect_files(
+    files: Sequence[Path], *, layout: Layout | None = None, progress: Progress = no_progress
+) -> Inspection:
     """Read jets once, a chunk at a time, and return what they are like.
 
     Raises
@@ -70,7 +73,7 @@ def inspect_files(files: Sequence[Path], *, progress: Progress = no_progress) ->
     nonfinite: Counter[str] = Counter()
     ranges, reservoir, scales = _Ranges(), Reservoir(), Scales()
     fingerprints: dict[Path, list[UInt64[np.ndarray, " jets"]]] = {path: [] for path in files}
-    for path, jets in read_jets(files, progress, "inspecting"):
+    for path, jets in read_jets(files, progress, "inspecting", layout):
         count = Counter(_label_of_each(jets))
         for name in (*jets.label_names, NO_LABEL, SEVERAL_LABELS):
             labels[name] = labels.get(name, 0) + count[name]

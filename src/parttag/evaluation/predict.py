@@ -9,6 +9,7 @@ from pathlib import Path
 import awkward as ak
 
 from parttag.data.readers import read_branches
+from parttag.data.readers.layout import Layout
 from parttag.errors import InputError
 from parttag.evaluation.reading import read_jets
 from parttag.evaluation.score_files import Columns, check_format, new_score_file
@@ -30,6 +31,7 @@ def predict(
     files: Sequence[Path],
     out: Path,
     *,
+    layout: Layout | None = None,
     keep: Sequence[str] = (),
     overwrite: bool = False,
     progress: Progress = no_progress,
@@ -38,6 +40,8 @@ def predict(
 
     Parameters
     ----------
+    layout
+        What the branches of the files mean, if not what they do in the public sets.
     keep
         Branches of the files to pass through. ``jet_pt``, ``jet_eta``, ``jet_mass`` and
         ``num_particles`` among them replace the columns of that name.
@@ -52,7 +56,7 @@ def predict(
     _refuse_names(keep, scorer.classes)
     num_jets = num_bad = num_unlabelled = 0
     with new_score_file(out, overwrite=overwrite) as append:
-        for scored, kept in _score_files(scorer, files, keep, progress):
+        for scored, kept in _score_files(scorer, files, keep, layout, progress):
             append({**scored.columns(), **kept})
             num_jets += len(scored)
             num_bad += int((~scored.valid).sum())
@@ -61,13 +65,17 @@ def predict(
 
 
 def _score_files(
-    scorer: Scorer, files: Sequence[Path], keep: Sequence[str], progress: Progress
+    scorer: Scorer,
+    files: Sequence[Path],
+    keep: Sequence[str],
+    layout: Layout | None,
+    progress: Progress,
 ) -> Iterator[tuple[ScoredJets, Columns]]:
     current, row, branches = None, 0, dict[str, ak.Array]()
-    for path, jets in read_jets(files, progress, "scoring"):
+    for path, jets in read_jets(files, progress, "scoring", layout):
         if path != current:
             earlier = branches
-            branches = read_branches(path, keep) if keep else {}
+            branches = read_branches(path, keep, layout) if keep else {}
             _refuse_other_types(path, branches, earlier)
             current, row = path, 0
         rows = slice(row, row + len(jets))

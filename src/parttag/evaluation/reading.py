@@ -2,9 +2,12 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
+from parttag.data.read_ahead import read_ahead
 from parttag.data.readers import count_jets, read_chunks
+from parttag.data.readers.layout import Layout
 from parttag.jets import JetArrays
 from parttag.progress import Progress
 
@@ -14,7 +17,7 @@ STEP_JETS = 5_000
 
 
 def read_jets(
-    files: Sequence[Path], progress: Progress, description: str
+    files: Sequence[Path], progress: Progress, description: str, layout: Layout | None = None
 ) -> Iterator[tuple[Path, JetArrays]]:
     """Yield every jet of the files in their order, a chunk at a time, each with its file.
 
@@ -23,6 +26,7 @@ def read_jets(
     InputError
         If a file cannot be read.
     """
-    num_chunks = sum(math.ceil(count_jets(path) / STEP_JETS) for path in files)
-    chunks = ((path, jets) for path in files for jets in read_chunks(path, chunk_jets=STEP_JETS))
+    num_chunks = sum(math.ceil(count_jets(path, layout) / STEP_JETS) for path in files)
+    readers = [partial(read_chunks, path, chunk_jets=STEP_JETS, layout=layout) for path in files]
+    chunks = ((files[number], jets) for number, jets in read_ahead(readers))
     yield from progress(chunks, total=num_chunks, description=description)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from parttag.evaluation.fingerprints import SharedJets, num_repeated, shared_jet
 from parttag.evaluation.inspect import Inspection
 from parttag.evaluation.jet_variables import JET_VARIABLES
 from parttag.metrics import CONFIDENCE_LEVEL
+
+_REASONS = {"bad": "bad", "no_class": "of no class", "outside_cuts": "outside the cuts"}
 
 
 def metrics_table(title: str, metrics: Mapping[str, Any]) -> Table:
@@ -35,7 +37,8 @@ def jets_sentence(metrics: Mapping[str, Any]) -> str:
     """Return how many jets the metrics are made of, and how many they leave out."""
     jets = ", ".join(f"{number:,} {name}" for name, number in metrics["num_jets"].items())
     left_out = metrics["num_left_out"]
-    return f"jets: {jets}; left out: {left_out['bad']:,} bad, {left_out['no_class']:,} of no class"
+    reasons = ", ".join(f"{number:,} {_REASONS[reason]}" for reason, number in left_out.items())
+    return f"jets: {jets}; left out: {reasons}"
 
 
 def sculpting_sentences(metrics: Mapping[str, Any]) -> list[str]:
@@ -171,6 +174,14 @@ def comparison_table(comparison: Comparison) -> Table:
             f"{distance.kolmogorov_smirnov:.3f}",
             f"{distance.wasserstein:.3f}",
         )
+    return table
+
+
+def text_table(title: str, headers: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
+    """Return a table of texts, as they are."""
+    table = _table(title, headers[0], *headers[1:])
+    for line in lines:
+        table.add_row(*map(Text, line))
     return table
 
 

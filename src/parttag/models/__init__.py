@@ -8,8 +8,12 @@ from pydantic import Field
 
 from parttag.features import feature_names
 from parttag.models.jedi_net import JEDINet, JEDINetOptions
+from parttag.models.lgn import LGN, LGNOptions
+from parttag.models.lorentz_net import LorentzNet, LorentzNetOptions
+from parttag.models.particle_net import ParticleNet, ParticleNetOptions
 from parttag.models.particle_transformer import ParticleTransformer, ParticleTransformerOptions
 from parttag.models.pcnn import PCNN, PCNNOptions
+from parttag.models.pct import PCT, PCTOptions
 from parttag.models.pfn import PFN, PFNOptions
 from parttag.models.pfn_original import PFNOriginal, PFNOriginalOptions
 from parttag.models.rpcn import RPCN, RPCNOptions
@@ -28,9 +32,13 @@ class ModelEntry:
 
 
 MODELS: dict[str, ModelEntry] = {
+    "particle_net": ModelEntry(ParticleNet, "arXiv:1902.08570", "toptagging/particle_net.yaml"),
+    "lgn": ModelEntry(LGN, "arXiv:2006.04780", "toptagging/lgn.yaml"),
+    "lorentz_net": ModelEntry(LorentzNet, "arXiv:2201.08187", "toptagging/lorentz_net.yaml"),
     "particle_transformer": ModelEntry(
         ParticleTransformer, "arXiv:2202.03772", "toptagging/particle_transformer.yaml"
     ),
+    "pct": ModelEntry(PCT, "arXiv:2102.05073", "toptagging/pct.yaml"),
     "pfn": ModelEntry(PFN, "arXiv:1810.05165", "toptagging/pfn.yaml"),
     "pfn_original": ModelEntry(PFNOriginal, "arXiv:1810.05165", "toptagging/pfn_original.yaml"),
     "pcnn": ModelEntry(PCNN, "arXiv:1902.09914", "toptagging/pcnn.yaml"),
@@ -40,6 +48,10 @@ MODELS: dict[str, ModelEntry] = {
 
 ModelOptions = Annotated[
     ParticleTransformerOptions
+    | ParticleNetOptions
+    | PCTOptions
+    | LGNOptions
+    | LorentzNetOptions
     | PFNOptions
     | PFNOriginalOptions
     | PCNNOptions

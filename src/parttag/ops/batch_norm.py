@@ -84,3 +84,17 @@ class PackedBatchNorm(nn.Module):
         """Return the scale and the shift that normalize with the given statistics."""
         scale = self.weight * (var + self.eps).rsqrt()
         return scale, self.bias - mean * scale
+
+
+class BatchStatistics:
+    """Mean and variance over the rows of all ranks, and what normalizes with them."""
+
+    def __init__(self, mean: Tensor, var: Tensor, eps: float, weight: Tensor, bias: Tensor) -> None:
+        self.mean, self.var = mean.to(weight.dtype), var.to(weight.dtype)
+        self.inverse_std = (self.var + eps).rsqrt()
+        self.scale = self.inverse_std * weight
+        self.shift = bias - self.mean * self.scale
+
+    def normalized(self, y: Tensor) -> Tensor:
+        """Return ŷ, of mean 0 and variance 1."""
+        return (y - self.mean) * self.inverse_std

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from parttag.ops.batch_norm import BatchStatistics
 from parttag.ops.pair_source import Source
 from parttag.ops.ranks import sum_over_ranks
 
@@ -38,20 +39,6 @@ class _Layer(NamedTuple):
     bias: Tensor
     norm_weight: Tensor
     norm_bias: Tensor
-
-
-class _Statistics:
-    """Mean and variance over the pairs of all ranks, and what normalizes with them."""
-
-    def __init__(self, mean: Tensor, var: Tensor, eps: float, weight: Tensor, bias: Tensor) -> None:
-        self.mean, self.var = mean.to(weight.dtype), var.to(weight.dtype)
-        self.inverse_std = (self.var + eps).rsqrt()
-        self.scale = self.inverse_std * weight
-        self.shift = bias - self.mean * self.scale
-
-    def normalized(self, y: Tensor) -> Tensor:
-        """Return ŷ, of mean 0 and variance 1."""
-        return (y - self.mean) * self.inverse_std
 
 
 class _Forward:
@@ -90,11 +77,13 @@ class _Forward:
         centred = wide - mean
         self.local_sum, self.local_square = centred.sum(dim=0), centred.t() @ centred
         covariance = sum_over_ranks(self.local_square) / self.count
-        first = _Statistics(mean, covariance.diagonal(), self.eps, self.norm_weight, self.norm_bias)
+        first = BatchStatistics(
+            mean, covariance.diagonal(), self.eps, self.norm_weight, self.norm_bias
+        )
         layer = self.layers[0]
         self.first_map = layer.weight * first.scale  # from centred features to y₁ − its mean
         wide_map = self.first_map.double()
-        second = _Statistics(
+        second = BatchStatistics(
             layer.weight @ self.norm_bias + layer.bias,
             ((wide_map @ covariance) * wide_map).sum(dim=1),
             self.eps,
@@ -126,7 +115,9 @@ class _Forward:
         var = sum_over_ranks(squares + num_pairs * away.square()) / self.count
         layer = self.layers[number]
         self.stored.append(stored)
-        self.statistics.append(_Statistics(mean, var, self.eps, layer.norm_weight, layer.norm_bias))
+        self.statistics.append(
+            BatchStatistics(mean, var, self.eps, layer.norm_weight, layer.norm_bias)
+        )
 
     def _run_in_chunks(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
         layer = self.layers[number]

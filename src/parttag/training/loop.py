@@ -59,8 +59,8 @@ class TrainingOptions(Options):
     steps: PositiveInt | None = None
     """Length of the training in steps of the optimizer; if given, ``epochs`` is not used."""
     max_seconds: PositiveFloat | None = None
-    """Stop after the step in which the training has taken so long, its validations not counted: on a
-    GPU by the clock, on a CPU in seconds of processor time, all threads together. The learning rate
+    """Stop after the step in which the training has taken longer, validations not counted: on a GPU
+    by the clock, on a CPU in seconds of the processor, all threads together. The learning rate
     follows the planned length. null for no limit."""
     steps_per_epoch: PositiveInt | None = None
     """Steps between two validations; null for one pass over the training jets."""

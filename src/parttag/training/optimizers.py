@@ -28,6 +28,8 @@ class AdamOptions(_CommonOptions):
     """Adam; its weight decay is the gradient of an L2 penalty."""
 
     name: Literal["adam"] = "adam"
+    amsgrad: bool = False
+    """Divide by the largest running mean of squared gradients so far, not by the present one."""
 
 
 class AdamWOptions(_CommonOptions):
@@ -173,8 +175,9 @@ def build_optimizer(
     if options.name == "ranger":
         inner = torch.optim.RAdam(groups, **moments, decoupled_weight_decay=True, foreach=True)
         return Lookahead(inner, options.lookahead_steps, options.lookahead_alpha)
-    adam = torch.optim.AdamW if options.name == "adamw" else torch.optim.Adam
-    return adam(groups, **moments, fused=True)
+    if options.name == "adamw":
+        return torch.optim.AdamW(groups, **moments, fused=True)
+    return torch.optim.Adam(groups, **moments, fused=True, amsgrad=options.amsgrad)
 
 
 def multiply_learning_rates(optimizer: Optimizer, multiplier: float) -> None:

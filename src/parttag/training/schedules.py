@@ -6,7 +6,7 @@ A schedule has no state: where a training stands says all.
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from parttag.options import Options
 
@@ -49,8 +49,40 @@ class ConstantOptions(Options):
     """Steps over which the learning rate rises linearly from zero."""
 
 
+class StepOptions(Options):
+    """Multiplied by ``factor`` after every so many steps, and never less than ``floor``."""
+
+    name: Literal["step"] = "step"
+    every: PositiveInt
+    """Steps between two changes."""
+    factor: float = Field(default=0.7, gt=0, le=1)
+    """By what a change multiplies the rate."""
+    floor: Fraction = 0.0
+    """Smallest multiplier."""
+    warmup_steps: NonNegativeInt = 0
+    """Steps over which the learning rate rises linearly from zero."""
+
+
+class RestartsOptions(Options):
+    """A rise in steps, cosines of growing length from 1 towards 0, and a tail of halvings.
+
+    The training is divided into as many equal parts as these numbers add up to, and the rate is
+    constant within a part. With the defaults they are 35: in 35 epochs each part is one, and the
+    multipliers are LorentzNet's (arXiv:2201.08187).
+    """
+
+    name: Literal["cosine+restarts"] = "cosine+restarts"
+    warmup: NonNegativeInt = 4
+    """Parts before the rate is whole; the first has 1/(warmup + 1) of it."""
+    cycles: tuple[PositiveInt, ...] = Field(default=(4, 8, 16), min_length=1)
+    """Parts of each cosine; the one after the last would be at 0."""
+    halvings: NonNegativeInt = 3
+    """Parts at the end, each at half the rate of the one before."""
+
+
 ScheduleOptions = Annotated[
-    FlatDecayOptions | CosineOptions | ConstantOptions, Field(discriminator="name")
+    FlatDecayOptions | CosineOptions | StepOptions | RestartsOptions | ConstantOptions,
+    Field(discriminator="name"),
 ]
 """The options of any schedule, told apart by ``name``."""
 
@@ -71,12 +103,18 @@ def lr_multiplier(
     steps_per_epoch
         Length of an epoch; the last epoch may be shorter.
     """
+    if options.name == "cosine+restarts":
+        multipliers = _restarts(options)
+        return multipliers[min(step, num_steps - 1) * len(multipliers) // num_steps]
     risen = min(1.0, (step + 1) / options.warmup_steps) if options.warmup_steps else 1.0
     return risen * _after_warmup(options, step, num_steps, steps_per_epoch)
 
 
 def _after_warmup(
-    options: ScheduleOptions, step: int, num_steps: int, steps_per_epoch: int
+    options: FlatDecayOptions | CosineOptions | StepOptions | ConstantOptions,
+    step: int,
+    num_steps: int,
+    steps_per_epoch: int,
 ) -> float:
     if options.name == "flat+decay":
         num_epochs = math.ceil(num_steps / steps_per_epoch)
@@ -85,6 +123,8 @@ def _after_warmup(
         steps = max(num_steps - options.warmup_steps, 1)
         passed = max(step - options.warmup_steps, 0) / steps
         return options.final + (1 - options.final) * (1 + math.cos(math.pi * passed)) / 2
+    if options.name == "step":
+        return max(math.pow(options.factor, step // options.every), options.floor)
     return 1.0
 
 
@@ -92,3 +132,12 @@ def _flat_decay(options: FlatDecayOptions, epoch: int, num_epochs: int) -> float
     num_decay = min(max(1, int(options.decay_fraction * num_epochs)), num_epochs - 1)
     decayed = epoch + 1 - (num_epochs - num_decay)
     return 1.0 if decayed <= 0 else math.pow(options.final, decayed / num_decay)
+
+
+def _restarts(options: RestartsOptions) -> list[float]:
+    """Return the multiplier of each part of the training."""
+    multipliers = [(part + 1) / (options.warmup + 1) for part in range(options.warmup)]
+    for length in options.cycles:
+        multipliers += [(1 + math.cos(math.pi * part / length)) / 2 for part in range(length)]
+    last = multipliers[-1]
+    return multipliers + [last * 0.5 ** (part + 1) for part in range(options.halvings)]

@@ -197,6 +197,19 @@ def test_lists_where_a_flat_branch_is_needed_are_refused(tmp_path, name):
         read(path)
 
 
+@pytest.mark.parametrize("name", ["part_charge", "jet_pt"])
+def test_branches_of_fewer_jets_than_others_are_refused(name):
+    branches = {"part_px": [[1.0], [2.0]], "part_py": [[0.0]] * 2, "part_pz": [[0.0]] * 2}
+    branches |= {"part_energy": [[2.0]] * 2, "jet_eta": [0.0] * 2, "jet_phi": [0.0] * 2}
+    branches |= {"jet_pt": [1.0] * 2, "jet_energy": [2.0] * 2, "part_charge": [[1.0]] * 2}
+    branches[name] = branches[name][:1]
+    arrays = {key: ak.Array(branch) for key, branch in branches.items()}
+    with pytest.raises(
+        InputError, match=rf"from jet 5 on, {name} has 1 entries where part_px has 2"
+    ):
+        to_jets(arrays, Path("hand.root"), 5)
+
+
 def test_text_where_numbers_are_needed_is_refused():
     with pytest.raises(InputError, match=r"hand\.root: label_top must hold numbers"):
         by_hand(part_px=[[1.0]], label_top=["top"])

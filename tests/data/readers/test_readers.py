@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from helpers.files import write_jetclass_parquet, write_jetclass_root, write_toptagging_h5
@@ -104,23 +103,6 @@ def test_a_truncated_file_is_refused_by_name(tmp_path, kind):
             list(read_chunks(path))
 
 
-@pytest.mark.parametrize("kind", WRITERS)
-def test_a_changed_byte_is_refused_or_read_but_never_a_fault_of_ours(tmp_path, kind):
-    whole = bytearray(WRITERS[kind](tmp_path / f"whole.{kind}", toy_arrays(4)).read_bytes())
-    rng = np.random.default_rng(3)
-    path = tmp_path / f"changed.{kind}"
-    refused = 0
-    for _ in range(25):
-        changed = bytearray(whole)
-        changed[rng.integers(len(whole))] ^= 1 << rng.integers(8)
-        path.write_bytes(changed)
-        try:
-            list(read_chunks(path))
-        except InputError:
-            refused += 1
-    assert refused > 0
-
-
 def test_an_empty_file_is_called_empty(tmp_path):
     (tmp_path / "a.root").touch()
     with pytest.raises(InputError, match=r"a\.root is empty"):
@@ -129,7 +111,7 @@ def test_an_empty_file_is_called_empty(tmp_path):
 
 def test_a_file_of_another_format_is_refused(tmp_path):
     (tmp_path / "a.root").write_text("jet_pt,jet_eta\n")
-    with pytest.raises(InputError, match="does not begin as a ROOT, HDF5 or parquet file"):
+    with pytest.raises(InputError, match="does not begin as a ROOT, HDF5, parquet or npz file"):
         list(read_chunks(tmp_path / "a.root"))
 
 

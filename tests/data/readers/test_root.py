@@ -29,6 +29,29 @@ def test_an_rntuple_gives_the_same_jets(tmp_path):
     assert set(jets.label_names) == set(toys.label_names)
 
 
+def test_a_change_of_where_an_rntuples_pages_are_is_found(tmp_path):
+    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(5), rntuple=True)
+    with uproot.open(path) as file:
+        (record,) = file["tree"].footer.cluster_group_records
+        locator = record.page_list_link.locator
+    content = bytearray(path.read_bytes())
+    content[locator.offset + locator.num_bytes // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.root is damaged or cut short"):
+        list(read_chunks(path))
+
+
+def test_memory_that_no_machine_has_is_not_a_fault_of_ours(tmp_path, monkeypatch):
+    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(2))
+
+    def allocate(*args, **kwargs):
+        raise MemoryError("Unable to allocate 4.00 EiB")
+
+    monkeypatch.setattr(uproot, "open", allocate)
+    with pytest.raises(InputError, match=r"a\.root asks for more memory .*4\.00 EiB.*damaged, or"):
+        count_jets(path)
+
+
 def test_the_only_tree_is_read_whatever_its_name(tmp_path):
     path = write_jetclass_root(tmp_path / "a.root", toy_arrays(3), tree="Events")
     assert count_jets(path) == 3

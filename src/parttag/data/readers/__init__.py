@@ -9,10 +9,15 @@ from typing import Protocol, runtime_checkable
 import awkward as ak
 import numpy as np
 
+import parttag.data.readers.hdf5 as hdf5
 import parttag.data.readers.parquet as parquet
+import parttag.data.readers.quarkgluon as quarkgluon
 import parttag.data.readers.root as root
 import parttag.data.readers.toptagging as toptagging
 from parttag.data.files import refuse_damaged
+from parttag.data.readers.column_layout import ColumnLayout
+from parttag.data.readers.layout import Layout, Schema
+from parttag.data.remote import is_url, remote_path
 from parttag.data.store import JetStore, is_store, is_unfinished_store
 from parttag.errors import InputError
 from parttag.jets import JetArrays, make_index
@@ -20,22 +25,31 @@ from parttag.jets import JetArrays, make_index
 CHUNK_JETS = 10_000
 """Jets read at a time: few enough that a chunk and what it is made from take some 200 MB."""
 
-_SUFFIXES = (".root", ".h5", ".hdf5", ".parquet")
+_SUFFIXES = (".root", ".h5", ".hdf5", ".parquet", ".npz")
+
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 @runtime_checkable
 class _Reader(Protocol):
-    """What the module of a format offers."""
+    """What the module of a format offers; ``layout`` is that of ``data.columns``, if given."""
 
-    def count_jets(self, path: Path) -> int: ...
-    def read_chunks(self, path: Path, chunk_jets: int) -> Iterator[JetArrays]: ...
-    def read_branches(self, path: Path, names: Sequence[str]) -> dict[str, ak.Array]: ...
+    def count_jets(self, path: Path, layout: Layout | None) -> int: ...
+    def read_schema(self, path: Path, layout: Layout | None) -> Schema: ...
+    def read_chunks(
+        self, path: Path, chunk_jets: int, layout: Layout | None
+    ) -> Iterator[JetArrays]: ...
+    def read_branches(
+        self, path: Path, names: Sequence[str], layout: Layout | None
+    ) -> dict[str, ak.Array]: ...
 
 
 _READERS: dict[bytes, _Reader] = {
     b"root": root,
-    b"\x89HDF\r\n\x1a\n": toptagging,
+    _HDF5: toptagging,
     b"PAR1": parquet,
+    b"PK\x03\x04": quarkgluon,
 }
 
 
@@ -43,15 +57,21 @@ def find_files(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
     """Return the files and stores that the patterns name, each once, in the patterns' order.
 
     A pattern is a file, a JetStore, a directory (for the readable files and stores right inside
-    it, sorted by name), or a glob (sorted; ``**`` for any depth).
+    it, sorted by name), a glob (sorted; ``**`` for any depth), or the URL of one file
+    (``root://…``, ``https://…``), which is taken as it is.
 
     Raises
     ------
     InputError
-        If a pattern matches nothing, a directory has nothing to read, or a store is unfinished.
+        If a pattern matches nothing, a directory has nothing to read, a store is unfinished, or a
+        URL is a glob or of a kind that cannot be read here.
     """
     found: dict[Path, Path] = {}
     for pattern in patterns:
+        if is_url(pattern):
+            remote = remote_path(str(pattern))
+            found[remote] = remote
+            continue
         path = Path(pattern).expanduser()
         with refuse_damaged(path):
             matches = [path] if path.exists() else [Path(match) for match in _glob(path)]
@@ -62,7 +82,7 @@ def find_files(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
     return tuple(found.values())
 
 
-def count_jets(path: Path) -> int:
+def count_jets(path: Path, layout: Layout | None = None) -> int:
     """Return the number of jets of a file or store, good and bad.
 
     Raises
@@ -70,7 +90,23 @@ def count_jets(path: Path) -> int:
     InputError
         If the file cannot be read.
     """
-    return len(JetStore(path)) if path.is_dir() else _reader(path).count_jets(path)
+    if path.is_dir():
+        return len(JetStore(path))
+    return _reader(path, layout).count_jets(path, layout)
+
+
+def read_schema(path: Path, layout: Layout | None = None) -> Schema:
+    """Return what the jets of a file or store have, without reading them.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or lacks a branch that is needed.
+    """
+    if path.is_dir():
+        manifest = JetStore(path).manifest
+        return Schema(manifest.label_names, manifest.extra_names)
+    return _reader(path, layout).read_schema(path, layout)
 
 
 def read_chunks(
@@ -79,6 +115,7 @@ def read_chunks(
     file_number: int = 0,
     sources: tuple[str, ...] = (),
     chunk_jets: int = CHUNK_JETS,
+    layout: Layout | None = None,
 ) -> Iterator[JetArrays]:
     """Yield every jet of a file or store, good or bad, in its order.
 
@@ -90,6 +127,9 @@ def read_chunks(
         The names that ``index`` counts; by default those of this file alone.
     chunk_jets
         Most jets in a chunk. Those of a store are views of memory-mapped shards.
+    layout
+        What the branches mean, if not what they do in the public sets. Stores, top-tagging and
+        quark-gluon files are read as what they are all the same.
 
     Raises
     ------
@@ -99,7 +139,7 @@ def read_chunks(
     chunks = (
         JetStore(path).read_chunks(chunk_jets)
         if path.is_dir()
-        else _reader(path).read_chunks(path, chunk_jets)
+        else _reader(path, layout).read_chunks(path, chunk_jets, layout)
     )
     first = make_index(file_number, np.zeros(1, dtype=np.int64))
     empty = True
@@ -112,7 +152,9 @@ def read_chunks(
         raise InputError(f"{path} holds no jets; leave it out")
 
 
-def read_branches(path: Path, names: Sequence[str]) -> dict[str, ak.Array]:
+def read_branches(
+    path: Path, names: Sequence[str], layout: Layout | None = None
+) -> dict[str, ak.Array]:
     """Return whole branches of a file by name, one entry a jet, in the file's order.
 
     Raises
@@ -125,7 +167,7 @@ def read_branches(path: Path, names: Sequence[str]) -> dict[str, ak.Array]:
             f"{path} holds jets only, not the other branches ({', '.join(names)}) of the files it "
             "was made from: name those files instead"
         )
-    return _reader(path).read_branches(path, names)
+    return _reader(path, layout).read_branches(path, names, layout)
 
 
 def _glob(pattern: Path) -> list[str]:
@@ -146,14 +188,17 @@ def _entries(path: Path) -> list[Path]:
     return readable
 
 
-def _reader(path: Path) -> _Reader:
+def _reader(path: Path, layout: Layout | None) -> _Reader:
     with refuse_damaged(path), path.open("rb") as file:
         head = file.read(8)
     if not head:
         raise InputError(f"{path} is empty; get the file again, or leave it out")
+    if head == _HDF5 and isinstance(layout, ColumnLayout) and not toptagging.is_table(path):
+        return hdf5
     for magic, reader in _READERS.items():
         if head.startswith(magic):
             return reader
     raise InputError(
-        f"{path} does not begin as a ROOT, HDF5 or parquet file: it is damaged or of another format"
+        f"{path} does not begin as a ROOT, HDF5, parquet or npz file: it is damaged or of another "
+        "format"
     )

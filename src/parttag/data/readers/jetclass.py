@@ -5,15 +5,15 @@ label (``label_QCD``). Momenta and energies are in GeV, impact parameters in mm.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import awkward as ak
 import numpy as np
-from jaxtyping import Float64, Int64, Shaped, UInt8
+from jaxtyping import Float64
 
-from parttag.data.readers.particles import eta_phi, falling_pt, jet_medians, jet_sums, offsets_of
+from parttag.data.readers.branches import Branches, require_branches
+from parttag.data.readers.layout import Schema
+from parttag.data.readers.particles import eta_phi, jet_medians, jet_sums, pack_jets
 from parttag.errors import InputError
 from parttag.jets import JetArrays
 
@@ -33,19 +33,8 @@ _EXTRAS = {
     "dz_error": "part_dzerr",
 }
 
-
-def require_branches(names: Iterable[str], available: Iterable[str], path: Path) -> None:
-    """Check that a file has these branches.
-
-    Raises
-    ------
-    InputError
-        If one is missing; the message names it and lists what is there.
-    """
-    there = list(available)
-    for name in names:
-        if name not in there:
-            raise InputError(f"{path} has no branch {name}; it has {', '.join(there) or 'none'}")
+tree: str | None = None
+"""Any name of the TTree or RNTuple will do."""
 
 
 def branches_to_read(available: Iterable[str], path: Path) -> list[str]:
@@ -57,9 +46,31 @@ def branches_to_read(available: Iterable[str], path: Path) -> list[str]:
         If a component of the particles' momenta is missing.
     """
     there = list(available)
+    if there and not any(name in there for name in _MOMENTUM):
+        raise InputError(
+            f"{path} has no branch {_MOMENTUM[0]}; it has {', '.join(there)}: say what they mean "
+            "in data.columns (--columns)"
+        )
     require_branches(_MOMENTUM, there, path)
     used = {*_MOMENTUM, *_ANGLES, *_JET, *_EXTRAS.values()}
     return [name for name in there if name in used or name.startswith("label_")]
+
+
+def schema(available: Iterable[str], path: Path) -> Schema:
+    """Return labels, particle columns and jet branches of those that the file has.
+
+    Raises
+    ------
+    InputError
+        If a component of the particles' momenta is missing.
+    """
+    there = branches_to_read(available, path)
+    used_together = [names for names in (_JET, _ANGLES) if set(names) <= set(there)]
+    return Schema(
+        label_names=tuple(name for name in there if name.startswith("label_")),
+        extra_names=tuple(name for name, branch in _EXTRAS.items() if branch in there),
+        other=frozenset(name for names in used_together for name in names),
+    )
 
 
 def to_jets(branches: Mapping[str, ak.Array], path: Path, first_row: int) -> JetArrays:
@@ -76,99 +87,30 @@ def to_jets(branches: Mapping[str, ak.Array], path: Path, first_row: int) -> Jet
         two branches, one number a jet instead of a list or the reverse, or a label that is not
         0 or 1.
     """
-    columns = _Columns(branches, path, first_row)
-    label_names = tuple(name for name in branches if name.startswith("label_"))
-    extra_names = tuple(name for name, branch in _EXTRAS.items() if branch in branches)
-    # Numbers beyond single precision become infinite, which makes their jet a bad one: no warning.
+    columns = Branches(branches, path, first_row, _MOMENTUM[0])
+    found = schema(branches, path)
     with np.errstate(over="ignore", invalid="ignore"):
         p4 = np.stack([columns.of_particles(name) for name in _MOMENTUM], axis=1)
         jet_p4 = _jet_momenta(columns, p4)
-        extra = np.empty((len(p4), len(extra_names)), dtype=np.float32)
-        for column, name in enumerate(extra_names):
+        extra = np.empty((len(p4), len(found.extra_names)), dtype=np.float32)
+        for column, name in enumerate(found.extra_names):
             extra[:, column] = columns.of_particles(_EXTRAS[name])
-        order = falling_pt(p4, columns.offsets)
-        return JetArrays(
-            p4=p4.astype(np.float32)[order],
-            extra=extra[order],
-            extra_names=extra_names,
-            offsets=columns.offsets,
-            jet_p4=jet_p4.astype(np.float32),
-            jet_axis=_jet_axes(columns, p4, jet_p4).astype(np.float32),
-            labels=columns.labels(label_names),
-            label_names=label_names,
-            jet_weights=np.ones(len(jet_p4), dtype=np.float32),
-            index=first_row + np.arange(len(jet_p4), dtype=np.int64),
-            sources=(str(path),),
+        return pack_jets(
+            p4,
+            columns.offsets,
+            extra=extra,
+            extra_names=found.extra_names,
+            labels=columns.one_hot(found.label_names),
+            label_names=found.label_names,
+            path=path,
+            first_row=first_row,
+            jet_p4=jet_p4,
+            jet_axis=_jet_axes(columns, p4, jet_p4),
         )
 
 
-@dataclass(frozen=True)
-class _Columns:
-    """The branches as NumPy columns; knows what to say where one is not as the layout has it."""
-
-    branches: Mapping[str, ak.Array]
-    path: Path
-    first_row: int
-
-    def has(self, names: Iterable[str]) -> bool:
-        return all(name in self.branches for name in names)
-
-    @cached_property
-    def lengths(self) -> Int64[np.ndarray, " jets"]:
-        """Number of particles of each jet, by the first branch of their momenta."""
-        return self._list_lengths(_MOMENTUM[0])
-
-    @cached_property
-    def offsets(self) -> Int64[np.ndarray, " jets_and_one"]:
-        return offsets_of(self.lengths)
-
-    def of_particles(self, name: str) -> Float64[np.ndarray, " particles"]:
-        """Return a jagged branch, flattened."""
-        lengths = self._list_lengths(name)
-        if not np.array_equal(lengths, self.lengths):
-            jet = int(np.flatnonzero(lengths != self.lengths)[0])
-            raise InputError(
-                f"{self.path}: {_MOMENTUM[0]} and {name} differ in length "
-                f"({self.lengths[jet]} and {lengths[jet]} particles in jet "
-                f"{self.first_row + jet}): write both for the same particles"
-            )
-        return self._numbers(ak.flatten(self.branches[name]), name).astype(np.float64)
-
-    def of_jets(self, name: str) -> Float64[np.ndarray, " jets"]:
-        """Return a flat branch."""
-        if self.branches[name].ndim != 1:
-            raise InputError(f"{self.path}: {name} must hold one number a jet, not a list")
-        return self._numbers(self.branches[name], name).astype(np.float64)
-
-    def labels(self, names: tuple[str, ...]) -> UInt8[np.ndarray, "jets labels"]:
-        """Return the label branches as columns of zeros and ones."""
-        labels = np.empty((len(self.lengths), len(names)), dtype=np.uint8)
-        for column, name in enumerate(names):
-            values = self.of_jets(name)
-            wrong = np.flatnonzero((values != 0) & (values != 1))
-            if len(wrong):
-                raise InputError(
-                    f"{self.path}: {name} must be 0 or 1, but is {values[wrong[0]]:g} for jet "
-                    f"{self.first_row + wrong[0]}"
-                )
-            labels[:, column] = values
-        return labels
-
-    def _list_lengths(self, name: str) -> Int64[np.ndarray, " jets"]:
-        if self.branches[name].ndim != 2:
-            raise InputError(f"{self.path}: {name} must hold a list of numbers, one a particle")
-        lengths: np.ndarray = ak.to_numpy(ak.num(self.branches[name]))
-        return lengths.astype(np.int64)
-
-    def _numbers(self, array: ak.Array, name: str) -> Shaped[np.ndarray, " values"]:
-        values: np.ndarray = ak.to_numpy(array)
-        if values.dtype.kind not in "bfiu":
-            raise InputError(f"{self.path}: {name} must hold numbers, not {values.dtype}")
-        return values
-
-
 def _jet_momenta(
-    columns: _Columns, p4: Float64[np.ndarray, "particles 4"]
+    columns: Branches, p4: Float64[np.ndarray, "particles 4"]
 ) -> Float64[np.ndarray, "jets 4"]:
     if not columns.has(_JET):
         return jet_sums(p4, columns.offsets)
@@ -177,7 +119,7 @@ def _jet_momenta(
 
 
 def _jet_axes(
-    columns: _Columns,
+    columns: Branches,
     p4: Float64[np.ndarray, "particles 4"],
     jet_p4: Float64[np.ndarray, "jets 4"],
 ) -> Float64[np.ndarray, "jets 2"]:

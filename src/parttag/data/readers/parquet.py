@@ -1,4 +1,4 @@
-"""Parquet files in JetClass's layout, read through pyarrow."""
+"""Parquet files, read through pyarrow."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import awkward as ak
 import numpy as np
 
+import parttag.data.readers.jetclass as jetclass
 from parttag.data.files import refuse_damaged
-from parttag.data.readers.jetclass import branches_to_read, require_branches, to_jets
+from parttag.data.readers.branches import require_branches
+from parttag.data.readers.layout import Layout, Schema
+from parttag.data.remote import openable
 from parttag.jets import JetArrays
 
 if TYPE_CHECKING:
@@ -17,16 +20,24 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
 
-def count_jets(path: Path) -> int:
+def count_jets(path: Path, layout: Layout | None) -> int:
     """Return the number of jets in the file."""
+    del layout
     with _open(path) as file:
         return int(file.metadata.num_rows)
 
 
-def read_chunks(path: Path, chunk_jets: int) -> Iterator[JetArrays]:
-    """Yield the file's jets in its order, at most ``chunk_jets`` at a time."""
+def read_schema(path: Path, layout: Layout | None) -> Schema:
+    """Return what the file's jets have."""
     with _open(path) as file:
-        names = branches_to_read(file.schema_arrow.names, path)
+        return (layout or jetclass).schema(file.schema_arrow.names, path)
+
+
+def read_chunks(path: Path, chunk_jets: int, layout: Layout | None) -> Iterator[JetArrays]:
+    """Yield the file's jets in its order, at most ``chunk_jets`` at a time."""
+    meaning: Layout = layout or jetclass
+    with _open(path) as file:
+        names = meaning.branches_to_read(file.schema_arrow.names, path)
         batches = file.iter_batches(batch_size=chunk_jets, columns=names)
         first_row = 0
         while True:
@@ -35,12 +46,13 @@ def read_chunks(path: Path, chunk_jets: int) -> Iterator[JetArrays]:
                 if batch is None:
                     return
                 branches = {name: _to_awkward(batch.column(name)) for name in names}
-            yield to_jets(branches, path, first_row)
+            yield meaning.to_jets(branches, path, first_row)
             first_row += batch.num_rows
 
 
-def read_branches(path: Path, names: Sequence[str]) -> dict[str, ak.Array]:
+def read_branches(path: Path, names: Sequence[str], layout: Layout | None) -> dict[str, ak.Array]:
     """Return whole columns by name."""
+    del layout
     with _open(path) as file:
         require_branches(names, file.schema_arrow.names, path)
         with refuse_damaged(path):
@@ -53,7 +65,7 @@ def _open(path: Path) -> Iterator["ParquetFile"]:
     from pyarrow.parquet import ParquetFile
 
     with refuse_damaged(path):
-        file = ParquetFile(path, page_checksum_verification=True)
+        file = ParquetFile(openable(path), page_checksum_verification=True)
     with file:
         yield file
 

@@ -1,4 +1,4 @@
-"""ROOT files in JetClass's layout: a TTree or an RNTuple, read through uproot."""
+"""ROOT files: a TTree or an RNTuple, read through uproot, on this machine or another."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,9 +8,12 @@ from typing import Any
 
 import awkward as ak
 import uproot
+import xxhash
 
+import parttag.data.readers.jetclass as jetclass
 from parttag.data.files import refuse_damaged
-from parttag.data.readers.jetclass import branches_to_read, require_branches, to_jets
+from parttag.data.readers.branches import require_branches
+from parttag.data.readers.layout import Layout, Schema
 from parttag.errors import InputError
 from parttag.jets import JetArrays
 
@@ -18,30 +21,37 @@ _TREE_NAME = "tree"
 _TREE_CLASSES = ("TTree", "ROOT::RNTuple")
 
 
-def count_jets(path: Path) -> int:
+def count_jets(path: Path, layout: Layout | None) -> int:
     """Return the number of jets in the file."""
-    with _open_tree(path) as tree:
+    with _open_tree(path, layout) as tree:
         return tree.num_jets
 
 
-def read_chunks(path: Path, chunk_jets: int) -> Iterator[JetArrays]:
+def read_schema(path: Path, layout: Layout | None) -> Schema:
+    """Return what the file's jets have."""
+    with _open_tree(path, layout) as tree:
+        return (layout or jetclass).schema(tree.branches, path)
+
+
+def read_chunks(path: Path, chunk_jets: int, layout: Layout | None) -> Iterator[JetArrays]:
     """Yield the file's jets in its order, at most ``chunk_jets`` at a time."""
-    with _open_tree(path) as tree:
-        names = branches_to_read(tree.branches, path)
+    meaning: Layout = layout or jetclass
+    with _open_tree(path, layout) as tree:
+        names = meaning.branches_to_read(tree.branches, path)
         # Unlike one read a chunk, this decompresses a basket that spans two chunks only once.
         chunks = tree.content.iterate(names, step_size=chunk_jets, how=dict)
         first_row = 0
         while first_row < tree.num_jets:
             with refuse_damaged(path):
                 branches = next(chunks)
-            jets = to_jets(branches, path, first_row)
+            jets = meaning.to_jets(branches, path, first_row)
             yield jets
             first_row += len(jets)
 
 
-def read_branches(path: Path, names: Sequence[str]) -> dict[str, ak.Array]:
+def read_branches(path: Path, names: Sequence[str], layout: Layout | None) -> dict[str, ak.Array]:
     """Return whole branches by name."""
-    with _open_tree(path) as tree:
+    with _open_tree(path, layout) as tree:
         require_branches(names, tree.branches, path)
         with refuse_damaged(path):
             branches: dict[str, ak.Array] = tree.content.arrays(list(names), how=dict)
@@ -56,29 +66,47 @@ class _Tree:
 
 
 @contextmanager
-def _open_tree(path: Path) -> Iterator[_Tree]:
+def _open_tree(path: Path, layout: Layout | None) -> Iterator[_Tree]:
     with refuse_damaged(path):
         # The cache would keep 100 MB of branches that are read only once.
         file = uproot.open(path, array_cache=None)
     with file:
-        name = _tree_name(file, path)
+        name = _tree_name(file, path, layout.tree if layout else None)
         with refuse_damaged(path):
             content = file[name]
+            if content.classname == "ROOT::RNTuple":
+                _check_page_lists(content)
             tree = _Tree(content, tuple(content.keys()), content.num_entries)
         yield tree
 
 
-def _tree_name(file: Any, path: Path) -> str:
-    """Return ``tree`` if the file has one of that name, else the name of the only one there is."""
+def _check_page_lists(ntuple: Any) -> None:
+    """Compare the checksums of what says where an RNTuple's pages are; uproot leaves that out."""
+    for record in ntuple.footer.cluster_group_records:
+        link = record.page_list_link
+        chunk, _ = ntuple.read_locator(link.locator, link.env_uncomp_size)
+        content = bytes(chunk.raw_data)
+        if xxhash.xxh3_64_intdigest(content[:-8]) != int.from_bytes(content[-8:], "little"):
+            raise ValueError("the checksum of a page list is wrong")
+
+
+def _tree_name(file: Any, path: Path, wanted: str | None) -> str:
+    """Return the wanted name; else ``tree`` if there is one; else the name of the only one."""
     with refuse_damaged(path):
         names = file.keys(cycle=False, filter_classname=lambda name: name in _TREE_CLASSES)
     if not names:
-        raise InputError(f"{path} has no TTree; jets are read from one named {_TREE_NAME}")
-    if _TREE_NAME in names:
-        return _TREE_NAME
+        raise InputError(
+            f"{path} has no TTree; jets are read from one named {wanted or _TREE_NAME}"
+        )
+    if wanted is not None and wanted not in names:
+        raise InputError(
+            f"{path} has no TTree named {wanted} but {', '.join(names)}: correct data.columns.tree"
+        )
+    if wanted is not None or _TREE_NAME in names:
+        return wanted or _TREE_NAME
     if len(names) > 1:
         raise InputError(
-            f"{path} has no TTree named {_TREE_NAME} but {', '.join(names)}; "
-            f"rename the one with the jets to {_TREE_NAME}"
+            f"{path} has no TTree named {_TREE_NAME} but {', '.join(names)}; rename the one with "
+            f"the jets to {_TREE_NAME}, or name it in data.columns.tree"
         )
     return str(names[0])

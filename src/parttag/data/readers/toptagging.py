@@ -15,13 +15,14 @@ from typing import Any
 
 import awkward as ak
 import h5py
-import hdf5plugin  # noqa: F401  (importing it lets h5py read Blosc)
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
 from parttag.data.files import refuse_damaged
-from parttag.data.readers.jetclass import require_branches
-from parttag.data.readers.particles import eta_phi, falling_pt, jet_sums, offsets_of
+from parttag.data.readers.branches import require_branches
+from parttag.data.readers.hdf5 import open_hdf5
+from parttag.data.readers.layout import Layout, Schema
+from parttag.data.readers.particles import offsets_of, pack_jets
 from parttag.errors import InputError
 from parttag.jets import JetArrays
 
@@ -34,14 +35,29 @@ _LABEL_NAMES = ("label_top", "label_QCD")
 _COLUMNS = ("index", "ttv", "is_signal_new")
 
 
-def count_jets(path: Path) -> int:
-    """Return the number of jets in the file."""
+def is_table(path: Path) -> bool:
+    """Return whether an HDF5 file holds what pandas writes as a table, if not with our columns."""
+    with open_hdf5(path) as file, refuse_damaged(path):
+        return isinstance(file.get(_TABLE), h5py.Dataset)
+
+
+def count_jets(path: Path, layout: Layout | None) -> int:
+    """Return the number of jets in the file, whose layout is its own."""
+    del layout
     with _open_table(path) as table:
         return len(table.rows)
 
 
-def read_chunks(path: Path, chunk_jets: int) -> Iterator[JetArrays]:
+def read_schema(path: Path, layout: Layout | None) -> Schema:
+    """Return what the jets of every such file have."""
+    del layout
+    with _open_table(path):
+        return Schema(label_names=_LABEL_NAMES, extra_names=())
+
+
+def read_chunks(path: Path, chunk_jets: int, layout: Layout | None) -> Iterator[JetArrays]:
     """Yield the file's jets in its order, ``chunk_jets`` at a time."""
+    del layout
     with _open_table(path) as table:
         for start in range(0, len(table.rows), chunk_jets):
             with refuse_damaged(path):
@@ -49,8 +65,9 @@ def read_chunks(path: Path, chunk_jets: int) -> Iterator[JetArrays]:
             yield _to_jets(chunk[table.numbers], chunk[table.integers], path, start)
 
 
-def read_branches(path: Path, names: Sequence[str]) -> dict[str, ak.Array]:
+def read_branches(path: Path, names: Sequence[str], layout: Layout | None) -> dict[str, ak.Array]:
     """Return whole columns of integers by name: ``index``, ``ttv`` or ``is_signal_new``."""
+    del layout
     require_branches(names, _COLUMNS, path)
     with _open_table(path) as table, refuse_damaged(path):
         index = table.rows.fields(table.index)[:]
@@ -71,9 +88,7 @@ class _Table:
 
 @contextmanager
 def _open_table(path: Path) -> Iterator[_Table]:
-    with refuse_damaged(path):
-        file = h5py.File(path)
-    with file:
+    with open_hdf5(path) as file:
         with refuse_damaged(path):
             rows = file.get(_TABLE)
             dtype = rows.dtype if isinstance(rows, h5py.Dataset) else np.dtype(np.void)
@@ -81,7 +96,8 @@ def _open_table(path: Path) -> Iterator[_Table]:
         if not all(fields):
             raise InputError(
                 f"{path} is not a top-tagging file: it has no pandas table {_TABLE} with rows of "
-                "an index, 804 float32 and 2 int64"
+                "an index, 804 float32 and 2 int64; say what its datasets mean in data.columns "
+                "(--columns)"
             )
         yield _Table(rows, *fields)
 
@@ -104,22 +120,16 @@ def _to_jets(
     real = (slots != 0).any(axis=2)
     offsets = offsets_of(real.sum(axis=1))
     p4 = np.roll(slots[real], -1, axis=1)  # energy goes last
-    with np.errstate(over="ignore", invalid="ignore"):
-        jet_p4 = jet_sums(p4, offsets)
-        order = falling_pt(p4, offsets)
-        return JetArrays(
-            p4=p4[order],
-            extra=np.empty((len(p4), 0), dtype=np.float32),
-            extra_names=(),
-            offsets=offsets,
-            jet_p4=jet_p4.astype(np.float32),
-            jet_axis=np.stack(eta_phi(jet_p4), axis=1).astype(np.float32),
-            labels=_labels(integers[:, 1], path, first_row),
-            label_names=_LABEL_NAMES,
-            jet_weights=np.ones(len(numbers), dtype=np.float32),
-            index=first_row + np.arange(len(numbers), dtype=np.int64),
-            sources=(str(path),),
-        )
+    return pack_jets(
+        p4,
+        offsets,
+        extra=np.empty((len(p4), 0), dtype=np.float32),
+        extra_names=(),
+        labels=_labels(integers[:, 1], path, first_row),
+        label_names=_LABEL_NAMES,
+        path=path,
+        first_row=first_row,
+    )
 
 
 def _labels(

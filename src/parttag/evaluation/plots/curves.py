@@ -25,10 +25,17 @@ _SHOWN = {"PFN": "v", "ParT": "o", "L-GATr": "D", "ParT-f.t.": "^"}
 _LEAST_SURVIVORS = 2.0
 
 
-def plot_roc(target: Target, rocs: Mapping[str, Roc], classes: Sequence[str], name: str) -> None:
+def plot_roc(
+    target: Target,
+    rocs: Mapping[str, Roc],
+    classes: Sequence[str],
+    name: str,
+    *,
+    published: bool = True,
+) -> None:
     """Draw 1/ε_B against ε_S with its statistical error for every signal class.
 
-    Top tagging has the published points beside it, labelled as what they are.
+    Top tagging has the published points beside it, labelled as what they are, if ``published``.
     """
     background = background_class(classes)
     with new_figure(target, (7.2, 5.6)) as figure:
@@ -36,7 +43,7 @@ def plot_roc(target: Target, rocs: Mapping[str, Roc], classes: Sequence[str], na
         for color, (signal, curve) in zip(cycle(len(rocs)), rocs.items(), strict=True):
             draw_roc(axes, curve, color, plain(name if len(rocs) == 1 else signal))
         axes.fill_between([], [], color="0.7", linewidth=0, label="statistical error")
-        if set(classes) == {"top", "QCD"}:
+        if published and set(classes) == {"top", "QCD"}:
             _draw_published(axes, [line for line in TOP_TAGGING if line.name in _SHOWN])
         axes.set_yscale("log")
         axes.set_xlim(0, 1)

@@ -1,0 +1,1 @@
+"""Tables of taggers: many rows and seeds, trained and evaluated alike, beside published numbers."""

@@ -1,0 +1,69 @@
+"""What a network costs: parameters, and multiply-adds a jet.
+
+Multiply-adds are those of one forward pass in evaluation: of matrix products, convolutions and
+attention, as torch's own counter sees them (it counts two operations for each). Element-wise
+functions, norms, sums, gathers and the making of features are not counted. Jets are passed one by
+one, so that no padding to a longer jet enters; what a network of fixed length pads inside does.
+"""
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from parttag.data.intake import Intake
+from parttag.data.readers import find_files
+from parttag.errors import InputError
+from parttag.jets import JetArrays, make_batch
+from parttag.models import Tagger
+
+# Files that jets are taken from, if there are more: some of every class, soon read.
+_MOST_FILES = 64
+
+
+def num_parameters(model: Tagger) -> int:
+    """Return the number of parameters that are trained."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def multiply_adds(model: Tagger, parts: Sequence[JetArrays]) -> float:
+    """Return the multiply-adds of one forward pass, the mean over the jets of all parts."""
+    # The counter's hooks are for gradients too, and stumble where some parameters have none.
+    model = deepcopy(model).eval().to("cpu").requires_grad_(False)
+    counts = []
+    for jets in parts:
+        for number in range(len(jets)):
+            batch = make_batch(jets.span(number, number + 1), max_particles=model.max_particles)
+            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+                model(batch)
+            counts.append(counter.get_total_flops() / 2)
+    return float(np.mean(counts))
+
+
+def some_jets(patterns: Sequence[str | Path], number: int) -> list[JetArrays]:
+    """Return about so many good jets, evenly from all files: from the beginning of each.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or none has a good jet.
+    """
+    files = find_files(patterns)
+    chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, _MOST_FILES).astype(int))]
+    from_each = -(-number // len(chosen))
+    parts = [part for file in chosen for part in _first_jets(file, from_each)]
+    if not parts:
+        raise InputError(f"{chosen[0]}: there is no good jet in it to count multiply-adds on")
+    return parts
+
+
+def _first_jets(file: Path, number: int) -> Iterator[JetArrays]:
+    """Yield jets from the first chunk of a file that has good ones, evenly spread over it."""
+    for jets in Intake([file]).chunks():
+        if len(jets):
+            rows = np.unique(np.linspace(0, len(jets) - 1, number).astype(int))
+            yield jets.take(rows)
+            return

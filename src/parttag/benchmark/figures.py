@@ -1,0 +1,165 @@
+"""The pictures of a table: all ROCs, and what rejection costs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+from matplotlib.axes import Axes
+
+from parttag.benchmark.results import Point, RowResult, SeedResult
+from parttag.data.files import refuse_damaged
+from parttag.evaluation.output import new_files
+from parttag.evaluation.plots import Target, cycle, draw_roc, new_figure, plain
+from parttag.metrics import Roc, background_class, class_rocs
+
+ROC, PARAMETERS, COST = "roc.png", "rejection_parameters.png", "rejection_cost.png"
+
+# Rows are told apart by color and line, and by color and marker: more than there are colors.
+_LINES = ("-", "--", ":", "-.")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+def draw_all(directory: Path, results: Sequence[RowResult]) -> list[Path]:
+    """Draw what there is of the table, in place of the pictures that are there.
+
+    Raises
+    ------
+    InputError
+        If scores cannot be read, or a picture cannot be written.
+    """
+    shown = [result for result in results if result.seeds]
+    classes = next((next(iter(r.seeds.values())).classes for r in shown), ())
+    if not shown or background_class(classes) is None:
+        return []
+    paths = [directory / name for name in (ROC, PARAMETERS, COST)]
+    rocs = {result.name: _read_rocs(next(iter(result.seeds.values()))) for result in shown}
+    with new_files(paths, overwrite=True) as (roc_file, parameters_file, cost_file):
+        plot_rocs(roc_file, rocs, classes)
+        plot_against(parameters_file, shown, "parameters", published=True)
+        plot_against(cost_file, shown, "training cost", published=False)
+    return paths
+
+
+def plot_rocs(
+    target: Target, rocs: Mapping[str, Mapping[str, Roc]], classes: Sequence[str]
+) -> None:
+    """Draw 1/ε_B against ε_S of all rows, in a panel for each signal class."""
+    signals = list(next(iter(rocs.values())))
+    columns = 1 if len(signals) == 1 else 3
+    lines = -(-len(signals) // columns)
+    size = (8.6, 6.2) if columns == 1 else (4.4 * columns + 2, 3.8 * lines)
+    colors = cycle(len(rocs))
+    with new_figure(target, size) as figure:
+        panels = list(figure.subplots(lines, columns, squeeze=False).flat)
+        for axes, signal in zip(panels, signals, strict=False):
+            for number, (name, curves) in enumerate(rocs.items()):
+                style = _LINES[number // 10 % len(_LINES)]
+                draw_roc(
+                    axes,
+                    curves[signal],
+                    colors[number],
+                    plain(name),
+                    linestyle=style,
+                    with_error=False,
+                )
+            axes.set_yscale("log")
+            axes.set_xlim(0, 1)
+            axes.set_ylim(bottom=1)
+            if len(signals) > 1:
+                axes.set_title(plain(signal))
+        for axes in panels[len(signals) :]:
+            axes.remove()
+        background = plain(f"Rejection of {background_class(classes)}")
+        for axes in panels[: len(signals)]:
+            axes.set_xlabel(r"Signal efficiency $\varepsilon_{\mathrm{S}}$")
+        for axes in panels[: len(signals) : columns]:
+            axes.set_ylabel(background + r"  $1/\varepsilon_{\mathrm{B}}$")
+        handles, labels = panels[0].get_legend_handles_labels()
+        title = "first seed of each row"
+        figure.legend(handles, labels, loc="outside right upper", title=title)
+
+
+def plot_against(
+    target: Target, results: Sequence[RowResult], quantity: str, *, published: bool
+) -> None:
+    """Draw the first rejection of each row against its parameters or the cost of its training.
+
+    The bar is the spread over seeds; with one seed, the statistical error.
+    """
+    point = next(iter(results[0].rejection))
+    with new_figure(target, (8.6, 5.4)) as figure:
+        axes = figure.subplots()
+        colors = cycle(len(results))
+        for number, result in enumerate(results):
+            marker = _MARKERS[number // 10 % len(_MARKERS)]
+            _draw_row(axes, result, point, quantity, colors[number], marker, published=published)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.margins(0.12)
+        axes.set_ylim(bottom=max(1.0, axes.get_ylim()[0]))  # no tagger is worse than none
+        signal, eps_s = point
+        axes.set_ylabel(
+            r"$1/\varepsilon_{\mathrm{B}}$ at $\varepsilon_{\mathrm{S}}$ = "
+            + plain(f"{float(eps_s):g} ({signal})")
+        )
+        axes.set_xlabel(_AXES[quantity])
+        figure.legend(loc="outside right upper")
+
+
+_AXES = {
+    "parameters": "Parameters",
+    "training cost": "Jets seen × multiply-adds a jet (forward)",
+}
+
+
+def _draw_row(
+    axes: Axes,
+    result: RowResult,
+    point: Point,
+    quantity: str,
+    color: str,
+    marker: str,
+    *,
+    published: bool,
+) -> None:
+    rejection = result.rejection[point]
+    if quantity == "parameters":
+        place = float(result.parameters or 0)
+    else:
+        place = (result.jets_seen or 0) * (result.multiply_adds or 0)
+    if rejection.value is not None and place > 0:
+        bar = rejection.spread if rejection.spread is not None else rejection.error
+        axes.errorbar(
+            place,
+            rejection.value,
+            yerr=0.3 * rejection.value if rejection.is_lower_limit else bar,
+            lolims=rejection.is_lower_limit,
+            fmt=marker,
+            color=color,
+            markersize=8,
+            label=plain(result.name),
+        )
+    line = result.published
+    quoted = line and line.rejection.get(point[0], {}).get(float(point[1]))
+    if published and line and quoted and line.num_parameters:
+        axes.errorbar(
+            line.num_parameters,
+            quoted.value,
+            yerr=quoted.spread or 0,
+            fmt=marker,
+            color=color,
+            markerfacecolor="white",
+            markersize=8,
+            label=plain(f"{line.name}, published"),
+        )
+
+
+def _read_rocs(result: SeedResult) -> dict[str, Roc]:
+    """Return the ROC of each signal class from the scores of a run, jets unweighted."""
+    path = result.job.directory / "evaluation" / "scores.h5"
+    with refuse_damaged(path), h5py.File(path) as file:
+        logits = np.stack([file[f"logit_{name}"][:] for name in result.classes], axis=1)
+        labels = file["label"][:].astype(np.int64)
+        used = (file["valid"][:] == 1) & (labels >= 0)
+    return class_rocs(logits[used], labels[used], result.classes)

@@ -1,0 +1,157 @@
+"""The forms of a table: Markdown, LaTeX, CSV and JSON, all made from the same rows."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from parttag.benchmark.results import Point, RowResult
+from parttag.benchmark.table import Table
+from parttag.evaluation.output import new_files
+from parttag.evaluation.published import Published
+
+_FORMS = ("md", "tex", "csv", "json")
+
+
+def write_tables(directory: Path, table: Table, results: Sequence[RowResult]) -> list[Path]:
+    """Write all forms of the table, in place of those that are there.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be written; then the old ones stay.
+    """
+    paths = [directory / f"table.{form}" for form in _FORMS]
+    texts = (
+        to_markdown(table),
+        to_latex(table),
+        to_csv(results),
+        json.dumps([to_json(result) for result in results], indent=2, allow_nan=False) + "\n",
+    )
+    with new_files(paths, overwrite=True) as files:
+        for file, text in zip(files, texts, strict=True):
+            file.write(text.encode())
+    return paths
+
+
+def to_markdown(table: Table) -> str:
+    """Return the table and its notes as Markdown."""
+
+    def row(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    rule = "|" + "---|" + "---:|" * (len(table.headers) - 1)
+    lines = [row(table.headers), rule, *map(row, table.lines)]
+    notes = [f"{note}\n" for note in table.notes]
+    return "\n".join([*lines, "", *notes])
+
+
+def to_latex(table: Table) -> str:
+    """Return a LaTeX ``tabular`` with the rules of booktabs, and its notes below."""
+    lines = [" & ".join(map(_latex, cells)) + r" \\" for cells in (table.headers, *table.lines)]
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{l{'r' * (len(table.headers) - 1)}}}",
+            r"\toprule",
+            lines[0],
+            r"\midrule",
+            *lines[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+            *(rf"\par {_latex(note)}" for note in table.notes),
+            "",
+        ]
+    )
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    ">": "$>$",
+    "<": "$<$",
+    "Σ": r"$\Sigma$",
+    "×": r"$\times$",
+    "–": "--",
+    "é": r"\'e",
+}
+
+
+def _latex(text: str) -> str:
+    text = text.replace("1/ε_B", "\0")
+    escaped = "".join(_LATEX.get(character, character) for character in text)
+    return escaped.replace("\0", r"$1/\varepsilon_\mathrm{B}$")
+
+
+def to_csv(results: Sequence[RowResult]) -> str:
+    """Return one line a row with plain numbers; empty where there is none."""
+    flat = [dict(_flat(to_json(result))) for result in results]
+    names = list(dict.fromkeys(name for line in flat for name in line))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
+
+
+def _flat(value: Any, path: str = "") -> list[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        return [
+            pair
+            for key, inside in value.items()
+            for pair in _flat(inside, f"{path}.{key}" if path else str(key))
+        ]
+    if isinstance(value, list):
+        return [(path, " ".join(map(str, value)))]
+    return [(path, value)]
+
+
+def to_json(result: RowResult) -> dict[str, Any]:
+    """Return a row as ``table.json`` holds it; null where there is no number."""
+    published = result.published
+    return {
+        "row": result.name,
+        "seeds": list(result.seeds),
+        "accuracy": result.metric("accuracy").to_json(),
+        "auc": result.metric("auc").to_json(),
+        "rejection": _by_point({p: q.to_json() for p, q in result.rejection.items()}),
+        "parameters": result.parameters,
+        "multiply_adds": result.multiply_adds,
+        "training_time": result.training_time,
+        "cpu_time": result.cpu_time,
+        "jets_per_second": result.jets_per_second,
+        "jets_seen": result.jets_seen,
+        "cut": result.is_cut,
+        "hardware": result.hardware or None,
+        "published": None if published is None else _published_json(published),
+        "footnote": result.row.options.footnote,
+        "missing": {str(seed): why for seed, why in result.missing.items()},
+    }
+
+
+def _published_json(published: Published) -> dict[str, Any]:
+    points = {
+        (signal, f"{eps_s:g}"): {"value": quoted.value, "spread": quoted.spread}
+        for signal, by_eps_s in published.rejection.items()
+        for eps_s, quoted in by_eps_s.items()
+    }
+    return {
+        "name": published.name,
+        "mark": published.mark,
+        "accuracy": published.accuracy,
+        "auc": published.auc,
+        "rejection": _by_point(points),
+        "parameters": published.num_parameters,
+    }
+
+
+def _by_point(values: Mapping[Point, Any]) -> dict[str, Any]:
+    """Return {ε_S: …} for one signal, {class: {ε_S: …}} for several."""
+    nested: dict[str, dict[str, Any]] = {}
+    for (signal, eps_s), value in values.items():
+        nested.setdefault(signal, {})[eps_s] = value
+    return next(iter(nested.values())) if len(nested) == 1 else dict(nested)

@@ -1,0 +1,145 @@
+"""The configuration of a table: one YAML file that names recipes, and what all of them share."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+
+from parttag.config import DataOptions
+from parttag.evaluation.published import JETCLASS, TOP_TAGGING, Published
+from parttag.interchange.weaver import ModelName
+from parttag.options import Options
+
+PUBLISHED: Mapping[str, Mapping[str, Published]] = {
+    "toptagging": {line.name: line for line in TOP_TAGGING},
+    "jetclass": {line.name: line for line in JETCLASS},
+}
+"""The published lines that a row can be compared with, by sample and name."""
+
+Overrides = dict[str, Any]
+"""Sections and keys of a run's configuration that replace those of its recipe."""
+
+
+class ToyOptions(Options):
+    """Jets that the benchmark makes itself, to try everything out: there is no physics in them."""
+
+    toy: Annotated[int, Field(ge=20)]
+    """Jets in each of train, val and test, half of them top, half QCD."""
+
+
+class PretrainingOptions(Options):
+    """A trained network that rows start from: trained here by a recipe, or read from weights."""
+
+    recipe: str | None = None
+    """Configuration of its training, relative to this file."""
+    overrides: Overrides = Field(default_factory=dict)
+    """What replaces the recipe's values, ``data`` included; the benchmark's own do not apply."""
+    same_jets: bool = False
+    """Train it on the jets of the table, with its classes, instead of the recipe's."""
+    per_seed: bool = False
+    """Train it anew for each seed of the table; else once, and all rows and seeds share it."""
+    weights: str | None = None
+    """A file of weaver-core's weights to import instead; relative to where the command is run."""
+    model: ModelName = "particle_transformer"
+    """The network that the weights belong to."""
+    features: str | tuple[str, ...] = "kin"
+    """The features that the weights were trained with."""
+    classes: tuple[str, ...] = ()
+    """Classes of the weights, in order; those of JetClass or top tagging need not be given."""
+
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> "PretrainingOptions":
+        if (self.recipe is None) == (self.weights is None):
+            raise ValueError("give either a recipe to train or a file of weights")
+        return self
+
+
+class RowOptions(Options):
+    """One system of the table."""
+
+    recipe: str
+    """Its configuration, relative to this file."""
+    overrides: Overrides = Field(default_factory=dict)
+    """What replaces the recipe's values and the benchmark's; the jets are those of the table."""
+    published: str | None = None
+    """The published line to stand beside it, by its name."""
+    footnote: str | None = None
+    """What a reader of the table has to know of it."""
+    needs: str | None = None
+    """The entry of ``pretraining`` whose network it starts from."""
+
+    @field_validator("overrides")
+    @classmethod
+    def _keeps_the_jets(cls, overrides: Overrides) -> Overrides:
+        if "data" in overrides:
+            raise ValueError("all rows have the jets of the section data; take them out here")
+        return overrides
+
+
+class BenchmarkOptions(Options):
+    """A table: its jets, its rows, and how often each is trained."""
+
+    data: DataOptions
+    """The jets and classes of all rows, in place of those of their recipes."""
+    jets: ToyOptions | None = None
+    """Make jets instead of reading those that ``data`` names."""
+    overrides: Overrides = Field(default_factory=dict)
+    """What replaces the values of every row's recipe."""
+    seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
+    """Each row is trained with each of them."""
+    rows: dict[str, RowOptions] = Field(min_length=1)
+    """The rows by the names that the table shows."""
+    pretraining: dict[str, PretrainingOptions] = Field(default_factory=dict)
+    """Networks that rows start from."""
+    published: Literal["toptagging", "jetclass"] | None = None
+    """The sample whose published numbers stand beside the rows'."""
+    cost_jets: PositiveInt = 64
+    """Test jets on which multiply-adds are counted."""
+
+    @field_validator("overrides")
+    @classmethod
+    def _keeps_the_jets(cls, overrides: Overrides) -> Overrides:
+        if "data" in overrides:
+            raise ValueError("give the jets in the section data of the benchmark")
+        return overrides
+
+    @field_validator("seeds")
+    @classmethod
+    def _differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed is given twice; give each once")
+        return seeds
+
+    @field_validator("rows", "pretraining")
+    @classmethod
+    def _have_directories(cls, entries: dict[str, Any]) -> dict[str, Any]:
+        names: dict[str, str] = {}
+        for name in entries:
+            other = names.setdefault(directory_name(name).lower(), name)
+            if other != name:
+                raise ValueError(f"{other} and {name} would have the same directory; rename one")
+        return entries
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "BenchmarkOptions":
+        known = PUBLISHED[self.published] if self.published else {}
+        for name, row in self.rows.items():
+            if row.published is not None and row.published not in known:
+                raise ValueError(
+                    f"rows.{name}.published: there is no published line {row.published!r} for "
+                    f"published: {self.published or 'null'}; it has {', '.join(known) or 'none'}"
+                )
+            if row.needs is not None and row.needs not in self.pretraining:
+                raise ValueError(
+                    f"rows.{name}.needs: there is no {row.needs!r} in the section pretraining, "
+                    f"which has {', '.join(self.pretraining) or 'no entries'}"
+                )
+        if self.jets is not None and (self.data.train or self.data.val or self.data.test):
+            raise ValueError("jets.toy makes the jets: leave data.train, data.val, data.test out")
+        return self
+
+
+def directory_name(name: str) -> str:
+    """Return the directory of a row: its name without what a shell or a file system dislikes."""
+    return re.sub(r"[^\w.+-]+", "_", name, flags=re.ASCII).strip("._") or "row"

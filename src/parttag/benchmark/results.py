@@ -1,0 +1,253 @@
+"""What the runs of a table have left, gathered row by row."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parttag.benchmark.execution import RECORD, Failure, failure_file, is_done
+from parttag.benchmark.options import PUBLISHED
+from parttag.benchmark.plan import Job, Plan, Row, refuse_other_configuration
+from parttag.data.files import refuse_damaged
+from parttag.errors import InputError
+from parttag.evaluation.evaluate import METRICS
+from parttag.evaluation.published import Published
+from parttag.metrics import background_class
+
+Point = tuple[str, str]
+"""A working point: the signal class, and ε_S as ``metrics.json`` writes it."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number over the seeds of a row; ``None`` for what the jets or seeds do not determine."""
+
+    value: float | None
+    """The mean over seeds."""
+    spread: float | None
+    """The standard deviation over seeds."""
+    error: float | None
+    """The statistical error of one training: of the test jets alone."""
+    is_lower_limit: bool = False
+    """Whether the value of a seed is a lower limit, which makes the mean one."""
+
+    def to_json(self) -> dict[str, float | bool | None]:
+        """Return it as ``table.json`` holds it."""
+        fields: dict[str, float | bool | None] = {
+            "value": self.value,
+            "spread": self.spread,
+            "error": self.error,
+        }
+        return fields | ({"lower_limit": True} if self.is_lower_limit else {})
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """What one run has left."""
+
+    job: Job
+    metrics: Mapping[str, Any]
+    record: Mapping[str, Any]
+    epochs: Sequence[Mapping[str, Any]]
+    data: Mapping[str, tuple[str, ...]]
+    """Sums of the files of train, val and test."""
+    hardware: str
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes, in order."""
+        assert self.job.config is not None
+        return tuple(self.job.config.data.classes)
+
+    def total(self, key: str) -> float:
+        """Return the sum of a column of ``metrics.jsonl``."""
+        return float(sum(line[key] for line in self.epochs))
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """A row of the table: the seeds that are there, and why others are not."""
+
+    row: Row
+    seeds: Mapping[int, SeedResult]
+    missing: Mapping[int, str]
+    published: Published | None = None
+    rejection: Mapping[Point, Quantity] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name that the table shows."""
+        return self.row.name
+
+    def metric(self, key: str) -> Quantity:
+        """Return accuracy or AUC."""
+        return _over_seeds(seed.metrics[key] for seed in self.seeds.values())
+
+    def mean(self, values: Iterable[float]) -> float | None:
+        """Return a mean over the seeds, ``None`` if there is none."""
+        listed = list(values)
+        return float(np.mean(listed)) if listed else None
+
+    @property
+    def parameters(self) -> int | None:
+        """The number of trained parameters."""
+        return next((int(seed.record["parameters"]) for seed in self.seeds.values()), None)
+
+    @property
+    def multiply_adds(self) -> float | None:
+        """Multiply-adds a jet of one forward pass."""
+        return next((float(seed.record["multiply_adds"]) for seed in self.seeds.values()), None)
+
+    @property
+    def training_time(self) -> float | None:
+        """Seconds of training by the clock, validations not counted."""
+        return self.mean(seed.total("seconds") for seed in self.seeds.values())
+
+    @property
+    def cpu_time(self) -> float | None:
+        """Seconds of the processor in training, all threads together."""
+        return self.mean(seed.total("cpu_seconds") for seed in self.seeds.values())
+
+    @property
+    def jets_seen(self) -> float | None:
+        """Jets that the training has seen, repeats counted."""
+        return self.mean(seed.total("jets") for seed in self.seeds.values())
+
+    @property
+    def jets_per_second(self) -> float | None:
+        """Jets of training in a second by the clock."""
+        return self.mean(s.total("jets") / s.total("seconds") for s in self.seeds.values())
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether ``training.max_seconds`` has ended one of the trainings."""
+        return any("cut" in line for seed in self.seeds.values() for line in seed.epochs)
+
+    @property
+    def hardware(self) -> str:
+        """What the row was trained on."""
+        return ", ".join(sorted({seed.hardware for seed in self.seeds.values()}))
+
+
+def gather(plan: Plan, failures: Mapping[Path, Failure] | None = None) -> list[RowResult]:
+    """Return what is there of each row of a plan.
+
+    The jets of the first run are those of the table: a run of other jets is not taken, and named.
+    """
+    failures = failures or {}
+    reference: SeedResult | None = None
+    results = []
+    for row in plan.rows:
+        seeds: dict[int, SeedResult] = {}
+        missing: dict[int, str] = {}
+        for seed, job in row.jobs.items():
+            try:
+                why = _why_missing(job, failures)
+                result = None if why else _read(job)
+            except InputError as error:
+                why, result = str(error), None
+            if result is not None and reference is not None:
+                why = _other_jets(result, reference)
+            if why:
+                missing[seed] = why
+            elif result is not None:
+                seeds[seed] = result
+                reference = reference or result
+        lines = PUBLISHED[plan.options.published] if plan.options.published else {}
+        published = lines[row.options.published] if row.options.published else None
+        results.append(gather_row(row, seeds, missing, published))
+    return results
+
+
+def gather_row(
+    row: Row,
+    seeds: Mapping[int, SeedResult],
+    missing: Mapping[int, str],
+    published: Published | None,
+) -> RowResult:
+    """Return the row of some seeds."""
+    return RowResult(row, seeds, missing, published, _rejection(seeds.values()))
+
+
+def rejections(metrics: Mapping[str, Any], classes: Sequence[str]) -> Iterator[tuple[Point, Any]]:
+    """Yield working point and estimate of each rejection of a ``metrics.json``."""
+    for key, inside in metrics["rejection"].items():
+        if "value" in inside:  # of two classes, the signal is not named
+            signal = next(name for name in classes if name != background_class(classes))
+            yield (signal, key), inside
+        else:
+            for eps_s, estimate in inside.items():
+                yield (key, eps_s), estimate
+
+
+def _why_missing(job: Job, failures: Mapping[Path, Failure]) -> str | None:
+    if job.directory in failures:
+        return f"failed: {failures[job.directory].reason}"
+    refuse_other_configuration(job)
+    if is_done(job):
+        return None
+    if failure_file(job).is_file():
+        return f"failed: {failure_file(job).read_text()}"
+    return "interrupted" if job.directory.exists() else "not run yet"
+
+
+def _read(job: Job) -> SeedResult:
+    evaluation = job.directory / "evaluation"
+    metrics, record = _read_json(evaluation / METRICS), _read_json(evaluation / RECORD)
+    provenance = _read_json(job.directory / "provenance.json")
+    path = job.directory / "metrics.jsonl"
+    with refuse_damaged(path):
+        epochs = [json.loads(line) for line in path.read_text().splitlines()]
+    parts = {**provenance["data"], "test": record["test"]}
+    data = {part: tuple(source["sha256"] for source in sources) for part, sources in parts.items()}
+    hardware = provenance["starts"][-1]["hardware"]
+    return SeedResult(job, metrics, record, epochs, data, _hardware(hardware))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    with refuse_damaged(path):
+        content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def _hardware(hardware: Mapping[str, Any]) -> str:
+    if hardware["gpu"]:
+        return f"{hardware['ranks']} × {hardware['gpu']}"
+    threads = hardware.get("threads", 1) * hardware["ranks"]
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def _other_jets(result: SeedResult, reference: SeedResult) -> str | None:
+    for part in ("train", "val", "test"):
+        if result.data.get(part) != reference.data.get(part):
+            return (
+                f"not shown: its data.{part} holds other jets than that of {reference.job.name}; "
+                f"delete {result.job.directory} to run it anew"
+            )
+    return None
+
+
+def _rejection(seeds: Iterable[SeedResult]) -> dict[Point, Quantity]:
+    points: dict[Point, list[Mapping[str, Any]]] = {}
+    for seed in seeds:
+        for point, estimate in rejections(seed.metrics, seed.classes):
+            points.setdefault(point, []).append(estimate)
+    return {point: _over_seeds(estimates) for point, estimates in points.items()}
+
+
+def _over_seeds(estimates: Iterable[Mapping[str, Any]]) -> Quantity:
+    listed = list(estimates)
+    values = [estimate["value"] for estimate in listed]
+    if not values or any(value is None for value in values):
+        return Quantity(None, None, None)
+    errors = [e["error"] for e in listed if e["error"] is not None]
+    is_limit = any(estimate.get("lower_limit") for estimate in listed)
+    return Quantity(
+        value=float(np.mean(values)),
+        spread=float(np.std(values, ddof=1)) if len(values) > 1 and not is_limit else None,
+        error=float(np.mean(errors)) if errors and not is_limit else None,
+        is_lower_limit=is_limit,
+    )

@@ -1,0 +1,95 @@
+"""A whole table: make jets if asked for, do the jobs, write table and pictures."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from parttag.benchmark.execution import Failure, failure_file
+from parttag.benchmark.figures import draw_all
+from parttag.benchmark.forms import write_tables
+from parttag.benchmark.plan import OPTIONS_FILE, Job, Plan, check_jobs
+from parttag.benchmark.results import RowResult, gather
+from parttag.benchmark.scheduler import run_jobs
+from parttag.benchmark.table import Table, make_table
+from parttag.benchmark.toys import make_toys
+from parttag.data.files import refuse_unwritable
+from parttag.data.writing import write_file
+from parttag.errors import InputError
+from parttag.progress import Progress, no_progress
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a benchmark has left."""
+
+    table: Table
+    files: tuple[Path, ...]
+    failures: Mapping[Path, Failure]
+
+
+def run_benchmark(
+    plan: Plan,
+    jobs: Sequence[Job],
+    *,
+    num_processes: int = 1,
+    progress: Progress = no_progress,
+) -> Outcome:
+    """Do some jobs of a plan, then write the table of all that is there.
+
+    Parameters
+    ----------
+    jobs
+        From ``plan.jobs``; none for the table alone.
+    num_processes
+        How many jobs at a time.
+
+    Raises
+    ------
+    InputError
+        If the plan cannot be carried out; nothing is trained then. What goes wrong with a job is in
+        the outcome instead.
+    PreemptionError
+        At SIGTERM, after checkpoints.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(
+            "a benchmark is not started by torchrun: give --jobs N for N trainings at a time, or "
+            "train a row with `torchrun --module parttag.cli train` into its directory"
+        )
+    failures: Mapping[Path, Failure] = {}
+    if jobs:
+        check_jobs(plan, jobs)
+        _create(plan)
+        failures = run_jobs(jobs, num_processes, progress)
+    elif not plan.directory.is_dir():
+        raise InputError(f"{plan.directory}: there is no such directory, so no table to gather")
+    results = _shown(gather(plan, failures), jobs)
+    table = make_table(results)
+    files = [*write_tables(plan.directory, table, results), *draw_all(plan.directory, results)]
+    return Outcome(table, tuple(files), failures)
+
+
+def _create(plan: Plan) -> None:
+    with refuse_unwritable(plan.directory):
+        plan.directory.mkdir(parents=True, exist_ok=True)
+    values = plan.options.model_dump(mode="json")
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    write_file(plan.directory / OPTIONS_FILE, text.encode())
+    if plan.options.jets is not None:
+        make_toys(plan.directory, plan.options.jets.toy)
+
+
+def _shown(results: Sequence[RowResult], jobs: Sequence[Job]) -> list[RowResult]:
+    """Return the rows that were asked for or begun; all of them if no row was."""
+    asked = {job.directory for job in jobs}
+
+    def is_begun(result: RowResult) -> bool:
+        places = [job.directory for job in result.row.jobs.values()]
+        return any(p in asked or p.exists() for p in places) or any(
+            failure_file(job).exists() for job in result.row.jobs.values()
+        )
+
+    return [result for result in results if is_begun(result) or not asked]

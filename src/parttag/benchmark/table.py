@@ -1,0 +1,183 @@
+"""The table as it is read: a line of texts for each row, and what a reader has to know."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from parttag.benchmark.results import Point, Quantity, RowResult
+from parttag.evaluation.published import Published
+from parttag.metrics import CONFIDENCE_LEVEL
+
+_NONE = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Headers, and a line of texts for each row; below it what a reader has to know."""
+
+    headers: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+    num_metrics: int
+    """So many columns, the first, are rows and metrics: what a terminal has room for."""
+
+
+def make_table(results: Sequence[RowResult]) -> Table:
+    """Return the table of some rows."""
+    points = _points(results)
+    notes = _Notes()
+    lines = [_line(result, points, notes) for result in results]
+    headers = (
+        "",
+        "seeds",
+        "accuracy",
+        "AUC",
+        *(_point_name(point, points) for point in points),
+        "parameters",
+        "multiply-adds",
+        "jets seen",
+        "time",
+        "jets/s",
+        *(f"publ. {name}" for name in ("accuracy", "AUC")),
+        *(f"publ. {_point_name(point, points)}" for point in points),
+    )
+    all_notes = (*_explanations(results), *notes.listed())
+    return Table(headers, tuple(lines), all_notes, num_metrics=4 + len(points))
+
+
+# -------------------------------------------------------------------------------------- the cells
+
+
+class _Notes:
+    """Numbers the footnotes; rows of the same text share one."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def mark(self, text: str | None) -> str:
+        if not text:
+            return ""
+        return f" [{self._numbers.setdefault(text, len(self._numbers) + 1)}]"
+
+    def listed(self) -> list[str]:
+        return [f"[{number}] {text}" for text, number in self._numbers.items()]
+
+
+def _line(result: RowResult, points: Sequence[Point], notes: _Notes) -> tuple[str, ...]:
+    name = result.name + notes.mark(result.row.options.footnote)
+    for why, seeds in _by_reason(result.missing).items():
+        which = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+        name += notes.mark(f"{result.name}, {which}: {why}")
+    published = result.published
+    mark = f" ({published.mark})" if published else ""
+    jets_seen = _count(result.jets_seen)
+    if result.is_cut:
+        jets_seen += notes.mark("ended by training.max_seconds before its last step")
+    return (
+        name,
+        str(len(result.seeds)) if result.seeds else _NONE,
+        quantity(result.metric("accuracy"), ".4f"),
+        quantity(result.metric("auc"), ".4f"),
+        *(_rejection(result.rejection.get(point)) for point in points),
+        _count(result.parameters),
+        _count(result.multiply_adds),
+        jets_seen,
+        _duration(result.training_time),
+        _count(result.jets_per_second),
+        *(
+            _plain(value, ".4g") + (mark if value is not None else "")
+            for value in (_of(published, "accuracy"), _of(published, "auc"))
+        ),
+        *(_published_rejection(published, point) for point in points),
+    )
+
+
+def quantity(value: Quantity, style: str) -> str:
+    """Return ``mean ± spread (error of one training)``, or what there is of it."""
+    if value.value is None:
+        return _NONE
+    if value.is_lower_limit:
+        return f"> {value.value:{style}}"
+    spread = "" if value.spread is None else f" ± {value.spread:{style}}"
+    error = "" if value.error is None else f" ({value.error:{style}})"
+    return f"{value.value:{style}}{spread}{error}"
+
+
+def _rejection(value: Quantity | None) -> str:
+    if value is None:
+        return _NONE
+    return quantity(value, ".1f" if (value.value or 0) < 100 else ".0f")
+
+
+def _published_rejection(published: Published | None, point: Point) -> str:
+    signal, eps_s = point
+    quoted = published and published.rejection.get(signal, {}).get(float(eps_s))
+    if not published or not quoted:
+        return _NONE
+    spread = "" if quoted.spread is None else f" ± {quoted.spread:g}"
+    return f"{quoted.value:g}{spread} ({published.mark})"
+
+
+def _of(published: Published | None, key: str) -> float | None:
+    return None if published is None else getattr(published, key)
+
+
+def _plain(value: float | None, style: str) -> str:
+    return _NONE if value is None else f"{value:{style}}"
+
+
+def _count(value: int | float | None) -> str:
+    """Return a number to three digits, with k, M, G for thousands and more."""
+    if value is None:
+        return _NONE
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= 0.9995 * size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return _NONE
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def _points(results: Sequence[RowResult]) -> list[Point]:
+    return list(dict.fromkeys(point for result in results for point in result.rejection))
+
+
+def _point_name(point: Point, points: Sequence[Point]) -> str:
+    signal, eps_s = point
+    several = len({name for name, _ in points}) > 1
+    return f"1/ε_B {signal + ' ' if several else ''}at {100 * float(eps_s):.4g} %"
+
+
+def _by_reason(missing: Mapping[int, str]) -> dict[str, list[int]]:
+    reasons: dict[str, list[int]] = {}
+    for seed, why in missing.items():
+        reasons.setdefault(why, []).append(seed)
+    return reasons
+
+
+def _explanations(results: Sequence[RowResult]) -> list[str]:
+    """Return what holds for the whole table."""
+    notes = [
+        "Ours: mean ± standard deviation over seeds (statistical error of one training, of the "
+        f"test jets alone); > is a lower limit at {CONFIDENCE_LEVEL:.0%} confidence, where no "
+        "background jet survives.",
+        "Multiply-adds: of one forward pass for one jet, in matrix products, convolutions and "
+        "attention; mean over test jets. Time and jets/s: of the training by the clock, without "
+        "validations; a mean over seeds.",
+    ]
+    hardware = sorted({result.hardware for result in results if result.seeds})
+    if hardware:
+        notes.append(f"Trained on: {'; '.join(hardware)}.")
+    if any(result.published for result in results):
+        notes.append(
+            "Published: on the full training and test sets, ± is a spread over trainings. V: read "
+            "in the paper or the authors' repository; V2: in another's transcription; S: in the "
+            "table of arXiv:2202.03772; U, R: recalled, not verified."
+        )
+    return notes

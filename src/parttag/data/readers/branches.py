@@ -1,0 +1,134 @@
+"""Branches to NumPy columns, and what is said of those that are not as a layout has them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+from jaxtyping import Float64, Int64, Shaped, UInt8
+
+from parttag.data.readers.particles import offsets_of
+from parttag.errors import InputError
+
+
+def require_branches(names: Iterable[str], available: Iterable[str], path: Path) -> None:
+    """Check that a file has these branches.
+
+    Raises
+    ------
+    InputError
+        If one is missing; the message names it and lists what is there.
+    """
+    there = list(available)
+    for name in names:
+        if name not in there:
+            raise InputError(f"{path} has no branch {name}; it has {', '.join(there) or 'none'}")
+
+
+@dataclass(frozen=True)
+class Branches:
+    """The rows of a file from ``first_row`` on.
+
+    Parameters
+    ----------
+    leading
+        The branch of particles whose lengths those of the others must equal.
+    """
+
+    branches: Mapping[str, ak.Array]
+    path: Path
+    first_row: int
+    leading: str
+
+    def has(self, names: Iterable[str]) -> bool:
+        """Return whether all these branches are there."""
+        return all(name in self.branches for name in names)
+
+    @cached_property
+    def lengths(self) -> Int64[np.ndarray, " jets"]:
+        """Number of particles of each jet."""
+        return self._list_lengths(self.leading)
+
+    @cached_property
+    def offsets(self) -> Int64[np.ndarray, " jets_and_one"]:
+        """Jet ``b`` owns the rows ``offsets[b]:offsets[b + 1]`` of the particles."""
+        return offsets_of(self.lengths)
+
+    def of_particles(self, name: str) -> Float64[np.ndarray, " particles"]:
+        """Return a jagged or rectangular branch, flattened.
+
+        Raises
+        ------
+        InputError
+            If it is neither, does not hold numbers, or differs in length from the leading one.
+        """
+        lengths = self._list_lengths(name)
+        self._require_one_a_jet(name)
+        if not np.array_equal(lengths, self.lengths):
+            jet = int(np.flatnonzero(lengths != self.lengths)[0])
+            raise InputError(
+                f"{self.path}: {self.leading} and {name} differ in length "
+                f"({self.lengths[jet]} and {lengths[jet]} particles in jet "
+                f"{self.first_row + jet}): write both for the same particles"
+            )
+        return self._numbers(ak.flatten(self.branches[name]), name).astype(np.float64)
+
+    def of_jets(self, name: str) -> Float64[np.ndarray, " jets"]:
+        """Return a flat branch.
+
+        Raises
+        ------
+        InputError
+            If it is not flat, does not hold numbers, or not as many as there are jets.
+        """
+        if self.branches[name].ndim != 1:
+            raise InputError(f"{self.path}: {name} must hold one number a jet, not a list")
+        self._require_one_a_jet(name)
+        return self._numbers(self.branches[name], name).astype(np.float64)
+
+    def one_hot(self, names: Iterable[str]) -> UInt8[np.ndarray, "jets labels"]:
+        """Return flat branches as columns of zeros and ones.
+
+        Raises
+        ------
+        InputError
+            If one holds anything else.
+        """
+        names = tuple(names)
+        columns = np.empty((len(self.lengths), len(names)), dtype=np.uint8)
+        for column, name in enumerate(names):
+            columns[:, column] = self._zeros_and_ones(name)
+        return columns
+
+    def _zeros_and_ones(self, name: str) -> UInt8[np.ndarray, " jets"]:
+        values = self.of_jets(name)
+        wrong = np.flatnonzero((values != 0) & (values != 1))
+        if len(wrong):
+            raise InputError(
+                f"{self.path}: {name} must be 0 or 1, but is {values[wrong[0]]:g} for jet "
+                f"{self.first_row + wrong[0]}"
+            )
+        return values.astype(np.uint8)
+
+    def _require_one_a_jet(self, name: str) -> None:
+        number = len(self.branches[name])
+        if number != len(self.lengths):
+            raise InputError(
+                f"{self.path} is damaged: from jet {self.first_row} on, {name} has {number} "
+                f"entries where {self.leading} has {len(self.lengths)}; get the file again, or "
+                "leave it out"
+            )
+
+    def _list_lengths(self, name: str) -> Int64[np.ndarray, " jets"]:
+        if self.branches[name].ndim != 2:
+            raise InputError(f"{self.path}: {name} must hold a list of numbers, one a particle")
+        lengths: np.ndarray = ak.to_numpy(ak.num(self.branches[name]))
+        return lengths.astype(np.int64)
+
+    def _numbers(self, array: ak.Array, name: str) -> Shaped[np.ndarray, " values"]:
+        values: np.ndarray = ak.to_numpy(array)
+        if values.dtype.kind not in "bfiu":
+            raise InputError(f"{self.path}: {name} must hold numbers, not {values.dtype}")
+        return values

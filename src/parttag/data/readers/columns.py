@@ -1,0 +1,173 @@
+"""``data.columns``: what the branches of the user's own files mean.
+
+Every option that names a branch takes its name in the file. Momenta, energies and masses are in
+``unit``, impact parameters in ``length_unit``.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from parttag.data.readers.pdg import IDENTITY_NAMES
+from parttag.features import EXTRA_NAMES
+from parttag.options import Options, Texts
+
+Unit = Literal["eV", "keV", "MeV", "GeV", "TeV"] | Annotated[float, Field(gt=0)]
+"""Of momenta, energies and masses: a name, or how many GeV it is."""
+
+LengthUnit = Literal["um", "µm", "mm", "cm", "m"] | Annotated[float, Field(gt=0)]
+"""Of impact parameters: a name, or how many mm it is."""
+
+_GEV = {"eV": 1e-9, "keV": 1e-6, "MeV": 1e-3, "GeV": 1.0, "TeV": 1e3}
+_MM = {"um": 1e-3, "µm": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1e3}
+
+Integers = Annotated[
+    tuple[int, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, int) else value),
+]
+"""One whole number or a list of them."""
+
+
+def in_gev(unit: Unit) -> float:
+    """Return how many GeV a unit is."""
+    return _GEV[unit] if isinstance(unit, str) else unit
+
+
+def in_mm(unit: LengthUnit) -> float:
+    """Return how many mm a unit is."""
+    return _MM[unit] if isinstance(unit, str) else unit
+
+
+class ParticleColumns(Options):
+    """The branches of the particles, each a list or a row of slots a jet.
+
+    The momentum is ``px, py, pz`` or ``pt, phi`` with ``eta`` or ``rapidity``; then ``energy`` or
+    ``mass``, or neither where ``pdg_id`` says what the particle is.
+    """
+
+    px: str | None = None
+    py: str | None = None
+    pz: str | None = None
+    pt: str | None = None
+    eta: str | None = None
+    rapidity: str | None = None
+    phi: str | None = None
+    energy: str | None = None
+    mass: str | float | None = None
+    """A branch, or the mass of all particles (0: massless)."""
+    unit: Unit = "GeV"
+    mask: str | None = None
+    """True or 1 for slots that hold a particle. Without it, slots of zero pT and E are padding."""
+    count: str | None = None
+    """Number of particles of each jet: its first slots; in HDF5 also of datasets of one dimension
+    that hold the particles of all jets one after the other."""
+    pdg_id: str | None = None
+    """PDG number, which gives charge and identity where no branch is named for them."""
+    charge: str | None = None
+    is_charged_hadron: str | None = None
+    is_neutral_hadron: str | None = None
+    is_photon: str | None = None
+    is_electron: str | None = None
+    is_muon: str | None = None
+    d0: str | None = None
+    """Transverse impact parameter."""
+    d0_error: str | None = None
+    dz: str | None = None
+    """Longitudinal impact parameter."""
+    dz_error: str | None = None
+    length_unit: LengthUnit = "mm"
+
+    @model_validator(mode="after")
+    def _is_a_momentum(self) -> "ParticleColumns":
+        given = {
+            name for name in ("px", "py", "pz", "pt", "eta", "rapidity", "phi") if self.has(name)
+        }
+        if given not in ({"px", "py", "pz"}, {"pt", "eta", "phi"}, {"pt", "rapidity", "phi"}):
+            raise ValueError(
+                "name the branches of px, py and pz, or of pt, phi and one of eta and rapidity, "
+                f"and no others; there are {', '.join(sorted(given)) or 'none'}"
+            )
+        if self.energy is not None and self.mass is not None:
+            raise ValueError("name energy or mass, not both")
+        if self.energy is None and self.mass is None and self.pdg_id is None:
+            raise ValueError("energy or mass is missing; mass: 0 makes the particles massless")
+        return self
+
+    def has(self, name: str) -> bool:
+        """Return whether an option names a branch."""
+        return isinstance(getattr(self, name), str)
+
+    @property
+    def extra_names(self) -> tuple[str, ...]:
+        """The columns of the particles that come of it, besides the four-momentum."""
+        known = IDENTITY_NAMES if self.pdg_id is not None else ()
+        return tuple(name for name in EXTRA_NAMES if self.has(name) or name in known)
+
+
+class JetColumns(Options):
+    """The branches of the jets' own momenta, one number a jet; ``energy`` or ``mass``."""
+
+    pt: str
+    eta: str
+    phi: str
+    energy: str | None = None
+    mass: str | None = None
+    unit: Unit = "GeV"
+
+    @model_validator(mode="after")
+    def _has_energy_or_mass(self) -> "JetColumns":
+        if (self.energy is None) == (self.mass is None):
+            raise ValueError("name one of energy and mass")
+        return self
+
+
+class LabelColumns(Options):
+    """What the labels of a jet are; one of ``branches``, ``values`` and ``files``.
+
+    In each, the key is the name that ``data.classes`` knows the label by.
+    """
+
+    branches: dict[str, str] = Field(default={})
+    """Label: the branch that is 1 for its jets and 0 for others."""
+    branch: str | None = None
+    """The branch that ``values`` are of."""
+    values: dict[str, Integers] = Field(default={})
+    """Label: the value of ``branch`` that its jets have, or a list of them."""
+    files: dict[str, Texts] = Field(default={})
+    """Label: a pattern that the names of its files match (``*ttbar*.root``), or a list; a pattern
+    with a slash is for the whole path."""
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> "LabelColumns":
+        if sum(map(bool, (self.branches, self.values, self.files))) != 1:
+            raise ValueError("give one of branches, values and files")
+        if bool(self.values) != (self.branch is not None):
+            raise ValueError("branch and values belong together")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels."""
+        return tuple(self.branches or self.values or self.files)
+
+
+class ColumnsOptions(Options):
+    """What the branches of the user's own ROOT, parquet or HDF5 files mean."""
+
+    particles: ParticleColumns | None = None
+    """The four-momenta of the particles, and what else is known of them; without them particles and
+    jets are those of JetClass's branches."""
+    jet: JetColumns | None = None
+    """Jet quantities; without them a jet is the sum of its particles."""
+    labels: LabelColumns | None = None
+    """The truth; not needed for jets that are only to be scored."""
+    jet_weight: str | None = None
+    """The weight of the jet in loss and metrics, 0 or more; 1 if not given."""
+    tree: str | None = None
+    """The TTree or RNTuple of ROOT files; needed if there are several and none is named tree."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "ColumnsOptions":
+        if self.particles is None and self.jet is not None:
+            raise ValueError("jet is given without particles; name their branches too")
+        return self

@@ -1,0 +1,45 @@
+"""What a layout is: the meaning of a file's branches, whatever format holds them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import awkward as ak
+
+from parttag.jets import JetArrays
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What the jets of a file have: labels, columns of the particles, and where the rest is from.
+
+    ``other`` are the branches that jet quantities come from; ``None`` where the format leaves no
+    choice.
+    """
+
+    label_names: tuple[str, ...]
+    extra_names: tuple[str, ...]
+    other: frozenset[str] | None = None
+
+
+@runtime_checkable
+class Layout(Protocol):
+    """Turns branches into jets; the module ``jetclass`` is one, ``ColumnLayout`` the other."""
+
+    @property
+    def tree(self) -> str | None:
+        """The name of the TTree or RNTuple, if it must have one."""
+        ...
+
+    def branches_to_read(self, available: Iterable[str], path: Path) -> list[str]:
+        """Return the branches that ``to_jets`` needs, or refuse a file that lacks one."""
+        ...
+
+    def schema(self, available: Iterable[str], path: Path) -> Schema:
+        """Return what the jets of a file with these branches have."""
+        ...
+
+    def to_jets(self, branches: Mapping[str, ak.Array], path: Path, first_row: int) -> JetArrays:
+        """Return the jets of these branches, which hold the rows from ``first_row`` on."""
+        ...

@@ -1,0 +1,81 @@
+"""Mass, charge and kind of the particles that a detector sees, by their PDG numbers."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from parttag.errors import InputError
+
+IDENTITY_NAMES = (
+    "charge",
+    "is_charged_hadron",
+    "is_neutral_hadron",
+    "is_photon",
+    "is_electron",
+    "is_muon",
+)
+"""What an identity says, in the order of ``identify``'s columns."""
+
+_CHARGED, _NEUTRAL, _PHOTON, _ELECTRON, _MUON = range(1, 6)
+
+# Mass in GeV (Particle Data Group, 2024), charge and kind, by the number of the particle; where
+# there is an antiparticle, it has the opposite number and charge.
+_PARTICLES = {
+    11: (0.00051099895, -1, _ELECTRON),
+    13: (0.1056583755, -1, _MUON),
+    211: (0.13957039, 1, _CHARGED),
+    321: (0.493677, 1, _CHARGED),
+    2212: (0.93827208816, 1, _CHARGED),
+    3112: (1.197449, -1, _CHARGED),
+    3222: (1.18937, 1, _CHARGED),
+    3312: (1.32171, -1, _CHARGED),
+    3334: (1.67245, -1, _CHARGED),
+    2112: (0.93956542052, 0, _NEUTRAL),
+    3122: (1.115683, 0, _NEUTRAL),
+    3212: (1.192642, 0, _NEUTRAL),
+    3322: (1.31486, 0, _NEUTRAL),
+}
+_OWN_ANTIPARTICLES = {
+    22: (0.0, 0, _PHOTON),
+    111: (0.1349768, 0, _NEUTRAL),
+    130: (0.497611, 0, _NEUTRAL),
+    310: (0.497611, 0, _NEUTRAL),
+}
+_ALL = {
+    **_OWN_ANTIPARTICLES,
+    **_PARTICLES,
+    **{-number: (mass, -charge, kind) for number, (mass, charge, kind) in _PARTICLES.items()},
+}
+_NUMBERS = np.array(sorted(_ALL), dtype=np.float64)
+_MASSES = np.array([_ALL[int(number)][0] for number in _NUMBERS])
+_IDENTITIES = np.zeros((len(_NUMBERS), len(IDENTITY_NAMES)), dtype=np.float32)
+for _row, _number in enumerate(_NUMBERS):
+    _, _charge, _kind = _ALL[int(_number)]
+    _IDENTITIES[_row, 0], _IDENTITIES[_row, _kind] = _charge, 1
+
+
+def identify(
+    numbers: Float64[np.ndarray, " particles"], name: Callable[[int], str]
+) -> tuple[Float64[np.ndarray, " particles"], Float32[np.ndarray, "particles 6"]]:
+    """Return mass in GeV and the columns ``IDENTITY_NAMES`` of particles by their PDG numbers.
+
+    Parameters
+    ----------
+    name
+        How a message calls the particle of a row.
+
+    Raises
+    ------
+    InputError
+        If a number is not that of a particle of the table: electrons, muons, photons, pions, kaons,
+        nucleons and the hyperons that live long enough to reach a detector.
+    """
+    rows = np.searchsorted(_NUMBERS, numbers).clip(max=len(_NUMBERS) - 1)
+    unknown = np.flatnonzero(_NUMBERS[rows] != numbers)
+    if len(unknown):
+        raise InputError(
+            f"{name(int(unknown[0]))} has the PDG number {numbers[unknown[0]]:g}, which is none of "
+            "a stable particle: leave such particles out"
+        )
+    return _MASSES[rows], _IDENTITIES[rows]

@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+
+from parttag.benchmark.plan import load_benchmark, make_plan
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "benchmarks"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_row_of_every_shipped_table_is_a_configuration(path, tmp_path):
+    plan = make_plan(load_benchmark(path), path.parent, tmp_path)
+    assert len(plan.jobs()) >= len(plan.rows) * len(plan.options.seeds)
+
+
+def test_every_row_of_the_cpu_table_sees_at_most_100_000_jets_of_the_same_20_000(tmp_path):
+    path = CONFIGS / "toptagging_cpu.yaml"
+    for job in make_plan(load_benchmark(path), path.parent, tmp_path).jobs():
+        training = job.config.training
+        if job.is_row:
+            assert job.config.data.num_train_jets == 20_000
+            jets = (training.steps or 0) * training.batch_size or training.epochs * 20_000
+            assert jets <= 100_000
+            assert training.max_seconds == 900
+
+
+def test_the_rows_of_the_tables_of_top_tagging_are_the_same(tmp_path):
+    names = [
+        list(load_benchmark(CONFIGS / f"{name}.yaml").rows)
+        for name in ("toptagging", "toptagging_cpu", "smoke")
+    ]
+    assert names[0] == names[2]
+    # There is no pre-trained Particle Transformer that a CPU could have.
+    assert names[1] == [name for name in names[0] if name != "ParT-f.t."]

@@ -1,0 +1,73 @@
+from io import BytesIO
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from parttag.benchmark.figures import plot_against, plot_rocs
+from parttag.benchmark.options import RowOptions
+from parttag.benchmark.plan import Row
+from parttag.benchmark.results import Quantity, RowResult
+from parttag.evaluation.published import TOP_TAGGING
+from parttag.metrics import roc
+
+POINT = ("top", "0.5")
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that were drawn."""
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, _, **__: figures.append(figure))
+    return figures
+
+
+class Result(RowResult):
+    """A row of given cost."""
+
+    parameters = 1000
+    multiply_adds = 2e6
+    jets_seen = 1e5
+
+
+def result(name, rejection, published=None):
+    return Result(Row(name, RowOptions(recipe="a.yaml"), {}), {}, {}, published, {POINT: rejection})
+
+
+def labels(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_every_row_has_a_roc_in_every_panel_that_none_shares_its_look_with(drawn):
+    rng = np.random.default_rng(0)
+    curve = roc(rng.normal(size=200), np.arange(200) % 2 == 0)
+    rocs = {f"row {i} at $5": {"Hbb": curve, "Tbl": curve} for i in range(13)}
+    plot_rocs(BytesIO(), rocs, ("QCD", "Hbb", "Tbl"))
+    (figure,) = drawn
+    assert len(figure.axes) == 2
+    assert labels(figure) == [rf"row {i} at \$5" for i in range(13)]
+    for axes in figure.axes:
+        looks = {(line.get_color(), line.get_linestyle()) for line in axes.lines}
+        assert len(looks) == 13
+
+
+def test_rejection_stands_at_the_cost_of_its_row_and_the_published_beside(drawn):
+    published = next(line for line in TOP_TAGGING if line.name == "PFN")
+    rows = [
+        result("PFN", Quantity(200.0, 500.0, 1.0), published),
+        result("limit", Quantity(300.0, None, None, is_lower_limit=True)),
+        result("unknown", Quantity(None, None, None)),
+    ]
+    plot_against(BytesIO(), rows, "parameters", published=True)
+    plot_against(BytesIO(), rows, "training cost", published=False)
+    parameters, cost = drawn
+    assert labels(parameters) == ["PFN", "PFN, published", "limit"]
+    assert labels(cost) == ["PFN", "limit"]
+    places = {
+        container.get_label(): tuple(container[0].get_xydata()[0])
+        for figure in drawn
+        for container in figure.axes[0].containers
+    }
+    assert places["PFN, published"] == (82e3, 247)
+    assert places["PFN"] == (2e11, 200)
+    assert parameters.axes[0].get_ylim()[0] >= 1

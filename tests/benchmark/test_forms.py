@@ -1,0 +1,126 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from parttag.benchmark.forms import to_csv, to_json, to_latex, to_markdown
+from parttag.benchmark.options import RowOptions
+from parttag.benchmark.plan import Job, Row
+from parttag.benchmark.results import Quantity, SeedResult, gather_row
+from parttag.benchmark.table import make_table, quantity
+from parttag.config import build_config
+from parttag.evaluation.published import TOP_TAGGING
+
+PUBLISHED = {line.name: line for line in TOP_TAGGING}
+
+
+CONFIG = {"data": {"classes": {"top": "a", "QCD": "b"}}, "model": {"name": "pfn"}}
+JOB = Job("PFN, seed 0", Path("PFN"), build_config(CONFIG))
+
+
+def seed_result(accuracy, half, *, cut=False):
+    """Return a seed with these numbers; ``half`` is the rejection at 50 %."""
+    third = {"value": 900.0, "error": None, "lower_limit": True}
+    metrics = {
+        "accuracy": {"value": accuracy, "error": 0.002},
+        "auc": {"value": 0.98, "error": 0.001},
+        "rejection": {"0.5": {"value": half, "error": 40.0}, "0.3": third},
+    }
+    epoch = {"jets": 1000, "seconds": 4000.0, "cpu_seconds": 7000.0}
+    epochs = [epoch, {**epoch, "cut": True} if cut else epoch]
+    record = {"parameters": 83842, "multiply_adds": 1.5e6}
+    return SeedResult(JOB, metrics, record, epochs, {}, "CPU, 1 thread")
+
+
+@pytest.fixture
+def results():
+    row = Row("JEDI-net with ΣO | 1", RowOptions(recipe="a.yaml", footnote="masked & 100 %"), {})
+    seeds = {0: seed_result(0.93, 200.0), 2: seed_result(0.94, 240.0, cut=True)}
+    published = PUBLISHED["JEDI-net with ΣO"]
+    empty = Row("ParT", RowOptions(recipe="b.yaml"), {})
+    return [
+        gather_row(row, seeds, {1: "failed: no jets"}, published),
+        gather_row(empty, {}, {0: "not run yet", 1: "not run yet"}, PUBLISHED["ParT"]),
+    ]
+
+
+def test_json_has_means_spreads_errors_and_limits(results):
+    first, second = map(to_json, results)
+    assert first["accuracy"]["value"] == pytest.approx(0.935)
+    assert first["accuracy"]["spread"] == pytest.approx(0.01 / 2**0.5)
+    assert first["accuracy"]["error"] == pytest.approx(0.002)
+    half = {"value": 220.0, "spread": pytest.approx(40 / 2**0.5), "error": 40.0}
+    third = {"value": 900.0, "spread": None, "error": None, "lower_limit": True}
+    assert first["rejection"] == {"0.5": half, "0.3": third}
+    assert first["training_time"] == 8000
+    assert first["cpu_time"] == 14000
+    assert first["jets_seen"] == 2000
+    assert first["jets_per_second"] == 0.25
+    assert first["cut"]
+    assert first["missing"] == {"1": "failed: no jets"}
+    assert first["published"]["rejection"] == {"0.3": {"value": 774.6, "spread": None}}
+    assert second["seeds"] == []
+    assert second["accuracy"] == {"value": None, "spread": None, "error": None}
+    assert second["rejection"] == {}
+    assert second["parameters"] is None
+    json.dumps([first, second], allow_nan=False)
+
+
+def test_markdown_is_a_table_of_the_same_numbers_with_its_notes(results):
+    lines = to_markdown(make_table(results)).splitlines()
+    cells = [cell.strip() for cell in lines[2].replace("\\|", "/").split("|")[1:-1]]
+    header = [cell.strip() for cell in lines[0].split("|")[1:-1]]
+    named = dict(zip(header, cells, strict=True))
+    assert named[""] == "JEDI-net with ΣO / 1 [1] [2]"
+    assert named["seeds"] == "2"
+    assert named["accuracy"] == "0.9350 ± 0.0071 (0.0020)"
+    assert named["1/ε_B at 50 %"] == "220 ± 28 (40)"
+    assert named["1/ε_B at 30 %"] == "> 900"
+    assert named["parameters"] == "83.8k"
+    assert named["multiply-adds"] == "1.5M"
+    assert named["jets seen"] == "2k [3]"
+    assert named["time"] == "2.2 h"
+    assert named["publ. AUC"] == "0.9807 (S)"
+    assert named["publ. 1/ε_B at 50 %"] == "–"
+    assert named["publ. 1/ε_B at 30 %"] == "774.6 (S)"
+    assert lines[1].count("|") == lines[0].count("|")
+    text = "\n".join(lines)
+    assert "[1] masked & 100 %" in text
+    assert "[2] JEDI-net with ΣO | 1, seed 1: failed: no jets" in text
+    assert "[3] ended by training.max_seconds before its last step" in text
+    assert "[4] ParT, seeds 0, 1: not run yet" in text
+
+
+def test_latex_escapes_what_tex_would_take_for_commands(results):
+    text = to_latex(make_table(results))
+    assert r"JEDI-net with $\Sigma$O | 1 [1] [2] & 2 & 0.9350 $\pm$ 0.0071 (0.0020)" in text
+    assert r"$1/\varepsilon_\mathrm{B}$ at 50 \%" in text
+    assert r"$>$ 900" in text
+    assert r"[1] masked \& 100 \%" in text
+    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len({line.replace(r"\&", "").count("&") for line in rows}) == 1
+    assert text.isascii() or not set(text) & set("±Σ×–ε")
+
+
+def test_csv_has_plain_numbers_under_flat_names(results):
+    first, second = csv.DictReader(to_csv(results).splitlines())
+    assert float(first["accuracy.value"]) == pytest.approx(0.935)
+    assert float(first["rejection.0.5.spread"]) == pytest.approx(40 / 2**0.5)
+    assert first["rejection.0.3.lower_limit"] == "True"
+    assert first["seeds"] == "0 2"
+    assert (second["row"], second["accuracy.value"]) == ("ParT", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Quantity(0.5, 0.1, 0.2), "0.50 ± 0.10 (0.20)"),
+        (Quantity(0.5, None, 0.2), "0.50 (0.20)"),
+        (Quantity(0.5, None, None), "0.50"),
+        (Quantity(0.5, None, None, is_lower_limit=True), "> 0.50"),
+        (Quantity(None, None, None), "–"),
+    ],
+)
+def test_a_number_stands_with_what_is_known_of_its_error(value, text):
+    assert quantity(value, ".2f") == text
