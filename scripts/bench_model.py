@@ -24,7 +24,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from parttag import kinematics
 from parttag.config import load_config
 from parttag.data import open_dataset
 from parttag.features import particle_features
@@ -32,6 +31,7 @@ from parttag.jets import JetBatch, make_batch
 from parttag.models import build_model
 from parttag.models.particle_transformer import ParticleTransformer
 from parttag.ops.attention import attend, spread_bias
+from parttag.ops.kernels import choose_kernels
 from parttag.ops.layout import JetLayout
 from parttag.training.optimizers import build_optimizer
 
@@ -108,50 +108,41 @@ class Ours:
 
     def parts(self, steps: int) -> dict[str, float]:
         """Return the median seconds of the parts of a training step in fp32, each run alone."""
-        network = self.network.train()
-        assert isinstance(network, ParticleTransformer)
-        backbone, heads = network.backbone, network.backbone.blocks[0].num_heads
-        width = network.head_width
-        seconds = defaultdict(list)
+        seconds: dict[str, list[float]] = defaultdict(list)
         for number in range(steps):
-            batch = self.batches[number % len(self.batches)].to(self.device)
-            p4 = batch.p4
-            seconds["features"].append(
-                self.seconds(lambda batch=batch: particle_features(batch, network.feature_names))
-            )
-            layouts: list[JetLayout] = []
-            seconds["layout"].append(
-                self.seconds(lambda b=batch: layouts.append(_complete_layout(b)))
-            )
-            layout = layouts[0]
-            features: list[torch.Tensor] = []
-            seconds["pair features"].append(
-                self.seconds(
-                    lambda p4=p4, layout=layout: features.append(
-                        kinematics.pair_features(p4, layout.first, layout.second)
-                    )
-                )
-            )
-            seconds["pair network"].append(
-                self.seconds(lambda f=features: backbone.pair_network(f[0]).sum().backward())
-            )
-            qkv = torch.randn(len(p4), 3, heads, width, device=self.device, requires_grad=True)
-            bias = torch.randn(heads, layout.num_pairs, device=self.device, requires_grad=True)
-            seconds["attention"].append(
-                self.seconds(lambda q=qkv, b=bias, lay=layout: _attention(q, b, lay, backbone))
-            )
-            self._train(self.batches[number % len(self.batches)], "fp32")
-            for parameter in network.parameters():
-                parameter.grad = torch.zeros_like(parameter)
-            seconds["optimizer"].append(self.seconds(self.optimizer.step))
-            self.optimizer.zero_grad()
+            for name, value in self._parts(self.batches[number % len(self.batches)]).items():
+                seconds[name].append(value)
         return {name: float(np.median(values)) for name, values in seconds.items()}
 
+    def _parts(self, batch: JetBatch) -> dict[str, float]:
+        network = self.network.train()
+        assert isinstance(network, ParticleTransformer)
+        backbone = network.backbone
+        self._train(batch, "fp32")
+        for parameter in network.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer = self.seconds(self.optimizer.step)
+        self.optimizer.zero_grad()
 
-def _complete_layout(batch: JetBatch) -> JetLayout:
-    layout = JetLayout(batch.lengths, batch.device)
-    assert layout.groups is not None and layout.pair_cells is not None
-    return layout
+        batch = batch.to(self.device)
+        kernels = choose_kernels(
+            "auto", batch.device, batch.p4.dtype, network.head_width, batch.max_length
+        )
+        layout = JetLayout(batch.lengths, batch.device, uses_kernels=kernels)
+        heads = backbone.blocks[0].num_heads
+        shape = (len(batch.p4), 3, heads, network.head_width)
+        qkv = torch.randn(shape, device=self.device, requires_grad=True)
+        bias = torch.randn(heads, layout.num_pairs, device=self.device, requires_grad=True)
+
+        def pair_network() -> None:
+            backbone.pair_bias(batch.p4, layout).sum().backward()
+
+        return {
+            "optimizer": optimizer,
+            "features": self.seconds(lambda: particle_features(batch, network.feature_names)),
+            "pair features and network": self.seconds(pair_network),
+            "attention": self.seconds(lambda: _attention(qkv, bias, layout, backbone)),
+        }
 
 
 def _attention(

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, correctness first: scripts/gpu_checks.sh DATA OUT
+# Everything that needs a GPU, correctness first: scripts/gpu_checks.sh DATA OUT [PEER_PYTHON]
 #
 # DATA holds train, val and test jets of top tagging, each a file (.h5, .root) or a store; OUT gets
-# the log of the tests and the run of the full Particle Transformer with its metrics and plots.
-# Run again after an interruption, it continues.
+# logs, timings and the run of the full Particle Transformer with its metrics and plots. PEER_PYTHON,
+# of an environment that has torch for CUDA and weaver-core, adds the peer to the timings.
+# Each part takes less than eight minutes; run again after an interruption, it goes on with the next.
 set -euo pipefail
-data=$(realpath "${1:?usage: scripts/gpu_checks.sh DATA OUT}")
-out=$(realpath -m "${2:?usage: scripts/gpu_checks.sh DATA OUT}")
+usage="usage: scripts/gpu_checks.sh DATA OUT [PEER_PYTHON]"
+data=$(realpath "${1:?$usage}")
+out=$(realpath -m "${2:?$usage}")
+peer=${3:-}
 cd "$(dirname "$0")/.."
 mkdir -p "$out"
 
@@ -14,12 +17,25 @@ python=${PYTHON:-python3}
 export PYTHONPATH="$PWD/src${PYTHONPATH:+:$PYTHONPATH}"
 "$python" -c 'import torch; assert torch.cuda.is_available(), "there is no CUDA device"'
 
-echo "== every network computes on the GPU what it computes on the CPU"
-"$python" -m pytest -m gpu -p no:cacheprovider | tee "$out/tests.log"
-
-echo "== the full Particle Transformer on these jets, with the paper's recipe"
+part() { # NAME COMMAND...: what OUT/NAME.done says was done is not done again
+    local name=$1
+    shift
+    if [ -e "$out/$name.done" ]; then return; fi
+    echo "== $name"
+    "$@" 2>&1 | tee "$out/$name.log"
+    touch "$out/$name.done"
+}
 split() { find "$data" -maxdepth 1 -name "$1*" | sort | head -n 1; }
-"$python" -m parttag.cli train configs/toptagging/particle_transformer.yaml \
+
+part kernels_against_float64 "$python" -m pytest tests/ops/kernels -p no:cacheprovider
+part networks_equal_the_cpu "$python" -m pytest -m gpu -p no:cacheprovider
+for batch in 512 128 1024 2048 4096; do
+    part "speed_$batch" "$python" scripts/bench_model.py --data "$(split val)" --batch "$batch" \
+        --jets 8192 --rounds 5 --steps 10 --parts --json "$out/speed_$batch.json" \
+        ${peer:+--peer-python "$peer" --compiled}
+done
+part full_particle_transformer "$python" -m parttag.cli train \
+    configs/toptagging/particle_transformer.yaml \
     "data.train=$(split train)" "data.val=$(split val)" "data.test=$(split test)" \
     --out "$out/particle_transformer"
 cat "$out/particle_transformer/evaluation/metrics.json"

@@ -156,7 +156,7 @@ class Backbone(nn.Module):
     ) -> Float[Tensor, "jets width"]:
         """Return the normalized class token of each jet."""
         particles = self.embedding(features)
-        pair_bias = self._pair_bias(p4, layout)
+        pair_bias = self.pair_bias(p4, layout)
         bias = None if pair_bias is None else spread_bias(pair_bias, layout)
         for block in self.blocks:
             particles = block(particles, bias, layout)
@@ -170,9 +170,10 @@ class Backbone(nn.Module):
         normalized: Tensor = self.norm(tokens)
         return normalized
 
-    def _pair_bias(
+    def pair_bias(
         self, p4: Float[Tensor, "particles 4"], layout: JetLayout
     ) -> Float[Tensor, "heads pairs"] | None:
+        """Return the bias of every pair i ≥ j, packed; nothing in a plain Transformer."""
         if self.pair_network is None:
             return None
         if layout.uses_kernels:
