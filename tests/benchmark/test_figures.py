@@ -61,13 +61,14 @@ def test_rejection_stands_at_the_cost_of_its_row_and_the_published_beside(drawn)
     plot_against(BytesIO(), rows, "parameters", published=True)
     plot_against(BytesIO(), rows, "training cost", published=False)
     parameters, cost = drawn
-    assert labels(parameters) == ["PFN", "PFN, published", "limit"]
+    note = "open: published, trained\non the full set"
+    assert sorted(labels(parameters)) == ["PFN", "limit", note]
     assert labels(cost) == ["PFN", "limit"]
     places = {
         container.get_label(): tuple(container[0].get_xydata()[0])
         for figure in drawn
         for container in figure.axes[0].containers
     }
-    assert places["PFN, published"] == (82e3, 247)
+    assert places["_PFN, published"] == (82e3, 247)
     assert places["PFN"] == (2e11, 200)
-    assert parameters.axes[0].get_ylim()[0] >= 1
+    assert parameters.axes[0].get_ylim()[0] >= 0.9

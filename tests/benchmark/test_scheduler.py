@@ -88,8 +88,10 @@ def test_at_sigterm_a_process_writes_its_checkpoint(tmp_path):
     (job,) = plan.jobs(["PFN"])
 
     def terminate():
-        _wait_until((job.directory / "metrics.jsonl").exists)
-        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            _wait_until((job.directory / "metrics.jsonl").exists)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     thread = threading.Thread(target=terminate)
     thread.start()
@@ -103,7 +105,7 @@ def test_at_sigterm_a_process_writes_its_checkpoint(tmp_path):
 
 
 def _wait_until(condition):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -97,7 +97,9 @@ def plot_against(
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.margins(0.12)
-        axes.set_ylim(bottom=max(1.0, axes.get_ylim()[0]))  # no tagger is worse than none
+        axes.set_ylim(bottom=max(0.9, axes.get_ylim()[0]))  # no tagger is worse than none
+        if published:
+            axes.plot([], [], " ", label="open: published, trained\non the full set")
         signal, eps_s = point
         axes.set_ylabel(
             r"$1/\varepsilon_{\mathrm{B}}$ at $\varepsilon_{\mathrm{S}}$ = "
@@ -151,7 +153,7 @@ def _draw_row(
             color=color,
             markerfacecolor="white",
             markersize=8,
-            label=plain(f"{line.name}, published"),
+            label=f"_{line.name}, published",  # which the legend leaves out
         )
 
 

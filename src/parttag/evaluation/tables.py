@@ -180,6 +180,7 @@ def comparison_table(comparison: Comparison) -> Table:
 def text_table(title: str, headers: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
     """Return a table of texts, as they are."""
     table = _table(title, headers[0], *headers[1:])
+    table.columns[0].overflow = "fold"
     for line in lines:
         table.add_row(*map(Text, line))
     return table
