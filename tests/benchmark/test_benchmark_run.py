@@ -12,9 +12,12 @@ import torch
 from helpers.benchmarks import run_all, toy_benchmark, toy_plan
 from helpers.files import write_jetclass_root
 from helpers.jets import toy_arrays
+from helpers.weaver import weaver_golden
 from parttag.benchmark import execution
 from parttag.benchmark.run import run_benchmark
 from parttag.errors import InputError
+from parttag.evaluation.evaluate import evaluate_run
+from parttag.runs import load_run
 
 TIMES = ("training_time", "cpu_time", "jets_per_second")
 ROWS = toy_benchmark()["rows"]
@@ -133,6 +136,43 @@ def test_rows_of_other_jets_never_stand_in_the_same_table(copy):
     assert second["seeds"] == [0]
     expected = "not shown: its data.test holds other jets than that of PFN, seed 0"
     assert second["missing"]["1"].startswith(expected)
+
+
+def test_a_row_that_was_evaluated_on_other_jets_since_is_not_in_the_table(copy):
+    run = copy.directory / "rows" / "PFN" / "seed-1"
+    other = load_run(run).config.data.val
+    evaluate_run(load_run(run), other, overwrite=True)
+    run_benchmark(copy, [])
+    first = read_table(copy)[0]
+    assert first["seeds"] == [0]
+    assert "has changed since the benchmark made it" in first["missing"]["1"]
+    # Without the record, the benchmark evaluates the row again, on the jets of the table.
+    (run / "evaluation" / execution.RECORD).unlink()
+    assert run_all(copy).failures == {}
+    assert read_table(copy)[0]["seeds"] == [0, 1]
+
+
+def test_imported_weights_are_not_taken_for_others(tmp_path):
+    files = []
+    for name, network in (("old", ""), ("other", "particle_net_")):
+        files.append(tmp_path / f"{name}.pt")
+        state, _, _ = weaver_golden("0.5.3", network)
+        torch.save(state, files[-1])
+
+    def plan(path, **changes):
+        weights = {"weights": str(path), "classes": ["a", "b", "c"], **changes}
+        rows = {"PFN": {**ROWS["PFN"], "needs": "net"}}
+        return toy_plan(tmp_path, pretraining={"net": weights}, rows=rows)
+
+    (imported,) = (job for job in plan(files[0]).jobs() if not job.is_row)
+    assert execution.attempt(imported) is None
+    assert execution.is_done(imported)
+    assert execution.attempt(imported) is None  # the same again
+    for other in (plan(files[1]), plan(files[0], model="particle_net")):
+        (job,) = (job for job in other.jobs() if not job.is_row)
+        failure = execution.attempt(job)
+        assert failure is not None
+        assert "holds other weights than" in failure.reason
 
 
 def test_a_row_that_fails_does_not_stop_the_others_and_the_table_says_why(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from parttag.benchmark.costs import multiply_adds, num_parameters, some_jets
 from parttag.benchmark.plan import Job, refuse_other_configuration
-from parttag.data.files import refuse_unwritable
+from parttag.data.files import refuse_unwritable, sha256
 from parttag.data.intake import describe_sources
 from parttag.data.readers import find_files
 from parttag.data.writing import write_file
@@ -92,17 +92,17 @@ def _do(job: Job, progress: Progress) -> None:
         write_file(_done_mark(job), b"")
         return
     run = load_run(job.directory)
-    if not (job.directory / "evaluation" / METRICS).is_file():
-        # What an interrupted evaluation has left is replaced.
-        evaluate_run(
-            run,
-            overwrite=True,
-            strict=job.config.data.strict,
-            device=job.config.training.device,
-            progress=progress,
-        )
+    # Whatever an interrupted evaluation, or one of other jets, has left is replaced.
+    evaluate_run(
+        run,
+        overwrite=True,
+        strict=job.config.data.strict,
+        device=job.config.training.device,
+        progress=progress,
+    )
     test = job.config.data.test
     record = {
+        "metrics": sha256(job.directory / "evaluation" / METRICS),
         "parameters": num_parameters(run.model),
         "multiply_adds": multiply_adds(run.model, some_jets(test, job.cost_jets)),
         "test": [source.model_dump() for source in describe_sources(find_files(test), progress)],

@@ -1,5 +1,6 @@
 """From the configuration of a table to the runs that it needs, all of them checked beforehand."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,10 @@ from parttag.config import (
     merge,
     read_content,
 )
+from parttag.data.files import refuse_damaged, sha256
 from parttag.data.readers import find_files
 from parttag.errors import InputError
+from parttag.features import feature_names
 from parttag.options import read_options
 
 OPTIONS_FILE = "benchmark.yaml"
@@ -174,13 +177,38 @@ def refuse_other_configuration(job: Job) -> None:
         If it does, or the configuration there cannot be read.
     """
     path = job.directory / "config.yaml"
-    if job.config is None or not path.is_file():
+    if not path.is_file():
+        return
+    if job.config is None:
+        _refuse_other_weights(job)
         return
     key = first_difference(load_config(path), job.config)
     if key is not None:
         raise InputError(
             f"{job.directory} holds a run whose {key} is different; give another --out, or delete "
             "that directory to train the row anew"
+        )
+
+
+def _refuse_other_weights(job: Job) -> None:
+    """Refuse an import of other weights, or of the same as another network."""
+    assert job.weights is not None
+    assert job.weights_path is not None
+    config = load_config(job.directory / "config.yaml")
+    provenance = job.directory / "provenance.json"
+    with refuse_damaged(provenance):
+        imported = json.loads(provenance.read_text())["imported"]["sha256"]
+    same = (
+        config.model.name == job.weights.model
+        and feature_names(config.features) == feature_names(job.weights.features)
+        # Where only the table is gathered, the weights need not be there.
+        and (not job.weights_path.is_file() or imported == sha256(job.weights_path))
+    )
+    if not same:
+        raise InputError(
+            f"{job.directory} holds other weights than {job.weights_path} as {job.weights.model} "
+            "with these features; give another --out, or delete that directory and the rows that "
+            "need it"
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from parttag.benchmark.execution import RECORD, Failure, failure_file, is_done
 from parttag.benchmark.options import PUBLISHED
 from parttag.benchmark.plan import Job, Plan, Row, refuse_other_configuration
-from parttag.data.files import refuse_damaged
+from parttag.data.files import refuse_damaged, sha256
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import METRICS
 from parttag.evaluation.published import Published
@@ -196,6 +196,11 @@ def _why_missing(job: Job, failures: Mapping[Path, Failure]) -> str | None:
 
 def _read(job: Job) -> SeedResult:
     evaluation = job.directory / "evaluation"
+    if _read_json(evaluation / RECORD)["metrics"] != sha256(evaluation / METRICS):
+        raise InputError(
+            f"not shown: {evaluation / METRICS} has changed since the benchmark made it; delete "
+            f"{evaluation} to evaluate the row again"
+        )
     metrics, record = _read_json(evaluation / METRICS), _read_json(evaluation / RECORD)
     provenance = _read_json(job.directory / "provenance.json")
     path = job.directory / "metrics.jsonl"
