@@ -112,6 +112,11 @@ class RowResult:
         return self.mean(seed.total("cpu_seconds") for seed in self.seeds.values())
 
     @property
+    def charged_time(self) -> float | None:
+        """Seconds that a training costs: by the clock on a GPU, of the processor on a CPU."""
+        return self.cpu_time if self.hardware.startswith("CPU") else self.training_time
+
+    @property
     def jets_seen(self) -> float | None:
         """Jets that the training has seen, repeats counted."""
         return self.mean(seed.total("jets") for seed in self.seeds.values())

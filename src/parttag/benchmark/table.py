@@ -81,10 +81,10 @@ def _line(result: RowResult, points: Sequence[Point], notes: _Notes) -> tuple[st
         _count(result.parameters),
         _count(result.multiply_adds),
         jets_seen,
-        _duration(result.training_time),
-        _count(result.jets_per_second),
+        _duration(result.charged_time),
+        _count(_ratio(result.jets_seen, result.charged_time)),
         *(
-            _plain(value, ".4g") + (mark if value is not None else "")
+            _three_digits(value) + (mark if value is not None else "")
             for value in (_of(published, "accuracy"), _of(published, "auc"))
         ),
         *(_published_rejection(published, point) for point in points),
@@ -121,8 +121,13 @@ def _of(published: Published | None, key: str) -> float | None:
     return None if published is None else getattr(published, key)
 
 
-def _plain(value: float | None, style: str) -> str:
-    return _NONE if value is None else f"{value:{style}}"
+def _three_digits(value: float | None) -> str:
+    """Return a published number between 0 and 1 as it is printed: 0.930, 0.9416."""
+    return _NONE if value is None else f"{value:.4f}".removesuffix("0")
+
+
+def _ratio(numerator: float | None, denominator: float | None) -> float | None:
+    return numerator / denominator if numerator and denominator else None
 
 
 def _count(value: int | float | None) -> str:
@@ -168,8 +173,8 @@ def _explanations(results: Sequence[RowResult]) -> list[str]:
         f"test jets alone); > is a lower limit at {CONFIDENCE_LEVEL:.0%} confidence, where no "
         "background jet survives.",
         "Multiply-adds: of one forward pass for one jet, in matrix products, convolutions and "
-        "attention; mean over test jets. Time and jets/s: of the training by the clock, without "
-        "validations; a mean over seeds.",
+        "attention; mean over test jets. Time and jets/s: of the training without validations, by "
+        "the clock on a GPU, in processor time of all threads on a CPU; a mean over seeds.",
     ]
     hardware = sorted({result.hardware for result in results if result.seeds})
     if hardware:
