@@ -16,6 +16,7 @@ from parttag.data.intake import Intake, JetCounts, describe_sources
 from parttag.data.readers import CHUNK_JETS, count_jets, find_files
 from parttag.data.readers.column_layout import layout_of
 from parttag.data.readers.columns import ColumnsOptions
+from parttag.data.remote import is_url
 from parttag.data.shard_file import Columns
 from parttag.data.shuffling import (
     Plan,
@@ -107,7 +108,8 @@ def prepare(
     """
     out, entries = Path(out), find_files(files)
     if scheduler is not None:  # Dask's workers have other working directories
-        out, entries = out.absolute(), tuple(entry.absolute() for entry in entries)
+        out = out.absolute()
+        entries = tuple(entry if is_url(entry) else entry.absolute() for entry in entries)
     plan, total = _plan(
         Plan(
             out=out,
@@ -161,7 +163,7 @@ def _stamp(entry: Path) -> tuple[int, int]:
     path = entry / MANIFEST if entry.is_dir() else entry
     with refuse_damaged(path):
         status = path.stat()
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, status.st_mtime_ns or 0  # there is none of a remote file
 
 
 @contextmanager
