@@ -8,8 +8,9 @@
 The same jets, ROOT files for weaver and a JetStore for parttag, one worker each (a process there, a
 thread here), batches of 512 in the process that trains. ``features`` is the rate at which the
 model's input is made, on the CPU; ``raw`` that of batches whose features a GPU will compute, which
-is no choice in weaver. ``prepare`` is the rate of ``parttag prepare`` against that at which
-weaver reads and preprocesses the same files, one process and one core each, with all branches.
+is no choice in weaver. ``prepare`` is the rate of ``parttag prepare`` against that at which weaver
+fills its buffers from the same files, one process and one core each, with all branches: by default
+from a hundredth of every file at a time, at its fastest from one whole file after the other.
 Passes of both alternate, and what is compared are the medians of five after a first one that is
 not counted. Without --jets, toy jets in JetClass's layout are made (see toy_jetclass.py).
 """
@@ -125,10 +126,28 @@ def prepare_rates(
         return report.counts.read / (time.perf_counter() - began)
 
     with one_core():
-        peer = Peer([options.peer_python, PEER_SCRIPT, "fill", config, "0", *files])
-        rates = alternate({"prepare": ours, "weaver": peer.rate}, options.repeats)
-        peer.close()
+        peers = {
+            name: Peer([options.peer_python, PEER_SCRIPT, kind, config, "0", *files])
+            for name, kind in (("weaver", "fill"), ("weaver by default", "fill-default"))
+        }
+        measures = {name: peer.rate for name, peer in peers.items()}
+        rates = alternate({"prepare": ours, **measures}, options.repeats)
+        for peer in peers.values():
+            peer.close()
     return rates
+
+
+def ratios(rates: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Return ours over weaver's, by name."""
+    found = {}
+    for name, measured in rates.items():
+        ours = {kind: value for kind, value in measured.items() if not kind.startswith("weaver")}
+        for kind, value in ours.items():
+            own = name if name == kind else f"{kind} {name}"
+            found[own] = value / measured["weaver"]
+            if "weaver by default" in measured:
+                found[f"{own}, weaver by default"] = value / measured["weaver by default"]
+    return found
 
 
 def main() -> None:
@@ -159,12 +178,7 @@ def main() -> None:
         if "prepare" in options.only:
             rates["prepare"] = prepare_rates(directory / "full.yaml", files, directory, options)
     result = {
-        "ratios": {
-            f"{kind} {name}" if name != kind else name: value / measured["weaver"]
-            for name, measured in rates.items()
-            for kind, value in measured.items()
-            if kind != "weaver"
-        },
+        "ratios": ratios(rates),
         "jets_per_second": rates,
         "num_jets": report.counts.read,
         "jets": "given" if options.jets else "toys",

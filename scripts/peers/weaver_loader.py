@@ -1,14 +1,15 @@
 """weaver-core's loader, to be measured against: run by an interpreter that has it.
 
-    PEER_PYTHON weaver_loader.py loader|fill CONFIG.yaml BATCH_SIZE FILES...
+    PEER_PYTHON weaver_loader.py loader|fill|fill-default CONFIG.yaml BATCH_SIZE FILES...
 
 Reads lines from standard input and answers each with one line of JSON. ``loader``: goes through all
 jets once, in a ``DataLoader`` with one worker process set up as weaver's training sets it up, and
 says how many jets came in how many seconds. ``fill``: reads and preprocesses one file after the
-other as its worker does to fill its buffer, without handing out a jet.
+other as its worker does to fill its buffer, without handing out a jet. Both fetch whole files, one
+at a time, which is the fastest of weaver's ways. ``fill-default`` fills the buffer as it does by
+default, with a hundredth of every file at a time, and measures three times that.
 
-Whole files are fetched one at a time, which is the fastest of weaver's ways; by default it reads a
-hundredth of every file at a time. Needs torch and weaver-core, nothing of parttag.
+Needs torch and weaver-core, nothing of parttag.
 """
 
 import json
@@ -52,6 +53,20 @@ def fill_pass(config: str, files: list[str]) -> Callable[[], int]:
     return run
 
 
+def default_fill_pass(config: str, files: list[str]) -> Callable[[], int]:
+    """Return what fills the buffer three times, from all files, and counts the jets."""
+    data = SimpleIterDataset({"jets": files}, config, for_training=True, name="train")
+    step = data._fetch_step
+
+    def run() -> int:
+        options = {**data._sampler_options}
+        ranges = [(number * step, (number + 1) * step) for number in range(3)]
+        fetched = (_load_next(data.config, files, [part] * len(files), options) for part in ranges)
+        return sum(len(indices) for _, indices in fetched)
+
+    return run
+
+
 def main() -> None:
     """Answer every line of the input with a measurement."""
     logging.disable(logging.WARNING)
@@ -59,7 +74,7 @@ def main() -> None:
     if kind == "loader":
         run = loader_pass(config, int(batch_size), files)
     else:
-        run = fill_pass(config, files)
+        run = (fill_pass if kind == "fill" else default_fill_pass)(config, files)
     for _ in sys.stdin:
         began = time.perf_counter()
         num_jets = run()
