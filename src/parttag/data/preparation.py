@@ -13,7 +13,7 @@ from parttag.data.cuts import CutOptions
 from parttag.data.farm import UnfinishedError, do_all
 from parttag.data.files import refuse_damaged, refuse_unwritable
 from parttag.data.intake import Intake, JetCounts, describe_sources
-from parttag.data.readers import CHUNK_JETS, count_jets, find_files
+from parttag.data.readers import CHUNK_JETS, count_jets, find_files, read_chunks
 from parttag.data.readers.column_layout import layout_of
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.remote import is_url
@@ -42,6 +42,9 @@ from parttag.data.store_writer import write_manifest
 from parttag.data.writing import write_file
 from parttag.errors import InputError
 from parttag.progress import Progress, no_progress
+
+# By so many jets of the first file it is known how much memory a jet takes.
+_HEAD_JETS = 1000
 
 
 @dataclass(frozen=True)
@@ -151,8 +154,7 @@ def _plan(plan: Plan) -> tuple[Plan, int]:
     intake = Intake(plan.entries, strict=plan.strict, layout=layout)
     intake.refuse_other_schemas()
     total = sum(count_jets(entry, layout) for entry in plan.entries)
-    with closing(Intake(plan.entries, layout=layout).read(0)) as chunks:
-        head = next(chunks)
+    head = next(read_chunks(plan.entries[0], chunk_jets=_HEAD_JETS, layout=layout))
     jet_bytes = (head.p4.nbytes + head.extra.nbytes) / max(len(head), 1)
     names = Columns(extra_names=head.extra_names, label_names=head.label_names)
     return replace(plan, names=names, num_shards=shards_for(total * jet_bytes)), total
