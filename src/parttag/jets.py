@@ -75,16 +75,15 @@ class JetArrays:
         if max_particles is not None:
             lengths = np.minimum(lengths, max_particles)
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        particles = np.repeat(starts - offsets[:-1], lengths)
-        particles += np.arange(offsets[-1])
-        return replace(
-            self,
+        if len(rows) > _MANY * len(self):
+            runs = _Runs(self.offsets, rows, max_particles, int(offsets[-1]))
+            p4, extra = runs.take(self.p4), runs.take(self.extra)
+        else:
+            particles = np.repeat(starts - offsets[:-1], lengths)
+            particles += np.arange(offsets[-1])
             # Of contiguous rows, ``np.take`` is ten times faster than indexing.
-            p4=np.take(self.p4, particles, axis=0),
-            extra=np.take(self.extra, particles, axis=0),
-            offsets=offsets,
-            **self._per_jet(rows),
-        )
+            p4, extra = (np.take(values, particles, axis=0) for values in (self.p4, self.extra))
+        return replace(self, p4=p4, extra=extra, offsets=offsets, **self._per_jet(rows))
 
     def span(self, start: int, stop: int) -> JetArrays:
         """Return jets ``start`` to ``stop`` as views: no particle is copied."""
@@ -107,6 +106,49 @@ class JetArrays:
 
 
 _PER_JET = ("jet_p4", "jet_axis", "labels", "jet_weights", "index")
+# If more of the jets than this share are taken, their particles are copied jet by jet.
+_MANY = 0.1
+
+
+class _Runs:
+    """Copies the particles of some jets, a jet at a time, as Arrow copies texts of any length.
+
+    That takes half the time of a copy particle by particle.
+    """
+
+    def __init__(
+        self,
+        offsets: Int64[np.ndarray, " jets_and_one"],
+        rows: Int[np.ndarray, " chosen"],
+        max_particles: int | None,
+        num_particles: int,
+    ) -> None:
+        import pyarrow as pa  # in a tenth of a second, which those who take few jets save
+
+        lengths = np.diff(offsets)
+        if max_particles is not None and lengths.max(initial=0) > max_particles:
+            # A jet that is too long counts as two, of which the second is not taken.
+            long = lengths > max_particles
+            rows = rows + (np.cumsum(long) - long)[rows]
+            at = np.flatnonzero(long)
+            offsets = np.insert(offsets, at + 1, offsets[at] + max_particles)
+        self._offsets, self._rows, self._num_particles = offsets, pa.array(rows), num_particles
+
+    def take(
+        self, values: Float32[np.ndarray, "particles columns"]
+    ) -> Float32[np.ndarray, "taken columns"]:
+        """Return the particles of the jets, one after the other."""
+        import pyarrow as pa
+
+        shape = (self._num_particles, values.shape[1])
+        if 0 in shape:
+            return np.empty(shape, dtype=values.dtype)
+        values = np.ascontiguousarray(values)
+        buffers = [None, pa.py_buffer(self._offsets * values.strides[0]), pa.py_buffer(values)]
+        jets = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(self._offsets) - 1, buffers)
+        _, _, data = jets.take(self._rows).buffers()
+        taken = np.frombuffer(data, dtype=values.dtype, count=shape[0] * shape[1])
+        return taken.reshape(shape)
 
 
 @runtime_checkable

@@ -104,6 +104,11 @@ class Intake:
         chunks = ((number, self._judged(jets, number)) for number, jets in read_ahead(readers))
         yield from progress(chunks, total=total, description="Reading jets")
 
+    def chunks(self, progress: Progress = no_progress) -> Iterator[JetArrays]:
+        """Yield the good jets, in order; see ``numbered_chunks``."""
+        for _, jets in self.numbered_chunks(progress):
+            yield jets
+
     def read(self, number: int) -> Generator[JetArrays]:
         """Yield the good jets of one entry, in order; see ``numbered_chunks``."""
         for jets in self._chunks(number):

@@ -51,8 +51,12 @@ def _suspects(jets: JetArrays) -> Bool[np.ndarray, " jets"]:
         fine = (square <= (energy * _HALF_TOLERANCE) ** 2) & (energy >= 0) & (energy < _LARGE)
         pt2 = np.einsum("ij,ij->i", jets.jet_p4[:, :2], jets.jet_p4[:, :2])
         finite = np.isfinite(jets.jet_axis).all(axis=1) & _finite(jets.jet_p4)
-        suspects = ~((pt2 > 0) & (jet_energy > 0) & finite) | (jets.lengths == 0)
-    return suspects if fine.all() else suspects | _any_of(jets, ~fine)
+        suspects: Bool[np.ndarray, " jets"] = ~((pt2 > 0) & (jet_energy > 0) & finite) | (
+            jets.lengths == 0
+        )
+    if not fine.all():
+        suspects |= _any_of(jets, ~fine)
+    return suspects
 
 
 def _judge(jets: JetArrays) -> Int8[np.ndarray, " jets"]:
