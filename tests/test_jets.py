@@ -149,7 +149,7 @@ def test_many_jets_and_few_are_taken_alike(max_particles):
     rows = np.array([6, 2, 2, 0, 1, 5, 4, 3])
     together = toys.take(rows, max_particles)
     alone = concatenate(
-        [toys.span(row, row + 1).take(np.zeros(1, int), max_particles) for row in rows]
+        [toys.span(row, row + 1).take(np.zeros(1, int), max_particles) for row in rows.tolist()]
     )
     for name in ("p4", "extra", "offsets", "jet_p4", "labels", "index"):
         np.testing.assert_array_equal(getattr(together, name), getattr(alone, name))
