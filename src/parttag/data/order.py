@@ -153,9 +153,10 @@ class BlockShuffle:
 
     def window(self, number: int) -> Window:
         """Return a window by its number; the last one asked for is at hand."""
-        if self._last is None or self._last[0] != number:
-            self._last = (number, self._draw_window(number))
-        return self._last[1]
+        last = self._last  # of this moment: other threads ask too
+        if last is None or last[0] != number:
+            self._last = last = (number, self._draw_window(number))
+        return last[1]
 
     def _draw_window(self, number: int) -> Window:
         ranges = [
