@@ -11,8 +11,9 @@ model's input is made, on the CPU; ``raw`` that of batches whose features a GPU 
 is no choice in weaver. ``prepare`` is the rate of ``parttag prepare`` against that at which weaver
 fills its buffers from the same files, one process and one core each, with all branches: by default
 from a hundredth of every file at a time, at its fastest from one whole file after the other.
-Passes of both alternate, and what is compared are the medians of five after a first one that is
-not counted. Without --jets, toy jets in JetClass's layout are made (see toy_jetclass.py).
+Passes of both alternate, five of each after a first one that is not counted; a ratio is the median
+of those of the five rounds, so that a machine that grows busier or quieter disturbs little. Without
+--jets, toy jets in JetClass's layout are made (see toy_jetclass.py).
 """
 
 import argparse
@@ -38,6 +39,10 @@ from parttag.features import particle_features, required_extras
 BATCH_SIZE = 512
 CLASSES = {label.removeprefix("label_"): [label] for label in LABELS}
 PEER_SCRIPT = Path(__file__).parent / "peers" / "weaver_loader.py"
+
+
+Rates = dict[str, float]
+"""Jets a second by what was measured."""
 
 
 class Peer:
@@ -70,20 +75,20 @@ def rate(batches: Iterator[object], num_jets: int) -> float:
     return num_jets / (time.perf_counter() - began)
 
 
-def alternate(measures: dict[str, Callable[[], float]], repeats: int) -> dict[str, float]:
-    """Return the median of each measure, all taken in turn, the first round not counted."""
+def alternate(measures: dict[str, Callable[[], float]], repeats: int) -> list[Rates]:
+    """Return the rates of each round, all measured in turn, the first round left out."""
     rounds = []
     for number in range(repeats + 1):
         rounds.append({name: measure() for name, measure in measures.items()})
         shown = ", ".join(f"{name} {value:,.0f}" for name, value in rounds[-1].items())
         print(f"round {number}: {shown} jets/s", flush=True)
-    return {name: median(one[name] for one in rounds[1:]) for name in measures}
+    return rounds[1:]
 
 
 def loader_rates(
     features: str, store: Path, config: Path, files: Sequence[Path], options: argparse.Namespace
-) -> dict[str, float]:
-    """Return jets a second of both loaders for a feature set."""
+) -> list[Rates]:
+    """Return jets a second of both loaders for a feature set, by round."""
     data = open_dataset([store], CLASSES)
     loader = JetLoader(
         data, BATCH_SIZE, shuffle=True, drop_last=True, extras=bool(required_extras(features))
@@ -116,8 +121,8 @@ def one_core() -> Iterator[None]:
 
 def prepare_rates(
     config: Path, files: Sequence[Path], directory: Path, options: argparse.Namespace
-) -> dict[str, float]:
-    """Return jets a second of ``prepare`` and of weaver's filling of its buffers."""
+) -> list[Rates]:
+    """Return jets a second of ``prepare`` and of weaver's filling of its buffers, by round."""
     stores = (directory / f"prepared-{number}" for number in range(1_000_000))
 
     def ours() -> float:
@@ -137,16 +142,16 @@ def prepare_rates(
     return rates
 
 
-def ratios(rates: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Return ours over weaver's, by name."""
+def ratios(rounds_of: dict[str, list[Rates]]) -> dict[str, float]:
+    """Return ours over weaver's, by name: medians of the rounds' ratios."""
     found = {}
-    for name, measured in rates.items():
-        ours = {kind: value for kind, value in measured.items() if not kind.startswith("weaver")}
-        for kind, value in ours.items():
-            own = name if name == kind else f"{kind} {name}"
-            found[own] = value / measured["weaver"]
-            if "weaver by default" in measured:
-                found[f"{own}, weaver by default"] = value / measured["weaver by default"]
+    for name, rounds in rounds_of.items():
+        peers = [kind for kind in rounds[0] if kind.startswith("weaver")]
+        for kind in rounds[0]:
+            for peer in peers if kind not in peers else ():
+                own = name if name == kind else f"{kind} {name}"
+                own += peer.removeprefix("weaver").replace(" by", ", weaver by")
+                found[own] = median(one[kind] / one[peer] for one in rounds)
     return found
 
 
@@ -179,7 +184,10 @@ def main() -> None:
             rates["prepare"] = prepare_rates(directory / "full.yaml", files, directory, options)
     result = {
         "ratios": ratios(rates),
-        "jets_per_second": rates,
+        "jets_per_second": {
+            name: {kind: median(one[kind] for one in rounds) for kind in rounds[0]}
+            for name, rounds in rates.items()
+        },
         "num_jets": report.counts.read,
         "jets": "given" if options.jets else "toys",
         "batch_size": BATCH_SIZE,
