@@ -98,7 +98,8 @@ def test_rows_beyond_the_last_particle_are_zero():
         extra=torch.cat([batch.extra, junk[:, :1].expand(3, batch.extra.shape[1])]),
     )
     values = particle_features(longer, "full")
-    assert torch.equal(values[:-3], particle_features(batch, "full"))
+    # The last bit of a vectorized arctangent depends on the number of rows.
+    torch.testing.assert_close(values[:-3], particle_features(batch, "full"), **FLOAT32_FEATURE)
     assert torch.equal(values[-3:], torch.zeros(3, 17))
 
 

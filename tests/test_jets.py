@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from helpers.jets import toy_arrays, toy_batch
+from parttag import jets as jets_module
 from parttag.jets import concatenate, make_batch, make_index, split_index
 
 
@@ -140,3 +141,21 @@ def test_making_a_batch_starts_no_threads_of_torch():
     root = Path(__file__).parents[1]
     result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert int(result.stdout) == 0
+
+
+@pytest.mark.parametrize("max_particles", [None, 1, 7, 100])
+def test_many_jets_and_few_are_taken_alike(max_particles):
+    toys = toy_arrays(lengths=[3, 0, 40, 8, 7, 1, 12])
+    rows = np.array([6, 2, 2, 0, 1, 5, 4, 3])
+    together = toys.take(rows, max_particles)
+    alone = concatenate(
+        [toys.span(row, row + 1).take(np.zeros(1, int), max_particles) for row in rows.tolist()]
+    )
+    for name in ("p4", "extra", "offsets", "jet_p4", "labels", "index"):
+        np.testing.assert_array_equal(getattr(together, name), getattr(alone, name))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jets_module, "_MANY", 100)
+        few = toys.take(rows, max_particles)
+    for name in ("p4", "extra", "offsets"):
+        np.testing.assert_array_equal(getattr(together, name), getattr(few, name))
+    assert together.p4.flags.writeable

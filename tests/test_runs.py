@@ -109,6 +109,13 @@ def test_a_complete_run_is_left_as_it_is(finished):
     assert {path: path.read_bytes() for path in kept} == before
 
 
+def test_jets_kept_on_the_device_train_the_same_network(tmp_path, finished):
+    config, run = finished
+    resident = config.training.model_copy(update={"resident": True})
+    other = train_run(config.model_copy(update={"training": resident}), tmp_path / "resident")
+    assert same_weights(run, other)
+
+
 def test_a_directory_that_holds_something_else_is_refused(tmp_path, finished):
     config, run = finished
     other = toy_config(tmp_path, "training.epochs=3", "optimizer.lr=0.1")

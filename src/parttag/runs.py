@@ -25,6 +25,7 @@ from parttag.data.loader import JetLoader
 from parttag.data.readers import find_files
 from parttag.data.readers.column_layout import layout_of
 from parttag.data.readers.columns import ColumnsOptions
+from parttag.data.resident import resident_device
 from parttag.data.writing import remove_partial_files, whole_directory, write_file
 from parttag.errors import InputError
 from parttag.features import required_extras
@@ -216,6 +217,7 @@ def _build_trainer(
     torch.manual_seed(_seed_of_rank(options.seed, ranks.rank))
 
     def loader(data: JetDataset, *, train: bool) -> JetLoader:
+        resident = options.resident if train else False
         return JetLoader(
             data,
             options.batch_size,
@@ -225,6 +227,9 @@ def _build_trainer(
             drop_last=train and options.drop_last,
             rank=ranks.rank,
             world_size=ranks.size,
+            extras=bool(required_extras(config.features)),
+            pin_memory=ranks.device.type == "cuda",
+            resident=resident_device(resident, data, ranks.device),
         )
 
     trainer = Trainer(

@@ -139,7 +139,7 @@ def test_the_example_of_the_readme_reads_an_ntuple(tmp_path):
     ntuple = {name: branches[known] for name, known in names.items()}
     ntuple[options.labels.branch] = np.where(toys.labels[:, 0], 6, 21)
     write_root(tmp_path / "a.root", ntuple, tree=options.tree)
-    prepare([tmp_path / "a.root"], tmp_path / "store", columns=options)
+    prepare([tmp_path / "a.root"], tmp_path / "store", columns=options, shuffle=False)
     (jets,) = JetStore(tmp_path / "store").read_chunks(100)
     np.testing.assert_allclose(jets.p4, toys.p4, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(jets.extra[:, 1], toys.extra[:, toys.extra_names.index("d0")])

@@ -84,7 +84,7 @@ def path(tmp_path):
 def test_a_data_set_holds_the_jets_that_pass(tmp_path, path, stored):
     source = path
     if stored:
-        prepare([path], tmp_path / "store")
+        prepare([path], tmp_path / "store", shuffle=False)
         source = tmp_path / "store"
     cuts = CutOptions(num_particles={"min": 10, "max": 30})
     dataset = open_dataset([source], CLASSES, cuts=cuts)

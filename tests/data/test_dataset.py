@@ -7,7 +7,7 @@ import pytest
 
 from helpers.files import write_jetclass_root
 from helpers.jets import toy_arrays
-from parttag.data import JetDataset, open_dataset, prepare, store_writer
+from parttag.data import JetDataset, JetStore, open_dataset, prepare, shuffling
 from parttag.errors import InputError
 from parttag.jets import concatenate
 
@@ -27,8 +27,8 @@ def files(tmp_path):
 
 @pytest.fixture
 def store(tmp_path, files, monkeypatch):
-    monkeypatch.setattr(store_writer, "SHARD_BYTES", 1)
-    prepare(files, tmp_path / "store")
+    monkeypatch.setattr(shuffling, "SHARD_BYTES", 1)
+    prepare(files, tmp_path / "store", shuffle=False)
     return tmp_path / "store"
 
 
@@ -142,7 +142,7 @@ def test_provenance_hashes_files_and_takes_that_of_stores(tmp_path, files, store
 def test_a_changed_store_is_refused(store):
     shard = store / "shard-00001.h5"
     content = bytearray(shard.read_bytes())
-    content[-1] ^= 1
+    content[JetStore(store).manifest.shards[1].starts["labels"]] ^= 1
     shard.write_bytes(content)
     with pytest.raises(InputError, match=r"shard-00001\.h5 is not what was written"):
         open_dataset([store], CLASSES)

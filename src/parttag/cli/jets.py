@@ -117,27 +117,49 @@ def download(
 def prepare(
     files: Files,
     out: Annotated[Path, typer.Option(help="Directory to make.")],
+    shuffle: Annotated[
+        bool, typer.Option(help="Mix the jets of all files, or keep their order.")
+    ] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Of the order of the jets.")] = 0,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="As many as there are cores, if not given.")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Of a Dask scheduler whose workers do it instead."),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse bad jets.")] = False,
     columns: Columns = None,
     cuts: Annotated[
         str, typer.Option(metavar="YAML", help="As data.cuts: '{jet_pt: [500, 1000]}'.")
     ] = "",
 ) -> None:
-    """Turn files into a JetStore, which training maps into memory instead of reading it.
+    """Turn files into a JetStore, from which training streams jets in any number.
 
     Example: parttag prepare data/train_*.root --out stores/train
+
+    The store depends on the files, --shuffle and --seed only. Given again after an interruption,
+    the command continues.
     """
     from parttag.config import load_columns, parse_cuts
     from parttag.data import prepare as prepare_store
 
-    report = prepare_store(
-        files,
-        out,
-        strict=strict,
-        columns=None if columns is None else load_columns(columns),
-        cuts=parse_cuts(cuts) if cuts else None,
-        progress=show_progress,
-    )
+    try:
+        report = prepare_store(
+            files,
+            out,
+            shuffle=shuffle,
+            seed=seed,
+            strict=strict,
+            columns=None if columns is None else load_columns(columns),
+            cuts=parse_cuts(cuts) if cuts else None,
+            processes=processes or os.cpu_count() or 1,
+            scheduler=scheduler,
+            progress=show_progress,
+        )
+    except KeyboardInterrupt:
+        errors.print("interrupted: give the same command again, and it continues", highlight=False)
+        raise typer.Exit(130) from None
     if report.existed:
         console.print(f"{out} was made from these files before: nothing to do", highlight=False)
     console.print(str(report.counts), highlight=False)

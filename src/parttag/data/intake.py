@@ -1,10 +1,9 @@
 """The one way in: from files to jets that can be used, for stores and for training alike."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from parttag.data.readers import CHUNK_JETS, count_jets, read_chunks, read_schem
 from parttag.data.readers.layout import Layout, Schema
 from parttag.data.store import JetStore, Source, is_store, refuse_dropped
 from parttag.errors import InputError
-from parttag.jets import JetArrays
+from parttag.jets import JetArrays, make_index
 from parttag.progress import Progress, no_progress
 
 
@@ -59,14 +58,22 @@ class Intake:
         Refuse a bad jet instead of dropping it.
     layout
         What the branches of the files mean, if not what they do in the public sets.
+    particles_of_stores
+        If false, jets of stores come without their particles: these are read later.
     """
 
     def __init__(
-        self, entries: Sequence[Path], *, strict: bool = False, layout: Layout | None = None
+        self,
+        entries: Sequence[Path],
+        *,
+        strict: bool = False,
+        layout: Layout | None = None,
+        particles_of_stores: bool = True,
     ) -> None:
         self.entries = tuple(entries)
         self.strict = strict
         self.layout = layout
+        self.particles_of_stores = particles_of_stores
         self.counts = JetCounts()
         self._names = [source_names(entry) for entry in entries]
         self.label_names: tuple[str, ...] = ()
@@ -77,8 +84,12 @@ class Intake:
         """The files that the jets' index counts; a store counts as the files it was made from."""
         return tuple(name for names in self._names for name in names)
 
-    def chunks(self, progress: Progress = no_progress) -> Iterator[JetArrays]:
-        """Yield the good jets, in order.
+    def file_number(self, number: int) -> int:
+        """Return the place among ``sources`` of an entry's file, or of a store's first one."""
+        return sum(map(len, self._names[:number]))
+
+    def numbered_chunks(self, progress: Progress = no_progress) -> Iterator[tuple[int, JetArrays]]:
+        """Yield the good jets, in order, each chunk with the number of its entry.
 
         Raises
         ------
@@ -87,31 +98,30 @@ class Intake:
             bad jet and the intake is strict.
         """
         # Opens every file before hours are spent on the first ones.
-        self._refuse_other_schemas()
+        self.refuse_other_schemas()
         total = sum(_num_chunks(entry, self.layout) for entry in self.entries)
-        yield from progress(self._read(), total=total, description="Reading jets")
+        readers = [partial(self._chunks, number) for number in range(len(self.entries))]
+        chunks = ((number, self._judged(jets, number)) for number, jets in read_ahead(readers))
+        yield from progress(chunks, total=total, description="Reading jets")
 
-    def _read(self) -> Iterator[JetArrays]:
-        first = accumulate((len(names) for names in self._names), initial=0)
-        readers = [
-            partial(
-                read_chunks,
-                entry,
-                file_number=number,
-                sources=self.sources,
-                chunk_jets=_chunk_jets(entry),
-                layout=self.layout,
-            )
-            for entry, number in zip(self.entries, first, strict=False)
-        ]
-        for number, jets in read_ahead(readers):
-            entry = self.entries[number]
-            self.counts.read += len(jets)
-            # The jets of a store were judged when it was made.
-            good = jets if is_store(entry) else self._without_bad_jets(jets)
-            yield self._aligned(good, entry)
+    def chunks(self, progress: Progress = no_progress) -> Iterator[JetArrays]:
+        """Yield the good jets, in order; see ``numbered_chunks``."""
+        for _, jets in self.numbered_chunks(progress):
+            yield jets
 
-    def _refuse_other_schemas(self) -> None:
+    def read(self, number: int) -> Generator[JetArrays]:
+        """Yield the good jets of one entry, in order; see ``numbered_chunks``."""
+        for jets in self._chunks(number):
+            yield self._judged(jets, number)
+
+    def refuse_other_schemas(self) -> None:
+        """Refuse files that differ from the first one in what their jets have.
+
+        Raises
+        ------
+        InputError
+            If one does or cannot be read, or the intake is strict and a store lacks bad jets.
+        """
         first: Schema | None = None
         for entry in self.entries:
             if self.strict and is_store(entry):
@@ -130,6 +140,32 @@ class Intake:
                     f"({', '.join(sorted(set(own) ^ set(firsts)))}): they cannot be read together"
                 )
 
+    def _chunks(self, number: int) -> Iterator[JetArrays]:
+        """Yield all jets of an entry."""
+        entry = self.entries[number]
+        if not is_store(entry):
+            yield from read_chunks(
+                entry,
+                file_number=self.file_number(number),
+                sources=self.sources,
+                chunk_jets=CHUNK_JETS,
+                layout=self.layout,
+            )
+            return
+        store = JetStore(entry)
+        first = make_index(self.file_number(number), np.zeros(1, dtype=np.int64))
+        for start in range(0, len(store), CHUNK_JETS):
+            stop = min(start + CHUNK_JETS, len(store))
+            jets = store.read([(start, stop)], particles=self.particles_of_stores)
+            yield replace(jets, index=jets.index + first, sources=self.sources)
+
+    def _judged(self, jets: JetArrays, number: int) -> JetArrays:
+        """Return the good ones among some jets of an entry, and count the others."""
+        self.counts.read += len(jets)
+        # The jets of a store were judged when it was made.
+        good = jets if is_store(self.entries[number]) else self._without_bad_jets(jets)
+        return self._aligned(good)
+
     def _without_bad_jets(self, jets: JetArrays) -> JetArrays:
         faults = jet_faults(jets)
         bad = np.flatnonzero(faults >= 0)
@@ -145,21 +181,28 @@ class Intake:
             self.counts.drop(reason, int((faults == number).sum()))
         return jets.take(np.flatnonzero(faults < 0))
 
-    def _aligned(self, jets: JetArrays, entry: Path) -> JetArrays:
+    def _aligned(self, jets: JetArrays) -> JetArrays:
         """Return the jets with their labels and extra columns in the first file's order."""
-        if entry == self.entries[0]:
+        if not self.label_names and not self.extra_names:
             self.label_names, self.extra_names = jets.label_names, jets.extra_names
-        if (jets.label_names, jets.extra_names) == (self.label_names, self.extra_names):
-            return jets
-        labels = [jets.label_names.index(name) for name in self.label_names]
-        extras = [jets.extra_names.index(name) for name in self.extra_names]
-        return replace(
-            jets,
-            labels=np.take(jets.labels, labels, axis=1),
-            label_names=self.label_names,
-            extra=np.take(jets.extra, extras, axis=1),
-            extra_names=self.extra_names,
-        )
+        return aligned(jets, self.label_names, self.extra_names)
+
+
+def aligned(
+    jets: JetArrays, label_names: tuple[str, ...], extra_names: tuple[str, ...]
+) -> JetArrays:
+    """Return the jets with their labels and extra columns, which they must have, in this order."""
+    if (jets.label_names, jets.extra_names) == (label_names, extra_names):
+        return jets
+    labels = [jets.label_names.index(name) for name in label_names]
+    extras = [jets.extra_names.index(name) for name in extra_names]
+    return replace(
+        jets,
+        labels=np.take(jets.labels, labels, axis=1),
+        label_names=label_names,
+        extra=np.take(jets.extra, extras, axis=1),
+        extra_names=extra_names,
+    )
 
 
 def source_names(entry: Path) -> tuple[str, ...]:
@@ -189,12 +232,5 @@ def describe_sources(
     return tuple(described)
 
 
-def _chunk_jets(entry: Path) -> int:
-    # A store's shards are mapped, not read: take each whole.
-    return max(1, len(JetStore(entry))) if is_store(entry) else CHUNK_JETS
-
-
 def _num_chunks(entry: Path, layout: Layout | None) -> int:
-    if is_store(entry):
-        return len(JetStore(entry).manifest.shards)
     return math.ceil(count_jets(entry, layout) / CHUNK_JETS)

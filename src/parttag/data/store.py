@@ -1,36 +1,34 @@
 """The JetStore: a directory of immutable HDF5 shards, and a manifest that is written last.
 
 A shard holds whole jets in contiguous, uncompressed datasets that are named as the fields of
-``JetArrays``: plain h5py reads them, and here they are memory-mapped. A directory without a
-manifest is not a store, so that whatever interrupts the writing leaves none that looks whole.
+``JetArrays``: plain h5py reads them. A directory without a manifest is not a store, so that
+whatever interrupts the writing leaves none that looks whole.
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import h5py
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from jaxtyping import Int
+from pydantic import ValidationError
 
-from parttag.data.files import refuse_damaged, sha256
+from parttag.data.files import refuse_damaged
+from parttag.data.shard_file import Columns, Count, Record, Shard, ShardFile, read_spans
 from parttag.errors import InputError
-from parttag.jets import JetArrays
+from parttag.jets import JetArrays, take_from_parts
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
+WORK = ".unfinished"
+"""Where, inside the directory of a store, its making keeps what it needs to continue."""
 
-_SHARD_NAME = r"shard-\d{5,}\.h5"
-_OWN_FILE = re.compile(rf"{_SHARD_NAME}|\.{_SHARD_NAME}\.part|\.manifest\.json\.part")
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+_OWN_FILE = re.compile(r"shard-\d{5,}\.h5|\.(shard-\d{5,}\.h5|manifest\.json)\.\d+\.partial")
 
 
-class Source(_Record):
+class Source(Record):
     """A file that jets were read from."""
 
     path: str
@@ -38,57 +36,45 @@ class Source(_Record):
     sha256: str
 
 
-class Shard(_Record):
-    """A file of a store, and what it must be."""
-
-    name: Annotated[str, Field(pattern=f"^{_SHARD_NAME}$")]
-    num_jets: int
-    num_particles: int
-    bytes: int
-    sha256: str
-
-
-class Manifest(_Record):
+class Manifest(Columns):
     """What a store holds and where it comes from.
 
     ``index`` of a jet counts ``sources``; ``dropped`` counts the jets of the sources that were
-    left out, by reason. ``columns`` and ``cuts`` are what was said of the files and of the jets to
-    leave out, where anything was.
+    left out, by reason; ``shuffle_seed`` is null where the jets are in the sources' order.
+    ``columns`` and ``cuts`` are what was said of the files and of the jets to leave out, where
+    anything was.
     """
 
     schema_version: int
     parttag_version: str
-    num_jets: int
-    num_particles: int
-    extra_names: tuple[str, ...]
-    label_names: tuple[str, ...]
+    num_jets: Count
+    num_particles: Count
+    shuffle_seed: int | None
     dropped: dict[str, int]
     sources: tuple[Source, ...]
     shards: tuple[Shard, ...]
-    columns: dict[str, Any] = {}
-    cuts: dict[str, Any] = {}
+    columns: dict[str, Any]
+    cuts: dict[str, Any]
 
 
 class JetStore:
     """A finished store, opened for reading.
 
-    Opening looks at the sizes of the shards; reading a shard first checks its checksum.
+    Opening reads the manifest and looks at the sizes of the shards. Each block of 1 MiB is compared
+    with its checksum when it is read for the first time.
 
     Raises
     ------
     InputError
-        If the directory is no finished store, is of a newer schema, or a shard has another size.
+        If the directory is no finished store, is of another schema, or a shard has another size.
     """
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
         self.manifest = _read_manifest(self.directory)
-        for shard in self.manifest.shards:
-            path = self.directory / shard.name
-            with refuse_damaged(path):
-                size = path.stat().st_size
-            if size != shard.bytes:
-                raise _changed(path)
+        self._files = [ShardFile(self.directory / s.name, s) for s in self.manifest.shards]
+        self._starts = np.cumsum([0, *map(len, self._files)])
+        self._mapped: dict[int, JetArrays] = {}
 
     def __len__(self) -> int:
         return self.manifest.num_jets
@@ -98,36 +84,82 @@ class JetStore:
         """The files that the jets were read from."""
         return tuple(source.path for source in self.manifest.sources)
 
-    def read_chunks(self, chunk_jets: int) -> Iterator[JetArrays]:
-        """Yield the jets in order, at most ``chunk_jets`` at a time, as views of mapped shards.
+    @property
+    def is_shuffled(self) -> bool:
+        """Whether the jets are in a random order, so that neighbors have nothing in common."""
+        return self.manifest.shuffle_seed is not None
+
+    def read(
+        self,
+        ranges: Iterable[tuple[int, int]],
+        *,
+        extras: bool = True,
+        particles: bool = True,
+    ) -> JetArrays:
+        """Return the jets of each range, from its first to before its last, in memory of their own.
+
+        Parameters
+        ----------
+        ranges
+            Numbers of jets, counted through the whole store.
+        extras, particles
+            Leave out, if false, the extra columns, or the particles with them: jets without any.
 
         Raises
         ------
         InputError
-            If the content of a shard is not what was written.
+            If a block is not what was written.
         """
-        for shard in self.manifest.shards:
-            jets = self._map(shard)
-            if len(jets) <= chunk_jets:
-                yield jets
-                continue
-            for start in range(0, len(jets), chunk_jets):
-                yield jets.span(start, min(start + chunk_jets, len(jets)))
+        spans = [span for start, stop in ranges for span in self._spans(start, stop)]
+        return read_spans(spans, self.manifest, self.sources, extras=extras, particles=particles)
 
-    def _map(self, shard: Shard) -> JetArrays:
-        path = self.directory / shard.name
-        if sha256(path) != shard.sha256:
-            raise _changed(path)
-        with refuse_damaged(path):
-            content = np.memmap(path, mode="r", dtype=np.uint8).view(np.ndarray)
-            with h5py.File(path) as file:
-                arrays = {name: _view(content, dataset) for name, dataset in file.items()}
-        return JetArrays(
-            **arrays,
-            extra_names=self.manifest.extra_names,
-            label_names=self.manifest.label_names,
-            sources=self.sources,
-        )
+    def read_chunks(self, chunk_jets: int) -> Iterator[JetArrays]:
+        """Yield the jets in order, ``chunk_jets`` at a time.
+
+        Raises
+        ------
+        InputError
+            If a block is not what was written.
+        """
+        for start in range(0, len(self), chunk_jets):
+            yield self.read([(start, min(start + chunk_jets, len(self)))])
+
+    def take(
+        self,
+        rows: Int[np.ndarray, " chosen"],
+        max_particles: int | None = None,
+        *,
+        extras: bool = True,
+    ) -> JetArrays:
+        """Return the jets at ``rows``, in that order; repeats are allowed.
+
+        The shards that they lie in are checked whole, once, and mapped into memory.
+
+        Raises
+        ------
+        InputError
+            If a shard is not what was written.
+        """
+
+        def shard(number: int) -> JetArrays:
+            jets = self._map(number)
+            return jets if extras else jets.without_extras()
+
+        return take_from_parts(shard, self._starts, rows, max_particles)
+
+    def _spans(self, start: int, stop: int) -> Iterator[tuple[ShardFile, int, int]]:
+        first = int(np.searchsorted(self._starts, start, side="right")) - 1
+        for number in range(first, len(self._files)):
+            begin = int(self._starts[number])
+            if begin >= stop:
+                return
+            file = self._files[number]
+            yield file, max(start - begin, 0), min(stop - begin, len(file))
+
+    def _map(self, number: int) -> JetArrays:
+        if number not in self._mapped:
+            self._mapped[number] = self._files[number].mapped(self.manifest, self.sources)
+        return self._mapped[number]
 
 
 def refuse_dropped(store: JetStore) -> None:
@@ -152,25 +184,15 @@ def is_store(directory: Path) -> bool:
 
 
 def is_unfinished_store(directory: Path) -> bool:
-    """Return whether the path is a directory of shards, or of beginnings of them, only."""
-    return directory.is_dir() and not is_store(directory) and bool(shard_files(directory))
+    """Return whether the path is a directory in which a store was begun, and nothing else."""
+    return directory.is_dir() and not is_store(directory) and bool(own_files(directory))
 
 
-def shard_files(directory: Path) -> list[Path]:
-    """Return the directory's files that only the writing of a store makes."""
+def own_files(directory: Path) -> list[Path]:
+    """Return what in a directory only the writing of a store makes; ``WORK`` is a directory."""
     if not directory.is_dir():
         return []
-    return [path for path in directory.iterdir() if _OWN_FILE.fullmatch(path.name)]
-
-
-def _view(content: np.ndarray, dataset: h5py.Dataset) -> np.ndarray:
-    """Return a contiguous dataset as a view of the mapped file."""
-    offset = dataset.id.get_offset()
-    if offset is None:  # nothing was stored, as the dataset has no element
-        return np.zeros(dataset.shape, dtype=dataset.dtype)
-    size = dataset.size * dataset.dtype.itemsize
-    view: np.ndarray = content[offset : offset + size].view(dataset.dtype)
-    return view.reshape(dataset.shape)
+    return [p for p in directory.iterdir() if p.name == WORK or _OWN_FILE.fullmatch(p.name)]
 
 
 def _read_manifest(directory: Path) -> Manifest:
@@ -181,16 +203,14 @@ def _read_manifest(directory: Path) -> Manifest:
         content = json.loads(path.read_bytes())
         version = content["schema_version"]
     if version != SCHEMA_VERSION:
+        older = isinstance(version, int) and version < SCHEMA_VERSION
+        advice = "" if older else "update parttag, or "
         raise InputError(
             f"{directory} is a store of schema {version}, but this parttag reads schema "
-            f"{SCHEMA_VERSION}: update parttag, or prepare the store again"
+            f"{SCHEMA_VERSION}: {advice}prepare the store again"
         )
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise InputError(f"{path} is damaged ({where}): prepare the store again") from error
-
-
-def _changed(path: Path) -> InputError:
-    return InputError(f"{path} is not what was written (cut short or changed): prepare it again")

@@ -17,10 +17,11 @@ _PARTIAL = ".partial"
 
 
 @contextmanager
-def whole_files(paths: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
+def whole_files(paths: Sequence[Path], *, lasting: bool = True) -> Iterator[tuple[Path, ...]]:
     """Give names to write files to, which get their own names when the block ends, all of them.
 
-    If the block raises, nothing is left, and files that were there before stay.
+    If the block raises, nothing is left, and files that were there before stay. Files that need not
+    be ``lasting`` are not waited for: a power cut may leave them empty.
 
     Raises
     ------
@@ -32,19 +33,23 @@ def whole_files(paths: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
         yield partial
         for part, path in zip(partial, paths, strict=True):
             with refuse_unwritable(path):
-                sync(part)
+                if lasting:
+                    sync(part)
         for part, path in zip(partial, paths, strict=True):
             with refuse_unwritable(path):
                 part.replace(path)
         for directory in {path.parent for path in paths}:
             with refuse_unwritable(directory):
-                sync(directory)
+                if lasting:
+                    sync(directory)
     finally:
         _remove(partial)
 
 
 @contextmanager
-def whole_file(path: Path, keep_old_as: Path | None = None) -> Iterator[Path]:
+def whole_file(
+    path: Path, keep_old_as: Path | None = None, *, lasting: bool = True
+) -> Iterator[Path]:
     """Give a name to write a file to, which gets its own name when the block ends.
 
     If the block raises, nothing is left, and a file that was there before stays. Missing parents
@@ -54,6 +59,8 @@ def whole_file(path: Path, keep_old_as: Path | None = None) -> Iterator[Path]:
     ----------
     keep_old_as
         The new name of the file that was there before, if it is to stay after a success.
+    lasting
+        See ``whole_files``.
 
     Raises
     ------
@@ -62,7 +69,7 @@ def whole_file(path: Path, keep_old_as: Path | None = None) -> Iterator[Path]:
     """
     with refuse_unwritable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_files([path]) as (partial,):
+        with whole_files([path], lasting=lasting) as (partial,):
             yield partial
             if keep_old_as is not None and path.exists():
                 sync(partial)  # before the old file gives up its name

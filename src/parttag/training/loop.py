@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from parttag.data.loader import JetLoader
+from parttag.data.resident import Resident
 from parttag.data.writing import write_file
 from parttag.errors import InputError
 from parttag.jets import JetBatch, split_index
@@ -74,6 +75,8 @@ class TrainingOptions(Options):
     """Compile the network with torch.compile."""
     device: DeviceName = "auto"
     """Where to train; auto is a GPU if there is one."""
+    resident: Resident = "auto"
+    """Keep all training jets on the device; auto: if it is a GPU with enough free memory."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Of initial weights, order of jets and dropout."""
     max_grad_norm: PositiveFloat | None = None

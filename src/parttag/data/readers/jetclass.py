@@ -9,11 +9,17 @@ from pathlib import Path
 
 import awkward as ak
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from parttag.data.readers.branches import Branches, require_branches
 from parttag.data.readers.layout import Schema
-from parttag.data.readers.particles import eta_phi, jet_medians, jet_sums, pack_jets
+from parttag.data.readers.particles import (
+    eta_phi,
+    jet_medians,
+    jet_sums,
+    offsets_of,
+    pack_jets,
+)
 from parttag.errors import InputError
 from parttag.jets import JetArrays
 
@@ -32,6 +38,9 @@ _EXTRAS = {
     "dz": "part_dzval",
     "dz_error": "part_dzerr",
 }
+
+# The axis of a jet is the median of what so many particles say.
+_AXIS_PARTICLES = 9
 
 tree: str | None = None
 """Any name of the TTree or RNTuple will do."""
@@ -126,19 +135,30 @@ def _jet_axes(
     """Return η and φ of each jet's axis.
 
     What is stored is Δη = ±(η − η_axis), with the sign of the jet's η, and Δφ = φ − φ_axis. All
-    particles of a jet give the same axis but for rounding; the median ignores a broken one.
+    particles of a jet give the same axis but for rounding; the median of the first ones ignores a
+    broken one.
     """
     jet_eta, jet_phi = eta_phi(jet_p4)
     if not columns.has(_ANGLES):
         return np.stack([jet_eta, jet_phi], axis=1)
-    eta, phi = eta_phi(p4)
     delta_eta, delta_phi = (columns.of_particles(name) for name in _ANGLES)
-    sign = np.repeat(np.where(jet_p4[:, 2] < 0, -1.0, 1.0), columns.lengths)
+    some = _first_particles(columns.offsets)
+    offsets = offsets_of(np.minimum(columns.lengths, _AXIS_PARTICLES))
+    eta, phi = eta_phi(p4[some])
+    jet = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    sign = np.where(jet_p4[:, 2] < 0, -1.0, 1.0)[jet]
     # Azimuths near ±π have no median: take that of their differences to the jet's.
-    turn = _wrap(phi - delta_phi - np.repeat(jet_phi, columns.lengths))
-    axis_eta = jet_medians(eta - sign * delta_eta, columns.offsets)
-    axis_phi = _wrap(jet_phi + jet_medians(turn, columns.offsets))
+    turn = _wrap(phi - delta_phi[some] - jet_phi[jet])
+    axis_eta = jet_medians(eta - sign * delta_eta[some], offsets)
+    axis_phi = _wrap(jet_phi + jet_medians(turn, offsets))
     return np.stack([axis_eta, axis_phi], axis=1)
+
+
+def _first_particles(offsets: Int64[np.ndarray, " jets_and_one"]) -> Int64[np.ndarray, " rows"]:
+    """Return the rows of each jet's first ``_AXIS_PARTICLES`` particles."""
+    lengths = np.minimum(np.diff(offsets), _AXIS_PARTICLES)
+    own = offsets_of(lengths)
+    return np.repeat(offsets[:-1] - own[:-1], lengths) + np.arange(own[-1])
 
 
 def _wrap(angle: Float64[np.ndarray, " rows"]) -> Float64[np.ndarray, " rows"]:

@@ -88,10 +88,12 @@ def falling_pt(
     the answer is a slice over everything, so that nothing is copied.
     """
     pt = np.hypot(p4[:, 0], p4[:, 1])
-    jet = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    rises = (pt[1:] > pt[:-1] * (1 + _ORDER_TOLERANCE)) & (jet[1:] == jet[:-1])
+    rises = pt[1:] > pt[:-1] * (1 + _ORDER_TOLERANCE)
+    ends = offsets[1:-1]
+    rises[ends[(ends > 0) & (ends < len(pt))] - 1] = False  # from one jet to the next
     if not rises.any():
         return slice(None)
+    jet = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     unsorted = np.zeros(len(offsets) - 1, dtype=bool)
     unsorted[jet[1:][rises]] = True
     rows = np.flatnonzero(unsorted[jet])

@@ -1,0 +1,49 @@
+"""The Python that README.md and data/README.md show, run as it stands."""
+
+import re
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from helpers.files import write_jetclass_root
+from helpers.jets import toy_arrays
+from parttag.data import prepare
+
+ROOT = Path(__file__).parents[1]
+
+
+def python_blocks(name: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.fixture
+def at_the_users(tmp_path, monkeypatch):
+    """A directory with files of the names that the documentation uses."""
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    toys = toy_arrays(60)
+    labels = {"label_Tbqq": toys.labels[:, 0] == 1}
+    for number in range(2):
+        write_jetclass_root(Path(f"data/train_{number}.root"), toys, replaced=labels)
+
+
+def test_the_readme_shows_a_loader_that_works(at_the_users, capsys):
+    (code,) = [block for block in python_blocks("README.md") if "JetLoader" in block]
+    variables: dict[str, object] = {}
+    exec(code, variables)
+    assert variables["position"] == {"epoch": 0, "batch": 1}
+    assert "tensor" in capsys.readouterr().out
+    assert len(variables["loader"].dataset) == 120
+
+
+def test_five_lines_of_h5py_read_a_jet(at_the_users):
+    prepare(["data/train_0.root"], "STORE", shuffle=False)
+    (code,) = python_blocks("data/README.md")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 5
+    variables: dict[str, object] = {}
+    exec(code, variables)
+    np.testing.assert_array_equal(variables["p4"], toy_arrays(60).span(7, 8).p4)
+    with h5py.File("STORE/shard-00000.h5") as shard:
+        assert all(dataset.chunks is None for dataset in shard.values())
