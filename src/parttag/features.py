@@ -167,18 +167,25 @@ def _kinematic_values(batch: JetBatch) -> dict[str, Tensor]:
     """Return the features that four-momenta and jet axis give, before standardization."""
     jet = _jet_of_row(batch)
     pt, energy = kinematics.pt(batch.p4), batch.p4[:, 3]
-    jet_pt, jet_energy = kinematics.pt(batch.jet_p4), batch.jet_p4[:, 3]
+    # A jet that is the sum of the particles in use may have none.
+    jet_pt = kinematics.pt(batch.jet_p4).clamp(min=kinematics.TINY)
+    jet_energy = batch.jet_p4[:, 3].clamp(min=kinematics.TINY)
     delta_eta = (kinematics.eta(batch.p4) - batch.jet_axis[jet, 0]) * _eta_sign(batch)
     delta_phi = kinematics.delta_phi(kinematics.phi(batch.p4), batch.jet_axis[jet, 1])
     return {
-        "log_pt": pt.log(),
-        "log_energy": energy.log(),
-        "log_pt_rel": (pt / jet_pt[jet]).log(),
-        "log_energy_rel": (energy / jet_energy[jet]).log(),
+        "log_pt": _log(pt),
+        "log_energy": _log(energy),
+        "log_pt_rel": _log(pt / jet_pt[jet]),
+        "log_energy_rel": _log(energy / jet_energy[jet]),
         "delta_r": kinematics.delta_r(delta_eta, delta_phi),
         "delta_eta": delta_eta,
         "delta_phi": delta_phi,
     }
+
+
+def _log(value: Tensor) -> Tensor:
+    """Return the logarithm, finite even at 0: raw features are not clipped."""
+    return value.clamp(min=kinematics.TINY).log()
 
 
 def _eta_sign(batch: JetBatch) -> Tensor:

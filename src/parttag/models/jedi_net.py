@@ -146,6 +146,10 @@ def particle_inputs(batch: JetBatch) -> Float[Tensor, "particles 16"]:
     p4 = batch.p4[: batch.num_particles]
     jet = batch.jet_of_particle[: len(p4)]
     jet_p4 = sum_over_particles(p4, batch)
+    # Particles along the beam or of nothing may be all that a jet has.
+    jet_pt, jet_energy = (
+        v.clamp(min=kinematics.TINY) for v in (kinematics.pt(jet_p4), jet_p4[:, 3])
+    )
     pt, y, phi = kinematics.pt(p4), kinematics.rapidity(p4), kinematics.phi(p4)
     jet_eta = kinematics.eta(jet_p4)[jet]
     delta_eta = (y - jet_eta) * torch.where(jet_eta < 0, -1.0, 1.0).to(y.dtype)
@@ -153,9 +157,9 @@ def particle_inputs(batch: JetBatch) -> Float[Tensor, "particles 16"]:
     y_rot, phi_rot = _turned(pt, y, phi, batch)
     inputs = [
         *p4.unbind(dim=1),
-        p4[:, 3] / jet_p4[jet, 3],
+        p4[:, 3] / jet_energy[jet],
         pt,
-        pt / kinematics.pt(jet_p4)[jet],
+        pt / jet_pt[jet],
         y,
         delta_eta,
         y_rot,
