@@ -85,7 +85,7 @@ class JEDINet(Tagger):
 
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the sum of f_O over the particles of each jet."""
-        batch = _leading(batch, self.length)
+        batch = batch.leading(self.length)
         inputs = particle_inputs(batch)
         if not self.reference_padding:
             return sum_over_particles(self.backbone(inputs, batch.lengths), batch)
@@ -118,15 +118,6 @@ class InteractionNetwork(nn.Module):
         effects = self.edges(inputs, lengths)
         outputs: Tensor = self.particles(torch.cat([inputs, effects], dim=1))
         return outputs
-
-
-def _leading(batch: JetBatch, length: int) -> JetBatch:
-    """Return the batch with at most so many particles of highest pT in each jet."""
-    if batch.max_length <= length:
-        return batch
-    start = np.cumsum(batch.lengths) - batch.lengths
-    rank = np.arange(batch.num_particles) - np.repeat(start, batch.lengths)
-    return batch.keep_particles(rank < length)
 
 
 # ----------------------------------------------------------------------------------------- inputs
