@@ -96,6 +96,16 @@ def test_keeping_particles_keeps_their_jets_and_order():
     assert torch.equal(kept.p4, batch.p4[torch.from_numpy(keep)])
 
 
+def test_the_leading_particles_are_those_of_highest_pt():
+    batch = toy_batch(lengths=[3, 0, 10, 6])
+    leading = batch.leading(5)
+    assert leading.lengths.tolist() == [3, 0, 5, 5]
+    assert torch.equal(leading.p4, torch.cat([batch.p4[:8], batch.p4[13:18]]))
+    assert torch.equal(leading.extra, torch.cat([batch.extra[:8], batch.extra[13:18]]))
+    assert torch.equal(leading.jet_p4, batch.jet_p4)
+    assert batch.leading(10) is batch
+
+
 def test_rows_know_their_jet_and_surplus_rows_have_none():
     batch = toy_batch(lengths=[2, 0, 1])
     longer = replace(

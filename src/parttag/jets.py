@@ -32,6 +32,13 @@ def split_index(
     return index >> _ROW_BITS, index & ((1 << _ROW_BITS) - 1)
 
 
+def places(lengths: Int64[np.ndarray, " jets"]) -> Int64[np.ndarray, " particles"]:
+    """Return the place of each particle in its jet: 0 for the one of highest pT."""
+    starts = np.cumsum(lengths) - lengths
+    place: np.ndarray = np.arange(lengths.sum()) - np.repeat(starts, lengths)
+    return place
+
+
 @dataclass(frozen=True, eq=False)
 class JetArrays:
     """Jagged jets in NumPy: what readers return and a JetStore holds.
@@ -329,6 +336,12 @@ class JetBatch:
             offsets=torch.from_numpy(offsets).to(self.device, non_blocking=True),
             lengths=np.diff(offsets),
         )
+
+    def leading(self, number: int) -> JetBatch:
+        """Return the batch with at most ``number`` particles of each jet, those of highest pT."""
+        if self.max_length <= number:
+            return self
+        return self.keep_particles(places(self.lengths) < number)
 
     def pad(self, length: int | None = None) -> PaddedParticles:
         """Return p4, extra and mask with ``length`` slots a jet, by default the longest jet's.

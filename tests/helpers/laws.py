@@ -7,6 +7,7 @@ import torch
 
 from helpers.jets import toy_arrays
 from helpers.tolerances import FLOAT64_NETWORK
+from parttag.data.quality import valid_jets
 from parttag.jets import JetArrays, JetBatch, concatenate, make_batch
 from parttag.models import Tagger
 
@@ -96,6 +97,22 @@ def check_empty_jets(network: Tagger) -> None:
     assert len(_logits(network, make_batch(jets.span(0, 0)))) == 0
 
 
+def check_particles_without_transverse_momentum(network: Tagger) -> None:
+    """Particles along the beam, at rest and of nothing harm neither logits nor a training step."""
+    jets = toy_arrays(lengths=[12, 6, 1, 1, 9], seed=4)
+    beam, rest, nothing = [0, 0, 5, 5], [0, 0, 0, 1], [0, 0, 0, 0]
+    jets.p4[9:12] = [beam, rest, nothing]
+    jets.p4[18:20] = [beam, nothing]  # each all of its jet, whose momentum is the file's
+    assert valid_jets(jets).all()
+    batch = make_batch(jets)
+    network.train()(batch).square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
+    with torch.no_grad():
+        assert network(batch).isfinite().all()
+        # The statistics that the training step has moved are used here.
+        assert network.eval()(batch).isfinite().all()
+
+
 def check_parameters(network: Tagger) -> None:
     """Parameters are the backbone's or the head's, and each gets a gradient."""
     assert all(name.split(".")[0] in ("backbone", "head") for name, _ in network.named_parameters())
@@ -111,5 +128,6 @@ LAWS = (
     check_company,
     check_junk_beyond_the_last_particle,
     check_empty_jets,
+    check_particles_without_transverse_momentum,
     check_parameters,
 )

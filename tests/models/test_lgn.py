@@ -5,10 +5,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from helpers.jets import toy_batch
+from helpers.jets import toy_arrays, toy_batch
 from helpers.lgn_direct import direct_logits
 from helpers.lorentz import random_lorentz, transformed_logits
 from helpers.networks import small_network
+from parttag.jets import make_batch
 from parttag.models import build_model
 from parttag.models.lgn import LGNOptions
 
@@ -92,6 +93,17 @@ def test_reference_padding_is_that_of_the_published_code(momentum_input, length)
     # A jet that fills the length has no padding; the others feel theirs.
     same = torch.isclose(clean, expected, rtol=1e-6).all(dim=1)
     np.testing.assert_array_equal(same, batch.lengths == length)
+
+
+@pytest.mark.parametrize("reference_padding", [False, True])
+def test_softer_particles_than_those_used_change_nothing(reference_padding):
+    options = {"reference_padding": reference_padding, "reference_length": 12}
+    network = small_network("lgn", max_particles=10, **options).double()
+    jets = toy_arrays(lengths=[30, 12, 4])
+    with torch.no_grad():
+        cut = network(make_batch(jets, max_particles=10).to("cpu", torch.float64))
+        whole = network(make_batch(jets).to("cpu", torch.float64))
+    torch.testing.assert_close(whole, cut, **DIRECT)
 
 
 def test_reference_padding_must_have_room_for_all_particles():

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.alive import count_alive
 from helpers.tolerances import FLOAT64
+from parttag.ops import attention
 from parttag.ops.attention import attend, attend_reference, class_attend, spread_bias
 from parttag.ops.layout import JetLayout
 
@@ -85,6 +87,18 @@ def test_dropout_keeps_the_mean():
         draws = torch.stack([attend(qkv, spread, layout, 0.2) for _ in range(2000)])
     error = draws.std(dim=0) / 2000**0.5
     assert ((draws.mean(dim=0) - expected).abs() < 5 * error).all()
+
+
+def test_without_gradients_no_group_is_kept(monkeypatch):
+    layout, qkv, bias = random_inputs([40, 40, 20, 20, 10, 10, 5, 5])
+    alive = count_alive(monkeypatch, attention, "_by_head")
+    output = attend(qkv, spread_bias(bias, layout), layout)
+    assert max(alive) == len(layout.groups)  # for the way back
+    del output
+    alive.clear()
+    with torch.no_grad():
+        attend(qkv, spread_bias(bias, layout), layout)
+    assert max(alive) <= 2 < len(layout.groups)
 
 
 def test_padded_keys_get_no_weight_and_pairs_go_to_both_their_cells():

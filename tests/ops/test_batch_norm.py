@@ -39,6 +39,24 @@ def test_it_is_torchs_batch_norm(monkeypatch, own_formula):
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
 
 
+def test_sums_of_several_ranks_are_not_taken_in_bfloat16(monkeypatch):
+    # One rank, by the formula of several, against torch in float32 on the same numbers.
+    monkeypatch.setattr(batch_norm, "num_ranks", lambda: 2)
+    torch.manual_seed(0)
+    values = (3 + torch.randn(4000, 5)).to(torch.bfloat16)
+    x, ours = values.clone().requires_grad_(), PackedBatchNorm(5)
+    wide, theirs = values.float().requires_grad_(), torch.nn.BatchNorm1d(5)
+    y, expected = ours(x), theirs(wide)
+    assert y.dtype == torch.bfloat16
+    grad = torch.randn_like(expected)
+    y.backward(grad.to(y.dtype))
+    expected.backward(grad)
+    torch.testing.assert_close(y.float(), expected, rtol=2**-8, atol=1e-3)
+    torch.testing.assert_close(x.grad.float(), wide.grad, rtol=2**-7, atol=0.01)
+    torch.testing.assert_close(ours.running_mean, theirs.running_mean)
+    torch.testing.assert_close(ours.running_var, theirs.running_var)
+
+
 @pytest.mark.parametrize("rows", [0, 1])
 def test_no_row_and_one_row_are_not_errors_and_leave_the_statistics(rows):
     norm = PackedBatchNorm(3)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.alive import count_alive
 from helpers.tolerances import FLOAT64
 from parttag.ops import edge_sums
 from parttag.ops.edge_sums import EdgeLayout, EdgeSums
@@ -86,6 +87,19 @@ def test_without_edges_the_sums_are_zero_and_gradients_exist(lengths):
     assert sums.shape == (lengths.sum(), 4)
     assert not sums.any()
     assert not any(gradient.any() for gradient in gradients)
+
+
+def test_without_gradients_no_edges_are_kept(monkeypatch):
+    monkeypatch.setitem(edge_sums._TILE, "cpu", 20)
+    network, x = make_network(), particles()
+    num_tiles = len(list(EdgeLayout(LENGTHS, x.device).tiles()))
+    alive = count_alive(monkeypatch, edge_sums, "_selu_")
+    network(x, LENGTHS)
+    assert max(alive) > num_tiles  # the second layer of each tile, for the way back
+    alive.clear()
+    with torch.no_grad():
+        network(x, LENGTHS)
+    assert max(alive) <= 4 < num_tiles
 
 
 def test_autocast_changes_nothing():

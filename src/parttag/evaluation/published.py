@@ -89,7 +89,11 @@ TOP_TAGGING: tuple[Published, ...] = (
     _top("L-GATr-slim-f.t.", "V", 48e6, 0.9446, 0.9880, (693, 17), (3062, 84), pretrained=True),
     _top("OmniLearned-L", "V", 423e6, 0.944, 0.9880, (688, 9), (3486, 157), pretrained=True),
 )
-"""Top Quark Tagging Reference Dataset: trained on 1.2M jets, tested on 404k."""
+"""Top Quark Tagging Reference Dataset: trained on 1.2M jets, tested on 404k.
+
+PFN's accuracy is blank in the table of the Particle Transformer paper; the one here was read in the
+tables of later papers.
+"""
 
 _JETCLASS_POINTS = {
     **dict.fromkeys(("Hbb", "Hcc", "Hgg", "H4q"), 0.5),

@@ -85,7 +85,7 @@ class JEDINet(Tagger):
 
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the sum of f_O over the particles of each jet."""
-        batch = _leading(batch, self.length)
+        batch = batch.leading(self.length)
         inputs = particle_inputs(batch)
         if not self.reference_padding:
             return sum_over_particles(self.backbone(inputs, batch.lengths), batch)
@@ -120,15 +120,6 @@ class InteractionNetwork(nn.Module):
         return outputs
 
 
-def _leading(batch: JetBatch, length: int) -> JetBatch:
-    """Return the batch with at most so many particles of highest pT in each jet."""
-    if batch.max_length <= length:
-        return batch
-    start = np.cumsum(batch.lengths) - batch.lengths
-    rank = np.arange(batch.num_particles) - np.repeat(start, batch.lengths)
-    return batch.keep_particles(rank < length)
-
-
 # ----------------------------------------------------------------------------------------- inputs
 
 
@@ -146,6 +137,10 @@ def particle_inputs(batch: JetBatch) -> Float[Tensor, "particles 16"]:
     p4 = batch.p4[: batch.num_particles]
     jet = batch.jet_of_particle[: len(p4)]
     jet_p4 = sum_over_particles(p4, batch)
+    # Particles along the beam or of nothing may be all that a jet has.
+    jet_pt, jet_energy = (
+        v.clamp(min=kinematics.TINY) for v in (kinematics.pt(jet_p4), jet_p4[:, 3])
+    )
     pt, y, phi = kinematics.pt(p4), kinematics.rapidity(p4), kinematics.phi(p4)
     jet_eta = kinematics.eta(jet_p4)[jet]
     delta_eta = (y - jet_eta) * torch.where(jet_eta < 0, -1.0, 1.0).to(y.dtype)
@@ -153,9 +148,9 @@ def particle_inputs(batch: JetBatch) -> Float[Tensor, "particles 16"]:
     y_rot, phi_rot = _turned(pt, y, phi, batch)
     inputs = [
         *p4.unbind(dim=1),
-        p4[:, 3] / jet_p4[jet, 3],
+        p4[:, 3] / jet_energy[jet],
         pt,
-        pt / kinematics.pt(jet_p4)[jet],
+        pt / jet_pt[jet],
         y,
         delta_eta,
         y_rot,

@@ -114,6 +114,9 @@ class LGN(Tagger):
 
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the invariants of each jet, real and imaginary parts in turn."""
+        if self.max_particles is not None:
+            # Beyond its length the reference padding would count less than nothing.
+            batch = batch.leading(self.max_particles)
         # Momenta in bfloat16 would know no symmetry.
         with torch.autocast(batch.device.type, enabled=False):
             invariants: Tensor = self.backbone(batch)

@@ -36,7 +36,7 @@ from torch import Tensor, nn
 
 from parttag import kinematics
 from parttag.features import particle_features
-from parttag.jets import JetBatch
+from parttag.jets import JetBatch, places
 from parttag.models.tagger import Tagger
 from parttag.ops.attention import AttentionBias, attend, class_attend, spread_bias
 from parttag.ops.batch_norm import PackedBatchNorm
@@ -301,10 +301,9 @@ class ParticleTrimmer(nn.Module):
         if batch.max_length <= longest:
             return batch
         jet = np.repeat(np.arange(len(batch)), batch.lengths)
-        start = np.repeat(np.cumsum(batch.lengths) - batch.lengths, batch.lengths)
         shuffled = np.lexsort((torch.rand(len(jet)).numpy(), jet))
         keep = np.empty(len(jet), dtype=bool)
-        keep[shuffled] = np.arange(len(jet)) - start < longest
+        keep[shuffled] = places(batch.lengths) < longest
         return batch.keep_particles(keep)
 
 

@@ -44,7 +44,7 @@ from torch import Tensor, nn
 
 from parttag import kinematics
 from parttag.features import particle_features
-from parttag.jets import JetBatch
+from parttag.jets import JetBatch, places
 from parttag.models.tagger import Tagger
 from parttag.ops.batch_norm import PackedBatchNorm
 from parttag.ops.edge_network import EdgeNetwork
@@ -284,20 +284,13 @@ def _dense(
 
 def _used(batch: JetBatch, max_particles: int) -> JetBatch:
     """Return the batch of the particles that are used, each jet being their sum."""
-    if batch.max_length > max_particles:
-        batch = batch.keep_particles(_places(batch.lengths) < max_particles)
+    batch = batch.leading(max_particles)
     p4 = batch.p4[: batch.num_particles]
     jet_p4 = torch.zeros_like(batch.jet_p4)
     jet_p4 = jet_p4.index_add(0, batch.jet_of_particle[: len(p4)], p4)
     axis = torch.stack([kinematics.eta(jet_p4), kinematics.phi(jet_p4)], dim=1)
     extra = batch.extra[: len(p4)]
     return replace(batch, p4=p4, extra=extra, jet_p4=jet_p4, jet_axis=axis)
-
-
-def _places(lengths: Int64[np.ndarray, " jets"]) -> Int64[np.ndarray, " particles"]:
-    """Return the place of each particle in its jet."""
-    places: np.ndarray = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return places
 
 
 def _real_rows(batch: JetBatch) -> _Rows:
@@ -315,7 +308,7 @@ def _all_slots(batch: JetBatch, length: int) -> tuple[_Rows, Int64[Tensor, " par
     """Return the rows of jets that are all padded to ``length``, and the row of each particle."""
     num_jets, lengths = len(batch), batch.lengths
     groups = make_groups(np.full(num_jets, length), batch.device)
-    place = torch.from_numpy(_places(lengths)).to(batch.device, non_blocking=True)
+    place = torch.from_numpy(places(lengths)).to(batch.device, non_blocking=True)
     slots = batch.jet_of_particle * length + place
     shift = batch.p4.new_full((num_jets * length, 1), _PADDING_SHIFT).index_fill(0, slots, 0.0)
     rows = _Rows(

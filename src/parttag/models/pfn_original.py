@@ -90,7 +90,8 @@ def particle_inputs(batch: JetBatch, *, align: bool) -> Float[Tensor, "particles
     p4 = batch.p4[: batch.num_particles]
     jet = batch.jet_of_particle[: len(p4)]
     pt = kinematics.pt(p4)[:, None]
-    fraction = pt / sum_over_particles(pt, batch)[jet]
+    # The sum is 0 where particles along the beam or of nothing are all that a jet has.
+    fraction = pt / sum_over_particles(pt, batch).clamp(min=kinematics.TINY)[jet]
     # Relative to the jet axis first: a mean of azimuths needs them on one side of ±π.
     delta_phi = kinematics.delta_phi(kinematics.phi(p4), batch.jet_axis[jet, 1])
     position = torch.stack([kinematics.rapidity(p4), delta_phi], dim=1)

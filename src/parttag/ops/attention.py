@@ -81,7 +81,9 @@ def attend(
         assert not isinstance(bias, tuple)
         return kernels.attend(qkv, bias, layout, dropout)
     assert not isinstance(bias, SharedBias)
-    output: Tensor = _Attend.apply(qkv, layout, dropout, *(bias or ()))
+    # Within the function gradients are never enabled.
+    keeps = torch.is_grad_enabled()
+    output: Tensor = _Attend.apply(qkv, layout, dropout, keeps, *(bias or ()))
     return output
 
 
@@ -129,7 +131,9 @@ class _Attend(torch.autograd.Function):
     """Padded attention group by group; keeps the probabilities, padded within groups only."""
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, layout: JetLayout, dropout: float, *bias: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, qkv: Tensor, layout: JetLayout, dropout: float, keeps: bool, *bias: Tensor
+    ) -> Tensor:
         num_heads, width = qkv.shape[2:]
         slots = qkv.index_select(0, layout.slot_rows)
         output = qkv.new_empty(len(slots), num_heads, width)
@@ -145,7 +149,8 @@ class _Attend(torch.autograd.Function):
             ).softmax(dim=-1)
             kept = F.dropout(weights, dropout) if dropout > 0 else weights
             output[group.slots] = _by_slot(kept @ v, group.num_jets)
-            saved += [q, k, v, weights, kept]
+            if keeps:
+                saved += [q, k, v, weights, kept]
         ctx.save_for_backward(*saved)
         ctx.layout, ctx.dropout, ctx.bias_dtype = layout, dropout, bias[0].dtype if bias else None
         return output.index_select(0, layout.row_slots)
@@ -179,7 +184,7 @@ class _Attend(torch.autograd.Function):
             scaled = grad_logits * width**-0.5
             grads = torch.stack([scaled @ k, scaled.transpose(1, 2) @ q, grad_v])
             grad_slots[group.slots] = _by_slot(grads, group.num_jets)
-        return grad_slots.index_select(0, layout.row_slots), None, None, *grad_bias
+        return grad_slots.index_select(0, layout.row_slots), None, None, None, *grad_bias
 
 
 def _no_bias(group: Group, qkv: Tensor) -> Tensor:

@@ -39,12 +39,14 @@ class PackedBatchNorm(nn.Module):
             return x * scale + shift
         if num_ranks() == 1 and len(x) > 1:
             return self.normalize_alone(x)
-        count = sum_over_ranks(x.new_tensor([len(x)], dtype=self.weight.dtype)).clamp(min=1)
-        mean = sum_over_ranks(x.sum(dim=0)) / count
-        centred = x - mean
+        # As torch does for one rank: sums of many numbers are not taken in bfloat16.
+        wide = x.to(torch.promote_types(x.dtype, self.weight.dtype))
+        count = sum_over_ranks(wide.new_tensor([len(x)])).clamp(min=1)
+        mean = sum_over_ranks(wide.sum(dim=0)) / count
+        centred = wide - mean
         var = sum_over_ranks(centred.square().sum(dim=0)) / count
         self.update(mean.detach(), var.detach(), count)
-        return centred * ((var + self.eps).rsqrt() * self.weight) + self.bias
+        return (centred * ((var + self.eps).rsqrt() * self.weight) + self.bias).to(x.dtype)
 
     def normalize_alone(self, x: Float[Tensor, "rows channels *rest"]) -> Tensor:
         """Return what a training step of a single rank gives for more than one row."""

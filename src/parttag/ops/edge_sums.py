@@ -84,6 +84,7 @@ class EdgeSums(nn.Module):
                 self.third.weight,
                 self.third.bias,
                 EdgeLayout(lengths, x.device),
+                torch.is_grad_enabled(),  # which the function cannot see: in it, it never is
             )
         return sums
 
@@ -176,7 +177,7 @@ class _SumOverEdges(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, receivers: Tensor, senders: Tensor, *rest: Any) -> Tensor:
-        weight_2, bias_2, weight_3, bias_3, layout = rest
+        weight_2, bias_2, weight_3, bias_3, layout, keeps = rest
         slots = [values[layout.slot_rows] for values in (receivers, senders)]
         sums = receivers.new_zeros(len(slots[0]), len(bias_3))
         kept = []
@@ -184,7 +185,7 @@ class _SumOverEdges(torch.autograd.Function):
             second = _selu_(F.linear(_first_layer(tile, *slots), weight_2, bias_2))
             third = tile.grid(_selu_(F.linear(second, weight_3, bias_3)))
             tile.received(sums).copy_(third.masked_fill_(tile.blocked, 0).sum(dim=2))
-            if any(ctx.needs_input_grad):
+            if keeps:
                 kept.append(second)
         ctx.save_for_backward(receivers, senders, weight_2, weight_3, bias_3, *kept)
         ctx.layout = layout
@@ -194,7 +195,7 @@ class _SumOverEdges(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         with torch.autocast(grad_output.device.type, enabled=False):
-            return *_gradients(ctx.layout, grad_output, *ctx.saved_tensors), None
+            return *_gradients(ctx.layout, grad_output, *ctx.saved_tensors), None, None
 
 
 def _gradients(

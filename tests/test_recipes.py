@@ -1,0 +1,116 @@
+"""The recipes of top tagging, each number restated: a table of the publications and our choices."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from parttag.config import load_config
+
+FOLDER = Path(__file__).parents[1] / "configs" / "toptagging"
+
+
+class Recipe(NamedTuple):
+    optimizer: str
+    lr: float
+    weight_decay: float
+    schedule: str
+    batch_size: int
+    epochs: int
+    precision: str
+    best_by: str
+    drop_last: bool
+
+
+# Of arXiv:2202.03772's repository: train_TopLandscape.sh, all with Ranger, 20 epochs, and the epoch
+# of highest accuracy in the validation.
+RANGER = Recipe("ranger", 1e-3, 0.0, "flat+decay", 512, 20, "fp32", "accuracy", True)
+WIDE = RANGER._replace(lr=2e-2, batch_size=4096)
+PART = RANGER._replace(weight_decay=0.01, precision="bf16")
+# Of the authors' code, arXiv:2102.05073.
+PCT = Recipe("adam", 1e-3, 0.0, "step", 32, 200, "fp32", "loss", True)
+
+RECIPES = {
+    "pcnn": WIDE,
+    "pfn": WIDE,
+    "particle_net": RANGER._replace(lr=1e-2),
+    # Our choice: ParticleNet's.
+    "particle_net_lite": RANGER._replace(lr=1e-2),
+    "particle_net_finetuned": RANGER._replace(schedule="constant"),
+    "particle_transformer": PART,
+    # Our choice: the Particle Transformer's.
+    "plain_transformer": PART,
+    "particle_transformer_finetuned": PART._replace(lr=1e-4, schedule="constant"),
+    # Ours altogether, for two CPU cores.
+    "particle_transformer_small": Recipe(
+        "ranger", 2e-3, 0.01, "flat+decay", 256, 7, "fp32", "accuracy", False
+    ),
+    "pct": PCT,
+    "simple_pct": PCT,
+    # The number of epochs of these two is our choice.
+    "pfn_original": Recipe("adam", 1e-3, 0.0, "constant", 500, 50, "fp32", "loss", False),
+    "jedi_net": Recipe("adam", 1e-4, 0.0, "constant", 64, 50, "fp32", "loss", False),
+    "lgn": Recipe("adam", 1e-3, 0.0, "cosine", 10, 53, "fp32", "loss", False),
+    "lorentz_net": Recipe(
+        "adamw", 1e-3, 0.01, "cosine+restarts", 128, 35, "fp32", "accuracy", True
+    ),
+    # Ours altogether: nothing was published.
+    "rpcn": Recipe("adam", 1e-3, 0.0, "flat+decay", 512, 20, "fp32", "accuracy", False),
+}
+
+RANGER_CONSTANTS = {
+    "betas": (0.95, 0.999),
+    "eps": 1e-5,
+    "lookahead_steps": 6,
+    "lookahead_alpha": 0.5,
+}
+ADAM_CONSTANTS = {"betas": (0.9, 0.999), "eps": 1e-8}
+SCHEDULES: dict[str, dict[str, Any]] = {
+    "flat+decay": {"decay_fraction": 0.3, "final": 0.01},
+    "constant": {},
+    "cosine": {"final": 0.01},  # from 1e-3 to 1e-5
+    # Every 5 million jets, down to 1e-6.
+    "step": {"every": 5_000_000 // 32, "factor": 0.7, "floor": 1e-3},
+    "cosine+restarts": {"warmup": 4, "cycles": (4, 8, 16), "halvings": 3},
+}
+
+
+def test_every_recipe_is_in_the_test():
+    assert {path.stem for path in FOLDER.glob("*.yaml")} == set(RECIPES)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_is_the_published_one_or_our_choice(name):
+    config = load_config(FOLDER / f"{name}.yaml")
+    optimizer, training = config.optimizer, config.training
+    recipe = RECIPES[name]
+    assert recipe == Recipe(
+        optimizer.name,
+        optimizer.lr,
+        optimizer.weight_decay,
+        config.schedule.name,
+        training.batch_size,
+        training.epochs,
+        training.precision,
+        training.best_by,
+        training.drop_last,
+    )
+    given = optimizer.model_dump(exclude={"name", "lr", "weight_decay"})
+    assert given.pop("amsgrad", False) == (name == "lgn")
+    assert given == (RANGER_CONSTANTS if recipe.optimizer == "ranger" else ADAM_CONSTANTS)
+    given = config.schedule.model_dump(exclude={"name"})
+    # LorentzNet's schedule alone has another warm-up.
+    assert given.pop("warmup_steps", 0) == 0
+    assert given == SCHEDULES[recipe.schedule]
+    # An epoch is one pass, nothing is clipped, and nothing ends the training before its time.
+    assert (training.steps, training.steps_per_epoch, training.max_grad_norm) == (None, None, None)
+    assert training.max_seconds is None
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_only_the_fine_tuned_start_from_weights_with_a_head_that_learns_50_times_faster(name):
+    init = load_config(FOLDER / f"{name}.yaml").init_from
+    if not name.endswith("finetuned"):
+        assert init is None
+    else:
+        assert (init.load, init.head_lr_multiplier) == ("backbone", 50)
