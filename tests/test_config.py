@@ -5,6 +5,7 @@ import yaml
 
 from parttag.config import RunConfig, dump_config, first_difference, load_config
 from parttag.errors import InputError
+from parttag.features import FEATURE_SETS
 from parttag.models import MODELS
 from parttag.training.optimizers import AdamWOptions
 
@@ -106,6 +107,26 @@ def test_a_wrong_override_is_refused_in_a_sentence(minimal, override, sentence):
 def test_a_file_that_is_no_configuration_is_refused(tmp_path, text, sentence):
     with pytest.raises(InputError, match=sentence):
         load_config(_write(tmp_path, text))
+
+
+@pytest.mark.parametrize("name", ["jedi_net", "lgn", "lorentz_net", "pfn_original"])
+def test_features_of_a_network_that_reads_none_are_refused(minimal, name):
+    sentence = f"^features: {name} makes its own inputs from four-momenta; leave features out$"
+    for features in ("full", "[log_pt, delta_r]"):
+        with pytest.raises(InputError, match=sentence):
+            load_config(minimal, [f"model={{name: {name}}}", f"features={features}"])
+    # What a printed configuration has.
+    assert load_config(minimal, [f"model={{name: {name}}}", "features=kin"]).features == "kin"
+
+
+def test_networks_are_known_to_read_features_or_none():
+    for name, entry in MODELS.items():
+        first, second = (
+            entry.network(entry.network.options_class(), features, 2)
+            for features in (("log_pt", "delta_eta", "delta_phi"), FEATURE_SETS["kin"])
+        )
+        shapes = [[p.shape for p in network.parameters()] for network in (first, second)]
+        assert entry.network.reads_features == (shapes[0] != shapes[1]), name
 
 
 def test_a_missing_file_and_one_that_is_no_text_are_refused(tmp_path):

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from parttag.data.cuts import CutOptions
 from parttag.data.flattening import FlattenOptions
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
 from parttag.features import feature_names
-from parttag.models import ModelOptions
+from parttag.models import MODELS, ModelOptions
 from parttag.objectives import ObjectiveOptions
 from parttag.objectives.classify import ClassifyOptions
 from parttag.options import Options, Texts, read_options
@@ -25,6 +25,8 @@ from parttag.training.loop import TrainingOptions
 from parttag.training.optimizers import OptimizerOptions, RangerOptions
 from parttag.training.schedules import FlatDecayOptions, ScheduleOptions
 from parttag.training.transfer import InitOptions
+
+_DEFAULT_FEATURES = "kin"
 
 
 class DataOptions(Options):
@@ -57,8 +59,9 @@ class RunConfig(Options):
     """Everything that decides what a run does."""
 
     data: DataOptions
-    features: str | tuple[str, ...] = "kin"
-    """A set of particle features (kin, kinpid, full), or a list of them."""
+    features: str | tuple[str, ...] = _DEFAULT_FEATURES
+    """A set of particle features (kin, kinpid, full), or a list of them. To be left out for the
+    networks that make their own from four-momenta: jedi_net, lgn, lorentz_net and pfn_original."""
     model: ModelOptions
     objective: ObjectiveOptions = ClassifyOptions()
     optimizer: OptimizerOptions = RangerOptions()
@@ -72,6 +75,16 @@ class RunConfig(Options):
     def _features_exist(cls, features: str | tuple[str, ...]) -> str | tuple[str, ...]:
         feature_names(features)
         return features
+
+    @model_validator(mode="after")
+    def _features_are_read(self) -> "RunConfig":
+        name = self.model.name
+        is_other = feature_names(self.features) != feature_names(_DEFAULT_FEATURES)
+        if is_other and not MODELS[name].network.reads_features:
+            raise InputError(
+                f"features: {name} makes its own inputs from four-momenta; leave features out"
+            )
+        return self
 
 
 # What a section without a name is about.

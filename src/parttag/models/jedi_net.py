@@ -46,7 +46,10 @@ _PIVOT_DISTANCE = 0.1
 
 
 class JEDINetOptions(Options):
-    """Sizes and padding of a JEDI-net; the defaults are the published sizes."""
+    """Sizes and padding of a JEDI-net; the defaults are the published sizes.
+
+    The network makes its own inputs from four-momenta: ``features`` must be left out.
+    """
 
     name: Literal["jedi_net"] = "jedi_net"
     hidden_dim: PositiveInt = 256
@@ -65,6 +68,7 @@ class JEDINet(Tagger):
     """JEDI-net with ΣO; see the module's documentation."""
 
     options_class = JEDINetOptions
+    reads_features = False
 
     def __init__(
         self, options: JEDINetOptions, feature_names: tuple[str, ...], num_classes: int

@@ -62,7 +62,10 @@ from parttag.options import Options
 
 
 class LGNOptions(Options):
-    """Sizes of a Lorentz Group Network; the defaults are the published code's."""
+    """Sizes of a Lorentz Group Network; the defaults are the published code's.
+
+    The network makes its own inputs from four-momenta: ``features`` must be left out.
+    """
 
     name: Literal["lgn"] = "lgn"
     channels: tuple[PositiveInt, ...] = Field(default=(2, 3, 4, 3), min_length=2)
@@ -102,12 +105,13 @@ class LGN(Tagger):
     backbone: "Backbone"
 
     options_class = LGNOptions
+    reads_features = False
 
     def __init__(
         self, options: LGNOptions, feature_names: tuple[str, ...], num_classes: int
     ) -> None:
         super().__init__()
-        self.feature_names = feature_names  # of which it uses none
+        self.feature_names = feature_names
         self.max_particles = options.max_particles
         self.backbone = Backbone(options)
         self.head = nn.Linear(2 * self.backbone.num_invariants, num_classes)

@@ -54,7 +54,10 @@ _CHUNK = 8192
 
 
 class LorentzNetOptions(Options):
-    """Sizes of LorentzNet; the defaults are those of the published top tagging."""
+    """Sizes of LorentzNet; the defaults are those of the published top tagging.
+
+    The network makes its own inputs from four-momenta: ``features`` must be left out.
+    """
 
     name: Literal["lorentz_net"] = "lorentz_net"
     hidden_dim: PositiveInt = 72
@@ -75,13 +78,14 @@ class LorentzNet(Tagger):
     backbone: "Backbone"
 
     options_class = LorentzNetOptions
+    reads_features = False
 
     def __init__(
         self, options: LorentzNetOptions, feature_names: tuple[str, ...], num_classes: int
     ) -> None:
         super().__init__()
         width = options.hidden_dim
-        self.feature_names = feature_names  # of which it uses none
+        self.feature_names = feature_names
         self.max_particles = options.max_particles
         self.backbone = Backbone(options)
         self.head = nn.Sequential(

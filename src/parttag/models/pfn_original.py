@@ -35,7 +35,10 @@ from parttag.options import Options
 
 
 class PFNOriginalOptions(Options):
-    """Sizes and preprocessing of a Particle Flow Network as first published."""
+    """Sizes and preprocessing of a Particle Flow Network as first published.
+
+    The network makes its own inputs from four-momenta: ``features`` must be left out.
+    """
 
     name: Literal["pfn_original"] = "pfn_original"
     particle_dims: tuple[PositiveInt, ...] = Field(default=(100, 100, 256), min_length=1)
@@ -52,6 +55,7 @@ class PFNOriginal(Tagger):
     """Particle Flow Network as first published; see the module's documentation."""
 
     options_class = PFNOriginalOptions
+    reads_features = False
 
     def __init__(
         self, options: PFNOriginalOptions, feature_names: tuple[str, ...], num_classes: int

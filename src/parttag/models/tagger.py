@@ -34,6 +34,8 @@ class Tagger(nn.Module, ABC):
     max_particles: int | None
 
     options_class: ClassVar[type[Options]]
+    reads_features: ClassVar[bool] = True
+    """Whether ``feature_names`` matter: some networks make inputs of their own from p4."""
 
     @abstractmethod
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
