@@ -14,12 +14,12 @@ parttag=.venv/bin/parttag
 stage() { printf '\n== %s [%dm %02ds so far]\n' "$1" $((SECONDS / 60)) $((SECONDS % 60)); }
 SECONDS=0
 
-stage "1/2 simulating $jets top and QCD jets with Pythia 8 (some minutes on two cores)"
+stage "1/2 simulating $jets top and QCD jets with Pythia 8 (three to five minutes on two cores)"
 "$parttag" simulate toptagging --jets "$jets" --windows demonstration --out "$out/jets"
 
-stage "2/2 training a small Particle Transformer and evaluating it (some minutes on two cores)"
+stage "2/2 training a small Particle Transformer and evaluating it (about five minutes on two cores)"
 "$parttag" train configs/quickstart.yaml --out "$out/run"
 
 stage "done"
-echo "pictures: $out/run/evaluation/roc.png, scores.png, training.png"
+echo "pictures: $out/run/evaluation/{roc,scores,mass_sculpting,rejection_pt,training}.png"
 echo "numbers:  $out/run/evaluation/metrics.json (of simulated jets: no published table is comparable)"
