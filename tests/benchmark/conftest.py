@@ -2,7 +2,7 @@ import pytest
 from matplotlib.figure import Figure
 
 
-@pytest.fixture(autouse=True, scope="package")
+@pytest.fixture(autouse=True, scope="module")
 def _quick_pictures():
     """Let pictures be made, but not drawn: hundreds of points take a second each."""
     with pytest.MonkeyPatch.context() as patch:
