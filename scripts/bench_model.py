@@ -49,7 +49,7 @@ class Ours:
         settings = load_config(config)
         dataset = open_dataset(data, settings.data.classes)
         rows = np.random.default_rng(0).permutation(len(dataset))[:num_jets]
-        self.jets, self.labels = dataset.take(rows), dataset.classes[rows]
+        self.jets, self.labels = dataset.take(rows), dataset.classes[rows].astype(np.int64)
         self.device = device
         self.network = build_model(settings.model, settings.features, 2).to(device)
         self.optimizer = build_optimizer(self.network, settings.optimizer, 1.0)

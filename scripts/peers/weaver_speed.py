@@ -21,7 +21,13 @@ from weaver_logits import build
 
 WARM_UP_STEPS = 6  # the trimmer leaves the first five calls alone
 PAPER = argparse.Namespace(
-    embed_dims=[128, 512, 128], pair_embed_dims=[64, 64, 64], heads=8, layers=8, class_layers=2
+    network="particle_transformer",
+    classes=2,
+    embed_dims=[128, 512, 128],
+    pair_embed_dims=[64, 64, 64],
+    heads=8,
+    layers=8,
+    class_layers=2,
 )
 
 
@@ -31,7 +37,7 @@ class Timer:
     def __init__(self, inputs: dict[str, np.ndarray], device: str, compiled: bool) -> None:
         torch.manual_seed(0)
         self.device = device
-        network = build(inputs["pf_features"].shape[1], 2, PAPER).to(device)
+        network = build(inputs["pf_features"].shape[1], PAPER).to(device)
         self.optimizer = Ranger(network.parameters(), lr=1e-3, weight_decay=0.01)
         self.network = torch.compile(network) if compiled else network
         self.inputs = {name: torch.from_numpy(values) for name, values in inputs.items()}
