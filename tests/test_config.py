@@ -83,7 +83,7 @@ def test_an_override_of_a_section_replaces_all_of_it(minimal):
         ("model.name=resnet", "model.name is 'resnet', but must be one of .*pfn"),
         ("features=everything", "features: there is no set 'everything'; choose one of kin,"),
         ("features=[log_pt, mass]", "features: there is no feature 'mass'"),
-        ("data.classes={top: label_top}", "data.classes is .* 2 or more entries"),
+        ("data.classes={top: label_top}", "data.classes has 1 entries, but .* two or more"),
     ],
 )
 def test_a_wrong_override_is_refused_in_a_sentence(minimal, override, sentence):

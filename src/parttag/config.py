@@ -40,8 +40,9 @@ class DataOptions(Options):
     """Jets that say which epoch is best."""
     test: Texts = ()
     """Jets that the trained network is evaluated on at the end."""
-    classes: dict[str, Texts] = Field(min_length=2)
-    """Name of each class, in the order of the logits, and the label branches that make it."""
+    classes: dict[str, Texts] = Field(default_factory=dict)
+    """Name of each class, in the order of the logits, and the label branches that make it. Without
+    any, all jets are taken, for a training that needs no labels."""
     columns: ColumnsOptions | None = None
     """What the branches of files in a layout of their own mean."""
     cuts: CutOptions = CutOptions()
@@ -75,6 +76,15 @@ class RunConfig(Options):
     def _features_exist(cls, features: str | tuple[str, ...]) -> str | tuple[str, ...]:
         feature_names(features)
         return features
+
+    @model_validator(mode="after")
+    def _classes_suffice(self) -> "RunConfig":
+        if self.objective.needs_labels and len(self.data.classes) < 2:
+            raise InputError(
+                f"data.classes has {len(self.data.classes)} entries, but objective "
+                f"{self.objective.name} needs two or more: name the classes and their labels"
+            )
+        return self
 
     @model_validator(mode="after")
     def _features_are_read(self) -> "RunConfig":

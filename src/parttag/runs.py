@@ -31,7 +31,7 @@ from parttag.errors import InputError
 from parttag.features import required_extras
 from parttag.interchange.weaver import KNOWN_CLASSES, ModelName, WeaverNetwork, read_network
 from parttag.models import Tagger, build_model
-from parttag.objectives import build_objective
+from parttag.objectives import Objective, build_objective
 from parttag.options import read_options
 from parttag.progress import Progress, no_progress
 from parttag.training import checkpoint
@@ -74,7 +74,7 @@ def load_run(directory: str | Path, checkpoint_name: Literal["best", "last"] = "
         raise InputError(f"{directory} is not a run: it has no config.yaml")
     config = load_config(directory / "config.yaml")
     classes = tuple(config.data.classes)
-    model = build_model(config.model, config.features, len(classes))
+    model, _ = _build_network(config)
     path = directory / "checkpoints" / f"{checkpoint_name}.pt"
     checkpoint.load_weights(model, checkpoint.read_checkpoint(path), classes, path)
     return Run(directory, config, model.eval(), classes)
@@ -204,7 +204,7 @@ def _build_trainer(
     checkpoints = directory / "checkpoints"
     last = checkpoint.read_last(checkpoints)
     torch.manual_seed(options.seed)
-    model = build_model(config.model, config.features, len(config.data.classes))
+    model, objective = _build_network(config)
     multiplier = 1.0
     if config.init_from is not None:
         multiplier = config.init_from.head_lr_multiplier
@@ -234,7 +234,7 @@ def _build_trainer(
 
     trainer = Trainer(
         model=model,
-        objective=build_objective(config.objective),
+        objective=objective,
         optimizer=build_optimizer(model, config.optimizer, multiplier),
         schedule=config.schedule,
         options=options,
@@ -252,6 +252,13 @@ def _build_trainer(
         trainer.restore(last)
         logger.info("continuing after step %d of %d", trainer.state.step, trainer.num_steps)
     return trainer
+
+
+def _build_network(config: RunConfig) -> tuple[Tagger, Objective]:
+    """Return the network, with a head for what it is trained for, and that."""
+    # Where there are no classes, the head with one logit makes room for the objective's.
+    model = build_model(config.model, config.features, len(config.data.classes) or 1)
+    return model, build_objective(config.objective, model)
 
 
 def _seed_of_rank(seed: int, rank: int) -> int:

@@ -82,3 +82,8 @@ def test_classes_of_no_jet_are_named_with_their_labels():
         "data.train: no jet is of class top, as none has label_top, label_Tbqq",
     )
     assert warnings([jets, jets_with([[1, 0]], names)]) == ()
+
+
+def test_without_classes_all_jets_are_taken():
+    jets = replace(toy_arrays(3), labels=np.zeros((3, 2), dtype=np.uint8))
+    np.testing.assert_array_equal(assign_classes(jets, {}), [0, 0, 0])

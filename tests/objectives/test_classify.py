@@ -28,7 +28,7 @@ def test_sums_are_the_weighted_cross_entropy_and_the_weighted_right_answers():
     batch = toy_batch(3)  # labels 0, 1, 0
     batch.jet_weights[:] = torch.tensor([1.0, 2.0, 0.5])
     network = FixedLogits([[0.0, 0.0], [0.0, math.log(3)], [0.0, math.log(9)]])
-    sums = build_objective(ClassifyOptions())(network, batch)
+    sums = build_objective(ClassifyOptions(), network)(network, batch)
     # −ln p of the right class: ln 2, ln(4/3), ln 10; right at argmax: the first (a tie) and second.
     expected = math.log(2) + 2 * math.log(4 / 3) + 0.5 * math.log(10)
     torch.testing.assert_close(sums.loss.item(), expected)
@@ -39,14 +39,14 @@ def test_sums_are_the_weighted_cross_entropy_and_the_weighted_right_answers():
 def test_the_gradient_is_that_of_the_loss_alone():
     batch = toy_batch(1)
     network = FixedLogits([[0.0, math.log(3)]])
-    build_objective(ClassifyOptions())(network, batch).loss.backward()
+    build_objective(ClassifyOptions(), network)(network, batch).loss.backward()
     # Scores minus the one-hot label.
     torch.testing.assert_close(network.logits.grad, torch.tensor([[0.25 - 1, 0.75]]))
 
 
 def test_a_batch_without_jets_gives_zeros_and_a_gradient_of_zero():
     network = build_model(PFNOptions(particle_dims=(4,), jet_dims=(4,)), "kin", 2)
-    sums = build_objective(ClassifyOptions())(network, toy_batch(0))
+    sums = build_objective(ClassifyOptions(), network)(network, toy_batch(0))
     assert (sums.loss.item(), sums.weight.item(), sums.metrics["accuracy"].item()) == (0, 0, 0)
     sums.loss.backward()
     assert all(not parameter.grad.any() for parameter in network.parameters())

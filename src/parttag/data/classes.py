@@ -16,6 +16,8 @@ def assign_classes(
 ) -> Int64[np.ndarray, " jets"]:
     """Return the class index of each jet: −1 for a jet that carries no label of any class.
 
+    Without classes, labels do not matter: all jets are of class 0.
+
     A class may list labels of different data sets (``top: [label_top, label_Tbqq]``): one of them
     is enough, and those that the jets do not have count as not carried.
 
@@ -29,6 +31,8 @@ def assign_classes(
     InputError
         If the jets have none of a class's labels, or a jet carries labels of two classes.
     """
+    if not classes:
+        return np.zeros(len(jets), dtype=np.int64)
     carried = np.zeros((len(jets), len(classes)), dtype=bool)
     for column, (name, labels) in enumerate(classes.items()):
         known = [jets.label_names.index(label) for label in labels if label in jets.label_names]

@@ -17,9 +17,9 @@ from parttag.models.pct import PCT, PCTOptions
 from parttag.models.pfn import PFN, PFNOptions
 from parttag.models.pfn_original import PFNOriginal, PFNOriginalOptions
 from parttag.models.rpcn import RPCN, RPCNOptions
-from parttag.models.tagger import Tagger
+from parttag.models.tagger import ParticleEncoder, Tagger
 
-__all__ = ["MODELS", "ModelEntry", "ModelOptions", "Tagger", "build_model"]
+__all__ = ["MODELS", "ModelEntry", "ModelOptions", "ParticleEncoder", "Tagger", "build_model"]
 
 
 @dataclass(frozen=True)

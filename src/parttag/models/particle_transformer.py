@@ -30,14 +30,15 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from parttag import kinematics
 from parttag.features import particle_features
 from parttag.jets import JetBatch, places
-from parttag.models.tagger import Tagger
+from parttag.models.hiding import pairs_in_full, visible_jets
+from parttag.models.tagger import ParticleEncoder
 from parttag.ops.attention import AttentionBias, attend, class_attend, spread_bias
 from parttag.ops.batch_norm import PackedBatchNorm
 from parttag.ops.kernels import Kernels, choose_kernels
@@ -85,7 +86,7 @@ class ParticleTransformerOptions(Options):
         return self
 
 
-class ParticleTransformer(Tagger):
+class ParticleTransformer(ParticleEncoder):
     """Particle Transformer; see the module's documentation."""
 
     backbone: "Backbone"
@@ -102,9 +103,10 @@ class ParticleTransformer(Tagger):
         self.feature_names = feature_names
         self.max_particles = options.max_particles
         self.kernels = options.kernels
-        self.head_width = options.embed_dims[-1] // options.num_heads
+        self.particle_width = options.embed_dims[-1]
+        self.head_width = self.particle_width // options.num_heads
         self.backbone = Backbone(options, len(feature_names))
-        self.head = nn.Linear(options.embed_dims[-1], num_classes)
+        self.head = nn.Linear(self.particle_width, num_classes)
         if options.initialization == "xavier":
             _initialize_xavier(self)
 
@@ -112,14 +114,40 @@ class ParticleTransformer(Tagger):
         """Return the normalized class token of each jet."""
         if self.backbone.trimmer is not None:
             batch = self.backbone.trimmer(batch)
-        p4 = batch.p4[: batch.num_particles]
-        kernels = choose_kernels(
-            self.kernels, p4.device, p4.dtype, self.head_width, batch.max_length
-        )
-        layout = JetLayout(batch.lengths, batch.device, uses_kernels=kernels)
-        features = particle_features(batch, self.feature_names)[: batch.num_particles]
-        tokens: Tensor = self.backbone(features, p4, layout)
+        layout = self._layout(batch)
+        tokens: Tensor = self.backbone(*self._inputs(batch), layout)
         return tokens
+
+    def encode_particles(
+        self,
+        batch: JetBatch,
+        hidden: Bool[np.ndarray, " particles"] | None = None,
+        placeholder: Float[Tensor, " particle_width"] | None = None,
+    ) -> Float[Tensor, "particles particle_width"]:
+        """Return the particles after the last particle block; none is trimmed.
+
+        A placeholder takes the place of a hidden particle's embedding, and no bias that of what
+        its pairs look like.
+        """
+        layout = self._layout(batch)
+        if hidden is None:
+            particles, _ = self.backbone.particles(*self._inputs(batch), layout)
+            return particles
+        assert placeholder is not None
+        visible = visible_jets(batch, hidden)
+        rows = torch.from_numpy(np.flatnonzero(~hidden)).to(batch.device, non_blocking=True)
+        return self.backbone.hidden_particles(
+            *self._inputs(visible), self._layout(visible), layout, rows, placeholder
+        )
+
+    def _layout(self, batch: JetBatch) -> JetLayout:
+        device, dtype = batch.device, batch.p4.dtype
+        kernels = choose_kernels(self.kernels, device, dtype, self.head_width, batch.max_length)
+        return JetLayout(batch.lengths, device, uses_kernels=kernels)
+
+    def _inputs(self, batch: JetBatch) -> tuple[Tensor, Tensor]:
+        number = batch.num_particles
+        return particle_features(batch, self.feature_names)[:number], batch.p4[:number]
 
     def no_weight_decay(self) -> set[str]:
         """Return the class token, which is not decayed."""
@@ -155,11 +183,7 @@ class Backbone(nn.Module):
         layout: JetLayout,
     ) -> Float[Tensor, "jets width"]:
         """Return the normalized class token of each jet."""
-        particles = self.embedding(features)
-        pair_bias = self.pair_bias(p4, layout)
-        bias = None if pair_bias is None else spread_bias(pair_bias, layout)
-        for block in self.blocks:
-            particles = block(particles, bias, layout)
+        particles, pair_bias = self.particles(features, p4, layout)
         tokens = self.class_token.expand(layout.num_jets, -1)
         if pair_bias is not None and not layout.num_pairs:
             # A rank without particles must still go back through the pair network, whose batch
@@ -169,6 +193,55 @@ class Backbone(nn.Module):
             tokens = block(tokens, particles, layout)
         normalized: Tensor = self.norm(tokens)
         return normalized
+
+    def particles(
+        self,
+        features: Float[Tensor, "particles features"],
+        p4: Float[Tensor, "particles 4"],
+        layout: JetLayout,
+    ) -> tuple[Float[Tensor, "particles width"], Float[Tensor, "heads pairs"] | None]:
+        """Return the particles after the last particle block, and the bias of their pairs."""
+        bias = self.pair_bias(p4, layout)
+        return self._run_blocks(self.embedding(features), bias, layout), bias
+
+    def hidden_particles(
+        self,
+        features: Float[Tensor, "visible features"],
+        p4: Float[Tensor, "visible 4"],
+        visible: JetLayout,
+        layout: JetLayout,
+        rows: Int64[Tensor, " visible"],
+        placeholder: Float[Tensor, " width"],
+    ) -> Float[Tensor, "particles width"]:
+        """Return all particles after the last particle block, from the visible ones alone.
+
+        Parameters
+        ----------
+        features, p4, visible
+            Of the visible particles, and where they lie.
+        layout
+            Where all particles lie.
+        rows
+            The row of each visible particle among all.
+        placeholder
+            The embedding of every hidden particle.
+        """
+        embedded = self.embedding(features)
+        everywhere = placeholder.to(embedded.dtype).expand(layout.num_rows, -1)
+        particles = everywhere.index_copy(0, rows, embedded)
+        bias = self.pair_bias(p4, visible)
+        if bias is not None:
+            places = pairs_in_full(rows, visible, layout)
+            bias = bias.new_zeros(len(bias), layout.num_pairs).index_copy(1, places, bias)
+        return self._run_blocks(particles, bias, layout)
+
+    def _run_blocks(
+        self, particles: Tensor, pair_bias: Tensor | None, layout: JetLayout
+    ) -> Float[Tensor, "particles width"]:
+        bias = None if pair_bias is None else spread_bias(pair_bias, layout)
+        for block in self.blocks:
+            particles = block(particles, bias, layout)
+        return particles
 
     def pair_bias(
         self, p4: Float[Tensor, "particles 4"], layout: JetLayout

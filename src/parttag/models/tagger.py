@@ -3,7 +3,8 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from jaxtyping import Float
+import numpy as np
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from parttag.jets import JetBatch
@@ -46,6 +47,44 @@ class Tagger(nn.Module, ABC):
         logits: Tensor = self.head(self.encode(batch))
         return logits
 
+    @property
+    def encoded_width(self) -> int:
+        """Width of what ``encode`` returns, which the head's first linear layer reads."""
+        first = next(m for m in self.head.modules() if isinstance(m, nn.Linear))
+        return first.in_features
+
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters, besides one-dimensional ones, that are not decayed."""
         return set()
+
+
+class ParticleEncoder(Tagger):
+    """A network that also represents each particle, and can do so without seeing some of them.
+
+    Attributes
+    ----------
+    particle_width
+        Width of what ``encode_particles`` returns.
+    """
+
+    particle_width: int
+
+    @abstractmethod
+    def encode_particles(
+        self,
+        batch: JetBatch,
+        hidden: Bool[np.ndarray, " particles"] | None = None,
+        placeholder: Float[Tensor, " particle_width"] | None = None,
+    ) -> Float[Tensor, "particles particle_width"]:
+        """Return one vector a particle.
+
+        Parameters
+        ----------
+        batch
+            The jets.
+        hidden
+            Particles that the network must not see: nothing that depends on their four-momenta
+            reaches any output. Without it, all are seen.
+        placeholder
+            What stands for each hidden particle; given together with ``hidden``.
+        """

@@ -1,6 +1,6 @@
 """Supervised classification: cross-entropy of the logits."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch.nn import functional as F
 
@@ -14,6 +14,8 @@ class ClassifyOptions(Options):
     """Cross-entropy between scores and class labels, weighted by the jets' weights."""
 
     name: Literal["classify"] = "classify"
+
+    needs_labels: ClassVar[bool] = True
 
 
 class Classify:

@@ -25,7 +25,11 @@ class BatchSums(NamedTuple):
 
 @runtime_checkable
 class Objective(Protocol):
-    """What a network is trained for."""
+    """What a network is trained for.
+
+    One that is not classification replaces the network's head by a module of its own when it is
+    built, so that whatever it learns besides the backbone is trained, saved and resumed with it.
+    """
 
     metric_names: tuple[str, ...]
     """Keys of ``BatchSums.metrics``, in order."""

@@ -48,6 +48,7 @@ _JETS, _WEIGHT, _LOSS = 0, 1, 2
 # Far more than a host is ahead of a GPU that it does not wait for, few enough to remember.
 _LAG_STEPS = 8
 _ROWS_NAMED = 5
+_VALIDATION_SEED = 0
 # Often enough that the heap does not grow much, seldom enough to cost a percent at the most.
 _MEMORY_SECONDS = 20.0
 
@@ -291,9 +292,13 @@ class Trainer:
         total = torch.zeros(3 + len(self.objective.metric_names), dtype=torch.float64)
         total = total.to(self.ranks.device)
         batches = self.progress(loader.epoch(0), total=len(loader), description="validation")
-        for number, batch in enumerate(batches):
-            self._stop_if_asked(number)
-            total += self._sums(batch)[1]
+        device = self.ranks.device
+        # What an objective draws is the same in every epoch, and the training's draws go on.
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(_VALIDATION_SEED)
+            for number, batch in enumerate(batches):
+                self._stop_if_asked(number)
+                total += self._sums(batch)[1]
         return self.ranks.sum(total)
 
     def _means(self, prefix: str, sums: Tensor) -> dict[str, float]:
