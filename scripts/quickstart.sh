@@ -7,6 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 jets=${1:-40000}
 out=runs/quickstart
+processes=$(( $(nproc) < 2 ? 1 : 2 ))
 
 source scripts/environment.sh sim
 parttag=.venv/bin/parttag
@@ -17,8 +18,8 @@ SECONDS=0
 stage "1/2 simulating $jets top and QCD jets with Pythia 8 (three to five minutes on two cores)"
 "$parttag" simulate toptagging --jets "$jets" --windows demonstration --out "$out/jets"
 
-stage "2/2 training a small Particle Transformer and evaluating it (about five minutes on two cores)"
-"$parttag" train configs/quickstart.yaml --out "$out/run"
+stage "2/2 training a small Particle Transformer and evaluating it (about three minutes on two cores)"
+"$parttag" train configs/quickstart.yaml --out "$out/run" --processes "$processes"
 
 stage "done"
 echo "pictures: $out/run/evaluation/{roc,scores,mass_sculpting,rejection_pt,training}.png"

@@ -1,6 +1,10 @@
-"""``python -m parttag.cli``, which is also how torchrun starts it."""
+"""``python -m parttag.cli``, which is also how ranks are started."""
 
-from parttag.cli import main
+from parttag.cli.ranks import end_with_parent
 
 if __name__ == "__main__":
+    end_with_parent()  # before the rest is imported, which takes seconds
+
+    from parttag.cli import main
+
     main()

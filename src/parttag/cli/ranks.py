@@ -1,0 +1,111 @@
+"""The same command in several processes of this machine that train together, as ranks."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from parttag.cli.terminal import STOPPED_BY_SIGTERM
+from parttag.errors import InputError
+
+# Ranks that have lost another one notice it at once; one that does not is stopped.
+_SECONDS_TO_NOTICE = 20.0
+_POLL_SECONDS = 0.05
+_MARK = "PARTTAG_STARTED_RANK"
+
+
+def is_rank() -> bool:
+    """Return whether this process is one of several, started here or by torchrun."""
+    return "RANK" in os.environ
+
+
+def end_with_parent() -> None:
+    """In a rank that ``run_ranks`` started, watch the process that did, and end as it ends."""
+    if _MARK in os.environ:
+        threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    # Nothing is ever written: the pipe closes when the first process ends, in whatever way.
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
+
+
+def run_ranks(number: int) -> int:
+    """Run this process's own command in ``number`` ranks; return the exit code of them all.
+
+    The cores are shared out among them. SIGTERM is passed on to each; if one fails, or this process
+    ends in whatever way, none goes on.
+
+    Raises
+    ------
+    InputError
+        If there are more ranks than cores.
+    """
+    cores = len(os.sched_getaffinity(0))
+    if number > cores:
+        raise InputError(f"--processes {number}: this machine has {cores} cores; ask for fewer")
+    environment = {
+        **os.environ,
+        _MARK: "1",
+        "WORLD_SIZE": str(number),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(_free_port()),
+        "OMP_NUM_THREADS": str(cores // number),
+    }
+    command = [sys.executable, "-m", "parttag.cli", *sys.argv[1:]]
+    ranks = [
+        # In a session of its own: Ctrl-C is for the first process, which then ends them.
+        subprocess.Popen(
+            command,
+            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        for rank in range(number)
+    ]
+    try:
+        with _passing_on_sigterm(ranks):
+            return _wait(ranks)
+    finally:
+        for rank in ranks:
+            rank.kill()
+            rank.wait()
+
+
+def _wait(ranks: Sequence[subprocess.Popen[bytes]]) -> int:
+    """Return once all have ended, or some time after one has failed."""
+    failed_at = None
+    while (codes := [rank.poll() for rank in ranks]) and None in codes:
+        if failed_at is None and any(codes):
+            failed_at = time.monotonic()
+        if failed_at is not None and time.monotonic() - failed_at > _SECONDS_TO_NOTICE:
+            break
+        time.sleep(_POLL_SECONDS)
+    # A rank that was killed, or lost another, has no more to say than one that stopped as asked.
+    return next((code for code in (STOPPED_BY_SIGTERM, 2) if code in codes), int(any(codes)))
+
+
+@contextmanager
+def _passing_on_sigterm(ranks: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+    def pass_on(_signal: int, _frame: FrameType | None) -> None:
+        for rank in ranks:
+            rank.terminate()
+
+    previous = signal.signal(signal.SIGTERM, pass_on)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
