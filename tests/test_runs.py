@@ -217,6 +217,20 @@ def test_the_best_weights_in_place_of_the_last_are_nothing_to_continue(finished)
         train_run(config, run)
 
 
+def test_a_run_of_a_version_with_fewer_options_is_continued(tmp_path):
+    config = toy_config(tmp_path)
+    directory = train_run(config, tmp_path / "run")
+    path = directory / "checkpoints" / "last.pt"
+    content = torch.load(path, weights_only=True)
+    del content["config"]["training"]["resident"]
+    torch.save(content, path)
+    train_run(config, directory)
+    content["config"]["training"]["seed"] = 7
+    torch.save(content, path)
+    with pytest.raises(InputError, match="checkpoint is of another run"):
+        train_run(config, directory)
+
+
 def test_a_damaged_provenance_is_refused(finished):
     config, run = finished
     for content in ('{"data": {"tra', "{}"):

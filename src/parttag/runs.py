@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import parttag
-from parttag.config import RunConfig, dump_config, first_difference, load_config
+from parttag.config import RunConfig, build_config, dump_config, first_difference, load_config
 from parttag.data.dataset import JetDataset, open_dataset
 from parttag.data.files import refuse_damaged, refuse_unwritable, sha256
 from parttag.data.loader import JetLoader
@@ -203,6 +203,8 @@ def _build_trainer(
     options = config.training
     checkpoints = directory / "checkpoints"
     last = checkpoint.read_last(checkpoints)
+    if last is not None:  # of an earlier version, which had fewer options?
+        last["config"] = build_config(last["config"]).model_dump(mode="json")
     torch.manual_seed(options.seed)
     model, objective = _build_network(config)
     multiplier = 1.0
