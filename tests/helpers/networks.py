@@ -19,6 +19,14 @@ SMALL = {
         "num_layers": 2,
         "num_class_layers": 2,
     },
+    "particle_tokenizer": {
+        "num_codes": 12,
+        "latent_dim": 3,
+        "width": 16,
+        "hidden_dim": 16,
+        "num_layers": 1,
+        "num_heads": 4,
+    },
     "pct": {
         "embed_dims": (12, 8),
         "num_neighbours": 4,
@@ -42,6 +50,10 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "lgn_with_reference_padding": (
         "lgn",
         {"reference_padding": True, "reference_length": 150, "max_particles": 150},
+    ),
+    "particle_by_particle_tokenizer": (
+        "particle_tokenizer",
+        {"num_layers": 0, "frame": "jet"},
     ),
     "plain_transformer": ("particle_transformer", {"pair_bias": False}),
     "simple_pct": ("pct", {"embedding": "particles"}),

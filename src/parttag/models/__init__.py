@@ -11,6 +11,7 @@ from parttag.models.jedi_net import JEDINet, JEDINetOptions
 from parttag.models.lgn import LGN, LGNOptions
 from parttag.models.lorentz_net import LorentzNet, LorentzNetOptions
 from parttag.models.particle_net import ParticleNet, ParticleNetOptions
+from parttag.models.particle_tokenizer import ParticleTokenizer, ParticleTokenizerOptions
 from parttag.models.particle_transformer import ParticleTransformer, ParticleTransformerOptions
 from parttag.models.pcnn import PCNN, PCNNOptions
 from parttag.models.pct import PCT, PCTOptions
@@ -38,6 +39,9 @@ MODELS: dict[str, ModelEntry] = {
     "particle_transformer": ModelEntry(
         ParticleTransformer, "arXiv:2202.03772", "toptagging/particle_transformer.yaml"
     ),
+    "particle_tokenizer": ModelEntry(
+        ParticleTokenizer, "arXiv:2403.05618", "pretraining/tokenizer.yaml"
+    ),
     "pct": ModelEntry(PCT, "arXiv:2102.05073", "toptagging/pct.yaml"),
     "pfn": ModelEntry(PFN, "arXiv:1810.05165", "toptagging/pfn.yaml"),
     "pfn_original": ModelEntry(PFNOriginal, "arXiv:1810.05165", "toptagging/pfn_original.yaml"),
@@ -49,6 +53,7 @@ MODELS: dict[str, ModelEntry] = {
 ModelOptions = Annotated[
     ParticleTransformerOptions
     | ParticleNetOptions
+    | ParticleTokenizerOptions
     | PCTOptions
     | LGNOptions
     | LorentzNetOptions
