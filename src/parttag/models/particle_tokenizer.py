@@ -107,6 +107,16 @@ def token_p4(
     return pt[:, None] * torch.stack([phi.cos(), phi.sin(), eta.sinh(), eta.cosh()], dim=1)
 
 
+def token_errors(
+    one: Float[Tensor, "particles 3"], other: Float[Tensor, "particles 3"]
+) -> tuple[Float[Tensor, " particles"], Float[Tensor, " particles"]]:
+    """Return |Δ ln pT| and ΔR between particles that have these ``token_features``."""
+    difference = one - other
+    delta_eta, delta_phi = (difference[:, 1:] / _ANGLE_SCALE).unbind(dim=1)
+    delta_phi = kinematics.delta_phi(delta_phi, torch.zeros_like(delta_phi))
+    return difference[:, 0].abs(), kinematics.delta_r(delta_eta, delta_phi)
+
+
 def frame_axis(batch: JetBatch, frame: Frame) -> Float[Tensor, "particles 2"]:
     """Return the axis (η, φ) that each particle of a batch is seen relative to."""
     jet = batch.jet_of_particle[: batch.num_particles]
