@@ -12,6 +12,7 @@ SMALL = {
     },
     "lgn": {"channels": (2, 3, 2), "num_curves": 6},
     "lorentz_net": {"hidden_dim": 8, "num_layers": 2},
+    "mpm": {"width": 16, "hidden_dim": 12, "num_layers": 2, "num_heads": 4},
     "particle_transformer": {
         "embed_dims": (16, 32, 16),
         "pair_dims": (8, 8),

@@ -10,6 +10,7 @@ from parttag.features import feature_names
 from parttag.models.jedi_net import JEDINet, JEDINetOptions
 from parttag.models.lgn import LGN, LGNOptions
 from parttag.models.lorentz_net import LorentzNet, LorentzNetOptions
+from parttag.models.mpm import MPM, MPMOptions
 from parttag.models.particle_net import ParticleNet, ParticleNetOptions
 from parttag.models.particle_tokenizer import ParticleTokenizer, ParticleTokenizerOptions
 from parttag.models.particle_transformer import ParticleTransformer, ParticleTransformerOptions
@@ -36,6 +37,7 @@ MODELS: dict[str, ModelEntry] = {
     "particle_net": ModelEntry(ParticleNet, "arXiv:1902.08570", "toptagging/particle_net.yaml"),
     "lgn": ModelEntry(LGN, "arXiv:2006.04780", "toptagging/lgn.yaml"),
     "lorentz_net": ModelEntry(LorentzNet, "arXiv:2201.08187", "toptagging/lorentz_net.yaml"),
+    "mpm": ModelEntry(MPM, "arXiv:2401.13537", "pretraining/mpm.yaml"),
     "particle_transformer": ModelEntry(
         ParticleTransformer, "arXiv:2202.03772", "toptagging/particle_transformer.yaml"
     ),
@@ -57,6 +59,7 @@ ModelOptions = Annotated[
     | PCTOptions
     | LGNOptions
     | LorentzNetOptions
+    | MPMOptions
     | PFNOptions
     | PFNOriginalOptions
     | PCNNOptions

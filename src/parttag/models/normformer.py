@@ -89,7 +89,12 @@ class NormFormer(nn.Module):
         self, inputs: Float[Tensor, "particles inputs"], layout: JetLayout
     ) -> Float[Tensor, "particles width"]:
         """Return the normalized particles; without layers, each from its own inputs alone."""
-        particles = self.embedding(inputs)
+        return self.run_layers(self.embedding(inputs), layout)
+
+    def run_layers(
+        self, particles: Float[Tensor, "particles width"], layout: JetLayout
+    ) -> Float[Tensor, "particles width"]:
+        """Return embedded particles after all layers, normalized."""
         for layer in self.layers:
             particles = layer(particles, layout)
         normalized: Tensor = self.norm(particles)

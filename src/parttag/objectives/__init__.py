@@ -7,16 +7,20 @@ from pydantic import Field
 
 from parttag.models import Tagger
 from parttag.objectives.classify import Classify, ClassifyOptions
+from parttag.objectives.masked import Masked, MaskedOptions
 from parttag.objectives.objective import BatchSums, Objective
 from parttag.objectives.tokenize import Tokenize, TokenizeOptions
 
 __all__ = ["BatchSums", "Objective", "ObjectiveOptions", "build_objective"]
 
-ObjectiveOptions = Annotated[ClassifyOptions | TokenizeOptions, Field(discriminator="name")]
+ObjectiveOptions = Annotated[
+    ClassifyOptions | MaskedOptions | TokenizeOptions, Field(discriminator="name")
+]
 """The options of any objective, told apart by ``name``."""
 
 _OBJECTIVES: dict[str, Callable[[Any, Tagger], Objective]] = {
     "classify": lambda _options, _model: Classify(),
+    "masked": Masked,
     "tokenize": Tokenize,
 }
 
