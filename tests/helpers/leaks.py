@@ -15,7 +15,7 @@ from parttag import kinematics
 from parttag.jets import JetBatch
 from parttag.ops.jet_sums import sum_over_particles
 
-_SEED = 11
+SEED = 11
 
 
 def check_no_leak(
@@ -23,8 +23,8 @@ def check_no_leak(
 ) -> None:
     """Check that outputs depend on all visible particles and on no hidden one.
 
-    ``outputs`` is called several times with the same random numbers; momentum and axis of each jet
-    are the sums of all its particles, hidden ones included.
+    ``outputs`` is called several times, each with the same random numbers (``SEED``), and must not
+    remember anything. Momentum and axis of each jet are those of all its particles.
     """
     p4 = batch.p4.clone().requires_grad_()
     values = _seeded(outputs, _with_particles(batch, p4))
@@ -49,7 +49,7 @@ def _with_particles(batch: JetBatch, p4: Tensor) -> JetBatch:
 
 
 def _seeded(outputs: Callable[[JetBatch], Tensor], batch: JetBatch) -> Tensor:
-    torch.manual_seed(_SEED)
+    torch.manual_seed(SEED)
     return outputs(batch)
 
 

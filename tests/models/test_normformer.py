@@ -21,10 +21,12 @@ def test_a_layer_is_attention_with_a_norm_before_the_output_projection():
         torch.nn.init.normal_(parameter, std=0.5)
     x = particles()
     expected = []
-    for jet in x.split(LENGTHS):
-        q, k, v = layer.qkv(layer.attention_norm(jet)).view(len(jet), 3, 3, 4).permute(1, 2, 0, 3)
+    for before in x.split(LENGTHS):
+        if not len(before):
+            continue
+        q, k, v = layer.qkv(layer.attention_norm(before)).view(-1, 3, 3, 4).permute(1, 2, 0, 3)
         heads = torch.nn.functional.scaled_dot_product_attention(q, k, v)
-        jet = jet + layer.out(layer.heads_norm(heads.transpose(0, 1).flatten(1)))
+        jet = before + layer.out(layer.heads_norm(heads.transpose(0, 1).flatten(1)))
         first, _, norm, last = layer.dense
         hidden = torch.nn.functional.leaky_relu(first(layer.dense_norm(jet)), 0.1)
         expected.append(jet + last(norm(hidden)))

@@ -110,7 +110,7 @@ class Tokenize:
         return {
             "pt_error": jet_means(pt_error, batch),
             "angle_error": jet_means(angle_error, batch),
-            "jet_pt_error": (kinematics.pt(decoded_jets) / pt - 1).abs(),
+            "jet_pt_error": (kinematics.pt(decoded_jets) - kinematics.pt(jets)).abs() / pt,
             "jet_mass_error": (kinematics.mass(decoded_jets) - kinematics.mass(jets)).abs(),
             "codebook_use": (counts > 0).to(counts.dtype).mean(),
             "perplexity": torch.special.entr(shares).sum().exp(),
