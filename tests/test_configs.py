@@ -15,7 +15,8 @@ from parttag.runs import load_run, train_run
 from parttag.training.checkpoint import describe_network, write_checkpoint
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-RUNS = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "benchmarks")
+OTHERS = ("benchmarks", "pretraining")
+RUNS = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name not in OTHERS)
 OVERRIDES = ["training.steps=2", "training.batch_size=20", "training.steps_per_epoch=2"]
 
 

@@ -70,6 +70,9 @@ class RunConfig(Options):
     training: TrainingOptions = TrainingOptions()
     init_from: InitOptions | None = None
     """Weights to start from; null for fresh ones."""
+    tokenizer_from: str | None = None
+    """Run of objective tokenize, or a checkpoint of one, for a training that reads or predicts
+    tokens."""
 
     @field_validator("features")
     @classmethod

@@ -38,6 +38,7 @@ from parttag.training import checkpoint
 from parttag.training.distributed import Ranks, join_ranks
 from parttag.training.loop import Trainer
 from parttag.training.optimizers import build_optimizer
+from parttag.training.tokenizers import take_tokenizer
 from parttag.training.transfer import load_initial_weights
 
 logger = logging.getLogger(__name__)
@@ -212,6 +213,8 @@ def _build_trainer(
         multiplier = config.init_from.head_lr_multiplier
         if last is None:
             load_initial_weights(model, config.init_from)
+    if last is None:
+        take_tokenizer(model, config.tokenizer_from, config.init_from)
     model.to(ranks.device, torch.float64 if options.precision == "fp64" else torch.float32)
     if options.compile:
         model.compile(dynamic=True)

@@ -12,12 +12,21 @@ SMALL = {
     },
     "lgn": {"channels": (2, 3, 2), "num_curves": 6},
     "lorentz_net": {"hidden_dim": 8, "num_layers": 2},
+    "mpm": {"width": 16, "hidden_dim": 12, "num_layers": 2, "num_heads": 4},
     "particle_transformer": {
         "embed_dims": (16, 32, 16),
         "pair_dims": (8, 8),
         "num_heads": 4,
         "num_layers": 2,
         "num_class_layers": 2,
+    },
+    "particle_tokenizer": {
+        "num_codes": 12,
+        "latent_dim": 3,
+        "width": 16,
+        "hidden_dim": 16,
+        "num_layers": 1,
+        "num_heads": 4,
     },
     "pct": {
         "embed_dims": (12, 8),
@@ -42,6 +51,10 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "lgn_with_reference_padding": (
         "lgn",
         {"reference_padding": True, "reference_length": 150, "max_particles": 150},
+    ),
+    "particle_by_particle_tokenizer": (
+        "particle_tokenizer",
+        {"num_layers": 0, "frame": "jet"},
     ),
     "plain_transformer": ("particle_transformer", {"pair_bias": False}),
     "simple_pct": ("pct", {"embedding": "particles"}),

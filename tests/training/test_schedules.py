@@ -8,6 +8,7 @@ from parttag.training.schedules import (
     ConstantOptions,
     CosineOptions,
     FlatDecayOptions,
+    LinearOptions,
     RestartsOptions,
     StepOptions,
     lr_multiplier,
@@ -52,6 +53,12 @@ def test_a_last_epoch_that_is_cut_short_counts_as_an_epoch():
     # 15 steps of 10 an epoch: the second epoch, of five steps, is the last.
     assert lr_multiplier(FlatDecayOptions(), 9, 15, 10) == 1
     assert lr_multiplier(FlatDecayOptions(), 10, 15, 10) == pytest.approx(0.01)
+
+
+def test_linear_goes_from_one_straight_to_its_final_value_after_the_warm_up():
+    options = LinearOptions(final=0.2, warmup_steps=10)
+    multipliers = [lr_multiplier(options, step, 110, 1) for step in (4, 9, 10, 35, 60, 110)]
+    assert multipliers == pytest.approx([0.5, 1, 1, 0.8, 0.6, 0.2])
 
 
 def test_cosine_goes_from_one_through_the_middle_to_its_final_value():

@@ -71,7 +71,8 @@ class ClassCheck:
 
     def add(self, jets: JetArrays, class_of_jet: Int64[np.ndarray, " jets"]) -> None:
         """Look at some jets and what ``assign_classes`` returned for them."""
-        self._found[np.unique(class_of_jet[class_of_jet >= 0])] = True
+        if self._classes:
+            self._found[np.unique(class_of_jet[class_of_jet >= 0])] = True
         carried = (jets.labels[class_of_jet < 0] == 1).sum(axis=0)
         self._left_out.update(dict(zip(jets.label_names, carried.tolist(), strict=True)))
 

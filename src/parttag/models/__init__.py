@@ -10,7 +10,9 @@ from parttag.features import feature_names
 from parttag.models.jedi_net import JEDINet, JEDINetOptions
 from parttag.models.lgn import LGN, LGNOptions
 from parttag.models.lorentz_net import LorentzNet, LorentzNetOptions
+from parttag.models.mpm import MPM, MPMOptions
 from parttag.models.particle_net import ParticleNet, ParticleNetOptions
+from parttag.models.particle_tokenizer import ParticleTokenizer, ParticleTokenizerOptions
 from parttag.models.particle_transformer import ParticleTransformer, ParticleTransformerOptions
 from parttag.models.pcnn import PCNN, PCNNOptions
 from parttag.models.pct import PCT, PCTOptions
@@ -35,8 +37,12 @@ MODELS: dict[str, ModelEntry] = {
     "particle_net": ModelEntry(ParticleNet, "arXiv:1902.08570", "toptagging/particle_net.yaml"),
     "lgn": ModelEntry(LGN, "arXiv:2006.04780", "toptagging/lgn.yaml"),
     "lorentz_net": ModelEntry(LorentzNet, "arXiv:2201.08187", "toptagging/lorentz_net.yaml"),
+    "mpm": ModelEntry(MPM, "arXiv:2401.13537", "pretraining/mpm.yaml"),
     "particle_transformer": ModelEntry(
         ParticleTransformer, "arXiv:2202.03772", "toptagging/particle_transformer.yaml"
+    ),
+    "particle_tokenizer": ModelEntry(
+        ParticleTokenizer, "arXiv:2403.05618", "pretraining/tokenizer.yaml"
     ),
     "pct": ModelEntry(PCT, "arXiv:2102.05073", "toptagging/pct.yaml"),
     "pfn": ModelEntry(PFN, "arXiv:1810.05165", "toptagging/pfn.yaml"),
@@ -49,9 +55,11 @@ MODELS: dict[str, ModelEntry] = {
 ModelOptions = Annotated[
     ParticleTransformerOptions
     | ParticleNetOptions
+    | ParticleTokenizerOptions
     | PCTOptions
     | LGNOptions
     | LorentzNetOptions
+    | MPMOptions
     | PFNOptions
     | PFNOriginalOptions
     | PCNNOptions

@@ -131,8 +131,7 @@ class ParticleTransformer(ParticleEncoder):
         """
         layout = self._layout(batch)
         if hidden is None:
-            particles, _ = self.backbone.particles(*self._inputs(batch), layout)
-            return particles
+            return self.backbone.particles(*self._inputs(batch), layout)
         assert placeholder is not None
         visible = visible_jets(batch, hidden)
         rows = torch.from_numpy(np.flatnonzero(~hidden)).to(batch.device, non_blocking=True)
@@ -183,12 +182,8 @@ class Backbone(nn.Module):
         layout: JetLayout,
     ) -> Float[Tensor, "jets width"]:
         """Return the normalized class token of each jet."""
-        particles, pair_bias = self.particles(features, p4, layout)
+        particles = self.particles(features, p4, layout)
         tokens = self.class_token.expand(layout.num_jets, -1)
-        if pair_bias is not None and not layout.num_pairs:
-            # A rank without particles must still go back through the pair network, whose batch
-            # norms wait for every rank.
-            tokens = tokens + 0 * pair_bias.sum()
         for block in self.class_blocks:
             tokens = block(tokens, particles, layout)
         normalized: Tensor = self.norm(tokens)
@@ -199,10 +194,9 @@ class Backbone(nn.Module):
         features: Float[Tensor, "particles features"],
         p4: Float[Tensor, "particles 4"],
         layout: JetLayout,
-    ) -> tuple[Float[Tensor, "particles width"], Float[Tensor, "heads pairs"] | None]:
-        """Return the particles after the last particle block, and the bias of their pairs."""
-        bias = self.pair_bias(p4, layout)
-        return self._run_blocks(self.embedding(features), bias, layout), bias
+    ) -> Float[Tensor, "particles width"]:
+        """Return the particles after the last particle block."""
+        return self._run_blocks(self.embedding(features), self.pair_bias(p4, layout), layout)
 
     def hidden_particles(
         self,
@@ -241,6 +235,10 @@ class Backbone(nn.Module):
         bias = None if pair_bias is None else spread_bias(pair_bias, layout)
         for block in self.blocks:
             particles = block(particles, bias, layout)
+        if pair_bias is not None and not layout.num_pairs:
+            # A rank without particles must still go back through the pair network, whose batch
+            # norms wait for every rank.
+            particles = particles + 0 * pair_bias.sum()
         return particles
 
     def pair_bias(

@@ -1,18 +1,27 @@
 """What a network is trained for."""
 
 from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from parttag.models import Tagger
 from parttag.objectives.classify import Classify, ClassifyOptions
+from parttag.objectives.masked import Masked, MaskedOptions
 from parttag.objectives.objective import BatchSums, Objective
+from parttag.objectives.tokenize import Tokenize, TokenizeOptions
 
 __all__ = ["BatchSums", "Objective", "ObjectiveOptions", "build_objective"]
 
-ObjectiveOptions = ClassifyOptions
+ObjectiveOptions = Annotated[
+    ClassifyOptions | MaskedOptions | TokenizeOptions, Field(discriminator="name")
+]
 """The options of any objective, told apart by ``name``."""
 
-_OBJECTIVES: dict[str, Callable[[ObjectiveOptions, Tagger], Objective]] = {
+_OBJECTIVES: dict[str, Callable[[Any, Tagger], Objective]] = {
     "classify": lambda _options, _model: Classify(),
+    "masked": Masked,
+    "tokenize": Tokenize,
 }
 
 

@@ -1,4 +1,4 @@
-"""Sums over the processes of a distributed run, inside the network's forward pass."""
+"""What processes of a distributed run tell one another inside the network's forward pass."""
 
 import torch
 import torch.distributed as dist
@@ -16,6 +16,15 @@ def sum_over_ranks(tensor: Tensor) -> Tensor:
         return tensor
     total: Tensor = _SumOverRanks.apply(tensor)
     return total
+
+
+def from_first_rank(tensor: Tensor) -> Tensor:
+    """Return what the first rank gives, on all ranks; all must give the same shape."""
+    if num_ranks() == 1:
+        return tensor
+    shared = tensor.detach().clone(memory_format=torch.contiguous_format)
+    dist.broadcast(shared, src=0)
+    return shared
 
 
 class _SumOverRanks(torch.autograd.Function):

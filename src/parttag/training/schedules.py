@@ -41,6 +41,16 @@ class CosineOptions(Options):
     """Steps over which the learning rate rises linearly from zero; the cosine begins there."""
 
 
+class LinearOptions(Options):
+    """From 1 to ``final`` along a line, at every step."""
+
+    name: Literal["linear"] = "linear"
+    final: Fraction = 0.0
+    """Multiplier at the end."""
+    warmup_steps: NonNegativeInt = 0
+    """Steps over which the learning rate rises linearly from zero; the line begins there."""
+
+
 class ConstantOptions(Options):
     """Always 1, after the warm-up."""
 
@@ -81,7 +91,12 @@ class RestartsOptions(Options):
 
 
 ScheduleOptions = Annotated[
-    FlatDecayOptions | CosineOptions | StepOptions | RestartsOptions | ConstantOptions,
+    FlatDecayOptions
+    | CosineOptions
+    | LinearOptions
+    | StepOptions
+    | RestartsOptions
+    | ConstantOptions,
     Field(discriminator="name"),
 ]
 """The options of any schedule, told apart by ``name``."""
@@ -111,7 +126,7 @@ def lr_multiplier(
 
 
 def _after_warmup(
-    options: FlatDecayOptions | CosineOptions | StepOptions | ConstantOptions,
+    options: FlatDecayOptions | CosineOptions | LinearOptions | StepOptions | ConstantOptions,
     step: int,
     num_steps: int,
     steps_per_epoch: int,
@@ -119,10 +134,11 @@ def _after_warmup(
     if options.name == "flat+decay":
         num_epochs = math.ceil(num_steps / steps_per_epoch)
         return _flat_decay(options, step // steps_per_epoch, num_epochs)
-    if options.name == "cosine":
+    if options.name in ("cosine", "linear"):
         steps = max(num_steps - options.warmup_steps, 1)
         passed = max(step - options.warmup_steps, 0) / steps
-        return options.final + (1 - options.final) * (1 + math.cos(math.pi * passed)) / 2
+        left = 1 - passed if options.name == "linear" else (1 + math.cos(math.pi * passed)) / 2
+        return options.final + (1 - options.final) * left
     if options.name == "step":
         return max(math.pow(options.factor, step // options.every), options.floor)
     return 1.0
