@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from helpers.jets import toy_arrays, toy_batch
-from parttag import jets as jets_module
+from parttag import packing
 from parttag.jets import concatenate, make_batch, make_index, split_index
 
 
@@ -164,7 +164,7 @@ def test_many_jets_and_few_are_taken_alike(max_particles):
     for name in ("p4", "extra", "offsets", "jet_p4", "labels", "index"):
         np.testing.assert_array_equal(getattr(together, name), getattr(alone, name))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jets_module, "_MANY", 100)
+        patch.setattr(packing, "_MANY", 100)
         few = toys.take(rows, max_particles)
     for name in ("p4", "extra", "offsets"):
         np.testing.assert_array_equal(getattr(together, name), getattr(few, name))

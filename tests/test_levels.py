@@ -6,7 +6,7 @@ from pathlib import Path
 import parttag
 
 LEVELS = [
-    ["errors", "options", "progress", "kinematics", "jets", "metrics"],
+    ["errors", "options", "progress", "kinematics", "packing", "jets", "metrics"],
     ["features", "ops"],
     ["models", "data"],
     ["objectives", "interchange", "training"],

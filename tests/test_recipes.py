@@ -27,6 +27,7 @@ class Recipe(NamedTuple):
 RANGER = Recipe("ranger", 1e-3, 0.0, "flat+decay", 512, 20, "fp32", "accuracy", True)
 WIDE = RANGER._replace(lr=2e-2, batch_size=4096)
 PART = RANGER._replace(weight_decay=0.01, precision="bf16")
+ONE_CYCLE = Recipe("adamw", 3e-3, 1e-4, "one_cycle", 384, 20, "fp32", "accuracy", False)
 # Of the authors' code, arXiv:2102.05073.
 PCT = Recipe("adam", 1e-3, 0.0, "step", 32, 200, "fp32", "loss", True)
 
@@ -34,8 +35,9 @@ RECIPES = {
     "pcnn": WIDE,
     "pfn": WIDE,
     "particle_net": RANGER._replace(lr=1e-2),
-    # Our choice: ParticleNet's.
-    "particle_net_lite": RANGER._replace(lr=1e-2),
+    # Of the paper, arXiv:1902.08570, as recalled.
+    "particle_net_original": ONE_CYCLE,
+    "particle_net_lite": ONE_CYCLE._replace(lr=5e-3, batch_size=1024),
     "particle_net_finetuned": RANGER._replace(schedule="constant"),
     "particle_transformer": PART,
     # Our choice: the Particle Transformer's.
@@ -72,6 +74,8 @@ SCHEDULES: dict[str, dict[str, Any]] = {
     # Every 5 million jets, down to 1e-6.
     "step": {"every": 5_000_000 // 32, "factor": 0.7, "floor": 1e-3},
     "cosine+restarts": {"warmup": 4, "cycles": (4, 8, 16), "halvings": 3},
+    # Of 20 epochs 8 up and 8 down, by a factor of ten, and 4 to 5e-7.
+    "one_cycle": {"start": 0.1, "rise": 8 / 20},
 }
 
 
@@ -101,6 +105,8 @@ def test_recipe_is_the_published_one_or_our_choice(name):
     given = config.schedule.model_dump(exclude={"name"})
     # LorentzNet's schedule alone has another warm-up.
     assert given.pop("warmup_steps", 0) == 0
+    if recipe.schedule == "one_cycle":
+        assert recipe.lr * given.pop("final") == pytest.approx(5e-7, rel=1e-4)
     assert given == SCHEDULES[recipe.schedule]
     # An epoch is one pass, nothing is clipped, and nothing ends the training before its time.
     assert (training.steps, training.steps_per_epoch, training.max_grad_norm) == (None, None, None)

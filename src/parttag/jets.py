@@ -16,6 +16,9 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int, Int64, UInt8
 from torch import Tensor
 
+from parttag.packing import offsets_of, take_packed
+from parttag.packing import places as places
+
 # A jet's index packs where it came from into one integer: file number above, row below.
 _ROW_BITS = 40
 
@@ -30,13 +33,6 @@ def split_index(
 ) -> tuple[Int64[np.ndarray, " jets"], Int64[np.ndarray, " jets"]]:
     """Return file numbers and rows of an index."""
     return index >> _ROW_BITS, index & ((1 << _ROW_BITS) - 1)
-
-
-def places(lengths: Int64[np.ndarray, " jets"]) -> Int64[np.ndarray, " particles"]:
-    """Return the place of each particle in its jet: 0 for the one of highest pT."""
-    starts = np.cumsum(lengths) - lengths
-    place: np.ndarray = np.arange(lengths.sum()) - np.repeat(starts, lengths)
-    return place
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,20 +72,8 @@ class JetArrays:
         With ``max_particles`` only so many of a jet's hardest particles are taken; the quantities
         of the jet stay those of all.
         """
-        # Not ``self.lengths[rows]``: that would read the offsets of every jet, chosen or not.
-        starts = self.offsets[:-1][rows]
-        lengths = self.offsets[1:][rows] - starts
-        if max_particles is not None:
-            lengths = np.minimum(lengths, max_particles)
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        if len(rows) > _MANY * len(self):
-            runs = _Runs(self.offsets, rows, max_particles, int(offsets[-1]))
-            p4, extra = runs.take(self.p4), runs.take(self.extra)
-        else:
-            particles = np.repeat(starts - offsets[:-1], lengths)
-            particles += np.arange(offsets[-1])
-            # Of contiguous rows, ``np.take`` is ten times faster than indexing.
-            p4, extra = (np.take(values, particles, axis=0) for values in (self.p4, self.extra))
+        columns = (self.p4, self.extra)
+        offsets, (p4, extra) = take_packed(columns, self.offsets, rows, max_particles)
         return replace(self, p4=p4, extra=extra, offsets=offsets, **self._per_jet(rows))
 
     def span(self, start: int, stop: int) -> JetArrays:
@@ -113,49 +97,6 @@ class JetArrays:
 
 
 _PER_JET = ("jet_p4", "jet_axis", "labels", "jet_weights", "index")
-# If more of the jets than this share are taken, their particles are copied jet by jet.
-_MANY = 0.1
-
-
-class _Runs:
-    """Copies the particles of some jets, a jet at a time, as Arrow copies texts of any length.
-
-    That takes half the time of a copy particle by particle.
-    """
-
-    def __init__(
-        self,
-        offsets: Int64[np.ndarray, " jets_and_one"],
-        rows: Int[np.ndarray, " chosen"],
-        max_particles: int | None,
-        num_particles: int,
-    ) -> None:
-        import pyarrow as pa  # in a tenth of a second, which those who take few jets save
-
-        lengths = np.diff(offsets)
-        if max_particles is not None and lengths.max(initial=0) > max_particles:
-            # A jet that is too long counts as two, of which the second is not taken.
-            long = lengths > max_particles
-            rows = rows + (np.cumsum(long) - long)[rows]
-            at = np.flatnonzero(long)
-            offsets = np.insert(offsets, at + 1, offsets[at] + max_particles)
-        self._offsets, self._rows, self._num_particles = offsets, pa.array(rows), num_particles
-
-    def take(
-        self, values: Float32[np.ndarray, "particles columns"]
-    ) -> Float32[np.ndarray, "taken columns"]:
-        """Return the particles of the jets, one after the other."""
-        import pyarrow as pa
-
-        shape = (self._num_particles, values.shape[1])
-        if 0 in shape:
-            return np.empty(shape, dtype=values.dtype)
-        values = np.ascontiguousarray(values)
-        buffers = [None, pa.py_buffer(self._offsets * values.strides[0]), pa.py_buffer(values)]
-        jets = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(self._offsets) - 1, buffers)
-        _, _, data = jets.take(self._rows).buffers()
-        taken = np.frombuffer(data, dtype=values.dtype, count=shape[0] * shape[1])
-        return taken.reshape(shape)
 
 
 @runtime_checkable
@@ -189,11 +130,7 @@ def concatenate(parts: Sequence[JetArrays]) -> JetArrays:
     if len(parts) == 1:
         return head
     lengths = np.concatenate([part.lengths for part in parts])
-    return replace(
-        head,
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        **_joined(parts),
-    )
+    return replace(head, offsets=offsets_of(lengths), **_joined(parts))
 
 
 def take_from_parts(
@@ -326,8 +263,7 @@ class JetBatch:
     def keep_particles(self, keep: Bool[np.ndarray, " particles"]) -> JetBatch:
         """Return the batch with only the particles where ``keep`` is true."""
         kept = np.flatnonzero(keep)
-        before = np.concatenate([[0], np.cumsum(keep)])
-        offsets = before[np.concatenate([[0], np.cumsum(self.lengths)])]
+        offsets = offsets_of(keep.astype(np.int64))[offsets_of(self.lengths)]
         rows = torch.from_numpy(kept).to(self.device, non_blocking=True)
         return replace(
             self,

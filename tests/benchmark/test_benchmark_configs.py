@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,19 @@ def test_the_rows_of_the_tables_of_top_tagging_are_the_same(tmp_path):
     assert names[0] == names[2]
     # There is no pre-trained Particle Transformer that a CPU could have.
     assert names[1] == names[0] - {"ParT-f.t."}
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_no_footnote_says_what_the_configuration_does(path, tmp_path):
+    plan = make_plan(load_benchmark(path), path.parent, tmp_path)
+    for row in plan.rows:
+        footnote = row.options.footnote or ""
+        # LorentzNet has no other way, and so no option that could say it.
+        assert "padding" not in footnote or row.config.model.name == "lorentz_net"
+        assert not re.search("pair bias|fine-tuned|bf16|jets|epochs|trained", footnote)
+
+
+def test_the_smoke_table_compares_toys_with_nothing():
+    options = load_benchmark(CONFIGS / "smoke.yaml")
+    assert options.published is None
+    assert not any(row.published for row in options.rows.values())

@@ -6,6 +6,7 @@ from helpers.jets import toy_arrays
 from parttag.benchmark.costs import multiply_adds, num_parameters, some_jets
 from parttag.errors import InputError
 from parttag.models import build_model
+from parttag.models.lgn import LGNOptions
 from parttag.models.particle_transformer import ParticleTransformerOptions
 from parttag.models.pfn import PFNOptions
 
@@ -16,6 +17,30 @@ def test_multiply_adds_of_a_particle_flow_network_are_those_counted_by_hand():
     expected = 20 * (7 * 128 + 2 * 128**2) + 3 * 128**2 + 128 * 2
     assert multiply_adds(network, [toy_arrays(lengths=[10, 30])]) == expected
     assert multiply_adds(network, [toy_arrays(lengths=[n]) for n in (30, 10)]) == expected
+
+
+def test_a_multiply_add_of_complex_numbers_counts_as_four_of_real_ones():
+    # Of a jet of 3 particles, which are 5 nodes with the beams, and 15 pairs. One layer, of one
+    # channel: the scalar f of a node, and after it a scalar and a vector.
+    network = build_model(LGNOptions(channels=(1, 1), num_curves=2, num_hidden=1), "kin", 2)
+    real = {
+        "input, two scalars to one complex number": 5 * 2 * 2,
+        "what the heights and shifts of two curves bring to four weights": 4 * 2,
+        "two curves and a constant to real and imaginary part of two weights": 15 * 3 * 4,
+        "f times the vector pᵢ − pⱼ, coupled to a vector, both parts": 5 * 4 * 4 * 2,
+        "f times f, coupled to a scalar, both parts": 5 * 2,
+        "weights of scalars, 3 published copies of 3 formed, both parts": 2 * 3 * 3,
+        "perceptron, from 2 to 4 to 2": 5 * (2 * 4 + 4 * 2),
+        "head, from three complex invariants to two classes": 6 * 2,
+    }
+    complex_ = {
+        "momenta to vectors": 5 * 4 * 4,
+        "sums over j of f, of f and of f times a vector": 5 * 5 * (1 + 1 + 4),
+        "mixing of 3 scalars and a vector": 5 * (3 + 4),
+        "square of the vector": 5 * 4 * 4,
+    }
+    expected = sum(real.values()) + 4 * sum(complex_.values())
+    assert multiply_adds(network, [toy_arrays(lengths=[3])]) == expected
 
 
 def test_multiply_adds_do_not_depend_on_the_company_of_a_jet():

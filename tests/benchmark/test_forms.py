@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,7 @@ def test_json_has_means_spreads_errors_and_limits(results):
     assert first["jets_per_second"] == 0.25
     assert first["cut"]
     assert first["missing"] == {"1": "failed: no jets"}
+    assert (first["notes"], first["unlike_recipe"]) == ([], {})
     assert first["published"]["rejection"] == {"0.3": {"value": 774.6, "spread": None}}
     assert second["seeds"] == []
     assert second["accuracy"] == {"value": None, "spread": None, "error": None}
@@ -91,6 +93,26 @@ def test_markdown_is_a_table_of_the_same_numbers_with_its_notes(results):
     assert "[2] JEDI-net with ΣO | 1, seed 1: failed: no jets" in text
     assert "[3] ended by training.max_seconds before its last step" in text
     assert "[4] ParT, seeds 0, 1: not run yet" in text
+
+
+def test_without_published_numbers_there_are_no_columns_for_them(results):
+    rows = [replace(result, published=None) for result in results]
+    table = make_table(rows)
+    assert not any("publ." in header for header in table.headers)
+    assert {len(line) for line in table.lines} == {len(table.headers)}
+    assert not any(note.startswith("Published: ") for note in table.notes)
+
+
+def test_what_holds_for_all_rows_is_said_once_below_the_table(results):
+    rows = [replace(result, notes=["trained in bf16"]) for result in results]
+    rows[1] = replace(rows[1], notes=["padding takes no part", "trained in bf16"])
+    table = make_table(rows)
+    assert "All rows: trained in bf16." in table.notes
+    assert [line[0] for line in table.lines] == [f"{rows[0].name} [1] [2]", "ParT [4] [5]"]
+    assert "[4] padding takes no part" in table.notes
+    alone = make_table(rows[1:])
+    assert alone.lines[0][0] == "ParT [1] [2] [3]"
+    assert "[2] trained in bf16" in alone.notes
 
 
 def test_latex_escapes_what_tex_would_take_for_commands(results):

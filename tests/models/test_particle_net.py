@@ -9,7 +9,7 @@ from helpers.tolerances import FLOAT64_NETWORK
 from parttag.features import particle_features
 from parttag.models import build_model
 from parttag.models.particle_net import ParticleNetOptions
-from parttag.ops.groups import make_groups
+from parttag.ops.layout import JetLayout
 from parttag.ops.neighbours import nearest_neighbours
 
 LITE = ParticleNetOptions(edge_dims=((32, 32, 32), (64, 64, 64)), num_neighbours=7, jet_dims=(128,))
@@ -93,13 +93,13 @@ def test_gradients_are_those_of_finite_differences():
 def test_neighbours_of_later_blocks_are_those_in_the_features():
     network = small_network("particle_net", "kin").double().eval()
     batch = toy_batch(lengths=[30]).to("cpu", torch.float64)
-    groups, backbone = make_groups(batch.lengths), network.backbone
+    layout, backbone = JetLayout(batch.lengths), network.backbone
     angles = particle_features(batch, ("delta_eta", "delta_phi"))
     with torch.no_grad():
         x = backbone.input_norm(particle_features(batch, "kin"))
-        first = nearest_neighbours(angles, 4, groups)
-        x = backbone.blocks[0](x, angles, groups)
-        second = nearest_neighbours(x, 4, groups)
+        first = nearest_neighbours(angles, 4, layout)
+        x = backbone.blocks[0](x, angles, layout)
+        second = nearest_neighbours(x, 4, layout)
     assert (first.sort().values != second.sort().values).any()
 
 

@@ -9,7 +9,7 @@ import torch
 from helpers.tolerances import FLOAT64
 from parttag.ops import edge_training
 from parttag.ops.edge_network import EdgeNetwork
-from parttag.ops.groups import make_groups
+from parttag.ops.layout import JetLayout
 from parttag.ops.neighbours import nearest_neighbours
 
 LENGTHS = np.array([5, 0, 1, 17, 6, 30, 2])
@@ -30,7 +30,7 @@ def case(dims=(8, 8, 8), bias=False, dtype=torch.float64):
             if value.dtype.is_floating_point and value.ndim == 1:
                 value.add_(0.3 * torch.rand_like(value))
     particles = torch.randn(LENGTHS.sum(), 5, dtype=dtype)
-    return network, particles, nearest_neighbours(particles, 4, make_groups(LENGTHS))
+    return network, particles, nearest_neighbours(particles, 4, JetLayout(LENGTHS))
 
 
 def run(network, function, particles, neighbours):

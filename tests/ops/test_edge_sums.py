@@ -7,7 +7,7 @@ import torch
 from helpers.alive import count_alive
 from helpers.tolerances import FLOAT64
 from parttag.ops import edge_sums
-from parttag.ops.edge_sums import EdgeLayout, EdgeSums
+from parttag.ops.edge_sums import EdgeSums, edge_layout
 
 LENGTHS = np.array([3, 0, 1, 9, 2, 8, 9, 1])
 
@@ -64,12 +64,12 @@ def test_the_definition_by_hand():
 def test_tiles_hold_every_edge_once(tile, monkeypatch):
     monkeypatch.setitem(edge_sums._TILE, "cpu", tile)
     monkeypatch.setitem(edge_sums._PADDING, "cpu", 0.3)
-    layout = EdgeLayout(LENGTHS, torch.device("cpu"))
+    layout = edge_layout(LENGTHS, torch.device("cpu"))
     is_padding = torch.ones(len(layout.slot_rows), dtype=torch.bool)
     is_padding[layout.row_slots] = False
     rows = torch.where(is_padding, -1, layout.slot_rows)[:, None]
     edges = []
-    for t in layout.tiles():
+    for t in edge_sums.tiles(layout):
         receivers, senders = torch.broadcast_tensors(
             t.received(rows)[:, :, None], t.all_slots(rows)[:, None]
         )
@@ -92,7 +92,7 @@ def test_without_edges_the_sums_are_zero_and_gradients_exist(lengths):
 def test_without_gradients_no_edges_are_kept(monkeypatch):
     monkeypatch.setitem(edge_sums._TILE, "cpu", 20)
     network, x = make_network(), particles()
-    num_tiles = len(list(EdgeLayout(LENGTHS, x.device).tiles()))
+    num_tiles = len(list(edge_sums.tiles(edge_layout(LENGTHS, x.device))))
     alive = count_alive(monkeypatch, edge_sums, "_selu_")
     network(x, LENGTHS)
     assert max(alive) > num_tiles  # the second layer of each tile, for the way back

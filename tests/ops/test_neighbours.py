@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from parttag.ops.groups import make_groups
+from parttag.ops.layout import JetLayout
 from parttag.ops.neighbours import nearest_neighbours
 
 LENGTHS = np.array([5, 0, 1, 17, 6, 30, 2])
@@ -29,21 +29,21 @@ def brute_force(points, k, with_self):
 @pytest.mark.parametrize("with_self", [False, True])
 def test_neighbours_are_those_of_a_search_through_all_pairs(k, with_self):
     points = torch.randn(LENGTHS.sum(), 3, dtype=torch.float64)
-    found = nearest_neighbours(points, k, make_groups(LENGTHS), with_self=with_self)
+    found = nearest_neighbours(points, k, JetLayout(LENGTHS), with_self=with_self)
     assert torch.equal(found, brute_force(points, k, with_self))
 
 
 def test_of_two_particles_at_one_place_each_is_the_others_neighbour_or_its_own():
     points = torch.tensor([[1.0, 2.0], [1.0, 2.0], [5.0, 5.0]])
-    found = nearest_neighbours(points, 1, make_groups(np.array([3])))
+    found = nearest_neighbours(points, 1, JetLayout(np.array([3])))
     assert set(found[:2].flatten().tolist()) <= {0, 1}
 
 
 def test_bfloat16_points_are_compared_in_float32():
     points = torch.tensor([[1.0], [1.0078125], [1.015625]]).bfloat16()  # squares are not distinct
-    assert nearest_neighbours(points, 1, make_groups(np.array([3])))[0].item() == 1
+    assert nearest_neighbours(points, 1, JetLayout(np.array([3])))[0].item() == 1
 
 
 def test_no_particles_have_no_neighbours():
-    found = nearest_neighbours(torch.zeros(0, 2), 4, make_groups(np.array([0, 0])))
+    found = nearest_neighbours(torch.zeros(0, 2), 4, JetLayout(np.array([0, 0])))
     assert found.shape == (0, 4)

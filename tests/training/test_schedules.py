@@ -1,6 +1,7 @@
 import math
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +10,7 @@ from parttag.training.schedules import (
     CosineOptions,
     FlatDecayOptions,
     LinearOptions,
+    OneCycleOptions,
     RestartsOptions,
     StepOptions,
     lr_multiplier,
@@ -107,3 +109,42 @@ def test_restarts_of_any_length_have_the_same_parts():
     multipliers = [lr_multiplier(options, step, 8, 3) for step in range(8)]
     assert multipliers == pytest.approx([0.5, 0.5, 1, 1, 0.5, 0.5, 0.25, 0.25])
     assert lr_multiplier(options, 8, 8, 3) == pytest.approx(0.25)
+
+
+def test_one_cycle_is_three_straight_lines():
+    # Of 20 steps 8 rise, the last of them to 1; 7 fall, and 5 go on to the end.
+    options = OneCycleOptions(start=0.3, rise=0.4, final=0.05)
+    multipliers = [lr_multiplier(options, step, 20, 3) for step in range(20)]
+    rise = [0.3 + 0.1 * step for step in range(8)]
+    cooling = [0.25, 0.2, 0.15, 0.1, 0.05]
+    assert multipliers == pytest.approx([*rise, *rise[-2::-1], *cooling])
+
+
+@pytest.mark.parametrize(("num_steps", "rise"), [(7, 0.3), (50, 0.4), (333, 0.17)])
+def test_one_cycle_is_that_of_torch_in_three_phases(num_steps, rise):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    torchs = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=1.0,
+        total_steps=num_steps,
+        pct_start=rise,
+        anneal_strategy="linear",
+        div_factor=10,
+        final_div_factor=600,
+        three_phase=True,
+    )
+    options = OneCycleOptions(start=0.1, rise=rise, final=0.1 / 600)
+    for step in range(num_steps):
+        rate = optimizer.param_groups[0]["lr"]
+        assert lr_multiplier(options, step, num_steps, 10) == pytest.approx(rate)
+        optimizer.step()
+        if step < num_steps - 1:
+            torchs.step()
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 3])
+def test_one_cycle_of_few_steps_ends_where_it_should(num_steps):
+    options = OneCycleOptions(final=0.01)
+    multipliers = [lr_multiplier(options, step, num_steps, 1) for step in range(num_steps)]
+    assert multipliers[-1] == 0.01
+    assert all(0.01 <= multiplier <= 1 for multiplier in multipliers)

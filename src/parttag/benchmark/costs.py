@@ -1,18 +1,22 @@
 """What a network costs: parameters, and multiply-adds a jet.
 
 Multiply-adds are those of one forward pass in evaluation: of matrix products, convolutions and
-attention, as torch's own counter sees them (it counts two operations for each). Element-wise
-functions, norms, sums, gathers and the making of features are not counted. Jets are passed one by
-one, so that no padding to a longer jet enters; what a network of fixed length pads inside does.
+attention, as torch's own counter sees them (it counts two operations for each). One of complex
+numbers is four of real ones. Element-wise functions, norms, sums, gathers and the making of
+features are not counted. Jets are passed one by one, so that no padding to a longer jet enters;
+what a network of fixed length pads inside does.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from parttag.data.intake import Intake
 from parttag.data.readers import find_files
@@ -22,6 +26,8 @@ from parttag.models import Tagger
 
 # Files that jets are taken from, if there are more: some of every class, soon read.
 _MOST_FILES = 64
+_aten = torch.ops.aten
+_PRODUCTS = (_aten.mm, _aten.addmm, _aten.bmm, _aten.baddbmm)
 
 
 def num_parameters(model: Tagger) -> int:
@@ -33,14 +39,28 @@ def multiply_adds(model: Tagger, parts: Sequence[JetArrays]) -> float:
     """Return the multiply-adds of one forward pass, the mean over the jets of all parts."""
     # The counter's hooks are for gradients too, and stumble where some parameters have none.
     model = deepcopy(model).eval().to("cpu").requires_grad_(False)
+    of_complex = {operation: _OfComplex(flop_registry[operation]) for operation in _PRODUCTS}
     counts = []
     for jets in parts:
         for number in range(len(jets)):
             batch = make_batch(jets.span(number, number + 1), max_particles=model.max_particles)
-            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            counter = FlopCounterMode(display=False, custom_mapping=of_complex)
+            with torch.no_grad(), counter:
                 model(batch)
             counts.append(counter.get_total_flops() / 2)
     return float(np.mean(counts))
+
+
+@dataclass(frozen=True)
+class _OfComplex:
+    """Torch's formula for a product of matrices, which takes complex numbers for real ones."""
+
+    formula: Callable[..., int]
+    _get_raw: ClassVar[bool] = True  # so that the counter gives tensors, not only their shapes
+
+    def __call__(self, *args: Any, out_val: Tensor, **kwargs: Any) -> int:
+        count = self.formula(*args, out_val=out_val, **kwargs)
+        return 4 * count if out_val.is_complex() else count
 
 
 def some_jets(patterns: Sequence[str | Path], number: int) -> list[JetArrays]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parttag.benchmark.costs import multiply_adds, num_parameters, some_jets
+from parttag.benchmark.notes import any_simulated
 from parttag.benchmark.plan import Job, refuse_other_configuration
 from parttag.data.files import refuse_unwritable, sha256
 from parttag.data.intake import describe_sources
@@ -23,7 +24,8 @@ from parttag.training.watch import PreemptionError
 logger = logging.getLogger(__name__)
 
 RECORD = "benchmark.json"
-"""In ``evaluation/`` of a run: parameters, multiply-adds, and the hashes of the test jets."""
+"""In ``evaluation/`` of a run: parameters, multiply-adds, and the hashes of the test jets, with
+whether they were simulated."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def _do(job: Job, progress: Progress) -> None:
         "metrics": sha256(job.directory / "evaluation" / METRICS),
         "parameters": num_parameters(run.model),
         "multiply_adds": multiply_adds(run.model, some_jets(test, job.cost_jets)),
+        "simulated": any_simulated(test),
         "test": [source.model_dump() for source in describe_sources(find_files(test), progress)],
     }
     path = job.directory / "evaluation" / RECORD

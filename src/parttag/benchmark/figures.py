@@ -36,7 +36,8 @@ def draw_all(directory: Path, results: Sequence[RowResult]) -> list[Path]:
     rocs = {result.name: _read_rocs(next(iter(result.seeds.values()))) for result in shown}
     with new_files(paths, overwrite=True) as (roc_file, parameters_file, cost_file):
         plot_rocs(roc_file, rocs, classes)
-        plot_against(parameters_file, shown, "parameters", published=True)
+        with_published = any(result.published for result in shown)
+        plot_against(parameters_file, shown, "parameters", published=with_published)
         plot_against(cost_file, shown, "training cost", published=False)
     return paths
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from parttag.benchmark.notes import changes
 from parttag.benchmark.results import Point, RowResult
 from parttag.benchmark.table import Table
 from parttag.evaluation.output import new_files
@@ -106,7 +107,7 @@ def _flat(value: Any, path: str = "") -> list[tuple[str, Any]]:
             for pair in _flat(inside, f"{path}.{key}" if path else str(key))
         ]
     if isinstance(value, list):
-        return [(path, " ".join(map(str, value)))]
+        return [(path, ("; " if path == "notes" else " ").join(map(str, value)))]
     return [(path, value)]
 
 
@@ -129,6 +130,8 @@ def to_json(result: RowResult) -> dict[str, Any]:
         "hardware": result.hardware or None,
         "published": None if published is None else _published_json(published),
         "footnote": result.row.options.footnote,
+        "notes": list(result.notes),
+        "unlike_recipe": {key: change.value for key, change in changes(result.row).items()},
         "missing": {str(seed): why for seed, why in result.missing.items()},
     }
 

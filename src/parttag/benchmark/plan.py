@@ -56,6 +56,13 @@ class Row:
     name: str
     options: RowOptions
     jobs: Mapping[int, Job]
+    recipe: RunConfig | None = None
+    """Its recipe as it is; ``None`` if that is no configuration without the overrides."""
+
+    @property
+    def config(self) -> RunConfig | None:
+        """The configuration of its runs, which differ in their seeds."""
+        return next((job.config for job in self.jobs.values()), None)
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,7 @@ def make_plan(options: BenchmarkOptions, recipes: Path, directory: Path) -> Plan
                 needs=None if needed is None else needed.directory,
                 cost_jets=options.cost_jets,
             )
-        rows.append(Row(name, row, jobs))
+        rows.append(Row(name, row, jobs, _as_it_is({**recipe, "data": data})))
     return Plan(directory, options, tuple(rows), pretraining)
 
 
@@ -281,6 +288,13 @@ def _config(content: Mapping[str, Any], seed: int | None, place: str) -> RunConf
         return build_config(content)
     except InputError as error:
         raise InputError(f"{place}: {error}") from error
+
+
+def _as_it_is(recipe: Mapping[str, Any]) -> RunConfig | None:
+    try:
+        return build_config(recipe)
+    except InputError:
+        return None
 
 
 def _refuse_unknown(key: str, wanted: Sequence[object], known: Sequence[object]) -> None:

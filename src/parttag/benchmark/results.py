@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from parttag.benchmark.execution import RECORD, Failure, failure_file, is_done
-from parttag.benchmark.options import PUBLISHED
+from parttag.benchmark.notes import configuration_notes, why_unpublished
+from parttag.benchmark.options import PUBLISHED, BenchmarkOptions
 from parttag.benchmark.plan import Job, Plan, Row, refuse_other_configuration
 from parttag.data.files import refuse_damaged, sha256
 from parttag.errors import InputError
@@ -76,6 +77,8 @@ class RowResult:
     missing: Mapping[int, str]
     published: Published | None = None
     rejection: Mapping[Point, Quantity] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    """What its configuration and its jets say that a reader has to know."""
 
     @property
     def name(self) -> str:
@@ -161,20 +164,36 @@ def gather(plan: Plan, failures: Mapping[Path, Failure] | None = None) -> list[R
             elif result is not None:
                 seeds[seed] = result
                 reference = reference or result
-        lines = PUBLISHED[plan.options.published] if plan.options.published else {}
-        published = lines[row.options.published] if row.options.published else None
-        results.append(gather_row(row, seeds, missing, published))
-    return results
+        results.append(gather_row(row, seeds, missing))
+    return _noted(results, plan.options, reference)
 
 
 def gather_row(
     row: Row,
     seeds: Mapping[int, SeedResult],
     missing: Mapping[int, str],
-    published: Published | None,
+    published: Published | None = None,
 ) -> RowResult:
     """Return the row of some seeds."""
     return RowResult(row, seeds, missing, published, _rejection(seeds.values()))
+
+
+def _noted(
+    results: Sequence[RowResult], options: BenchmarkOptions, reference: SeedResult | None
+) -> list[RowResult]:
+    """Return rows with what is to be said of them, and what was published of their kind."""
+    simulated = reference is not None and bool(reference.record.get("simulated"))
+    why = why_unpublished(options, simulated)
+    lines = PUBLISHED[options.published] if options.published and why is None else {}
+    noted = []
+    for result in results:
+        row, config = result.row, result.row.config
+        assert config is not None
+        notes = configuration_notes(config, row.options.needs, options.pretraining)
+        notes += [why] if why is not None else []
+        published = lines.get(row.options.published or "")
+        noted.append(replace(result, notes=notes, published=published))
+    return noted
 
 
 def rejections(metrics: Mapping[str, Any], classes: Sequence[str]) -> Iterator[tuple[Point, Any]]:

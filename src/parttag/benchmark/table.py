@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from parttag.benchmark.notes import change_notes
 from parttag.benchmark.results import Point, Quantity, RowResult
 from parttag.evaluation.published import Published
 from parttag.metrics import CONFIDENCE_LEVEL
@@ -25,7 +26,12 @@ def make_table(results: Sequence[RowResult]) -> Table:
     """Return the table of some rows."""
     points = _points(results)
     notes = _Notes()
-    lines = [_line(result, points, notes) for result in results]
+    common, own = _shared(results)
+    shows_published = any(result.published for result in results)
+    lines = [
+        _line(result, points, notes, texts, shows_published=shows_published)
+        for result, texts in zip(results, own, strict=True)
+    ]
     headers = (
         "",
         "seeds",
@@ -37,10 +43,10 @@ def make_table(results: Sequence[RowResult]) -> Table:
         "jets seen",
         "time",
         "jets/s",
-        *(f"publ. {name}" for name in ("accuracy", "AUC")),
-        *(f"publ. {_point_name(point, points)}" for point in points),
+        *(f"publ. {name}" for name in ("accuracy", "AUC") if shows_published),
+        *(f"publ. {_point_name(point, points)}" for point in points if shows_published),
     )
-    all_notes = (*_explanations(results), *notes.listed())
+    all_notes = (*_explanations(results), *common, *notes.listed())
     return Table(headers, tuple(lines), all_notes, num_metrics=4 + len(points))
 
 
@@ -62,13 +68,35 @@ class _Notes:
         return [f"[{number}] {text}" for text, number in self._numbers.items()]
 
 
-def _line(result: RowResult, points: Sequence[Point], notes: _Notes) -> tuple[str, ...]:
-    name = result.name + notes.mark(result.row.options.footnote)
+def _shared(results: Sequence[RowResult]) -> tuple[list[str], list[list[str]]]:
+    """Return what is to be said of all rows, and of each one besides."""
+    in_all = [
+        note
+        for note in (results[0].notes if len(results) > 1 else ())
+        if all(note in result.notes for result in results)
+    ]
+    changed, own_changes = change_notes([result.row for result in results])
+    common = [f"All rows: {'; '.join(in_all)}."] if in_all else []
+    common += [changed] if changed is not None else []
+    own = [
+        [note for note in (*result.notes, change) if note is not None and note not in in_all]
+        for result, change in zip(results, own_changes, strict=True)
+    ]
+    return common, own
+
+
+def _line(
+    result: RowResult,
+    points: Sequence[Point],
+    notes: _Notes,
+    texts: Sequence[str],
+    *,
+    shows_published: bool,
+) -> tuple[str, ...]:
+    name = result.name + "".join(map(notes.mark, (result.row.options.footnote, *texts)))
     for why, seeds in _by_reason(result.missing).items():
         which = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
         name += notes.mark(f"{result.name}, {which}: {why}")
-    published = result.published
-    mark = f" ({published.mark})" if published else ""
     jets_seen = _count(result.jets_seen)
     if result.is_cut:
         jets_seen += notes.mark("ended by training.max_seconds before its last step")
@@ -83,11 +111,7 @@ def _line(result: RowResult, points: Sequence[Point], notes: _Notes) -> tuple[st
         jets_seen,
         _duration(result.charged_time),
         _count(_ratio(result.jets_seen, result.charged_time)),
-        *(
-            _three_digits(value) + (mark if value is not None else "")
-            for value in (_of(published, "accuracy"), _of(published, "auc"))
-        ),
-        *(_published_rejection(published, point) for point in points),
+        *(_published(result.published, points) if shows_published else ()),
     )
 
 
@@ -106,6 +130,13 @@ def _rejection(value: Quantity | None) -> str:
     if value is None:
         return _NONE
     return quantity(value, ".1f" if (value.value or 0) < 100 else ".0f")
+
+
+def _published(published: Published | None, points: Sequence[Point]) -> list[str]:
+    mark = f" ({published.mark})" if published else ""
+    values = (_of(published, "accuracy"), _of(published, "auc"))
+    texts = [_three_digits(value) + (mark if value is not None else "") for value in values]
+    return texts + [_published_rejection(published, point) for point in points]
 
 
 def _published_rejection(published: Published | None, point: Point) -> str:

@@ -56,6 +56,7 @@ from parttag.models.lorentz_tensors import (
 )
 from parttag.models.tagger import Tagger
 from parttag.ops.bells import bell_mixture
+from parttag.ops.jet_sums import sum_over_rows
 from parttag.ops.layout import JetLayout
 from parttag.ops.spread import spread_pairs
 from parttag.options import Options
@@ -190,8 +191,7 @@ class Backbone(nn.Module):
             values += self.invariants(features)
         of_nodes = torch.view_as_real(torch.cat(values).t()[layout.row_slots]).flatten(1)
         of_nodes = of_nodes * nodes.multiplicity[:, None]
-        sums = of_nodes.new_zeros(len(batch), of_nodes.shape[1]) + unused
-        return sums.index_add(0, layout.jet_of_particle, of_nodes)
+        return sum_over_rows(of_nodes, layout) + unused
 
     def _nodes(self, batch: JetBatch) -> tuple[Nodes, JetLayout]:
         """Return the nodes of all jets, packed: beams, particles and padding of each jet."""

@@ -45,6 +45,7 @@ from parttag.jets import JetBatch
 from parttag.models.beams import add_beams, make_beams
 from parttag.models.tagger import Tagger
 from parttag.ops.batch_norm import PackedBatchNorm
+from parttag.ops.jet_sums import mean_over_rows, sum_over_rows
 from parttag.ops.layout import Group, JetLayout
 from parttag.ops.ranks import sum_over_ranks
 from parttag.options import Options
@@ -124,10 +125,7 @@ class Backbone(nn.Module):
         hidden = self.embedding(inputs)
         for block in self.blocks:
             hidden, vectors = block(hidden, vectors, inputs, layout)
-        sums = hidden.new_zeros(len(batch), hidden.shape[1])
-        sums = sums.index_add(0, layout.jet_of_particle, hidden)
-        mean: Tensor = sums / (batch.offsets.diff() + 2)[:, None]
-        return mean
+        return mean_over_rows(hidden, layout)
 
 
 class Pairs(NamedTuple):
@@ -274,12 +272,11 @@ def pair_moments(
         - torch.outer(mean_r, sum_r)
         + num_pairs * torch.outer(mean_r, mean_r)
     )
-    jets = a.new_zeros(layout.num_jets, a.shape[1])
     squares = (
         degree @ (a.square() + b.square())
         + (w * (r_square @ w)).sum(dim=0)
         + 2 * ((a + b) * (r_of_node @ w)).sum(dim=0)
-        + 2 * (jets.index_add(0, jet, a) * jets.index_add(0, jet, b)).sum(dim=0)
+        + 2 * (sum_over_rows(a, layout) * sum_over_rows(b, layout)).sum(dim=0)
         - 2 * (a * b).sum(dim=0)
     )
     mean = mean_a + mean_b + mean_r @ w
@@ -289,7 +286,7 @@ def pair_moments(
 
 
 def _make_pairs(slot_vectors: Float[Tensor, "slots 4"], group: Group) -> Pairs:
-    vectors = slot_vectors[group.slots].unflatten(0, (group.num_jets, group.length))
+    vectors = group.of(slot_vectors)
     is_real = ~group.key_is_padding
     is_other = ~torch.eye(group.length, dtype=torch.bool, device=vectors.device)
     is_pair = is_real[:, :, None] & is_real[:, None] & is_other

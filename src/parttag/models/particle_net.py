@@ -41,7 +41,8 @@ from parttag.jets import JetBatch
 from parttag.models.tagger import Tagger
 from parttag.ops.batch_norm import PackedBatchNorm
 from parttag.ops.edge_network import EdgeNetwork
-from parttag.ops.groups import JetGroups, make_groups
+from parttag.ops.jet_sums import mean_over_rows
+from parttag.ops.layout import JetLayout
 from parttag.ops.neighbours import nearest_neighbours
 from parttag.options import Options
 
@@ -117,11 +118,11 @@ class Backbone(nn.Module):
         batch: JetBatch,
     ) -> Float[Tensor, "jets width"]:
         """Return the last hidden layer; the first neighbours are those in ``angles``."""
-        groups = make_groups(batch.lengths, batch.device)
+        layout = JetLayout(batch.lengths, batch.device)
         particles, points = self.input_norm(features), angles
         for block in self.blocks:
-            particles = points = block(particles, points, groups)
-        jets: Tensor = self.jet_layers(_average(particles, batch))
+            particles = points = block(particles, points, layout)
+        jets: Tensor = self.jet_layers(mean_over_rows(particles, layout))
         return jets
 
 
@@ -142,20 +143,8 @@ class EdgeBlock(nn.Module):
         self,
         particles: Float[Tensor, "particles width_in"],
         points: Float[Tensor, "particles dims"],
-        groups: JetGroups,
+        layout: JetLayout,
     ) -> Float[Tensor, "particles width"]:
         """Return the particles after an edge convolution among those nearest in ``points``."""
-        neighbours = nearest_neighbours(points, self.num_neighbours, groups)
+        neighbours = nearest_neighbours(points, self.num_neighbours, layout)
         return F.relu(self.shortcut(particles) + self.edges(particles, neighbours))
-
-
-def _average(
-    particles: Float[Tensor, "particles width"], batch: JetBatch
-) -> Float[Tensor, "jets width"]:
-    """Return the average over the particles of each jet; zeros for a jet without any."""
-    # Sums of many numbers are never taken in bfloat16.
-    particles = particles.to(batch.p4.dtype)
-    sums = particles.new_zeros(len(batch), particles.shape[1])
-    sums = sums.index_add(0, batch.jet_of_particle[: len(particles)], particles)
-    lengths = batch.offsets.diff().clamp(min=1)
-    return sums / lengths[:, None]

@@ -48,7 +48,8 @@ from parttag.jets import JetBatch, places
 from parttag.models.tagger import Tagger
 from parttag.ops.batch_norm import PackedBatchNorm
 from parttag.ops.edge_network import EdgeNetwork
-from parttag.ops.groups import JetGroups, make_groups
+from parttag.ops.jet_sums import mean_over_rows, sum_over_particles
+from parttag.ops.layout import JetLayout
 from parttag.ops.neighbours import nearest_neighbours
 from parttag.ops.ranks import num_ranks
 from parttag.options import Options
@@ -87,14 +88,11 @@ class PCTOptions(Options):
 class _Rows:
     """What the layers work on: the particles, or all slots of jets padded to one length."""
 
-    groups: JetGroups
+    layout: JetLayout
     is_real: tuple[Bool[Tensor, "_jets _length"], ...]
     """For each slot of each group, whether a particle is there."""
-    shift: Float[Tensor, "rows 1"] | None
+    shift: Float[Tensor, "rows 1"] | None = None
     """One more coordinate of the points, in which padded ones are far away."""
-    jet: Int64[Tensor, " rows"]
-    divisor: Float[Tensor, " jets"]
-    """Number of rows of each jet."""
 
 
 class PCT(Tagger):
@@ -138,7 +136,7 @@ class PCT(Tagger):
         if self._is_padded:
             rows, slots = _all_slots(batch, self._length)
             features, angles = (
-                values.new_zeros(len(rows.jet), values.shape[1]).index_copy(0, slots, values)
+                values.new_zeros(rows.layout.num_rows, values.shape[1]).index_copy(0, slots, values)
                 for values in (features, angles)
             )
         else:
@@ -195,7 +193,7 @@ class Backbone(nn.Module):
             else:
                 shifted = points if rows.shift is None else torch.cat([points, rows.shift], dim=1)
                 neighbours = nearest_neighbours(
-                    shifted, self.num_neighbours, rows.groups, with_self=True
+                    shifted, self.num_neighbours, rows.layout, with_self=True
                 )
                 x = points = layer(x, neighbours)
         embedded, attended = x, []
@@ -203,10 +201,7 @@ class Backbone(nn.Module):
             x = layer(x, rows)
             attended.append(x)
         parts = attended if self.is_simple else [*attended, embedded]
-        particles = self.output(torch.cat(parts, dim=1)).to(rows.divisor.dtype)
-        sums = particles.new_zeros(len(rows.divisor), particles.shape[1])
-        average: Tensor = sums.index_add(0, rows.jet, particles) / rows.divisor[:, None]
-        return average
+        return mean_over_rows(self.output(torch.cat(parts, dim=1)), rows.layout)
 
 
 class OffsetAttention(nn.Module):
@@ -223,10 +218,10 @@ class OffsetAttention(nn.Module):
     def forward(self, x: Float[Tensor, "rows width"], rows: _Rows) -> Float[Tensor, "rows width"]:
         """Return the particles after attention among those of their jet."""
         query, key, value = self.query(x), self.key(x), self.value(x)
-        groups = rows.groups
-        if groups.groups:
-            parts = zip(*(groups.spread(y) for y in (query, key, value)), rows.is_real, strict=True)
-            attended = groups.gather(tuple(_attend(*part) for part in parts))
+        layout = rows.layout
+        if layout.groups:
+            parts = zip(*(layout.spread(y) for y in (query, key, value)), rows.is_real, strict=True)
+            attended = layout.gather([_attend(*part) for part in parts])
         else:  # a rank without particles takes part in the batch norms all the same
             attended = value + 0 * (query.sum() + key.sum())
         moved: Tensor = self.offset(x - attended)
@@ -286,36 +281,22 @@ def _used(batch: JetBatch, max_particles: int) -> JetBatch:
     """Return the batch of the particles that are used, each jet being their sum."""
     batch = batch.leading(max_particles)
     p4 = batch.p4[: batch.num_particles]
-    jet_p4 = torch.zeros_like(batch.jet_p4)
-    jet_p4 = jet_p4.index_add(0, batch.jet_of_particle[: len(p4)], p4)
+    jet_p4 = sum_over_particles(p4, batch)
     axis = torch.stack([kinematics.eta(jet_p4), kinematics.phi(jet_p4)], dim=1)
     extra = batch.extra[: len(p4)]
     return replace(batch, p4=p4, extra=extra, jet_p4=jet_p4, jet_axis=axis)
 
 
 def _real_rows(batch: JetBatch) -> _Rows:
-    groups = make_groups(batch.lengths, batch.device)
-    return _Rows(
-        groups=groups,
-        is_real=tuple(group.is_real for group in groups.groups),
-        shift=None,
-        jet=batch.jet_of_particle,
-        divisor=batch.offsets.diff().clamp(min=1).to(batch.p4.dtype),
-    )
+    layout = JetLayout(batch.lengths, batch.device)
+    return _Rows(layout, tuple(~group.key_is_padding for group in layout.groups))
 
 
 def _all_slots(batch: JetBatch, length: int) -> tuple[_Rows, Int64[Tensor, " particles"]]:
     """Return the rows of jets that are all padded to ``length``, and the row of each particle."""
-    num_jets, lengths = len(batch), batch.lengths
-    groups = make_groups(np.full(num_jets, length), batch.device)
-    place = torch.from_numpy(places(lengths)).to(batch.device, non_blocking=True)
+    layout = JetLayout(np.full(len(batch), length), batch.device)
+    place = torch.from_numpy(places(batch.lengths)).to(batch.device, non_blocking=True)
     slots = batch.jet_of_particle * length + place
-    shift = batch.p4.new_full((num_jets * length, 1), _PADDING_SHIFT).index_fill(0, slots, 0.0)
-    rows = _Rows(
-        groups=groups,
-        is_real=tuple(part[:, :, 0] == 0 for part in groups.spread(shift)),
-        shift=shift,
-        jet=torch.arange(num_jets, device=batch.device).repeat_interleave(length),
-        divisor=batch.p4.new_full((num_jets,), length),
-    )
-    return rows, slots
+    shift = batch.p4.new_full((layout.num_rows, 1), _PADDING_SHIFT).index_fill(0, slots, 0.0)
+    is_real = tuple(part[:, :, 0] == 0 for part in layout.spread(shift))
+    return _Rows(layout, is_real, shift), slots

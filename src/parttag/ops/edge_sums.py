@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from parttag.ops.layout import similar_lengths
+from parttag.ops.layout import JetLayout
 
 # Edges in a tile: 256 channels of float32 then take 1 MB, about a core's level-2 cache; a GPU needs
 # many at once.
@@ -83,7 +83,7 @@ class EdgeSums(nn.Module):
                 self.second.bias,
                 self.third.weight,
                 self.third.bias,
-                EdgeLayout(lengths, x.device),
+                edge_layout(lengths, x.device),
                 torch.is_grad_enabled(),  # which the function cannot see: in it, it never is
             )
         return sums
@@ -116,60 +116,32 @@ class _Tile:
         return edges.view(*self.blocked.shape[:3], edges.shape[1])
 
 
-class EdgeLayout:
-    """Where the edges of a batch lie: jets padded to those of like length, cut into tiles.
+def edge_layout(lengths: Int64[np.ndarray, " jets"], device: torch.device) -> JetLayout:
+    """Return jets padded to those of like length, with as much padding as the device is good at."""
+    return JetLayout(lengths, device, max_padding=_PADDING[device.type])
 
-    Attributes
-    ----------
-    slot_rows
-        The particle in each slot; some particle or other in padded ones.
-    row_slots
-        The slot of each particle.
-    """
 
-    slot_rows: Int64[Tensor, " slots"]
-    row_slots: Int64[Tensor, " particles"]
-
-    def __init__(self, lengths: Int64[np.ndarray, " jets"], device: torch.device) -> None:
-        self.device = device
-        row_start = np.cumsum(lengths) - lengths
-        row_slots = np.empty(int(lengths.sum()), dtype=np.int64)
-        slot_rows: list[np.ndarray] = [np.empty(0, dtype=np.int64)]
-        self._groups: list[tuple[int, Bool[np.ndarray, "jets length"]]] = []
-        start = 0
-        for jets in similar_lengths(lengths, _PADDING[device.type]):
-            steps = np.arange(lengths[jets[0]])
-            is_real = steps < lengths[jets, None]
-            rows = np.where(is_real, row_start[jets, None] + steps, 0)
-            row_slots[rows[is_real]] = start + np.flatnonzero(is_real)
-            slot_rows.append(rows.ravel())
-            self._groups.append((start, is_real))
-            start += rows.size
-        self.slot_rows = torch.from_numpy(np.concatenate(slot_rows)).to(device)
-        self.row_slots = torch.from_numpy(row_slots).to(device)
-
-    def tiles(self) -> Iterator[_Tile]:
-        """Yield tiles that together hold every edge once."""
-        size = _TILE[self.device.type]
-        for start, is_real in self._groups:
-            length = is_real.shape[1]
-            num_jets = max(1, size // length**2)
-            num_receivers = min(length, max(1, size // length))
-            padding = torch.from_numpy(~is_real).to(self.device)
-            no_edge = torch.eye(length, dtype=torch.bool, device=self.device)
-            for jet in range(0, len(is_real), num_jets):
-                part = padding[jet : jet + num_jets]
-                blocked = no_edge | part[:, :, None] | part[:, None, :]
-                first = start + jet * length
-                for receiver in range(0, length, num_receivers):
-                    receivers = slice(receiver, receiver + num_receivers)
-                    yield _Tile(
-                        slice(first, first + part.numel()),
-                        len(part),
-                        length,
-                        receivers,
-                        blocked[:, receivers, :, None],
-                    )
+def tiles(layout: JetLayout) -> Iterator[_Tile]:
+    """Yield tiles that together hold every edge once."""
+    size = _TILE[layout.device.type]
+    for group in layout.groups:
+        length = group.length
+        num_jets = max(1, size // length**2)
+        num_receivers = min(length, max(1, size // length))
+        no_edge = torch.eye(length, dtype=torch.bool, device=layout.device)
+        for jet in range(0, group.num_jets, num_jets):
+            padding = group.key_is_padding[jet : jet + num_jets]
+            blocked = no_edge | padding[:, :, None] | padding[:, None, :]
+            first = group.slots.start + jet * length
+            for receiver in range(0, length, num_receivers):
+                receivers = slice(receiver, receiver + num_receivers)
+                yield _Tile(
+                    slice(first, first + padding.numel()),
+                    len(padding),
+                    length,
+                    receivers,
+                    blocked[:, receivers, :, None],
+                )
 
 
 class _SumOverEdges(torch.autograd.Function):
@@ -181,7 +153,7 @@ class _SumOverEdges(torch.autograd.Function):
         slots = [values[layout.slot_rows] for values in (receivers, senders)]
         sums = receivers.new_zeros(len(slots[0]), len(bias_3))
         kept = []
-        for tile in layout.tiles():
+        for tile in tiles(layout):
             second = _selu_(F.linear(_first_layer(tile, *slots), weight_2, bias_2))
             third = tile.grid(_selu_(F.linear(second, weight_3, bias_3)))
             tile.received(sums).copy_(third.masked_fill_(tile.blocked, 0).sum(dim=2))
@@ -199,7 +171,7 @@ class _SumOverEdges(torch.autograd.Function):
 
 
 def _gradients(
-    layout: EdgeLayout,
+    layout: JetLayout,
     grad_output: Tensor,
     receivers: Tensor,
     senders: Tensor,
@@ -214,7 +186,7 @@ def _gradients(
     grad_receivers, grad_senders = (torch.zeros_like(values) for values in slots)
     grad_weight_2, grad_weight_3 = torch.zeros_like(weight_2), torch.zeros_like(weight_3)
     grad_bias_2, grad_bias_3 = weight_2.new_zeros(len(weight_2)), torch.zeros_like(bias_3)
-    for tile, second in zip(layout.tiles(), kept, strict=True):
+    for tile, second in zip(tiles(layout), kept, strict=True):
         first = _first_layer(tile, *slots)
         third = tile.grid(_selu_(F.linear(second, weight_3, bias_3)))
         grad = _selu_backward(tile.received(grad_sums)[:, :, None], third)

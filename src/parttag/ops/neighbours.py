@@ -4,12 +4,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from parttag.ops.groups import JetGroup, JetGroups
+from parttag.ops.layout import Group, JetLayout
 
 
 @torch.no_grad()
 def nearest_neighbours(
-    points: Float[Tensor, "particles dims"], k: int, groups: JetGroups, *, with_self: bool = False
+    points: Float[Tensor, "particles dims"], k: int, layout: JetLayout, *, with_self: bool = False
 ) -> Int64[Tensor, "particles k"]:
     """Return the rows of the ``k`` particles of the same jet that are nearest to each particle.
 
@@ -25,27 +25,28 @@ def nearest_neighbours(
     k
         How many neighbours each has. In a jet of too few particles the missing ones are the row
         ``len(points)``, one beyond the last.
-    groups
-        The jets.
+    layout
+        Where the jets are.
     with_self
         Count a particle among its own neighbours. If not, the nearest of the k + 1 nearest is taken
         for the particle itself, and left out.
     """
     wide = torch.promote_types(points.dtype, torch.float32)
     neighbours = points.new_empty(0, k, dtype=torch.long)
-    if not groups.groups:
+    if not layout.groups:
         return neighbours
     with torch.autocast(points.device.type, enabled=False):
         parts = [
-            _within(places, group, k, with_self, missing=len(points))
-            for places, group in zip(groups.spread(points.to(wide)), groups.groups, strict=True)
+            _within(places, group, group.of(layout.slot_rows), k, with_self, missing=len(points))
+            for places, group in zip(layout.spread(points.to(wide)), layout.groups, strict=True)
         ]
-    return torch.cat(parts).index_select(0, groups.slots)
+    return torch.cat(parts).index_select(0, layout.row_slots)
 
 
 def _within(
     points: Float[Tensor, "jets length dims"],
-    group: JetGroup,
+    group: Group,
+    rows: Int64[Tensor, "jets length"],
     k: int,
     with_self: bool,
     missing: int,
@@ -55,10 +56,10 @@ def _within(
     squares = points.square().sum(dim=2)
     distances = torch.baddbmm(squares[:, :, None], points, points.transpose(1, 2), alpha=-2)
     distances += squares[:, None, :]
-    distances.clamp_(min=0).masked_fill_(~group.is_real[:, None, :], torch.inf)
+    distances.clamp_(min=0).masked_fill_(group.key_is_padding[:, None, :], torch.inf)
     skipped = 0 if with_self else 1
-    found = min(k + skipped, length)
-    places = distances.topk(found, dim=2, largest=False, sorted=True).indices[:, :, skipped:]
-    last = group.is_real.sum(dim=1)[:, None, None]
-    rows = torch.where(places < last, group.rows[:, :1, None] + places, missing).flatten(0, 1)
-    return torch.nn.functional.pad(rows, (0, k - rows.shape[1]), value=missing)
+    number = min(k + skipped, length)
+    places = distances.topk(number, dim=2, largest=False, sorted=True).indices[:, :, skipped:]
+    last = length - group.key_is_padding.sum(dim=1)[:, None, None]
+    found = torch.where(places < last, rows[:, :1, None] + places, missing).flatten(0, 1)
+    return torch.nn.functional.pad(found, (0, k - found.shape[1]), value=missing)

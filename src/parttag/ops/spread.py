@@ -35,8 +35,8 @@ class _SpreadPairs(torch.autograd.Function):
     def forward(ctx: Any, values: Tensor, layout: JetLayout, padding: float) -> tuple[Tensor, ...]:
         ctx.layout = layout
         groups = []
-        for group in layout.groups:
-            cells = values.index_select(1, group.cell_pairs)
+        for group, pairs in zip(layout.groups, layout.cell_pairs, strict=True):
+            cells = values.index_select(1, pairs)
             cells = cells.view(-1, group.num_jets, group.length, group.length)
             groups.append(cells.masked_fill_(group.key_is_padding[:, None, :], padding))
         return tuple(groups)

@@ -6,6 +6,7 @@ A schedule has no state: where a training stands says all.
 import math
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from parttag.options import Options
@@ -90,12 +91,30 @@ class RestartsOptions(Options):
     """Parts at the end, each at half the rate of the one before."""
 
 
+class OneCycleOptions(Options):
+    """From ``start`` up to 1, down to ``start`` again, and on to ``final``: three straight lines.
+
+    This is ParticleNet's (arXiv:1902.08570): of 20 epochs, 8 up, 8 down and 4 of cooling; that the
+    last line is straight too is our choice. The lines end where those of torch's ``OneCycleLR`` in
+    three phases do: the highest rate is that of the rise's last step, ``final`` that of the last.
+    """
+
+    name: Literal["one_cycle"] = "one_cycle"
+    start: float = Field(default=0.1, gt=0, le=1)
+    """Multiplier at both ends of the cycle."""
+    rise: float = Field(default=0.4, gt=0, lt=0.5)
+    """Fraction of the training in which the rate rises; it falls in as many steps, less one."""
+    final: Fraction = 0.0
+    """Multiplier at the end."""
+
+
 ScheduleOptions = Annotated[
     FlatDecayOptions
     | CosineOptions
     | LinearOptions
     | StepOptions
     | RestartsOptions
+    | OneCycleOptions
     | ConstantOptions,
     Field(discriminator="name"),
 ]
@@ -121,6 +140,8 @@ def lr_multiplier(
     if options.name == "cosine+restarts":
         multipliers = _restarts(options)
         return multipliers[min(step, num_steps - 1) * len(multipliers) // num_steps]
+    if options.name == "one_cycle":
+        return _one_cycle(options, step, num_steps)
     risen = min(1.0, (step + 1) / options.warmup_steps) if options.warmup_steps else 1.0
     return risen * _after_warmup(options, step, num_steps, steps_per_epoch)
 
@@ -157,3 +178,9 @@ def _restarts(options: RestartsOptions) -> list[float]:
         multipliers += [(1 + math.cos(math.pi * part / length)) / 2 for part in range(length)]
     last = multipliers[-1]
     return multipliers + [last * 0.5 ** (part + 1) for part in range(options.halvings)]
+
+
+def _one_cycle(options: OneCycleOptions, step: int, num_steps: int) -> float:
+    peak = max(options.rise * num_steps - 1, 0)
+    corners = [0, peak, 2 * peak, num_steps - 1]
+    return float(np.interp(step, corners, [options.start, 1, options.start, options.final]))

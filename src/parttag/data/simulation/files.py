@@ -14,6 +14,7 @@ import numpy as np
 import uproot
 from jaxtyping import Bool
 
+from parttag.data.files import refuse_damaged
 from parttag.data.simulation.clustering import Jets
 from parttag.data.simulation.geometry import delta_phi, pt_eta_phi
 from parttag.data.writing import whole_file
@@ -111,3 +112,11 @@ def read_provenance(path: Path) -> dict[str, Any]:
             "command again to make it anew"
         ) from error
     return provenance
+
+
+def is_simulated(path: Path) -> bool:
+    """Return whether a file is there and was written by ``write_jets``."""
+    if path.suffix != ".root" or not path.is_file():
+        return False
+    with refuse_damaged(path), uproot.open(path) as file:
+        return "provenance" in file
