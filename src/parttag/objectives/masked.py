@@ -104,10 +104,12 @@ class MaskedHead(nn.Module):
         rows: Int64[Tensor, " hidden"],
     ) -> Float[Tensor, "hidden outputs"]:
         """Return the predictions for the hidden particles, those at ``rows``."""
+        predictions: Tensor
         if self.positions is None:
-            predictions: Tensor = self.output(particles[rows])
-            return predictions
-        return self.positions(self.output(particles), batch, hidden)[rows]
+            predictions = self.output(particles[rows])
+        else:
+            predictions = self.positions(self.output(particles), batch, hidden)[rows]
+        return predictions
 
 
 class PositionHead(nn.Module):
