@@ -9,17 +9,20 @@ import torch
 from torch.nn import functional as F
 
 from helpers.jets import toy_batch
+from helpers.leaks import check_no_leak
 from helpers.networks import SMALL, small_network
 from helpers.runs import same_weights, toy_config
 from helpers.tolerances import FLOAT64_NETWORK
 from parttag.errors import InputError
 from parttag.jets import places
+from parttag.models import build_model
 from parttag.models.hiding import visible_jets
-from parttag.models.particle_tokenizer import token_features
+from parttag.models.particle_tokenizer import ParticleTokenizerOptions, token_features
 from parttag.objectives import build_objective
-from parttag.objectives.encoder_decoder import EncodeDecodeOptions, MomentumHead, draw_hidden
+from parttag.objectives.encoder_decoder import EncodeDecodeOptions, MomentumHead, TokenHead
 from parttag.options import read_options
 from parttag.runs import load_run, train_run
+from parttag.training.checkpoint import describe_network, write_checkpoint
 from parttag.training.loop import Trainer
 
 LENGTHS = [1, 2, 9, 14, 3]
@@ -37,8 +40,8 @@ def every_second(lengths, share=0.5):
 
 @pytest.fixture(autouse=True)
 def _hide_every_second(request, monkeypatch):
-    """Hide every second particle instead of random ones, where a test does not draw itself."""
-    if "share" not in request.fixturenames:
+    """Hide every second particle instead of random ones, but in whole runs."""
+    if "tmp_path" not in request.fixturenames:
         monkeypatch.setattr("parttag.objectives.encoder_decoder.draw_hidden", every_second)
 
 
@@ -74,38 +77,6 @@ def outputs_of(network, objective, jets):
     return (*seen, sums)
 
 
-# ---------------------------------------------------------------------------------- what is hidden
-
-
-@pytest.mark.parametrize("share", [0.001, 0.3, 0.5, 0.999])
-def test_a_share_is_hidden_and_of_two_or_more_at_least_one_is_hidden_and_one_visible(share):
-    torch.manual_seed(1)
-    lengths = np.arange(60)
-    hidden = draw_hidden(lengths, share)
-    numbers = [part.sum() for part in np.split(hidden, np.cumsum(lengths)[:-1])]
-    assert numbers[:3] == [0, 0, 1]
-    expected = [min(max(int(share * n + 0.5), 1), n - 1) for n in range(2, 60)]
-    assert numbers[2:] == expected
-
-
-@pytest.mark.parametrize("share", [0.3])
-def test_each_particle_is_hidden_as_often_as_any_other(share):
-    torch.manual_seed(1)
-    hidden = draw_hidden(np.full(4000, 10), share).reshape(4000, 10)
-    # Of 4,000 draws with probability 0.3, the standard deviation is 0.007.
-    np.testing.assert_allclose(hidden.mean(axis=0), 0.3, atol=0.03)
-
-
-@pytest.mark.parametrize("share", [0.5])
-def test_draws_follow_torchs_generator(share):
-    lengths = np.full(20, 10)
-    torch.manual_seed(3)
-    first, second = draw_hidden(lengths, share), draw_hidden(lengths, share)
-    assert not np.array_equal(first, second)
-    torch.manual_seed(3)
-    np.testing.assert_array_equal(first, draw_hidden(lengths, share))
-
-
 # -------------------------------------------------------------------------------------- no leaks
 
 
@@ -117,37 +88,31 @@ def rows_of(jet, lengths=LONGER):
     return rows[~hidden[rows]].tolist(), rows[hidden[rows]].tolist(), int(first)
 
 
-def reached(output, p4):
-    """Return the rows of the particles on which an output depends."""
-    (gradient,) = torch.autograd.grad(output.square().sum(), p4, retain_graph=True)
-    assert gradient.isfinite().all()
-    return set(gradient.any(dim=1).nonzero().flatten().tolist())
-
-
 @BOTH
 def test_no_hidden_particle_reaches_the_encoder(options):
     network, objective = built(options)
-    jets = batch(LONGER)
-    jets = replace(jets, p4=jets.p4.requires_grad_())
-    encoded, _, _ = outputs_of(network, objective, jets)
-    assert reached(encoded, jets.p4) == {*np.flatnonzero(~every_second(LONGER)).tolist()}
+    check_no_leak(
+        lambda jets: outputs_of(network, objective, jets)[0], batch(LONGER), every_second(LONGER)
+    )
 
 
-def test_no_later_particle_reaches_an_earlier_output():
+@pytest.mark.parametrize("step", range(5))
+def test_no_later_particle_reaches_an_earlier_output(step):
     network, objective = built(MOMENTA)
-    jets = batch(LONGER)
-    jets = replace(jets, p4=jets.p4.requires_grad_())
-    _, decoded, _ = outputs_of(network, objective, jets)
-    visible, hidden, first = rows_of(jet=2)
-    for step in range(len(hidden) + 1):
-        assert reached(decoded[first + step], jets.p4) == {*visible, *hidden[:step]}
+    visible, hidden, first = rows_of(jet=1)
+    assert len(hidden) == 4
+    unseen = np.ones(sum(LONGER), dtype=bool)
+    unseen[visible + hidden[:step]] = False
+    check_no_leak(
+        lambda jets: outputs_of(network, objective, jets)[1][first + step], batch(LONGER), unseen
+    )
 
 
 def test_no_later_code_changes_an_earlier_output():
     network, objective = built(TOKENS)
     jets = batch(LONGER)
     encoded, decoded, _ = outputs_of(network, objective, jets)
-    _, hidden, first = rows_of(jet=2)
+    _, hidden, first = rows_of(jet=1)
     after = range(first + len(hidden) + 1, len(decoded))
     for step in range(len(hidden)):
         p4 = jets.p4.clone()
@@ -291,9 +256,9 @@ class InterruptedTrainingError(Exception):
 
 @pytest.fixture
 def interrupted(monkeypatch):
-    """Let the first training stop in its second epoch, after the last checkpoint."""
+    """Let the first training stop in its second epoch, a step after a checkpoint."""
     step = Trainer._step
-    stops = [6]
+    stops = [7]
 
     def stopping_step(trainer, batch):
         if trainer.state.step in stops:
@@ -304,12 +269,26 @@ def interrupted(monkeypatch):
     monkeypatch.setattr(Trainer, "_step", stopping_step)
 
 
-@pytest.mark.parametrize("share", [0.4])
+def toy_tokenizer(path):
+    """Write the checkpoint of an untrained tokenizer, and return its weights."""
+    content = {"name": "particle_tokenizer", **TOKENIZER}
+    network = build_model(read_options(ParticleTokenizerOptions, content), (), 1)
+    config = {"model": network.backbone.options.model_dump()}
+    described = describe_network(network, config, ())
+    write_checkpoint(path, {"weights": network.state_dict(), **described})
+    return network.backbone.state_dict()
+
+
+@BOTH
 def test_a_run_continues_exactly_and_hands_its_backbone_to_a_classifier(
-    tmp_path, share, interrupted
+    options, tmp_path, interrupted
 ):
-    options = [*PRETRAINING, f"objective.hidden_share={share}", "training.checkpoint_every=2"]
-    config = toy_config(tmp_path, *options, model=SMALLEST)
+    changes = [*PRETRAINING, "objective.share=0.4", "training.checkpoint_every=2"]
+    if options is TOKENS:
+        tokenizer = toy_tokenizer(tmp_path / "tokenizer.pt")
+        changes += ["objective.targets=tokens", f"objective.tokenizer={TOKENIZER}"]
+        changes += [f"tokenizer_from={tmp_path / 'tokenizer.pt'}"]
+    config = toy_config(tmp_path, *changes, model=SMALLEST)
     with pytest.raises(InterruptedTrainingError):
         train_run(config, tmp_path / "stopped")
     train_run(config, tmp_path / "whole")
@@ -317,10 +296,14 @@ def test_a_run_continues_exactly_and_hands_its_backbone_to_a_classifier(
     assert same_weights(tmp_path / "stopped", tmp_path / "whole")
     lines = [(tmp_path / n / "metrics.jsonl").read_text() for n in ("stopped", "whole")]
     ours, theirs = ([json.loads(line) for line in text.splitlines()] for text in lines)
+    metric_names = (MomentumHead if options is MOMENTA else TokenHead).metric_names
     for one, other in zip(ours, theirs, strict=True):
-        names = [f"{p}_{n}" for p in ("train", "val") for n in ("loss", *MomentumHead.metric_names)]
+        names = [f"{part}_{name}" for part in ("train", "val") for name in ("loss", *metric_names)]
         assert [one[n] for n in names] == [other[n] for n in names]
     written = load_run(tmp_path / "whole").model
+    if options is TOKENS:
+        for name, value in written.head.tokenizer.tokenizer.state_dict().items():
+            assert torch.equal(value, tokenizer[name])
     config = toy_config(
         tmp_path,
         f"init_from.path={tmp_path / 'whole'}",
@@ -343,7 +326,7 @@ def test_another_network_is_refused(tmp_path):
     ("content", "match"),
     [
         ({"label_smoothing": 0.1}, "label_smoothing is for targets: tokens"),
-        ({"hidden_share": 1.0}, "hidden_share is 1.0, but must be"),
+        ({"share": 1.0}, "share is 1.0, but must be"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(content, match):

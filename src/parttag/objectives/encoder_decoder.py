@@ -20,13 +20,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from parttag.errors import InputError
-from parttag.jets import JetBatch, places
+from parttag.jets import JetBatch
 from parttag.models import Tagger
 from parttag.models.encoder_decoder import EncoderDecoder, embedding
 from parttag.models.hiding import visible_jets
@@ -36,6 +36,7 @@ from parttag.models.particle_tokenizer import (
     TokenizerOptions,
     token_features,
 )
+from parttag.objectives.masked import draw_hidden
 from parttag.objectives.objective import BatchSums
 from parttag.ops.jet_sums import sum_over_particles
 from parttag.options import Options
@@ -46,9 +47,8 @@ class EncodeDecodeOptions(Options):
 
     name: Literal["encoder_decoder"] = "encoder_decoder"
     needs_labels: ClassVar[bool] = False
-    hidden_share: float = Field(default=0.5, gt=0, lt=1)
-    """Share of a jet's particles that are hidden, to the nearest whole number; of two or more
-    particles at least one is hidden and one visible."""
+    share: float = Field(default=0.5, gt=0, lt=1)
+    """Share of a jet's particles that is hidden, rounded down; at least one of two or more."""
     targets: Literal["momenta", "tokens"] = "momenta"
     """momenta: features of the particles; tokens: the codes that a tokenizer makes of them."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -83,7 +83,7 @@ class EncodeDecode:
                 "objective encoder_decoder trains both halves of one network: it needs "
                 "model.name: encoder_decoder"
             )
-        self.hidden_share = options.hidden_share
+        self.share = options.share
         width = model.encoded_width
         self.head: MomentumHead | TokenHead
         if options.targets == "momenta":
@@ -96,7 +96,7 @@ class EncodeDecode:
     def __call__(self, model: Tagger, batch: JetBatch) -> BatchSums:
         """Return the sums over the jets of a batch, of which random particles are hidden."""
         assert isinstance(model, EncoderDecoder)
-        hidden = draw_hidden(batch.lengths, self.hidden_share)
+        hidden = draw_hidden(batch.lengths, self.share)
         visible, written = visible_jets(batch, hidden), batch.keep_particles(hidden)
         features = token_features(written.p4, visible.jet_axis[written.jet_of_particle])
         entries, targets = self.head.entries(features, written.lengths)
@@ -196,19 +196,6 @@ class TokenHead(nn.Module):
             "token_accuracy": _mean(right, written),
             "unigram_accuracy": _mean(targets == counts.argmax(), written),
         }
-
-
-def draw_hidden(
-    lengths: Int64[np.ndarray, " jets"], share: float
-) -> Bool[np.ndarray, " particles"]:
-    """Return which particles of jets of these lengths are hidden, drawn by torch's generator."""
-    wanted = np.floor(share * lengths + 0.5).astype(np.int64)
-    number = np.where(lengths > 1, np.clip(wanted, 1, np.maximum(lengths - 1, 1)), 0)
-    jet = np.repeat(np.arange(len(lengths)), lengths)
-    shuffled = np.lexsort((torch.rand(len(jet)).numpy(), jet))
-    hidden = np.empty(len(jet), dtype=bool)
-    hidden[shuffled] = places(lengths) < number[jet]
-    return hidden
 
 
 def _positions(written: JetBatch) -> tuple[Int64[Tensor, " written"], Int64[Tensor, " jets"]]:
