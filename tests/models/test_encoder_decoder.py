@@ -1,6 +1,7 @@
 """The original Transformer on jets, against torch's own layers and hand numbers."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 from helpers.jets import toy_batch
 from helpers.networks import SMALL, small_network
 from helpers.tolerances import FLOAT64_NETWORK
+from parttag.config import load_config
 from parttag.errors import InputError
 from parttag.features import particle_features
 from parttag.models import build_model
@@ -47,6 +49,12 @@ def test_the_stacks_of_the_base_network_have_the_papers_number_of_parameters():
     # And no norm after the last layer: what else there is are the embedding, start and logits.
     others = (7 + 1) * 512 + 512 + (512 + 1) * 2
     assert sum(p.numel() for p in network.parameters()) == 44_138_496 + others
+
+
+def test_the_small_network_of_the_recipes_has_as_many_parameters_as_they_say():
+    path = Path(__file__).parents[2] / "configs" / "pretraining" / "encoder_decoder_small.yaml"
+    network = build_model(load_config(path).model, "kin", 2)
+    assert sum(p.numel() for p in network.backbone.parameters()) == 234_048
 
 
 def torch_layer(layer):

@@ -14,13 +14,13 @@ from helpers.networks import SMALL, small_network
 from helpers.runs import same_weights, toy_config
 from helpers.tolerances import FLOAT64_NETWORK
 from parttag.errors import InputError
-from parttag.jets import places
 from parttag.models import build_model
 from parttag.models.hiding import visible_jets
 from parttag.models.particle_tokenizer import ParticleTokenizerOptions, token_features
 from parttag.objectives import build_objective
 from parttag.objectives.encoder_decoder import EncodeDecodeOptions, MomentumHead, TokenHead
 from parttag.options import read_options
+from parttag.packing import places
 from parttag.runs import load_run, train_run
 from parttag.training.checkpoint import describe_network, write_checkpoint
 from parttag.training.loop import Trainer

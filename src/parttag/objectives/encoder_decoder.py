@@ -85,23 +85,25 @@ class EncodeDecode:
             )
         self.share = options.share
         width = model.encoded_width
-        self.head: MomentumHead | TokenHead
-        if options.targets == "momenta":
-            self.head = MomentumHead(width)
-        else:
-            self.head = TokenHead(width, options.tokenizer, options.label_smoothing)
-        model.head = self.head
-        self.metric_names: tuple[str, ...] = self.head.metric_names
+        head = (
+            MomentumHead(width)
+            if options.targets == "momenta"
+            else TokenHead(width, options.tokenizer, options.label_smoothing)
+        )
+        model.head = head
+        self.metric_names: tuple[str, ...] = head.metric_names
 
     def __call__(self, model: Tagger, batch: JetBatch) -> BatchSums:
         """Return the sums over the jets of a batch, of which random particles are hidden."""
         assert isinstance(model, EncoderDecoder)
+        head = model.head
+        assert isinstance(head, MomentumHead | TokenHead)
         hidden = draw_hidden(batch.lengths, self.share)
         visible, written = visible_jets(batch, hidden), batch.keep_particles(hidden)
         features = token_features(written.p4, visible.jet_axis[written.jet_of_particle])
-        entries, targets = self.head.entries(features, written.lengths)
+        entries, targets = head.entries(features, written.lengths)
         outputs = model.write(model.read(visible), visible.lengths, entries, written.lengths)
-        loss, metrics = self.head.losses(outputs, targets, written)
+        loss, metrics = head.losses(outputs, targets, written)
         return BatchSums(
             loss=(batch.jet_weights * loss).sum(),
             weight=batch.jet_weights.sum(),
@@ -200,12 +202,10 @@ class TokenHead(nn.Module):
 
 def _positions(written: JetBatch) -> tuple[Int64[Tensor, " written"], Int64[Tensor, " jets"]]:
     """Return the decoder's positions before each written particle, and after the last of a jet."""
-    lengths = written.lengths
-    at_end = np.cumsum(lengths + 1) - 1
-    before = np.arange(lengths.sum()) + np.repeat(np.arange(len(lengths)), lengths)
-    return tuple(
-        torch.from_numpy(x).to(written.device, non_blocking=True) for x in (before, at_end)
-    )
+    jets = torch.arange(len(written), device=written.device)
+    at_end = written.offsets[1:] + jets
+    rows = torch.arange(len(written.p4), device=written.device)
+    return rows + written.jet_of_particle, at_end
 
 
 def _mean(
