@@ -18,7 +18,10 @@ RUNS = sorted((Path(__file__).parents[1] / "configs" / "pretraining").glob("*.ya
 OVERRIDES = ["training.steps=2", "training.batch_size=20", "training.steps_per_epoch=2"]
 
 # Networks of tens of millions of parameters, whose checkpoints alone take seconds.
-SMALLER = {"mpm": ["model.width=64", "model.hidden_dim=64"]}
+SMALLER = {
+    "mpm": ["model.width=64", "model.hidden_dim=64"],
+    "encoder_decoder": ["model.embed_dim=64", "model.feedforward_dim=64"],
+}
 
 
 def write_tokenizer(config: RunConfig, path: Path) -> Path:

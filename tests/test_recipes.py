@@ -56,6 +56,10 @@ RECIPES = {
     "lorentz_net": Recipe(
         "adamw", 1e-3, 0.01, "cosine+restarts", 128, 35, "fp32", "accuracy", True
     ),
+    # The original Transformer's training, for as many jets as the Particle Transformer sees.
+    "encoder_decoder": PART._replace(
+        optimizer="adam", lr=6.99e-4, weight_decay=0.0, schedule="inverse_sqrt"
+    ),
     # Ours altogether: nothing was published.
     "rpcn": Recipe("adam", 1e-3, 0.0, "flat+decay", 512, 20, "fp32", "accuracy", False),
 }
@@ -67,12 +71,15 @@ RANGER_CONSTANTS = {
     "lookahead_alpha": 0.5,
 }
 ADAM_CONSTANTS = {"betas": (0.9, 0.999), "eps": 1e-8}
+# Of arXiv:1706.03762, section 5.3.
+TRANSFORMER_CONSTANTS = {"betas": (0.9, 0.98), "eps": 1e-9}
 SCHEDULES: dict[str, dict[str, Any]] = {
     "flat+decay": {"decay_fraction": 0.3, "final": 0.01},
     "constant": {},
     "cosine": {"final": 0.01},  # from 1e-3 to 1e-5
     # Every 5 million jets, down to 1e-6.
     "step": {"every": 5_000_000 // 32, "factor": 0.7, "floor": 1e-3},
+    "inverse_sqrt": {},
     "cosine+restarts": {"warmup": 4, "cycles": (4, 8, 16), "halvings": 3},
     # Of 20 epochs 8 up and 8 down, by a factor of ten, and 4 to 5e-7.
     "one_cycle": {"start": 0.1, "rise": 8 / 20},
@@ -101,10 +108,12 @@ def test_recipe_is_the_published_one_or_our_choice(name):
     )
     given = optimizer.model_dump(exclude={"name", "lr", "weight_decay"})
     assert given.pop("amsgrad", False) == (name == "lgn")
-    assert given == (RANGER_CONSTANTS if recipe.optimizer == "ranger" else ADAM_CONSTANTS)
+    constants = TRANSFORMER_CONSTANTS if name == "encoder_decoder" else ADAM_CONSTANTS
+    assert given == (RANGER_CONSTANTS if recipe.optimizer == "ranger" else constants)
     given = config.schedule.model_dump(exclude={"name"})
-    # LorentzNet's schedule alone has another warm-up.
-    assert given.pop("warmup_steps", 0) == 0
+    # LorentzNet's schedule has another warm-up.
+    warmup_steps = 4000 if recipe.schedule == "inverse_sqrt" else 0
+    assert given.pop("warmup_steps", 0) == warmup_steps
     if recipe.schedule == "one_cycle":
         assert recipe.lr * given.pop("final") == pytest.approx(5e-7, rel=1e-4)
     assert given == SCHEDULES[recipe.schedule]

@@ -39,6 +39,13 @@ SMALL = {
     "pfn_original": {"particle_dims": (16, 16), "jet_dims": (16,)},
     "pcnn": {"stem_dim": 8, "stage_dims": ((8, 12), (12,), (16, 16)), "hidden_dim": 16},
     "jedi_net": {"hidden_dim": 16, "effect_dim": 6, "output_dim": 5},
+    "encoder_decoder": {
+        "embed_dim": 16,
+        "num_heads": 4,
+        "num_encoder_layers": 2,
+        "num_decoder_layers": 2,
+        "feedforward_dim": 24,
+    },
     "rpcn": {"num_angles": 6, "particle_dims": (8, 12), "angle_dims": (10,), "kernel_size": 3},
 }
 

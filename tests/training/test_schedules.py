@@ -9,6 +9,7 @@ from parttag.training.schedules import (
     ConstantOptions,
     CosineOptions,
     FlatDecayOptions,
+    InverseSqrtOptions,
     LinearOptions,
     OneCycleOptions,
     RestartsOptions,
@@ -79,6 +80,22 @@ def test_steps_multiply_by_the_factor_down_to_the_floor():
     options = StepOptions(every=10, factor=0.7, floor=0.3)
     multipliers = [lr_multiplier(options, step, 100, 50) for step in (0, 9, 10, 19, 20, 30, 99)]
     assert multipliers == pytest.approx([1, 1, 0.7, 0.7, 0.49, 0.343, 0.3])
+
+
+def test_the_inverse_square_root_is_the_original_transformers_rate_over_its_peak():
+    width, warmup = 512, 4000
+    peak = (width * warmup) ** -0.5
+    assert peak == pytest.approx(6.99e-4, rel=1e-3)
+    for step in (1, 40, 3999, 4000, 4001, 16_000, 100_000):
+        published = width**-0.5 * min(step**-0.5, step * warmup**-1.5)
+        ours = lr_multiplier(InverseSqrtOptions(warmup_steps=warmup), step - 1, 100_000, 1000)
+        assert peak * ours == pytest.approx(published)
+
+
+def test_the_inverse_square_root_is_halved_in_four_times_the_steps():
+    options = InverseSqrtOptions(warmup_steps=10)
+    multipliers = [lr_multiplier(options, step, 1000, 100) for step in (0, 4, 9, 39, 159)]
+    assert multipliers == pytest.approx([0.1, 0.5, 1, 0.5, 0.25])
 
 
 @pytest.mark.parametrize("options_class", [FlatDecayOptions, CosineOptions, ConstantOptions])

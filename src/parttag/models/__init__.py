@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from parttag.features import feature_names
+from parttag.models.encoder_decoder import EncoderDecoder, EncoderDecoderOptions
 from parttag.models.jedi_net import JEDINet, JEDINetOptions
 from parttag.models.lgn import LGN, LGNOptions
 from parttag.models.lorentz_net import LorentzNet, LorentzNetOptions
@@ -49,6 +50,9 @@ MODELS: dict[str, ModelEntry] = {
     "pfn_original": ModelEntry(PFNOriginal, "arXiv:1810.05165", "toptagging/pfn_original.yaml"),
     "pcnn": ModelEntry(PCNN, "arXiv:1902.09914", "toptagging/pcnn.yaml"),
     "jedi_net": ModelEntry(JEDINet, "arXiv:1908.05318", "toptagging/jedi_net.yaml"),
+    "encoder_decoder": ModelEntry(
+        EncoderDecoder, "arXiv:1706.03762", "toptagging/encoder_decoder.yaml"
+    ),
     "rpcn": ModelEntry(RPCN, "arXiv:2107.02908", "toptagging/rpcn.yaml"),
 }
 
@@ -64,7 +68,8 @@ ModelOptions = Annotated[
     | PFNOriginalOptions
     | PCNNOptions
     | JEDINetOptions
-    | RPCNOptions,
+    | RPCNOptions
+    | EncoderDecoderOptions,
     Field(discriminator="name"),
 ]
 """The options of any network, told apart by ``name``."""

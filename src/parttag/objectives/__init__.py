@@ -7,6 +7,7 @@ from pydantic import Field
 
 from parttag.models import Tagger
 from parttag.objectives.classify import Classify, ClassifyOptions
+from parttag.objectives.encoder_decoder import EncodeDecode, EncodeDecodeOptions
 from parttag.objectives.masked import Masked, MaskedOptions
 from parttag.objectives.objective import BatchSums, Objective
 from parttag.objectives.tokenize import Tokenize, TokenizeOptions
@@ -14,7 +15,8 @@ from parttag.objectives.tokenize import Tokenize, TokenizeOptions
 __all__ = ["BatchSums", "Objective", "ObjectiveOptions", "build_objective"]
 
 ObjectiveOptions = Annotated[
-    ClassifyOptions | MaskedOptions | TokenizeOptions, Field(discriminator="name")
+    ClassifyOptions | EncodeDecodeOptions | MaskedOptions | TokenizeOptions,
+    Field(discriminator="name"),
 ]
 """The options of any objective, told apart by ``name``."""
 
@@ -22,6 +24,7 @@ _OBJECTIVES: dict[str, Callable[[Any, Tagger], Objective]] = {
     "classify": lambda _options, _model: Classify(),
     "masked": Masked,
     "tokenize": Tokenize,
+    "encoder_decoder": EncodeDecode,
 }
 
 

@@ -60,6 +60,19 @@ class ConstantOptions(Options):
     """Steps over which the learning rate rises linearly from zero."""
 
 
+class InverseSqrtOptions(Options):
+    """Rising over ``warmup_steps`` steps to 1, then falling with the root of the step.
+
+    The multiplier of step n, counted from 1, is min(n/w, √(w/n)) with w warm-up steps: the original
+    Transformer's schedule (arXiv:1706.03762, eq. 3) in units of its peak, which for a network of
+    width d is (d·w)^−0.5, 6.99e-4 with d = 512 and w = 4000.
+    """
+
+    name: Literal["inverse_sqrt"] = "inverse_sqrt"
+    warmup_steps: PositiveInt = 4000
+    """Steps over which the learning rate rises linearly from zero."""
+
+
 class StepOptions(Options):
     """Multiplied by ``factor`` after every so many steps, and never less than ``floor``."""
 
@@ -112,6 +125,7 @@ ScheduleOptions = Annotated[
     FlatDecayOptions
     | CosineOptions
     | LinearOptions
+    | InverseSqrtOptions
     | StepOptions
     | RestartsOptions
     | OneCycleOptions
@@ -147,7 +161,12 @@ def lr_multiplier(
 
 
 def _after_warmup(
-    options: FlatDecayOptions | CosineOptions | LinearOptions | StepOptions | ConstantOptions,
+    options: FlatDecayOptions
+    | CosineOptions
+    | LinearOptions
+    | InverseSqrtOptions
+    | StepOptions
+    | ConstantOptions,
     step: int,
     num_steps: int,
     steps_per_epoch: int,
@@ -160,6 +179,8 @@ def _after_warmup(
         passed = max(step - options.warmup_steps, 0) / steps
         left = 1 - passed if options.name == "linear" else (1 + math.cos(math.pi * passed)) / 2
         return options.final + (1 - options.final) * left
+    if options.name == "inverse_sqrt":
+        return math.sqrt(options.warmup_steps / max(step + 1, options.warmup_steps))
     if options.name == "step":
         return max(math.pow(options.factor, step // options.every), options.floor)
     return 1.0
