@@ -41,6 +41,7 @@ from parttag.models.hiding import pairs_in_full, visible_jets
 from parttag.models.tagger import ParticleEncoder
 from parttag.ops.attention import AttentionBias, attend, class_attend, spread_bias
 from parttag.ops.batch_norm import PackedBatchNorm
+from parttag.ops.dropout import Dropout
 from parttag.ops.kernels import Kernels, choose_kernels
 from parttag.ops.layout import JetLayout
 from parttag.ops.pair_network import PairNetwork
@@ -265,7 +266,7 @@ class Block(nn.Module):
         hidden = feedforward_factor * width
         self.num_heads = num_heads
         self.attention_dropout = dropout
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.pre_attention_norm = nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
@@ -275,10 +276,10 @@ class Block(nn.Module):
             nn.LayerNorm(width),
             nn.Linear(width, hidden),
             nn.GELU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.LayerNorm(hidden),
             nn.Linear(hidden, width),
-            nn.Dropout(dropout),
+            Dropout(dropout),
         )
         self.residual_scale = nn.Parameter(torch.ones(width))
         nn.init.xavier_uniform_(self.qkv.weight)
