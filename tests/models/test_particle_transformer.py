@@ -1,6 +1,9 @@
 """The Particle Transformer: counts, initialization, trimming, and its own definition."""
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -219,3 +222,30 @@ def test_with_nothing_hidden_particles_are_those_of_the_whole_jets():
     placeholder = torch.ones(network.particle_width, dtype=torch.float64)
     hidden = network.encode_particles(batch, np.zeros(23, dtype=bool), placeholder)
     torch.testing.assert_close(network.encode_particles(batch), hidden, **FLOAT64_NETWORK)
+
+
+COMPILE = """
+from torch._dynamo.testing import CompileCounter
+from helpers.jets import toy_batch
+from helpers.networks import small_network
+network = small_network("particle_transformer", dropout=0.1).train()
+counter = CompileCounter()
+network.compile(backend=counter, dynamic=True)
+for seed in range(4):
+    network(toy_batch(20 + seed, seed)).sum().backward()
+    print(counter.frame_count)
+"""
+
+
+@pytest.mark.slow
+def test_compiled_layers_are_traced_once_for_batches_of_any_size():
+    # In a process of its own: the checks of shapes in these tests cannot be traced.
+    result = subprocess.run(
+        [sys.executable, "-c", COMPILE],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # The embedding, and both kinds of block before and after attention: not one for each block.
+    assert result.stdout.split() == ["5"] * 4
