@@ -186,19 +186,27 @@ class TestTrimmer:
         assert other.backbone.trimmer.num_calls == 17
 
 
+def logits_and_gradients(kernels, dtype):
+    sizes = {"embed_dims": (16, 32), "num_heads": 2, "pair_dims": (8,), "dropout": 0.0}
+    network = small_network("particle_transformer", **sizes, trim=False, kernels=kernels).to(dtype)
+    logits = network.train()(toy_batch(lengths=[5, 0, 17]).to("cpu", dtype))
+    logits.square().sum().backward()
+    gradients = {name: p.grad for name, p in network.named_parameters()}
+    return {"logits": logits.detach(), **gradients}
+
+
+@pytest.mark.parametrize("kernels", ["torch", "padded"])
+def test_no_path_changes_a_logit_or_a_gradient(kernels):
+    ours, expected = (logits_and_gradients(k, torch.float64) for k in (kernels, "reference"))
+    for name, value in expected.items():
+        torch.testing.assert_close(ours[name], value, **FLOAT64_NETWORK, msg=name)
+
+
 def test_kernels_change_no_logit_and_no_gradient():
     pytest.importorskip("triton")
-    sizes = {"embed_dims": (16, 32), "num_heads": 2, "pair_dims": (8,), "dropout": 0.0}
-    batch = toy_batch(lengths=[5, 0, 17])
-    results = []
-    for kernels in ("torch", "triton"):
-        network = small_network("particle_transformer", **sizes, trim=False, kernels=kernels)
-        logits = network.train()(batch)
-        logits.square().sum().backward()
-        gradients = {name: p.grad for name, p in network.named_parameters()}
-        results.append({"logits": logits.detach(), **gradients})
-    for name, expected in results[0].items():
-        torch.testing.assert_close(results[1][name], expected, **FLOAT32_NETWORK, msg=name)
+    ours, expected = (logits_and_gradients(k, torch.float32) for k in ("triton", "reference"))
+    for name, value in expected.items():
+        torch.testing.assert_close(ours[name], value, **FLOAT32_NETWORK, msg=name)
 
 
 @pytest.mark.parametrize("pair_bias", [True, False])

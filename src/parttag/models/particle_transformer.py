@@ -42,7 +42,7 @@ from parttag.models.particle_blocks import ClassBlock, ParticleBlock
 from parttag.models.tagger import ParticleEncoder
 from parttag.ops.attention import spread_bias
 from parttag.ops.batch_norm import PackedBatchNorm
-from parttag.ops.kernels import Kernels, choose_kernels
+from parttag.ops.kernels import Kernels, choose_path
 from parttag.ops.layout import JetLayout
 from parttag.ops.pair_network import PairNetwork
 from parttag.options import Options
@@ -75,7 +75,9 @@ class ParticleTransformerOptions(Options):
     max_particles: PositiveInt | None = 128
     """Particles of highest pT that are used; null for all."""
     kernels: Kernels = "auto"
-    """What computes attention: triton, torch, or (auto) Triton's kernels on CUDA where they fit."""
+    """What computes attention and the pair network: triton, torch, or (auto) Triton's kernels on
+    CUDA where they fit. For comparisons: padded is torch's own attention, on jets padded to the
+    longest of a batch; reference is the definitions in plain torch, jet by jet."""
 
     @model_validator(mode="after")
     def _width_splits_into_heads(self) -> "ParticleTransformerOptions":
@@ -142,8 +144,8 @@ class ParticleTransformer(ParticleEncoder):
 
     def _layout(self, batch: JetBatch) -> JetLayout:
         device, dtype = batch.device, batch.p4.dtype
-        kernels = choose_kernels(self.kernels, device, dtype, self.head_width, batch.max_length)
-        return JetLayout(batch.lengths, device, uses_kernels=kernels)
+        path = choose_path(self.kernels, device, dtype, self.head_width, batch.max_length)
+        return JetLayout(batch.lengths, device, path=path)
 
     def _inputs(self, batch: JetBatch) -> tuple[Tensor, Tensor]:
         number = batch.num_particles
@@ -264,6 +266,8 @@ class Backbone(nn.Module):
             features = pair_features(p4, layout)
         else:
             features = kinematics.pair_features(p4, layout.first, layout.second)
+        if layout.path == "reference":
+            return self.pair_network.reference(features)
         bias: Tensor = self.pair_network(features, uses_kernels=layout.uses_kernels)
         return bias
 
