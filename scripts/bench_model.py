@@ -31,7 +31,7 @@ from parttag.jets import JetBatch, make_batch
 from parttag.models import build_model
 from parttag.models.particle_transformer import ParticleTransformer
 from parttag.ops.attention import attend, spread_bias
-from parttag.ops.kernels import choose_kernels
+from parttag.ops.kernels import choose_path
 from parttag.ops.layout import JetLayout
 from parttag.training.optimizers import build_optimizer
 
@@ -125,10 +125,10 @@ class Ours:
         self.optimizer.zero_grad()
 
         batch = batch.to(self.device)
-        kernels = choose_kernels(
+        path = choose_path(
             "auto", batch.device, batch.p4.dtype, network.head_width, batch.max_length
         )
-        layout = JetLayout(batch.lengths, batch.device, uses_kernels=kernels)
+        layout = JetLayout(batch.lengths, batch.device, path=path)
         heads = backbone.blocks[0].num_heads
         shape = (len(batch.p4), 3, heads, network.head_width)
         qkv = torch.randn(shape, device=self.device, requires_grad=True)

@@ -5,7 +5,8 @@ import torch
 
 from helpers.jets import toy_batch
 from helpers.networks import NETWORKS, small_network
-from parttag.models.particle_transformer import ParticleBlock, ParticleTrimmer
+from parttag.models.particle_blocks import ParticleBlock
+from parttag.models.particle_transformer import ParticleTrimmer
 
 pytestmark = [
     pytest.mark.gpu,

@@ -1,6 +1,9 @@
 """The Particle Transformer: counts, initialization, trimming, and its own definition."""
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -183,19 +186,27 @@ class TestTrimmer:
         assert other.backbone.trimmer.num_calls == 17
 
 
+def logits_and_gradients(kernels, dtype):
+    sizes = {"embed_dims": (16, 32), "num_heads": 2, "pair_dims": (8,), "dropout": 0.0}
+    network = small_network("particle_transformer", **sizes, trim=False, kernels=kernels).to(dtype)
+    logits = network.train()(toy_batch(lengths=[5, 0, 17]).to("cpu", dtype))
+    logits.square().sum().backward()
+    gradients = {name: p.grad for name, p in network.named_parameters()}
+    return {"logits": logits.detach(), **gradients}
+
+
+@pytest.mark.parametrize("kernels", ["torch", "padded"])
+def test_no_path_changes_a_logit_or_a_gradient(kernels):
+    ours, expected = (logits_and_gradients(k, torch.float64) for k in (kernels, "reference"))
+    for name, value in expected.items():
+        torch.testing.assert_close(ours[name], value, **FLOAT64_NETWORK, msg=name)
+
+
 def test_kernels_change_no_logit_and_no_gradient():
     pytest.importorskip("triton")
-    sizes = {"embed_dims": (16, 32), "num_heads": 2, "pair_dims": (8,), "dropout": 0.0}
-    batch = toy_batch(lengths=[5, 0, 17])
-    results = []
-    for kernels in ("torch", "triton"):
-        network = small_network("particle_transformer", **sizes, trim=False, kernels=kernels)
-        logits = network.train()(batch)
-        logits.square().sum().backward()
-        gradients = {name: p.grad for name, p in network.named_parameters()}
-        results.append({"logits": logits.detach(), **gradients})
-    for name, expected in results[0].items():
-        torch.testing.assert_close(results[1][name], expected, **FLOAT32_NETWORK, msg=name)
+    ours, expected = (logits_and_gradients(k, torch.float32) for k in ("triton", "reference"))
+    for name, value in expected.items():
+        torch.testing.assert_close(ours[name], value, **FLOAT32_NETWORK, msg=name)
 
 
 @pytest.mark.parametrize("pair_bias", [True, False])
@@ -219,3 +230,30 @@ def test_with_nothing_hidden_particles_are_those_of_the_whole_jets():
     placeholder = torch.ones(network.particle_width, dtype=torch.float64)
     hidden = network.encode_particles(batch, np.zeros(23, dtype=bool), placeholder)
     torch.testing.assert_close(network.encode_particles(batch), hidden, **FLOAT64_NETWORK)
+
+
+COMPILE = """
+from torch._dynamo.testing import CompileCounter
+from helpers.jets import toy_batch
+from helpers.networks import small_network
+network = small_network("particle_transformer", dropout=0.1).train()
+counter = CompileCounter()
+network.compile(backend=counter, dynamic=True)
+for seed in range(4):
+    network(toy_batch(20 + seed, seed)).sum().backward()
+    print(counter.frame_count)
+"""
+
+
+@pytest.mark.slow
+def test_compiled_layers_are_traced_once_for_batches_of_any_size():
+    # In a process of its own: the checks of shapes in these tests cannot be traced.
+    result = subprocess.run(
+        [sys.executable, "-c", COMPILE],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # The embedding, and both kinds of block before and after attention: not one for each block.
+    assert result.stdout.split() == ["5"] * 4

@@ -6,8 +6,9 @@ import torch
 
 from helpers.alive import count_alive
 from helpers.tolerances import FLOAT64
-from parttag.ops import attention
-from parttag.ops.attention import attend, attend_reference, class_attend, spread_bias
+from parttag.ops import attention_groups
+from parttag.ops.attention import attend, class_attend, spread_bias
+from parttag.ops.attention_plain import attend_reference
 from parttag.ops.layout import JetLayout
 
 LENGTHS = {
@@ -91,7 +92,7 @@ def test_dropout_keeps_the_mean():
 
 def test_without_gradients_no_group_is_kept(monkeypatch):
     layout, qkv, bias = random_inputs([40, 40, 20, 20, 10, 10, 5, 5])
-    alive = count_alive(monkeypatch, attention, "_by_head")
+    alive = count_alive(monkeypatch, attention_groups, "_by_head")
     output = attend(qkv, spread_bias(bias, layout), layout)
     assert max(alive) == len(layout.groups)  # for the way back
     del output

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from parttag.ops.attention import attend
-from parttag.ops.kernels import Kernels, choose_kernels
+from parttag.ops.kernels import Kernels, choose_path
 from parttag.ops.layout import JetLayout
 
 _SLOPE = 0.1
@@ -109,5 +109,5 @@ def layout_for(
 ) -> JetLayout:
     """Return the layout of jets whose particles are ``values``, for heads of this width."""
     longest = int(lengths.max(initial=0))
-    uses = choose_kernels(kernels, values.device, values.dtype, head_width, longest)
-    return JetLayout(lengths, values.device, uses_kernels=uses)
+    path = choose_path(kernels, values.device, values.dtype, head_width, longest)
+    return JetLayout(lengths, values.device, path=path)

@@ -26,7 +26,7 @@ heads' channels of the output projection without the transposition of weaver bef
 """
 
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -38,10 +38,11 @@ from parttag import kinematics
 from parttag.features import particle_features
 from parttag.jets import JetBatch, places
 from parttag.models.hiding import pairs_in_full, visible_jets
+from parttag.models.particle_blocks import ClassBlock, ParticleBlock
 from parttag.models.tagger import ParticleEncoder
-from parttag.ops.attention import AttentionBias, attend, class_attend, spread_bias
+from parttag.ops.attention import spread_bias
 from parttag.ops.batch_norm import PackedBatchNorm
-from parttag.ops.kernels import Kernels, choose_kernels
+from parttag.ops.kernels import Kernels, choose_path
 from parttag.ops.layout import JetLayout
 from parttag.ops.pair_network import PairNetwork
 from parttag.options import Options
@@ -74,7 +75,9 @@ class ParticleTransformerOptions(Options):
     max_particles: PositiveInt | None = 128
     """Particles of highest pT that are used; null for all."""
     kernels: Kernels = "auto"
-    """What computes attention: triton, torch, or (auto) Triton's kernels on CUDA where they fit."""
+    """What computes attention and the pair network: triton, torch, or (auto) Triton's kernels on
+    CUDA where they fit. For comparisons: padded is torch's own attention, on jets padded to the
+    longest of a batch; reference is the definitions in plain torch, jet by jet."""
 
     @model_validator(mode="after")
     def _width_splits_into_heads(self) -> "ParticleTransformerOptions":
@@ -141,8 +144,8 @@ class ParticleTransformer(ParticleEncoder):
 
     def _layout(self, batch: JetBatch) -> JetLayout:
         device, dtype = batch.device, batch.p4.dtype
-        kernels = choose_kernels(self.kernels, device, dtype, self.head_width, batch.max_length)
-        return JetLayout(batch.lengths, device, uses_kernels=kernels)
+        path = choose_path(self.kernels, device, dtype, self.head_width, batch.max_length)
+        return JetLayout(batch.lengths, device, path=path)
 
     def _inputs(self, batch: JetBatch) -> tuple[Tensor, Tensor]:
         number = batch.num_particles
@@ -151,6 +154,16 @@ class ParticleTransformer(ParticleEncoder):
     def no_weight_decay(self) -> set[str]:
         """Return the class token, which is not decayed."""
         return {"backbone.class_token"}
+
+    def compile(self, *args: Any, **options: Any) -> None:
+        """Compile what looks at one particle at a time, as ``torch.nn.Module.compile`` does.
+
+        What looks at pairs is written by hand for jets of any lengths; traced, it would be compiled
+        anew for every batch.
+        """
+        self.backbone.embedding.compile(*args, **options)
+        for block in (*self.backbone.blocks, *self.backbone.class_blocks):
+            block.compile(*args, **options)
 
 
 class Backbone(nn.Module):
@@ -183,7 +196,7 @@ class Backbone(nn.Module):
     ) -> Float[Tensor, "jets width"]:
         """Return the normalized class token of each jet."""
         particles = self.particles(features, p4, layout)
-        tokens = self.class_token.expand(layout.num_jets, -1)
+        tokens = self.class_token.repeat(layout.num_jets, 1)
         for block in self.class_blocks:
             tokens = block(tokens, particles, layout)
         normalized: Tensor = self.norm(tokens)
@@ -253,88 +266,10 @@ class Backbone(nn.Module):
             features = pair_features(p4, layout)
         else:
             features = kinematics.pair_features(p4, layout.first, layout.second)
+        if layout.path == "reference":
+            return self.pair_network.reference(features)
         bias: Tensor = self.pair_network(features, uses_kernels=layout.uses_kernels)
         return bias
-
-
-class Block(nn.Module):
-    """What both blocks share: NormFormer's extra norms and scales (arXiv:2110.09456)."""
-
-    def __init__(self, width: int, num_heads: int, feedforward_factor: int, dropout: float) -> None:
-        super().__init__()
-        hidden = feedforward_factor * width
-        self.num_heads = num_heads
-        self.attention_dropout = dropout
-        self.dropout = nn.Dropout(dropout)
-        self.pre_attention_norm = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self.head_scale = nn.Parameter(torch.ones(num_heads))
-        self.post_attention_norm = nn.LayerNorm(width)
-        self.feedforward = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Linear(width, hidden),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.LayerNorm(hidden),
-            nn.Linear(hidden, width),
-            nn.Dropout(dropout),
-        )
-        self.residual_scale = nn.Parameter(torch.ones(width))
-        nn.init.xavier_uniform_(self.qkv.weight)
-        nn.init.zeros_(self.qkv.bias)
-        nn.init.zeros_(self.out.bias)
-
-    def _heads(self, x: Tensor, kinds: int) -> Float[Tensor, "rows kinds heads head_width"]:
-        head_width = x.shape[1] // (kinds * self.num_heads)
-        return x.view(len(x), kinds, self.num_heads, head_width)
-
-    def _residuals(
-        self, x: Float[Tensor, "rows width"], attended: Float[Tensor, "rows heads head_width"]
-    ) -> Float[Tensor, "rows width"]:
-        scaled = self._heads(self.out(attended.flatten(1)), 1)[:, 0] * self.head_scale[:, None]
-        x = x + self.dropout(self.post_attention_norm(scaled.flatten(1)))
-        residual: Tensor = self.feedforward(x) + self.residual_scale * x
-        return residual
-
-
-class ParticleBlock(Block):
-    """A block of the particles: biased attention among those of each jet."""
-
-    def forward(
-        self,
-        particles: Float[Tensor, "particles width"],
-        bias: AttentionBias | None,
-        layout: JetLayout,
-    ) -> Float[Tensor, "particles width"]:
-        """Return the particles after biased attention among those of their jet."""
-        qkv = self._heads(self.qkv(self.pre_attention_norm(particles)), 3)
-        dropout = self.attention_dropout if self.training else 0.0
-        return self._residuals(particles, attend(qkv, bias, layout, dropout))
-
-
-class ClassBlock(Block):
-    """A block of the class tokens: each attends to itself and to the particles of its jet."""
-
-    def forward(
-        self,
-        tokens: Float[Tensor, "jets width"],
-        particles: Float[Tensor, "particles width"],
-        layout: JetLayout,
-    ) -> Float[Tensor, "jets width"]:
-        """Return the class tokens; as queries they are not normalized."""
-        width = tokens.shape[1]
-        weight_q, weight_kv = self.qkv.weight.split([width, 2 * width])
-        bias_q, bias_kv = self.qkv.bias.split([width, 2 * width])
-        query = nn.functional.linear(tokens, weight_q, bias_q)
-        own, others = (
-            nn.functional.linear(self.pre_attention_norm(x), weight_kv, bias_kv)
-            for x in (tokens, particles)
-        )
-        attended = class_attend(
-            self._heads(query, 1)[:, 0], self._heads(own, 2), self._heads(others, 2), layout
-        )
-        return self._residuals(tokens, attended)
 
 
 class ParticleTrimmer(nn.Module):

@@ -3,56 +3,36 @@
 The bias arrives packed, one value a head for each pair i ≥ j, and is symmetric: ``spread_bias``
 lays it out once a batch for all layers of a network. Without it this is plain attention.
 
-``attend`` is what networks call: on CUDA a kernel without padding (``kernels/``), elsewhere batched
-matrix products of groups of jets. ``attend_reference`` is the definition, in plain torch.
-``class_attend`` lets one query a jet look at itself and at the jet's particles.
+``attend`` is what networks call. The layout says which implementation takes the jets: the
+definition or torch's own (``attention_plain.py``), products of groups of jets
+(``attention_groups.py``), or a kernel without padding (``kernels/``). ``class_attend`` lets one
+query a jet look at itself and at the jet's particles.
 """
 
-from typing import Any
-
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from parttag.ops.layout import Group, JetLayout
+from parttag.ops import attention_groups
+from parttag.ops.attention_plain import attend_padded, attend_reference
+from parttag.ops.layout import JetLayout
 from parttag.ops.shared_bias import SharedBias
 from parttag.ops.spread import spread_pairs
 
-AttentionBias = tuple[Tensor, ...] | SharedBias
-"""What ``spread_bias`` makes of a bias: matrices of each group, or what the kernels share."""
-
-
-def attend_reference(
-    qkv: Float[Tensor, "particles 3 heads width"],
-    bias: Float[Tensor, "heads pairs"],
-    layout: JetLayout,
-) -> Float[Tensor, "particles heads width"]:
-    """Return softmax(q kᵀ/√width + bias) v within each jet: the definition, without dropout."""
-    outputs = [qkv.new_zeros(0, *qkv.shape[2:])]
-    row = pair = 0
-    for length in layout.lengths.tolist():
-        q, k, v = qkv[row : row + length].permute(1, 2, 0, 3)
-        i, j = torch.tril_indices(length, length, device=qkv.device)
-        dense = bias.new_zeros(len(bias), length, length)
-        dense[:, i, j] = bias[:, pair : pair + len(i)]
-        dense[:, j, i] = bias[:, pair : pair + len(i)]
-        logits = q @ k.transpose(1, 2) * q.shape[-1] ** -0.5 + dense
-        outputs.append((logits.softmax(dim=-1) @ v).transpose(0, 1))
-        row += length
-        pair += len(i)
-    return torch.cat(outputs)
+AttentionBias = tuple[Tensor, ...] | Tensor | SharedBias
+"""What ``spread_bias`` makes of a bias: matrices of each group, itself, or what kernels share."""
 
 
 def spread_bias(bias: Float[Tensor, "heads pairs"], layout: JetLayout) -> AttentionBias:
     """Return the bias in the form that ``attend`` reads, made once for all layers.
 
-    For the kernels it stays as it is; for groups it becomes the bias of every (query, key) cell, −∞
-    where the key is padding.
+    For the kernels and the definition it stays as it is; for groups it becomes the bias of every
+    (query, key) cell, −∞ where the key is padding.
     """
     if layout.uses_kernels:
         return SharedBias(bias)
+    if layout.path == "reference":
+        return bias
     return spread_pairs(bias, layout, padding=-torch.inf)
 
 
@@ -78,13 +58,14 @@ def attend(
     if layout.uses_kernels:
         from parttag.ops.kernels import attention as kernels
 
-        assert not isinstance(bias, tuple)
+        assert bias is None or isinstance(bias, SharedBias)
         return kernels.attend(qkv, bias, layout, dropout)
-    assert not isinstance(bias, SharedBias)
-    # Within the function gradients are never enabled.
-    keeps = torch.is_grad_enabled()
-    output: Tensor = _Attend.apply(qkv, layout, dropout, keeps, *(bias or ()))
-    return output
+    if layout.path == "reference":
+        assert bias is None or isinstance(bias, Tensor)
+        return attend_reference(qkv, bias, layout, dropout)
+    assert bias is None or isinstance(bias, tuple)
+    run = attend_padded if layout.path == "padded" else attention_groups.attend
+    return run(qkv, bias, layout, dropout)
 
 
 def class_attend(
@@ -125,85 +106,3 @@ def class_attend(
     )
     output: Tensor = values / total[..., None]
     return output
-
-
-class _Attend(torch.autograd.Function):
-    """Padded attention group by group; keeps the probabilities, padded within groups only."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, qkv: Tensor, layout: JetLayout, dropout: float, keeps: bool, *bias: Tensor
-    ) -> Tensor:
-        num_heads, width = qkv.shape[2:]
-        slots = qkv.index_select(0, layout.slot_rows)
-        output = qkv.new_empty(len(slots), num_heads, width)
-        saved = []
-        biases = bias or [_no_bias(group, qkv) for group in layout.groups]
-        for group, group_bias in zip(layout.groups, biases, strict=True):
-            q, k, v = _by_head(slots[group.slots], group.num_jets)
-            weights = torch.baddbmm(
-                group_bias.to(qkv.dtype).flatten(0, 1),
-                q,
-                k.transpose(1, 2),
-                alpha=width**-0.5,
-            ).softmax(dim=-1)
-            kept = F.dropout(weights, dropout) if dropout > 0 else weights
-            output[group.slots] = _by_slot(kept @ v, group.num_jets)
-            if keeps:
-                saved += [q, k, v, weights, kept]
-        ctx.save_for_backward(*saved)
-        ctx.layout, ctx.dropout, ctx.bias_dtype = layout, dropout, bias[0].dtype if bias else None
-        return output.index_select(0, layout.row_slots)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        layout: JetLayout = ctx.layout
-        num_heads, width = grad.shape[1:]
-        # The output never reads a padded slot: its gradient there is zero, whatever it copies.
-        is_padding = torch.ones(len(layout.slot_rows), dtype=torch.bool, device=grad.device)
-        is_padding[layout.row_slots] = False
-        slots = grad.index_select(0, layout.slot_rows)
-        slots[is_padding] = 0.0
-        grad_slots = grad.new_empty(len(slots), 3, num_heads, width)
-        grad_bias = []
-        for number, group in enumerate(layout.groups):
-            q, k, v, weights, kept = ctx.saved_tensors[5 * number : 5 * number + 5]
-            (grad_out,) = _by_head(slots[group.slots][:, None], group.num_jets)
-            grad_v = kept.transpose(1, 2) @ grad_out
-            grad_weights = grad_out @ v.transpose(1, 2)
-            if ctx.dropout > 0:
-                grad_weights *= (kept != 0) / (1 - ctx.dropout)
-            grad_logits = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
-            if ctx.bias_dtype is not None:
-                grad_bias.append(
-                    grad_logits.view(num_heads, group.num_jets, group.length, group.length).to(
-                        ctx.bias_dtype
-                    )
-                )
-            scaled = grad_logits * width**-0.5
-            grads = torch.stack([scaled @ k, scaled.transpose(1, 2) @ q, grad_v])
-            grad_slots[group.slots] = _by_slot(grads, group.num_jets)
-        return grad_slots.index_select(0, layout.row_slots), None, None, None, *grad_bias
-
-
-def _no_bias(group: Group, qkv: Tensor) -> Tensor:
-    """Return a bias of (heads, jets, 1, length): 0, or −∞ where the key is padding."""
-    bias = qkv.new_zeros(group.num_jets, 1, group.length)
-    bias.masked_fill_(group.key_is_padding[:, None], -torch.inf)
-    return bias.expand(qkv.shape[2], -1, -1, -1)
-
-
-def _by_head(slots: Tensor, num_jets: int) -> Tensor:
-    """From (slots, kinds, heads, width) to (kinds, heads · jets, length, width)."""
-    kinds, heads, width = slots.shape[1:]
-    per_jet = slots.view(num_jets, -1, kinds, heads, width)
-    return per_jet.permute(2, 3, 0, 1, 4).reshape(kinds, heads * num_jets, -1, width)
-
-
-def _by_slot(values: Tensor, num_jets: int) -> Tensor:
-    """From (…, heads · jets, length, width) to (slots, …, heads, width)."""
-    *kinds, _, length, width = values.shape
-    per_jet = values.view(*kinds, -1, num_jets, length, width)  # (…, heads, jets, length, width)
-    order = (-3, -2, *range(-per_jet.ndim, -4), -4, -1)
-    return per_jet.permute(order).reshape(num_jets * length, *kinds, per_jet.shape[-4], width)

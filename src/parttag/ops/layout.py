@@ -9,6 +9,7 @@ For attention, jets are put into groups of similar length and padded within a gr
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from parttag.packing import offsets_of
 
 # A group is closed when one more jet would raise the share of padding in its pairs above this.
 _MAX_PADDING = 0.15
+
+AttentionPath = Literal["torch", "triton", "padded", "reference"]
+"""Products of groups of jets, Triton's kernels, torch's own on padded jets, the definition."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +56,7 @@ class JetLayout:
         Number of particles of each jet.
     device
         Where the index tensors are made.
-    uses_kernels
+    path
         Which implementation of attention takes the jets.
     max_padding
         The share of padding in the cells of a group is at most this.
@@ -63,15 +67,20 @@ class JetLayout:
         lengths: Int64[np.ndarray, " jets"],
         device: torch.device | str = "cpu",
         *,
-        uses_kernels: bool = False,
+        path: AttentionPath = "torch",
         max_padding: float = _MAX_PADDING,
     ) -> None:
         self.lengths = lengths
-        self.max_padding = max_padding
+        self.max_padding = 1.0 if path == "padded" else max_padding
         self.device = torch.device(device)
-        self.uses_kernels = uses_kernels
+        self.path = path
         self.num_rows = int(lengths.sum())
         self.num_pairs = int((lengths * (lengths + 1) // 2).sum())
+
+    @property
+    def uses_kernels(self) -> bool:
+        """Whether Triton's kernels take the jets."""
+        return self.path == "triton"
 
     @property
     def num_jets(self) -> int:

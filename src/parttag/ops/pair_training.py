@@ -103,7 +103,11 @@ class _Forward:
 
     def y(self, number: int, chunk: slice) -> Tensor:
         """Return the stored output of a linear layer other than the first."""
-        return self.stored[number - 1][chunk].to(self.features.dtype)
+        return self.widened(self.stored[number - 1][chunk])
+
+    def widened(self, values: Tensor) -> Tensor:
+        """Return values in the precision of everything but the products."""
+        return values.to(self.features.dtype)
 
     def _run_layer(self, number: int) -> None:
         """Store yₖ, and make its statistics from the local sum and squared deviations."""
@@ -128,11 +132,12 @@ class _Forward:
         guess = self.features.new_zeros(width)  # near the mean, so that squares do not cancel
         for chunk in chunks(self.features):
             hidden = F.gelu(self.z(number - 1, chunk)).to(self.dtype)
-            stored[chunk] = y = F.linear(hidden, weight, bias)
+            torch.addmm(bias, hidden, weight.t(), out=stored[chunk])
+            y = self.widened(stored[chunk])
             if chunk.start == 0:
-                guess = y.to(guess.dtype).mean(dim=0)
+                guess = y.mean(dim=0)
             away = y - guess
-            sums += torch.stack([away.sum(dim=0), away.square().sum(dim=0)])
+            sums += torch.stack([away.sum(dim=0), away.square_().sum(dim=0)])
         squares = sums[1] - sums[0].square() / max(num_pairs, 1)
         return stored, guess * num_pairs + sums[0], squares
 
@@ -183,54 +188,63 @@ class _Forward:
             centred = self.features[chunk] - self.statistics[0].mean
             return torch.cat([dz.t() @ centred, dz.sum(dim=0)[:, None]], dim=1).double()
         normalized = self.statistics[number + 1].normalized(self.y(number, chunk))
-        return torch.stack([dz.sum(dim=0), (dz * normalized).sum(dim=0)]).double()
+        return torch.stack([dz.sum(dim=0), normalized.mul_(dz).sum(dim=0)]).double()
 
     def _layer_back(
         self, number: int, grad_z: Tensor, sums: Tensor
     ) -> tuple[Tensor, list[Tensor], Tensor]:
         """Go back from zₖ to zₖ₋₁; return its gradient, the parameters', and zₖ₋₁'s norm sums."""
-        layer, statistics = self.layers[number], self.statistics[number + 1]
-        weight = layer.weight.to(self.dtype)
+        layer = self.layers[number]
         mean_dz, mean_dz_y = (sum_over_ranks(sums) / self.count).to(layer.weight.dtype)
-        norm_gradients = sums.flip(0).to(layer.weight.dtype)
-        if self.uses_kernels:
-            from parttag.ops.kernels.pair_network import layer_back
+        run = self._layer_back_in_kernel if self.uses_kernels else self._layer_back_in_chunks
+        grad_below, gradients, sums_below = run(number, grad_z, mean_dz, mean_dz_y)
+        return grad_below, [*gradients, *sums.flip(0).to(layer.weight.dtype)], sums_below
 
-            below = self.statistics[number] if number > 1 else self.statistics[0]
-            back = layer_back(
-                grad_z,
-                self.stored[number - 1],
-                (statistics.mean, statistics.inverse_std, statistics.scale, mean_dz, mean_dz_y),
-                weight,
-                self._source(number - 1),
-                (below.mean, below.inverse_std),
-                self.dtype,
-            )
-            return back.below, [back.weight, back.bias, *norm_gradients], back.sums
-        width_in = weight.shape[1]
+    def _layer_back_in_kernel(
+        self, number: int, grad_z: Tensor, mean_dz: Tensor, mean_dz_y: Tensor
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
+        from parttag.ops.kernels.pair_network import layer_back
+
+        statistics = self.statistics[number + 1]
+        below = self.statistics[number] if number > 1 else self.statistics[0]
+        back = layer_back(
+            grad_z,
+            self.stored[number - 1],
+            (statistics.mean, statistics.inverse_std, statistics.scale, mean_dz, mean_dz_y),
+            self.layers[number].weight.to(self.dtype),
+            self._source(number - 1),
+            (below.mean, below.inverse_std),
+            self.dtype,
+        )
+        return back.below, [back.weight, back.bias], back.sums
+
+    def _layer_back_in_chunks(
+        self, number: int, grad_z: Tensor, mean_dz: Tensor, mean_dz_y: Tensor
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
+        layer, statistics = self.layers[number], self.statistics[number + 1]
+        # dy = scale · (dz − mean_dz − ŷ · mean_dz_y), as one linear function of dz and y.
+        slope = -statistics.scale * statistics.inverse_std * mean_dz_y
+        shift = -statistics.scale * mean_dz - statistics.mean * slope
+        weight = layer.weight.to(self.dtype)
+        width_out, width_in = weight.shape
         first = number == 1
-        grad_below = (
-            grad_z
-            if width_in == grad_z.shape[1]
-            else grad_z.new_empty(0 if first else len(grad_z), width_in)
-        )
+        grad_below = grad_z
+        if first or width_in != width_out:
+            grad_below = grad_z.new_empty(0 if first else len(grad_z), width_in)
         grad_weight = torch.zeros_like(layer.weight)
-        grad_bias = torch.zeros_like(layer.bias)
-        sums_below = grad_z.new_zeros(
-            (width_in, len(self.norm_bias) + 1) if first else (2, width_in), dtype=torch.double
-        )
+        shape = (width_in, len(self.norm_bias) + 1) if first else (2, width_in)
+        sums = grad_z.new_zeros(shape, dtype=torch.double)
         for chunk in chunks(self.features):
-            normalized = statistics.normalized(self.y(number, chunk))
-            dy = statistics.scale * (grad_z[chunk] - mean_dz - normalized * mean_dz_y)
-            grad_bias += dy.sum(dim=0)
-            dy = dy.to(self.dtype)
+            dy = torch.addcmul(shift, self.y(number, chunk), slope)
+            dy = dy.addcmul_(grad_z[chunk], statistics.scale).to(self.dtype)
             z = self.z(number - 1, chunk)
             grad_weight += dy.t() @ F.gelu(z).to(self.dtype)
             dz = torch.ops.aten.gelu_backward((dy @ weight).to(z.dtype), z)
-            sums_below += self._norm_sums(dz, number - 1, chunk)
+            sums += self._norm_sums(dz, number - 1, chunk)
             if not first:
                 grad_below[chunk] = dz
-        return grad_below, [grad_weight, grad_bias, *norm_gradients], sums_below
+        # A bias before a batch norm changes nothing: summed over ranks its gradient is zero.
+        return grad_below, [grad_weight, torch.zeros_like(layer.bias)], sums
 
     def _first_layer_back(self, sums: Tensor) -> list[Tensor]:
         """Return the gradients of the first batch norm and of the first layer, from moments."""

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.poison import poison_new_memory
 from helpers.tolerances import KERNEL_BFLOAT16, KERNEL_FLOAT32
-from parttag.ops.attention import attend, attend_reference, class_attend, spread_bias
+from parttag.ops.attention import attend, class_attend, spread_bias
+from parttag.ops.attention_plain import attend_reference
 from parttag.ops.layout import JetLayout
 
 pytest.importorskip("triton")
@@ -19,6 +21,7 @@ LENGTHS = {
     "two blocks": [127, 1],
     "four blocks": [200],
     "whole blocks": [128],
+    "the longest": [256],
     "no particles": [0, 0],
 }
 
@@ -52,7 +55,7 @@ def assert_near(values, expected, tolerance):
 
 def layouts(lengths):
     lengths = np.array(lengths)
-    return JetLayout(lengths, DEVICE), JetLayout(lengths, DEVICE, uses_kernels=True)
+    return JetLayout(lengths, DEVICE), JetLayout(lengths, DEVICE, path="triton")
 
 
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS.keys())
@@ -119,17 +122,8 @@ def test_dropout_keeps_the_mean_and_drops_its_share():
     assert abs((output == 0).float().mean().item() - 0.25) < 0.03  # 2048 draws: 3 σ
 
 
-def poisoned(make):
-    def make_poisoned(*args, **options):
-        tensor = make(*args, **options)
-        return tensor.fill_(torch.nan) if tensor.is_floating_point() else tensor
-
-    return make_poisoned
-
-
 def test_nothing_is_read_before_it_is_written(monkeypatch):
-    for module, name in ((torch, "empty_like"), (torch.Tensor, "new_empty")):
-        monkeypatch.setattr(module, name, poisoned(getattr(module, name)))
+    poison_new_memory(monkeypatch)
     _, layout = layouts([3, 0, 18])
     inputs = [value.float() for value in map(random_inputs([3, 0, 18]).get, ("qkv", "bias"))]
 

@@ -3,12 +3,18 @@
 They also run on a CPU, slowly, under ``TRITON_INTERPRET=1``: so they are tested without a GPU.
 """
 
+import logging
+from functools import cache
 from importlib.util import find_spec
 from typing import Literal
 
 import torch
 
-Kernels = Literal["auto", "torch", "triton"]
+from parttag.ops.layout import AttentionPath
+
+logger = logging.getLogger(__name__)
+
+Kernels = Literal["auto"] | AttentionPath
 
 MAX_LENGTH = 256
 """Particles in a jet that the kernels take."""
@@ -16,13 +22,13 @@ MAX_LENGTH = 256
 _MIN_WIDTH = 16  # of a matrix product on tensor cores
 
 
-def choose_kernels(
+def choose_path(
     kernels: Kernels, device: torch.device, dtype: torch.dtype, head_width: int, max_length: int
-) -> bool:
-    """Return whether a batch goes through the kernels: for ``auto``, on CUDA where they fit.
+) -> AttentionPath:
+    """Return what takes a batch: for ``auto``, Triton's kernels on CUDA where they fit.
 
     They take float32 and shorter, heads of a power of two of channels, at least 16, and jets of up
-    to ``MAX_LENGTH`` particles.
+    to ``MAX_LENGTH`` particles. Where they do not fit, plain torch takes over.
     """
     fit = (
         dtype != torch.float64
@@ -30,6 +36,16 @@ def choose_kernels(
         and head_width & (head_width - 1) == 0
         and max_length <= MAX_LENGTH
     )
+    path: AttentionPath
     if kernels == "auto":
-        return fit and device.type == "cuda" and find_spec("triton") is not None
-    return fit and kernels == "triton"
+        on_cuda = device.type == "cuda" and find_spec("triton") is not None
+        path = "triton" if fit and on_cuda else "torch"
+    else:
+        path = "torch" if kernels == "triton" and not fit else kernels
+    _say_once(path, device.type)
+    return path
+
+
+@cache
+def _say_once(path: AttentionPath, device: str) -> None:
+    logger.info("attention and pairs on %s: %s", device, path)

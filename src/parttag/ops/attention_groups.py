@@ -1,0 +1,123 @@
+"""Biased attention as batched matrix products of groups of jets of similar length.
+
+What a CPU runs, and a GPU without Triton. Jets are padded within a group only.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from parttag.ops.dropout import draw_kept, dropped_share
+from parttag.ops.layout import Group, JetLayout
+
+
+def attend(
+    qkv: Float[Tensor, "particles 3 heads width"],
+    bias: tuple[Float[Tensor, "heads _jets _length _length"], ...] | None,
+    layout: JetLayout,
+    dropout: float,
+) -> Float[Tensor, "particles heads width"]:
+    """Return softmax(q kᵀ/√width + bias) v within each jet, from the bias of each group."""
+    # Within the function gradients are never enabled.
+    keeps = torch.is_grad_enabled()
+    with torch.autocast(qkv.device.type, enabled=False):
+        output: Tensor = _Attend.apply(qkv, layout, dropout, keeps, *(bias or ()))
+    return output
+
+
+class _Attend(torch.autograd.Function):
+    """Padded attention group by group; keeps the probabilities, padded within groups only."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, qkv: Tensor, layout: JetLayout, dropout: float, keeps: bool, *bias: Tensor
+    ) -> Tensor:
+        num_heads, width = qkv.shape[2:]
+        slots = qkv.to(_dtype(qkv)).index_select(0, layout.slot_rows)
+        slots[:, 0] *= width**-0.5
+        output = slots.new_empty(len(slots), 1, num_heads, width)
+        saved: list[Tensor | None] = []
+        biases = bias or [_no_bias(group, slots) for group in layout.groups]
+        for group, group_bias in zip(layout.groups, biases, strict=True):
+            q, k, v = _by_head(slots[group.slots], group.num_jets)
+            logits = torch.baddbmm(group_bias.to(q.dtype).flatten(0, 1), q, k.transpose(1, 2))
+            weights = logits.softmax(dim=-1)
+            kept = draw_kept(weights.shape, dropout, weights.device) if dropout > 0 else None
+            applied = weights if kept is None else kept.to(weights.dtype).mul_(weights)
+            _write(applied @ v, output[group.slots, 0], group.num_jets)
+            if keeps:
+                saved += [q, k, v, weights, kept]
+        if dropout > 0:
+            output /= 1 - dropped_share(dropout)
+        ctx.save_for_backward(*saved)
+        ctx.layout, ctx.dropout, ctx.bias_dtype = layout, dropout, bias[0].dtype if bias else None
+        return output[:, 0].index_select(0, layout.row_slots).to(qkv.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        with torch.autocast(grad.device.type, enabled=False):
+            grad_qkv, grad_bias = _gradients(ctx, grad)
+        return grad_qkv, None, None, None, *grad_bias
+
+
+def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Return the gradients of queries, keys and values, and of the bias of each group."""
+    layout: JetLayout = ctx.layout
+    num_heads, width = grad.shape[1:]
+    # The output never reads a padded slot: its gradient there is zero.
+    slots = grad.new_zeros(len(layout.slot_rows), 1, num_heads, width, dtype=_dtype(grad))
+    slots[:, 0].index_copy_(0, layout.row_slots, grad.to(slots.dtype))
+    if ctx.dropout > 0:
+        slots /= 1 - dropped_share(ctx.dropout)
+    grad_slots = slots.new_empty(len(slots), 3, num_heads, width)
+    grad_bias = []
+    for number, group in enumerate(layout.groups):
+        q, k, v, weights, kept = ctx.saved_tensors[5 * number : 5 * number + 5]
+        (grad_out,) = _by_head(slots[group.slots], group.num_jets)
+        grad_weights, applied = grad_out @ v.transpose(1, 2), weights
+        if kept is not None:
+            applied = kept.to(weights.dtype)
+            grad_weights *= applied
+            applied *= weights
+        grad_v = applied.transpose(1, 2) @ grad_out
+        grad_logits = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
+        if ctx.bias_dtype is not None:
+            shape = (num_heads, group.num_jets, group.length, group.length)
+            grad_bias.append(grad_logits.view(shape).to(ctx.bias_dtype))
+        grads = (grad_logits @ k, grad_logits.transpose(1, 2) @ q, grad_v)
+        for kind, values in enumerate(grads):
+            _write(values, grad_slots[group.slots, kind], group.num_jets)
+    grad_slots[:, 0] *= width**-0.5
+    return grad_slots.index_select(0, layout.row_slots).to(grad.dtype), grad_bias
+
+
+def _dtype(tensor: Tensor) -> torch.dtype:
+    """Return the precision of the products: on a CPU, bfloat16 makes these small ones no faster."""
+    if tensor.device.type == "cpu":
+        return torch.promote_types(tensor.dtype, torch.float32)
+    return tensor.dtype
+
+
+def _no_bias(group: Group, qkv: Tensor) -> Tensor:
+    """Return a bias of (heads, jets, 1, length): 0, or −∞ where the key is padding."""
+    bias = qkv.new_zeros(group.num_jets, 1, group.length)
+    bias.masked_fill_(group.key_is_padding[:, None], -torch.inf)
+    return bias.expand(qkv.shape[2], -1, -1, -1)
+
+
+def _by_head(slots: Tensor, num_jets: int) -> Tensor:
+    """From (slots, kinds, heads, width) to (kinds, heads · jets, length, width)."""
+    kinds, heads, width = slots.shape[1:]
+    per_jet = slots.view(num_jets, -1, kinds, heads, width)
+    return per_jet.permute(2, 3, 0, 1, 4).flatten(1, 2)
+
+
+def _write(values: Tensor, slots: Tensor, num_jets: int) -> None:
+    """Write values (heads · jets, length, width) to their slots, (slots, heads, width)."""
+    heads, width = slots.shape[1:]
+    per_jet = values.view(heads, num_jets, -1, width).permute(1, 2, 0, 3)
+    slots.unflatten(0, (num_jets, -1)).copy_(per_jet)
