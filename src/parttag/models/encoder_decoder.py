@@ -37,7 +37,7 @@ from parttag.jets import JetBatch
 from parttag.models.tagger import Tagger
 from parttag.ops.attention import attend
 from parttag.ops.cross_attention import CrossLayout, cross_attend, make_cross_layout
-from parttag.ops.kernels import Kernels, choose_kernels
+from parttag.ops.kernels import Kernels, choose_path
 from parttag.ops.layout import JetLayout
 from parttag.options import Options
 from parttag.packing import places
@@ -100,10 +100,10 @@ class EncoderDecoder(Tagger):
 
     def read(self, batch: JetBatch) -> Float[Tensor, "particles width"]:
         """Return the encoder's output for every particle of a batch."""
-        kernels = choose_kernels(
+        path = choose_path(
             self.kernels, batch.device, batch.p4.dtype, self.head_width, batch.max_length
         )
-        layout = JetLayout(batch.lengths, batch.device, uses_kernels=kernels)
+        layout = JetLayout(batch.lengths, batch.device, path=path)
         features = particle_features(batch, self.feature_names)[: batch.num_particles]
         read: Tensor = self.backbone.encoder(features, layout)
         return read
