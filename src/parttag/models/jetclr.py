@@ -13,8 +13,8 @@ splitting does change the representation, as it changes the mask's weights and t
 learned not to matter. Padding does not exist: jets of similar length are attended to together.
 
 As a tagger the representation is followed by one linear layer. For pre-training, ``objective:
-contrastive`` puts the published projection head in its place: 26,046,000 parameters then, 24,044,000
-of them here.
+contrastive`` puts the published projection head in its place: 26,046,000 parameters with it,
+24,044,000 without.
 
 References
 ----------

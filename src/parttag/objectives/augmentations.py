@@ -123,7 +123,9 @@ def smear_soft(batch: JetBatch, strength: float = 0.1, min_pt: float = 0.1) -> J
     """
     particles = _Polar.of(batch)
     width = strength / particles.pt.clamp(min=min_pt)
-    eta_shift, phi_shift = width * torch.randn(2, len(width), dtype=width.dtype, device=width.device)
+    eta_shift, phi_shift = width * torch.randn(
+        2, len(width), dtype=width.dtype, device=width.device
+    )
     return particles.moved(batch, particles.eta + eta_shift, particles.phi + phi_shift)
 
 
