@@ -35,8 +35,9 @@ from torch import Tensor, nn
 from parttag import kinematics
 from parttag.jets import JetBatch
 from parttag.models.tagger import Tagger
-from parttag.ops.groups import JetGroups, make_groups
+from parttag.ops.dropout import Dropout
 from parttag.ops.jet_sums import pt_centroids, sum_over_particles
+from parttag.ops.layout import JetLayout
 from parttag.options import Options
 
 
@@ -98,8 +99,8 @@ class JetCLR(Tagger):
         delta_eta = kinematics.eta(p4) - centre[:, 0]
         delta_phi = kinematics.delta_phi(kinematics.phi(p4), centre[:, 1])
         inputs = torch.stack([pt, delta_eta, delta_phi], dim=1)
-        groups = make_groups(batch.lengths, batch.device)
-        particles = self.backbone(inputs, continuous_mask(pt, batch), groups)
+        layout = JetLayout(batch.lengths, batch.device)
+        particles = self.backbone(inputs, continuous_mask(pt, batch), layout)
         return sum_over_particles(pt[:, None] * particles, batch)
 
 
@@ -134,16 +135,16 @@ class Backbone(nn.Module):
         self,
         inputs: Float[Tensor, "particles 3"],
         mask: Float[Tensor, " particles"],
-        groups: JetGroups,
+        layout: JetLayout,
     ) -> Float[Tensor, "particles width"]:
         """Return the particles, each of which has attended to those of its jet."""
         key_biases = tuple(
-            torch.where(group.is_real, values[..., 0], -torch.inf)[:, None, None]
-            for group, values in zip(groups.groups, groups.spread(mask[:, None]), strict=True)
+            values[..., 0].masked_fill(group.key_is_padding, -torch.inf)[:, None, None]
+            for group, values in zip(layout.groups, layout.spread(mask[:, None]), strict=True)
         )
-        x = self.embedding(inputs)
+        x: Tensor = self.embedding(inputs)
         for layer in self.layers:
-            x = layer(x, key_biases, groups)
+            x = layer(x, key_biases, layout)
         return x
 
 
@@ -154,16 +155,16 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.attention_dropout = dropout
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.attention_norm = nn.LayerNorm(width)
         self.feedforward = nn.Sequential(
             nn.Linear(width, feedforward_dim),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(feedforward_dim, width),
-            nn.Dropout(dropout),
+            Dropout(dropout),
         )
         self.feedforward_norm = nn.LayerNorm(width)
         nn.init.xavier_uniform_(self.qkv.weight)
@@ -174,13 +175,13 @@ class EncoderLayer(nn.Module):
         self,
         x: Float[Tensor, "particles width"],
         key_biases: tuple[Float[Tensor, "_jets 1 1 _length"], ...],
-        groups: JetGroups,
+        layout: JetLayout,
     ) -> Float[Tensor, "particles width"]:
         """Return the particles; ``key_biases`` are added to the logits, those of a group each."""
         qkv = self.qkv(x)
-        if groups.groups:
-            parts = zip(groups.spread(qkv), key_biases, strict=True)
-            attended = groups.gather(tuple(self._attend(*part) for part in parts))
+        if layout.groups:
+            parts = zip(layout.spread(qkv), key_biases, strict=True)
+            attended = layout.gather([self._attend(*part) for part in parts])
         else:  # a rank without particles: none, with a gradient
             attended = qkv[:, : x.shape[1]]
         x = self.attention_norm(x + self.dropout(self.out(attended)))

@@ -16,11 +16,7 @@ from parttag.objectives.tokenize import Tokenize, TokenizeOptions
 __all__ = ["BatchSums", "Objective", "ObjectiveOptions", "build_objective"]
 
 ObjectiveOptions = Annotated[
-    ClassifyOptions
-    | ContrastiveOptions
-    | EncodeDecodeOptions
-    | MaskedOptions
-    | TokenizeOptions,
+    ClassifyOptions | ContrastiveOptions | EncodeDecodeOptions | MaskedOptions | TokenizeOptions,
     Field(discriminator="name"),
 ]
 """The options of any objective, told apart by ``name``."""

@@ -7,10 +7,10 @@ Symmetries of the (η, φ) plane, and what the theory of soft and collinear radi
 - ``split_collinear``: particles become two in the same direction, which share the four-momentum;
 - ``smear_soft``: directions move by a normal deviate whose width falls as 1/pT.
 
-A particle keeps its mass, E = √(|p|² + m²) with the m² that it had: massless ones stay massless. It
-keeps its pT unless it is split, and one without any pT its place in no plane: it loses its pz.
-Momentum and axis of a jet become those of the sum of its particles; splitting leaves them alone.
-Particle columns besides the four-momentum are copied.
+A particle that moves keeps its pT and its mass, E = √(|p|² + m²) with the m² that it had: massless
+ones stay massless. One without any pT has no place in the plane, and loses its pz. Momentum and
+axis of a jet become those of the sum of its particles; splitting leaves them as they are. Particle
+columns besides the four-momentum are copied.
 
 References
 ----------
@@ -30,9 +30,10 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from parttag import kinematics
-from parttag.jets import JetBatch, places
+from parttag.jets import JetBatch
 from parttag.ops.jet_sums import pt_centroids, sum_jets
 from parttag.options import Options
+from parttag.packing import offsets_of, places
 
 
 class AugmentationOptions(Options):
@@ -149,7 +150,7 @@ def split_collinear(batch: JetBatch, max_particles: int = 50) -> JetBatch:
     # Jet by jet again, and in each by falling pT.
     order = kinematics.pt(p4).argsort(descending=True, stable=True)
     order = order[batch.jet_of_particle[rows][order].argsort(stable=True)]
-    offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(lengths + num_split)]))
+    offsets = torch.from_numpy(offsets_of(lengths + num_split))
     return replace(
         batch,
         p4=p4[order],
@@ -171,8 +172,13 @@ class _Polar(NamedTuple):
     @classmethod
     def of(cls, batch: JetBatch) -> "_Polar":
         p4 = batch.p4[: batch.num_particles]
-        values = (f(p4) for f in (kinematics.pt, kinematics.eta, kinematics.phi, kinematics.mass))
-        return cls(*values, batch.jet_of_particle[: len(p4)])
+        return cls(
+            kinematics.pt(p4),
+            kinematics.eta(p4),
+            kinematics.phi(p4),
+            kinematics.mass(p4),
+            batch.jet_of_particle[: len(p4)],
+        )
 
     def moved(
         self,

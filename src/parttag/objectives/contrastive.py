@@ -26,6 +26,7 @@ arXiv:2108.04253 (JetCLR), arXiv:2002.05709 (SimCLR, the loss), arXiv:2005.10242
 uniformity).
 """
 
+from itertools import pairwise
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -85,7 +86,7 @@ class Contrastive:
 def projection_head(width: int, dims: tuple[int, ...]) -> nn.Sequential:
     """Return ReLU and a linear layer for each of ``dims``."""
     head = nn.Sequential()
-    for before, after in zip((width, *dims), dims, strict=False):
+    for before, after in pairwise((width, *dims)):
         head.extend([nn.ReLU(), nn.Linear(before, after)])
     return head
 
