@@ -21,6 +21,7 @@ OVERRIDES = ["training.steps=2", "training.batch_size=20", "training.steps_per_e
 SMALLER = {
     "mpm": ["model.width=64", "model.hidden_dim=64"],
     "encoder_decoder": ["model.embed_dim=64", "model.feedforward_dim=64"],
+    "jetclr": ["model.embed_dim=64", "model.feedforward_dim=64"],
 }
 
 

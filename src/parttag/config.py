@@ -62,7 +62,8 @@ class RunConfig(Options):
     data: DataOptions
     features: str | tuple[str, ...] = _DEFAULT_FEATURES
     """A set of particle features (kin, kinpid, full), or a list of them. To be left out for the
-    networks that make their own from four-momenta: jedi_net, lgn, lorentz_net and pfn_original."""
+    networks that make their own from four-momenta: jedi_net, jetclr, lgn, lorentz_net and
+    pfn_original."""
     model: ModelOptions
     objective: ObjectiveOptions = ClassifyOptions()
     optimizer: OptimizerOptions = RangerOptions()

@@ -46,10 +46,12 @@ SMALL = {
         "num_decoder_layers": 2,
         "feedforward_dim": 24,
     },
+    "jetclr": {"embed_dim": 16, "num_layers": 2, "feedforward_dim": 12},
     "rpcn": {"num_angles": 6, "particle_dims": (8, 12), "angle_dims": (10,), "kernel_size": 3},
 }
 
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
+    "jetclr_about_the_axis": ("jetclr", {"origin": "axis"}),
     "jedi_net_with_reference_padding": (
         "jedi_net",
         {"reference_padding": True, "max_particles": 45},

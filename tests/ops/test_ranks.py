@@ -1,4 +1,4 @@
-"""Batch norms on several ranks are those of one process that holds all rows."""
+"""Batch norms and rows of several ranks are those of one process that holds all rows."""
 
 import copy
 from pathlib import Path
@@ -10,6 +10,7 @@ from helpers.tolerances import FLOAT64_NETWORK
 from parttag.ops.batch_norm import PackedBatchNorm
 from parttag.ops.edge_network import EdgeNetwork
 from parttag.ops.pair_network import PairNetwork
+from parttag.ops.ranks import gather_over_ranks
 
 ROWS = [7, 0, 2000]
 
@@ -50,12 +51,21 @@ def _pass(norm, network, edges, neighbours, x, grad_norm, grad_bias, grad_edges)
     }
 
 
+def _gather(x, rank):
+    """Return the gathered rows, this rank's place, and the gradient of a loss that differs."""
+    x = x.clone().requires_grad_()
+    rows, start = gather_over_ranks(x)
+    ((rank + 1) * rows.square()).sum().backward()
+    return {"gathered": rows.detach(), "start": start, "gathered_gradient": x.grad}
+
+
 def _run_rank(rank, directory):
     store = dist.FileStore(f"{directory}/store", len(ROWS))
     dist.init_process_group("gloo", store=store, rank=rank, world_size=len(ROWS))
     mine = slice(sum(ROWS[:rank]), sum(ROWS[: rank + 1]))
     neighbours = _neighbours()[0][mine] - mine.start
     result = _pass(*_networks(), neighbours, *(values[mine] for values in _inputs()))
+    result |= _gather(_inputs()[0][mine], rank)
     torch.save(result, f"{directory}/{rank}.pt")
     dist.destroy_process_group()
 
@@ -70,9 +80,22 @@ def test_three_ranks_of_unequal_sizes_are_one_process(tmp_path: Path):
     for place, value in enumerate(expected["outputs"]):
         ours = torch.cat([rank["outputs"][place] for rank in ranks])
         torch.testing.assert_close(ours, value, **FLOAT64_NETWORK)
+    rows = _inputs()[0]
+    for number, rank in enumerate(ranks):
+        assert torch.equal(rank["gathered"], rows)
+        assert rank["start"] == sum(ROWS[:number])
+        # Of the losses Σ (r + 1) x² on ranks r = 0, 1, 2.
+        mine = rows[rank["start"] : rank["start"] + ROWS[number]]
+        torch.testing.assert_close(rank["gathered_gradient"], 12 * mine, **FLOAT64_NETWORK)
     for place, value in enumerate(expected["gradients"]):
         ours = torch.stack([rank["gradients"][place] for rank in ranks]).sum(dim=0)
         torch.testing.assert_close(ours, value, **FLOAT64_NETWORK)
     for place, value in enumerate(expected["statistics"]):
         for rank in ranks:
             torch.testing.assert_close(rank["statistics"][place], value, **FLOAT64_NETWORK)
+
+
+def test_alone_the_rows_of_all_ranks_are_ones_own():
+    rows = torch.ones(3, 2)
+    assert gather_over_ranks(rows)[0] is rows
+    assert gather_over_ranks(rows)[1] == 0

@@ -40,6 +40,13 @@ PCT = {
     "jet_dim": 6,
     "dropout": 0.0,
 }
+JETCLR = {
+    "name": "jetclr",
+    "embed_dim": 8,
+    "num_layers": 1,
+    "feedforward_dim": 8,
+    "dropout": 0.0,
+}
 # Model, precision, numbers of ranks, and how closely the losses must agree.
 CASES = {
     "pfn_fp64": (NETWORK, "fp64", (2, 3), 1e-9),
@@ -47,6 +54,15 @@ CASES = {
     "particle_transformer_fp64": (TRANSFORMER, "fp64", (3,), 1e-9),
     "particle_net_fp64": (PARTICLE_NET, "fp64", (3,), 1e-9),
     "pct_fp64": (PCT, "fp64", (3,), 1e-9),
+    "contrastive_fp64": (JETCLR, "fp64", (3,), 1e-9),
+}
+# Without augmentations nothing is drawn at random: jets are told from those of all ranks.
+_NO_VIEWS = "{rotation: 0, translation: 0, splitting_passes: 0, smearing: 0}"
+OBJECTIVES = {
+    "contrastive_fp64": (
+        f"objective={{name: contrastive, augmentations: {_NO_VIEWS}}}",
+        "training.best_by=loss",
+    )
 }
 # 33 jets in batches of 16: the last batch has one jet, and all ranks but the first have none.
 CURVE = ("training.steps=50", "training.steps_per_epoch=25", "optimizer.lr=0.01")
@@ -74,7 +90,7 @@ def curves(tmp_path_factory):
     configs, losses = {}, {}
     for name, (model, precision, _, _) in CASES.items():
         (folder / name).mkdir()
-        overrides = (*CURVE, f"training.precision={precision}")
+        overrides = (*CURVE, f"training.precision={precision}", *OBJECTIVES.get(name, ()))
         configs[name] = toy_config(folder / name, *overrides, model=model, jets=33)
         _write(configs[name], folder / f"{name}.yaml")
         losses[name, 1] = _train_and_watch(configs[name], folder / name / "1")

@@ -9,6 +9,7 @@ from pydantic import Field
 from parttag.features import feature_names
 from parttag.models.encoder_decoder import EncoderDecoder, EncoderDecoderOptions
 from parttag.models.jedi_net import JEDINet, JEDINetOptions
+from parttag.models.jetclr import JetCLR, JetCLROptions
 from parttag.models.lgn import LGN, LGNOptions
 from parttag.models.lorentz_net import LorentzNet, LorentzNetOptions
 from parttag.models.mpm import MPM, MPMOptions
@@ -53,6 +54,7 @@ MODELS: dict[str, ModelEntry] = {
     "encoder_decoder": ModelEntry(
         EncoderDecoder, "arXiv:1706.03762", "toptagging/encoder_decoder.yaml"
     ),
+    "jetclr": ModelEntry(JetCLR, "arXiv:2108.04253", "pretraining/jetclr.yaml"),
     "rpcn": ModelEntry(RPCN, "arXiv:2107.02908", "toptagging/rpcn.yaml"),
 }
 
@@ -68,6 +70,7 @@ ModelOptions = Annotated[
     | PFNOriginalOptions
     | PCNNOptions
     | JEDINetOptions
+    | JetCLROptions
     | RPCNOptions
     | EncoderDecoderOptions,
     Field(discriminator="name"),

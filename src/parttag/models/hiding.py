@@ -4,25 +4,18 @@ What a network sees of a jet must not depend on them: not its sums and axis, and
 a pair. So the jets of the visible particles are jets of their own.
 """
 
-from dataclasses import replace
-
 import numpy as np
-import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from parttag import kinematics
 from parttag.jets import JetBatch
-from parttag.ops.jet_sums import sum_over_particles
+from parttag.ops.jet_sums import sum_jets
 from parttag.ops.layout import JetLayout
 
 
 def visible_jets(batch: JetBatch, hidden: Bool[np.ndarray, " particles"]) -> JetBatch:
     """Return the jets of the visible particles alone, their momentum and axis included."""
-    visible = batch.keep_particles(~hidden)
-    jet_p4 = sum_over_particles(visible.p4, visible)
-    jet_axis = torch.stack([kinematics.eta(jet_p4), kinematics.phi(jet_p4)], dim=1)
-    return replace(visible, jet_p4=jet_p4, jet_axis=jet_axis)
+    return sum_jets(batch.keep_particles(~hidden))
 
 
 def pairs_in_full(

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from parttag.models import Tagger
 from parttag.objectives.classify import Classify, ClassifyOptions
+from parttag.objectives.contrastive import Contrastive, ContrastiveOptions
 from parttag.objectives.encoder_decoder import EncodeDecode, EncodeDecodeOptions
 from parttag.objectives.masked import Masked, MaskedOptions
 from parttag.objectives.objective import BatchSums, Objective
@@ -15,13 +16,14 @@ from parttag.objectives.tokenize import Tokenize, TokenizeOptions
 __all__ = ["BatchSums", "Objective", "ObjectiveOptions", "build_objective"]
 
 ObjectiveOptions = Annotated[
-    ClassifyOptions | EncodeDecodeOptions | MaskedOptions | TokenizeOptions,
+    ClassifyOptions | ContrastiveOptions | EncodeDecodeOptions | MaskedOptions | TokenizeOptions,
     Field(discriminator="name"),
 ]
 """The options of any objective, told apart by ``name``."""
 
 _OBJECTIVES: dict[str, Callable[[Any, Tagger], Objective]] = {
     "classify": lambda _options, _model: Classify(),
+    "contrastive": Contrastive,
     "masked": Masked,
     "tokenize": Tokenize,
     "encoder_decoder": EncodeDecode,

@@ -1,12 +1,15 @@
-"""Sums and means over the particles of each jet.
+"""Sums and means over the particles of each jet, and what follows from them for the jet.
 
 Sums of many numbers are never taken in bfloat16.
 """
+
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from parttag import kinematics
 from parttag.jets import JetBatch
 from parttag.ops.layout import JetLayout
 
@@ -41,3 +44,32 @@ def mean_over_rows(
 ) -> Float[Tensor, "jets width"]:
     """Return the mean of ``values`` over the rows of each jet; 0 for a jet without any."""
     return sum_over_rows(values, layout) / layout.offsets.diff().clamp(min=1)[:, None]
+
+
+def sum_jets(batch: JetBatch) -> JetBatch:
+    """Return the jets as the sums of the particles that are there: their momentum and axis.
+
+    No row beyond the last particle is kept.
+    """
+    p4, extra = batch.p4[: batch.num_particles], batch.extra[: batch.num_particles]
+    jet_p4 = sum_over_particles(p4, batch)
+    jet_axis = torch.stack([kinematics.eta(jet_p4), kinematics.phi(jet_p4)], dim=1)
+    return replace(batch, p4=p4, extra=extra, jet_p4=jet_p4, jet_axis=jet_axis)
+
+
+def pt_centroids(batch: JetBatch) -> Float[Tensor, "jets 2"]:
+    """Return the mean (η, φ) of each jet's particles, weighted by pT; φ in [−π, π).
+
+    It is (0, φ of the total momentum) for a jet without any pT.
+    """
+    p4 = batch.p4[: batch.num_particles]
+    jet = batch.jet_of_particle[: len(p4)]
+    # A mean of azimuths needs them on one side of ±π: relative to that of the total momentum.
+    total_phi = kinematics.phi(sum_over_particles(p4, batch))
+    delta_phi = kinematics.delta_phi(kinematics.phi(p4), total_phi[jet])
+    pt = kinematics.pt(p4)
+    weighted = torch.stack([pt, pt * kinematics.eta(p4), pt * delta_phi], dim=1)
+    total_pt, eta_sum, delta_phi_sum = sum_over_particles(weighted, batch).t()
+    total_pt = total_pt.clamp(min=kinematics.TINY)
+    phi = kinematics.delta_phi(total_phi, -delta_phi_sum / total_pt)
+    return torch.stack([eta_sum / total_pt, phi], dim=1)

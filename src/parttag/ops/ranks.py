@@ -2,6 +2,8 @@
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 
@@ -25,6 +27,23 @@ def from_first_rank(tensor: Tensor) -> Tensor:
     shared = tensor.detach().clone(memory_format=torch.contiguous_format)
     dist.broadcast(shared, src=0)
     return shared
+
+
+def gather_over_ranks(
+    rows: Float[Tensor, "rows width"],
+) -> tuple[Float[Tensor, "rows_everywhere width"], int]:
+    """Return the rows of all ranks, in the order of ranks, and the place of this rank's first.
+
+    Ranks may have different numbers of rows, even none. The gradient of a row, from the losses of
+    all ranks, flows back to the rank that has it.
+    """
+    if num_ranks() == 1:
+        return rows, 0
+    counts: list[int] = [0] * num_ranks()
+    dist.all_gather_object(counts, len(rows))
+    start = sum(counts[: dist.get_rank()])
+    end = sum(counts) - start - len(rows)
+    return sum_over_ranks(F.pad(rows, (0, 0, start, end))), start
 
 
 class _SumOverRanks(torch.autograd.Function):
