@@ -234,17 +234,20 @@ def first_difference(one: RunConfig, other: RunConfig) -> str | None:
     """Return the path of the first key in which two configurations differ, ``None`` if in none."""
     ours, theirs = (dict(_leaves(c.model_dump(mode="json"))) for c in (one, other))
     for key in [*ours, *theirs]:
-        # The order of classes is that of the logits, so that order counts as well.
         if key not in ours or key not in theirs or ours[key] != theirs[key]:
             return key
     return None
+
+
+# The order of classes is that of the logits; of patterns, the first that fits counts.
+_ORDERED = ("data.classes", "init_from.lr_multipliers")
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if not isinstance(value, dict):
         yield path, value
         return
-    if path == "data.classes":
+    if path in _ORDERED:
         yield path, list(value)
     for key, below in value.items():
         yield from _leaves(below, f"{path}.{key}" if path else key)

@@ -39,7 +39,11 @@ from parttag.training.distributed import Ranks, join_ranks
 from parttag.training.loop import Trainer
 from parttag.training.optimizers import build_optimizer
 from parttag.training.tokenizers import take_tokenizer
-from parttag.training.transfer import load_initial_weights
+from parttag.training.transfer import (
+    freeze_parameters,
+    learning_rate_multipliers,
+    load_initial_weights,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -208,11 +212,12 @@ def _build_trainer(
         last["config"] = build_config(last["config"]).model_dump(mode="json")
     torch.manual_seed(options.seed)
     model, objective = _build_network(config)
-    multiplier = 1.0
+    multipliers: dict[str, float] = {}
     if config.init_from is not None:
-        multiplier = config.init_from.head_lr_multiplier
         if last is None:
             load_initial_weights(model, config.init_from)
+        freeze_parameters(model, config.init_from)
+        multipliers = learning_rate_multipliers(model, config.init_from)
     if last is None:
         take_tokenizer(model, config.tokenizer_from, config.init_from)
     model.to(ranks.device, torch.float64 if options.precision == "fp64" else torch.float32)
@@ -240,7 +245,7 @@ def _build_trainer(
     trainer = Trainer(
         model=model,
         objective=objective,
-        optimizer=build_optimizer(model, config.optimizer, multiplier),
+        optimizer=build_optimizer(model, config.optimizer, multipliers),
         schedule=config.schedule,
         options=options,
         train_loader=loader(train_data, train=True),
