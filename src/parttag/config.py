@@ -291,7 +291,9 @@ def _apply(override: str, content: dict[str, Any]) -> None:
     except yaml.YAMLError:
         value = text  # such as a glob that begins with *
     *sections, key = path.split(".")
-    for section in sections:
+    for name in sections:
+        # A key that YAML takes for a number is that number.
+        section = next((known for known in content if str(known) == name), name)
         below = content.setdefault(section, {})
         if not isinstance(below, dict):
             raise InputError(f"{override!r}: {section} is {below!r}, which has no keys")

@@ -85,6 +85,11 @@ class RowResult:
         """The name that the table shows."""
         return self.row.name
 
+    @property
+    def labels(self) -> int | None:
+        """The number of training jets, if the table has several."""
+        return self.row.labels
+
     def metric(self, key: str) -> Quantity:
         """Return accuracy or AUC."""
         return _over_seeds(seed.metrics[key] for seed in self.seeds.values())
