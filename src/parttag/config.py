@@ -75,6 +75,11 @@ class RunConfig(Options):
     """Run of objective tokenize, or a checkpoint of one, for a training that reads or predicts
     tokens."""
 
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the trained network tells the classes apart."""
+        return self.objective.name == "classify"
+
     @field_validator("features")
     @classmethod
     def _features_exist(cls, features: str | tuple[str, ...]) -> str | tuple[str, ...]:
@@ -209,11 +214,25 @@ def parse_cuts(text: str) -> CutOptions:
     InputError
         If it is no YAML of that form, or a quantity is unknown.
     """
+    return read_options(_Cuts, {"cuts": _parse("cuts", text)}).cuts
+
+
+def parse_classes(text: str) -> dict[str, tuple[str, ...]]:
+    """Return the classes that a YAML text gives, such as ``{top: label_top, QCD: label_QCD}``.
+
+    Raises
+    ------
+    InputError
+        If it is no YAML of that form.
+    """
+    return read_options(_Classes, {"classes": _parse("--classes", text)}).classes
+
+
+def _parse(key: str, text: str) -> Any:
     try:
-        content = yaml.load(text, _Loader)
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        raise InputError(f"cuts: {text!r} is not YAML: {_one_line(error)}") from error
-    return read_options(_Cuts, {"cuts": content}).cuts
+        raise InputError(f"{key}: {text!r} is not YAML: {_one_line(error)}") from error
 
 
 class _Columns(Options):
@@ -222,6 +241,10 @@ class _Columns(Options):
 
 class _Cuts(Options):
     cuts: CutOptions
+
+
+class _Classes(Options):
+    classes: dict[str, Texts] = Field(min_length=2)
 
 
 def dump_config(config: RunConfig) -> str:

@@ -115,12 +115,12 @@ def train_run(
         else:
             progress = no_progress
         find_files(config.data.test)  # not after hours of training
-        train_data = _open(config, "train", progress)
+        train_data = open_jets(config, "train", progress)
         if config.data.num_train_jets is not None:
             train_data = train_data.subset(config.data.num_train_jets)
         if config.data.flatten_pt is not None:
             train_data = train_data.flattened(config.data.flatten_pt, tuple(config.data.classes))
-        val_data = _open(config, "val", progress) if config.data.val else None
+        val_data = open_jets(config, "val", progress) if config.data.val else None
         data = {"train": train_data} | ({"val": val_data} if val_data is not None else {})
         if ranks.is_first:
             _create(directory, config, data, ranks)
@@ -184,7 +184,16 @@ def import_run(
     return directory
 
 
-def _open(config: RunConfig, part: Literal["train", "val"], progress: Progress) -> JetDataset:
+def open_jets(
+    config: RunConfig, part: Literal["train", "val"], progress: Progress = no_progress
+) -> JetDataset:
+    """Return all jets of ``data.train`` or ``data.val``, as the configuration reads them.
+
+    Raises
+    ------
+    InputError
+        As ``open_dataset``.
+    """
     return open_dataset(
         getattr(config.data, part),
         config.data.classes,

@@ -46,7 +46,7 @@ def make_plan(options: BenchmarkOptions, recipes: Path, directory: Path) -> Plan
         If a recipe with its overrides is no configuration, or that of a row has no classes.
     """
     planner = _Planner(options, recipes, directory)
-    budgets: Mapping[int | None, Overrides] = options.labels or {None: {}}
+    budgets: dict[int | None, Overrides] = {**options.labels} or {None: {}}
     rows = [
         planner.row(name, row, number, overrides)
         for name, row in options.rows.items()
