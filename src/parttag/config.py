@@ -75,11 +75,6 @@ class RunConfig(Options):
     """Run of objective tokenize, or a checkpoint of one, for a training that reads or predicts
     tokens."""
 
-    @property
-    def is_classifier(self) -> bool:
-        """Whether the trained network tells the classes apart."""
-        return self.objective.name == "classify"
-
     @field_validator("features")
     @classmethod
     def _features_exist(cls, features: str | tuple[str, ...]) -> str | tuple[str, ...]:
@@ -104,6 +99,11 @@ class RunConfig(Options):
                 f"features: {name} makes its own inputs from four-momenta; leave features out"
             )
         return self
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the trained network tells the classes apart."""
+        return self.objective.name == "classify"
 
 
 # What a section without a name is about.

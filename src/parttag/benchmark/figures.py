@@ -138,8 +138,11 @@ def plot_efficiency(target: Target, results: Sequence[RowResult]) -> None:
             values = [[r.metric("auc") for r in own], [r.rejection[point] for r in own]]
             for axes, quantities in zip(panels, values, strict=True):
                 _draw_line(axes, places, quantities, look, plain(name))
+        numbers = sorted({result.labels or 0 for result in results})
         for axes in panels:
             axes.set_xscale("log")
+            axes.margins(x=0.1)
+            axes.set_xticks(numbers, [f"{number:,}" for number in numbers])
             axes.set_xlabel("Training jets with labels")
         panels[0].set_ylabel("AUC")
         panels[1].set_yscale("log")
