@@ -31,8 +31,9 @@ from torch import Tensor, nn
 from parttag.data.dataset import JetDataset
 from parttag.data.writing import refuse_existing
 from parttag.errors import InputError
+from parttag.evaluation.devices import move_to
 from parttag.evaluation.evaluate import METRICS, evaluate_run
-from parttag.evaluation.scores import Precision, computing_in, use_device
+from parttag.evaluation.scores import Precision, computing_in
 from parttag.features import feature_names, particle_features
 from parttag.jets import JetBatch, make_batch
 from parttag.models import Tagger, build_model
@@ -108,7 +109,8 @@ def probe_run(
     if not overwrite:
         refuse_existing([directory / METRICS])
     probed = replace(_to_probe(run, labeled or LabeledJets(), probe_of), directory=directory)
-    place = use_device(probed.model, device)
+    move_to(probed.model, device)
+    place = next(probed.model.parameters()).device
     jets = _labeled_jets(probed, labeled or LabeledJets(), progress)
     with torch.inference_mode(), computing_in(precision, place):
         inputs, jet_weights = _represent(probed.model, jets, place, progress)
@@ -155,7 +157,8 @@ class RawInputs(Tagger):
     def __init__(self, names: tuple[str, ...]) -> None:
         super().__init__()
         self.feature_names = names
-        self.backbone = self.head = nn.Identity()
+        self.backbone = nn.Identity()
+        self.head = nn.Linear(_RAW_PARTICLES * len(names), 2)
 
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the features of each jet's particles, in order of falling pT."""

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float32, Int64
 from parttag.data.classes import assign_classes
 from parttag.data.quality import FAULTS, jet_faults, jet_name
 from parttag.errors import InputError
+from parttag.evaluation.devices import move_to
 from parttag.evaluation.jet_variables import jet_kinematics
 from parttag.jets import JetArrays, make_batch
 from parttag.models import Tagger
@@ -128,7 +129,7 @@ class Scorer:
                 f"init_from.path={run.directory}, or see what it has learned with `parttag "
                 "evaluate --probe linear`"
             )
-        use_device(run.model, device)
+        move_to(run.model, device)
         return cls(run.model, run.config.data.classes, labels_required, strict, precision)
 
     def score(self, jets: JetArrays) -> ScoredJets:
@@ -210,22 +211,6 @@ class Scorer:
                 f"score to this jet and {lost.sum() - 1} others; its weights are spoiled, or the "
                 "jets are unlike any it was trained on"
             )
-
-
-def use_device(model: Tagger, device: DeviceName) -> torch.device:
-    """Move a network to where it is to run, in single precision; return the device.
-
-    Raises
-    ------
-    InputError
-        If there is no such device.
-    """
-    has_gpu = torch.cuda.is_available()
-    if device == "cuda" and not has_gpu:
-        raise InputError("--device cuda: this machine has no GPU; choose auto or cpu")
-    place = torch.device("cuda" if has_gpu and device != "cpu" else "cpu")
-    model.to(place, torch.float32)
-    return place
 
 
 @contextmanager
