@@ -41,9 +41,8 @@ def unlabeled(run):
 
     data = run.config.data.model_copy(update={"classes": {}})
     config = run.config.model_copy(update={"data": data, "objective": Options()})
-    model = run.model
-    model.head = nn.Linear(8, 3)
-    return replace(run, config=config, model=model, classes=())
+    run.model.head = nn.Bilinear(8, 8, 3)
+    return replace(run, config=config, classes=())
 
 
 def penalized_fit(values, labels, weights, strength):
@@ -123,7 +122,7 @@ def test_a_probe_of_any_run_is_measured_as_a_tagger(unlabeled, tmp_path):
     assert {"value", "error"} <= set(result["rejection"]["0.3"])
     assert (tmp_path / "one" / "scores.h5").is_file()
     assert not (tmp_path / "one" / "training.png").exists()
-    # Nothing is random, and the network is left as it was.
+    # Nothing is random, and the network is left as it was, whatever its head asks for.
     again = probe_run(unlabeled, "linear", labeled, out=tmp_path / "two")
     assert again == result
     assert all(torch.equal(before[name], v) for name, v in unlabeled.model.state_dict().items())

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -149,6 +148,23 @@ def probe_directory(run: Path, probe_of: ProbeOf) -> Path:
 # -------------------------------------------------------------------------------- what is probed
 
 
+class Probed(Tagger):
+    """Another network's representation, and a head of its own."""
+
+    backbone: Tagger
+
+    def __init__(self, network: Tagger) -> None:
+        super().__init__()
+        self.feature_names = network.feature_names
+        self.max_particles = network.max_particles
+        self.backbone = network
+        self.head = nn.Identity()
+
+    def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
+        """Return what the other network makes of each jet."""
+        return self.backbone.encode(batch)
+
+
 class RawInputs(Tagger):
     """The standardized features of the hardest particles, one after the other, zeros for none."""
 
@@ -188,8 +204,8 @@ def _to_probe(run: Run, labeled: LabeledJets, probe_of: ProbeOf) -> Run:
     elif probe_of == "untrained":
         model = _untrained(run)
     else:
-        model = deepcopy(run.model)
-    return Run(run.directory, config, model.eval(), tuple(classes))
+        model = run.model
+    return Run(run.directory, config, Probed(model).eval(), tuple(classes))
 
 
 def _untrained(run: Run) -> Tagger:
