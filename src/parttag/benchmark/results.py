@@ -192,11 +192,9 @@ def _noted(
     lines = PUBLISHED[options.published] if options.published and why is None else {}
     noted = []
     for result in results:
-        row, config = result.row, result.row.config
-        assert config is not None
-        notes = configuration_notes(config, row.options.needs, options.pretraining)
+        notes = configuration_notes(result.row, options.pretraining)
         notes += [why] if why is not None else []
-        published = lines.get(row.options.published or "")
+        published = lines.get(result.row.options.published or "")
         noted.append(replace(result, notes=notes, published=published))
     return noted
 
