@@ -171,6 +171,14 @@ def test_the_first_key_in_which_two_configurations_differ_is_named(minimal, over
     assert first_difference(load_config(minimal), load_config(minimal, [override])) == key
 
 
+def test_patterns_in_another_order_are_another_run(minimal):
+    one, other = (
+        load_config(minimal, ["init_from={path: a, lr_multipliers: {" + patterns + "}}"])
+        for patterns in ("head.*: 5, '*.bias': 2", "'*.bias': 2, head.*: 5")
+    )
+    assert first_difference(one, other) == "init_from.lr_multipliers"
+
+
 def test_equal_configurations_do_not_differ(minimal):
     assert first_difference(load_config(minimal), load_config(minimal)) is None
 

@@ -128,4 +128,4 @@ def test_only_the_fine_tuned_start_from_weights_with_a_head_that_learns_50_times
     if not name.endswith("finetuned"):
         assert init is None
     else:
-        assert (init.load, init.head_lr_multiplier) == ("backbone", 50)
+        assert (init.load, init.lr_multipliers, init.freeze) == ("backbone", {"head.*": 50}, ())

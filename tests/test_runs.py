@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,6 +16,14 @@ from parttag import runs
 from parttag.config import dump_config, load_config
 from parttag.errors import InputError
 from parttag.runs import load_run, train_run
+
+PARTICLE_NET = {
+    "name": "particle_net",
+    "edge_dims": [[8, 8]],
+    "num_neighbours": 3,
+    "jet_dims": [8],
+    "dropout": 0.3,
+}
 
 
 @pytest.fixture
@@ -179,7 +188,7 @@ def test_training_starts_from_the_backbone_of_another_run(tmp_path, finished):
     _, run = finished
     # With a learning rate of almost zero the network stays as it was at the beginning.
     overrides = ("training.epochs=1", "optimizer.lr=1e-30", "training.seed=5")
-    init = "init_from={path: " + str(run) + ", head_lr_multiplier: 50}"
+    init = "init_from={path: " + str(run) + ", lr_multipliers: {head.*: 50}}"
     tuned = train_run(toy_config(tmp_path, *overrides, init), tmp_path / "tuned")
     fresh = train_run(toy_config(tmp_path, *overrides), tmp_path / "fresh")
     networks = [load_run(directory).model for directory in (run, tuned, fresh)]
@@ -187,6 +196,32 @@ def test_training_starts_from_the_backbone_of_another_run(tmp_path, finished):
     for name, weight in tuned_network.items():
         expected = trained if name.startswith("backbone.") else fresh_network
         torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-20)
+
+
+def test_a_frozen_part_stays_as_it_was_loaded_and_the_run_goes_on_bit_for_bit(tmp_path):
+    folder = tmp_path / "first"
+    folder.mkdir()
+    trained = train_run(toy_config(folder, "training.epochs=1", model=PARTICLE_NET), folder / "run")
+    init = "{path: " + str(trained) + ", freeze: [backbone.input_norm.*, backbone.blocks.*]}"
+    config = toy_config(tmp_path, f"init_from={init}", model=PARTICLE_NET)
+    decayed = config.optimizer.model_copy(update={"weight_decay": 0.1})
+    config = config.model_copy(update={"optimizer": decayed})
+    whole = train_run(config, tmp_path / "whole")
+    before, after = (load_run(run).model.state_dict() for run in (trained, whole))
+    same = {name for name, value in after.items() if torch.equal(value, before[name])}
+    frozen = ("backbone.input_norm.", "backbone.blocks.")
+    assert same == {name for name in after if name.startswith(frozen)}
+
+    def stop_in_the_second_epoch(batches, *, description, **_):
+        yield from batches
+        if description == "epoch 2/4":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_run(config, tmp_path / "run", progress=stop_in_the_second_epoch)
+    shutil.rmtree(trained)  # what it started from is not needed again
+    train_run(config, tmp_path / "run")
+    assert same_weights(whole, tmp_path / "run")
 
 
 def test_ranks_draw_different_random_numbers_from_one_seed():

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# One job of an array for each pair of row and seed of a table:
+# One job of an array for each row and seed of a table (and number of labels, if it has several):
 #
 #   sbatch --array=0-44 scripts/slurm/benchmark_array.sh configs/benchmarks/toptagging.yaml runs/table \
 #       data.train=train.h5 data.val=val.h5 data.test=test.h5
 #
-# The last number is rows times seeds, less one; a job beyond it says how many there are. Every job
-# writes the table of what is there when it ends, so the last one writes all of it, and
-# `parttag benchmark CONFIG --out runs/table --table-only` does so at any time. Jobs whose rows start
-# from the same pre-trained network wait for the one that trains it.
+# The last number is rows times seeds (times numbers of labels), less one; a job beyond it says how
+# many there are. Every job writes the table of what is there when it ends, so the last one writes all
+# of it, and `parttag benchmark CONFIG --out runs/table --table-only` does so at any time. Jobs whose
+# rows start from the same pre-trained network wait for the one that trains it.
 #SBATCH --job-name=parttag-benchmark
 #SBATCH --gpus=1
 #SBATCH --cpus-per-task=8

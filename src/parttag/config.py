@@ -100,6 +100,11 @@ class RunConfig(Options):
             )
         return self
 
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the trained network tells the classes apart."""
+        return self.objective.name == "classify"
+
 
 # What a section without a name is about.
 _DEFAULT_NAMES = {"objective": "classify", "optimizer": "ranger", "schedule": "flat+decay"}
@@ -209,11 +214,25 @@ def parse_cuts(text: str) -> CutOptions:
     InputError
         If it is no YAML of that form, or a quantity is unknown.
     """
+    return read_options(_Cuts, {"cuts": _parse("cuts", text)}).cuts
+
+
+def parse_classes(text: str) -> dict[str, tuple[str, ...]]:
+    """Return the classes that a YAML text gives, such as ``{top: label_top, QCD: label_QCD}``.
+
+    Raises
+    ------
+    InputError
+        If it is no YAML of that form.
+    """
+    return read_options(_Classes, {"classes": _parse("--classes", text)}).classes
+
+
+def _parse(key: str, text: str) -> Any:
     try:
-        content = yaml.load(text, _Loader)
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        raise InputError(f"cuts: {text!r} is not YAML: {_one_line(error)}") from error
-    return read_options(_Cuts, {"cuts": content}).cuts
+        raise InputError(f"{key}: {text!r} is not YAML: {_one_line(error)}") from error
 
 
 class _Columns(Options):
@@ -222,6 +241,10 @@ class _Columns(Options):
 
 class _Cuts(Options):
     cuts: CutOptions
+
+
+class _Classes(Options):
+    classes: dict[str, Texts] = Field(min_length=2)
 
 
 def dump_config(config: RunConfig) -> str:
@@ -234,17 +257,20 @@ def first_difference(one: RunConfig, other: RunConfig) -> str | None:
     """Return the path of the first key in which two configurations differ, ``None`` if in none."""
     ours, theirs = (dict(_leaves(c.model_dump(mode="json"))) for c in (one, other))
     for key in [*ours, *theirs]:
-        # The order of classes is that of the logits, so that order counts as well.
         if key not in ours or key not in theirs or ours[key] != theirs[key]:
             return key
     return None
+
+
+# The order of classes is that of the logits; of patterns, the first that fits counts.
+_ORDERED = ("data.classes", "init_from.lr_multipliers")
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if not isinstance(value, dict):
         yield path, value
         return
-    if path == "data.classes":
+    if path in _ORDERED:
         yield path, list(value)
     for key, below in value.items():
         yield from _leaves(below, f"{path}.{key}" if path else key)
@@ -288,7 +314,9 @@ def _apply(override: str, content: dict[str, Any]) -> None:
     except yaml.YAMLError:
         value = text  # such as a glob that begins with *
     *sections, key = path.split(".")
-    for section in sections:
+    for name in sections:
+        # A key that YAML takes for a number is that number.
+        section = next((known for known in content if str(known) == name), name)
         below = content.setdefault(section, {})
         if not isinstance(below, dict):
             raise InputError(f"{override!r}: {section} is {below!r}, which has no keys")

@@ -39,7 +39,11 @@ from parttag.training.distributed import Ranks, join_ranks
 from parttag.training.loop import Trainer
 from parttag.training.optimizers import build_optimizer
 from parttag.training.tokenizers import take_tokenizer
-from parttag.training.transfer import load_initial_weights
+from parttag.training.transfer import (
+    freeze_parameters,
+    learning_rate_multipliers,
+    load_initial_weights,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -111,12 +115,12 @@ def train_run(
         else:
             progress = no_progress
         find_files(config.data.test)  # not after hours of training
-        train_data = _open(config, "train", progress)
+        train_data = open_jets(config, "train", progress)
         if config.data.num_train_jets is not None:
             train_data = train_data.subset(config.data.num_train_jets)
         if config.data.flatten_pt is not None:
             train_data = train_data.flattened(config.data.flatten_pt, tuple(config.data.classes))
-        val_data = _open(config, "val", progress) if config.data.val else None
+        val_data = open_jets(config, "val", progress) if config.data.val else None
         data = {"train": train_data} | ({"val": val_data} if val_data is not None else {})
         if ranks.is_first:
             _create(directory, config, data, ranks)
@@ -180,7 +184,16 @@ def import_run(
     return directory
 
 
-def _open(config: RunConfig, part: Literal["train", "val"], progress: Progress) -> JetDataset:
+def open_jets(
+    config: RunConfig, part: Literal["train", "val"], progress: Progress = no_progress
+) -> JetDataset:
+    """Return all jets of ``data.train`` or ``data.val``, as the configuration reads them.
+
+    Raises
+    ------
+    InputError
+        As ``open_dataset``.
+    """
     return open_dataset(
         getattr(config.data, part),
         config.data.classes,
@@ -208,11 +221,12 @@ def _build_trainer(
         last["config"] = build_config(last["config"]).model_dump(mode="json")
     torch.manual_seed(options.seed)
     model, objective = _build_network(config)
-    multiplier = 1.0
+    multipliers: dict[str, float] = {}
     if config.init_from is not None:
-        multiplier = config.init_from.head_lr_multiplier
         if last is None:
             load_initial_weights(model, config.init_from)
+        freeze_parameters(model, config.init_from)
+        multipliers = learning_rate_multipliers(model, config.init_from)
     if last is None:
         take_tokenizer(model, config.tokenizer_from, config.init_from)
     model.to(ranks.device, torch.float64 if options.precision == "fp64" else torch.float32)
@@ -240,7 +254,7 @@ def _build_trainer(
     trainer = Trainer(
         model=model,
         objective=objective,
-        optimizer=build_optimizer(model, config.optimizer, multiplier),
+        optimizer=build_optimizer(model, config.optimizer, multipliers),
         schedule=config.schedule,
         options=options,
         train_loader=loader(train_data, train=True),

@@ -35,10 +35,11 @@ def test_the_command_prints_the_table_and_what_it_wrote(command, tmp_path):
 
 def test_a_job_of_an_array_is_one_row_and_seed(command, tmp_path):
     assert command("--job", "2", seeds=[0, 1])[0] == 0
+    too_high = "error: --job 4: there are 4 combinations of row, labels and seed, 0 to 3"
     (run,) = (tmp_path / "out").glob("rows/*/*/config.yaml")
     assert run.parts[-3:-1] == ("ParT", "seed-0")
     code, text = command("--job", "4", seeds=[0, 1])
-    assert (code, text) == (2, "error: --job 4: there are 4 pairs of row and seed, 0 to 3")
+    assert (code, text) == (2, too_high)
     assert command("--job", "1", "--rows", "PFN")[0] == 2
     code, text = command("--table-only", seeds=[0, 1])
     assert code == 0

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from parttag.benchmark.plan import load_benchmark, make_plan
+from parttag.benchmark.planning import load_benchmark, make_plan
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "benchmarks"
 

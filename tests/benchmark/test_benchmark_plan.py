@@ -3,7 +3,8 @@ import yaml
 
 from helpers.benchmarks import toy_benchmark, toy_plan, write_recipes
 from parttag.benchmark.options import BenchmarkOptions, directory_name
-from parttag.benchmark.plan import check_jobs, load_benchmark, make_plan
+from parttag.benchmark.plan import check_jobs
+from parttag.benchmark.planning import load_benchmark, make_plan
 from parttag.benchmark.toys import make_toys
 from parttag.errors import InputError
 from parttag.options import read_options
@@ -32,7 +33,8 @@ def test_every_row_and_seed_has_a_directory(tmp_path):
     plan = toy_plan(tmp_path, seeds=[0, 1])
     places = [str(job.directory.relative_to(tmp_path / "table")) for job in plan.jobs()]
     assert places == [f"rows/{name}/seed-{seed}" for name in ("PFN", "ParT") for seed in (0, 1)]
-    assert plan.pairs() == [("PFN", 0), ("PFN", 1), ("ParT", 0), ("ParT", 1)]
+    names = [f"{name}, seed {seed}" for name in ("PFN", "ParT") for seed in (0, 1)]
+    assert [job.name for job in plan.row_jobs()] == names
 
 
 def test_rows_and_seeds_can_be_chosen(tmp_path):
@@ -42,6 +44,8 @@ def test_rows_and_seeds_can_be_chosen(tmp_path):
         plan.jobs(["CNN"])
     with pytest.raises(InputError, match="--seeds: there is no 7; there are 0, 1"):
         plan.jobs([], [7])
+    with pytest.raises(InputError, match="--labels: there is no 1000; the table has none"):
+        plan.jobs(labels=[1000])
 
 
 PRETRAINING = {
@@ -71,9 +75,99 @@ def test_what_a_row_needs_comes_first_and_is_shared(tmp_path):
     assert [job.name for job in plan.jobs(["own"], [1])] == [names[2], "own, seed 1"]
 
 
+def test_every_row_is_trained_with_each_number_of_labels_and_pretrained_once(tmp_path):
+    budgets = {10: {"training": {"epochs": 7, "batch_size": 5}}, 30: {}}
+    rows = {
+        "scratch": {"recipe": "pfn.yaml", "overrides": {"training": {"batch_size": 4}}},
+        "tuned": {"recipe": "pfn.yaml", "needs": "once"},
+    }
+    plan = toy_plan(
+        tmp_path, labels=budgets, rows=rows, pretraining=PRETRAINING, published=None, seeds=[0, 1]
+    )
+    jobs = plan.jobs()
+    assert [job.name for job in jobs[:3]] == [
+        "pretraining once",
+        "scratch, 10 labels, seed 0",
+        "scratch, 10 labels, seed 1",
+    ]
+    assert len(jobs) == 1 + 2 * 2 * 2
+    assert jobs[0].config.data.num_train_jets is None
+    assert jobs[1].directory == tmp_path / "table" / "rows" / "scratch" / "labels-10" / "seed-0"
+    found = {
+        job.name: (
+            job.config.data.num_train_jets,
+            job.config.training.epochs,
+            job.config.training.batch_size,
+        )
+        for job in jobs[1:]
+        if job.name.endswith("seed 0")
+    }
+    assert found == {
+        "scratch, 10 labels, seed 0": (10, 7, 4),
+        "scratch, 30 labels, seed 0": (30, 2, 4),
+        "tuned, 10 labels, seed 0": (10, 7, 5),
+        "tuned, 30 labels, seed 0": (30, 2, 16),
+    }
+    chosen = plan.jobs(["tuned"], [1], [30])
+    assert [job.name for job in chosen] == ["pretraining once", "tuned, 30 labels, seed 1"]
+    with pytest.raises(InputError, match="--labels: there is no 20; there are 10, 30"):
+        plan.jobs(labels=[20])
+
+
+def test_a_pretraining_may_need_others_and_a_tokenizer(tmp_path):
+    pretraining = {
+        "decoder": {**PRETRAINING["each"], "needs": "backbone", "tokenizer": "tokens"},
+        "backbone": PRETRAINING["once"],
+        "tokens": PRETRAINING["each"],
+    }
+    rows = {
+        "tuned": {"recipe": "pfn.yaml", "needs": "decoder"},
+        "scratch": {"recipe": "pfn.yaml", "tokenizer": "tokens"},
+    }
+    plan = toy_plan(tmp_path, rows=rows, pretraining=pretraining, published=None, seeds=[4])
+    backbone, tokens, decoder, tuned, scratch = plan.jobs()
+    places = [job.directory for job in (backbone, tokens, decoder)]
+    root = tmp_path / "table" / "pretraining"
+    assert places == [root / "backbone", root / "tokens" / "seed-4", root / "decoder" / "seed-4"]
+    assert decoder.needs == (backbone.directory, tokens.directory)
+    assert decoder.config.init_from.path == str(backbone.directory)
+    assert decoder.config.tokenizer_from == str(tokens.directory)
+    assert (tuned.needs, tuned.config.init_from.path) == ((places[2],), str(places[2]))
+    assert (scratch.needs, scratch.config.tokenizer_from) == ((places[1],), str(places[1]))
+    assert (tuned.config.tokenizer_from, scratch.config.init_from) == (None, None)
+    check_jobs(plan, plan.jobs())
+    lost = toy_plan(tmp_path, **row(overrides={"tokenizer_from": "lost"}))
+    with pytest.raises(InputError, match=r"PFN, seed 0: tokenizer_from: lost: there is no such"):
+        check_jobs(lost, lost.jobs())
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        ({"labels": {0: {}}}, "labels.0.* is 0, but must be greater than 0"),
+        ({"labels": {9: {"data": {}}}}, "labels: give the jets in the section data"),
+        (row(tokenizer="x"), "rows.PFN.tokenizer: there is no 'x' in the section pretraining"),
+        (
+            {"pretraining": {"a": {**PRETRAINING["once"], "needs": "b"}}},
+            "pretraining.a.needs: there is no 'b' in the section pretraining, which has a",
+        ),
+        (
+            {"pretraining": {"a": {"weights": "a.pt", "needs": "b"}}},
+            "pretraining.a: weights are imported as they are, and need nothing",
+        ),
+        (
+            {
+                "pretraining": {
+                    "a": {**PRETRAINING["once"], "needs": "b"},
+                    "b": {**PRETRAINING["once"], "tokenizer": "a"},
+                }
+            },
+            "pretraining.a needs itself",
+        ),
+        (
+            {"pretraining": {**PRETRAINING, "a": {**PRETRAINING["once"], "needs": "each"}}},
+            "pretraining.a.needs: each is trained anew for each seed, so give a per_seed: true",
+        ),
         ({"seeds": []}, "seeds is .*, but must have 1 or more entries"),
         ({"seeds": [1, 1]}, "seeds: a seed is given twice"),
         ({"rows": {}}, "rows is .*, but must have 1 or more entries"),
@@ -140,6 +234,10 @@ def test_a_directory_of_something_else_is_refused(tmp_path):
 def test_the_command_lines_values_replace_the_files(tmp_path):
     write_recipes(tmp_path)
     path = tmp_path / "table.yaml"
+    path.write_text(yaml.safe_dump(toy_benchmark(), sort_keys=False))
+    path.write_text(yaml.safe_dump(toy_benchmark(labels={8: {"training": {}}}), sort_keys=False))
+    options = load_benchmark(path, ["labels.8.training.epochs=3"])
+    assert options.labels == {8: {"training": {"epochs": 3}}}
     path.write_text(yaml.safe_dump(toy_benchmark(), sort_keys=False))
     options = load_benchmark(path, ["seeds=[5]", "overrides.training.epochs=9"])
     config = make_plan(options, tmp_path, tmp_path / "out").rows[0].jobs[5].config

@@ -234,6 +234,58 @@ def test_rows_start_from_the_network_that_they_need_trained_once(tmp_path):
     )
 
 
+def test_killed_and_continued_a_table_of_several_numbers_of_labels_is_the_same(tmp_path):
+    rows = {"scratch": {"recipe": "pfn.yaml"}, "tuned": {"recipe": "pfn.yaml", "needs": "toy"}}
+    short = {"training": {"epochs": 1, "batch_size": 16}}
+    options = {
+        "labels": {10: {"training": {"epochs": 4}}, 30: {}},
+        "rows": rows,
+        "pretraining": {"toy": {"recipe": "pfn.yaml", "same_jets": True, "overrides": short}},
+        "published": None,
+    }
+    whole, folder = toy_plan(tmp_path, **options), tmp_path / "killed"
+    folder.mkdir()
+    killed = toy_plan(folder, **options)
+    run_benchmark(whole, whole.jobs(["scratch"]))
+
+    left = 6
+
+    def kill_in_the_sixth_epoch(items, *, total, description):
+        nonlocal left
+        del total
+        left -= description.startswith("epoch")
+        for item in items:
+            if left == 0:
+                raise KeyboardInterrupt
+            yield item
+
+    with pytest.raises(KeyboardInterrupt):
+        run_all(killed, progress=kill_in_the_sixth_epoch)
+    run_benchmark(killed, [])
+    parts = [(r["row"], r["labels"], r["seeds"]) for r in read_table(killed)]
+    assert parts == [
+        ("scratch", 10, [0]),
+        ("scratch", 30, []),
+        ("tuned", 10, []),
+        ("tuned", 30, []),
+    ]
+    outcome = run_all(killed)
+    assert not outcome.failures
+    assert outcome.files[-1].name == "data_efficiency.png"
+    table = read_table(killed, without_times=True)
+    assert table[:2] == read_table(whole, without_times=True)
+    # Four epochs of 10 jets, and two of 30.
+    assert [row["jets_seen"] for row in table] == [40, 60, 40, 60]
+    assert len({row["auc"]["value"] for row in table}) > 1
+    (provenance,) = killed.directory.glob("pretraining/*/provenance.json")
+    assert len(json.loads(provenance.read_text())["starts"]) == 1
+    lines = (killed.directory / "table.md").read_text().splitlines()
+    assert lines[0].startswith("|  | labels | seeds | accuracy |")
+    assert lines[3].startswith("| scratch | 30 | 1 | ")
+    header = (killed.directory / "table.csv").read_text().splitlines()[0]
+    assert header.startswith("row,labels,seeds,")
+
+
 def test_a_row_fails_with_what_it_needs(tmp_path):
     rows = {"tuned": {"recipe": "pfn.yaml", "needs": "toy"}, "PFN": ROWS["PFN"]}
     pretraining = {

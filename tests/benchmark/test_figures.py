@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from parttag.benchmark.figures import plot_against, plot_rocs
+from parttag.benchmark.figures import plot_against, plot_efficiency, plot_rocs
 from parttag.benchmark.options import RowOptions
 from parttag.benchmark.plan import Row
 from parttag.benchmark.results import Quantity, RowResult
@@ -29,9 +29,14 @@ class Result(RowResult):
     multiply_adds = 2e6
     jets_seen = 1e5
 
+    def metric(self, key):
+        assert key == "auc"
+        return Quantity(0.9 + 1e-6 * self.labels, 0.01, None)
 
-def result(name, rejection, published=None):
-    return Result(Row(name, RowOptions(recipe="a.yaml"), {}), {}, {}, published, {POINT: rejection})
+
+def result(name, rejection, published=None, num_labels=None):
+    row = Row(name, RowOptions(recipe="a.yaml"), {}, num_labels)
+    return Result(row, {}, {}, published, {POINT: rejection})
 
 
 def labels(figure):
@@ -72,3 +77,27 @@ def test_rejection_stands_at_the_cost_of_its_row_and_the_published_beside(drawn)
     assert places["_PFN, published"] == (82e3, 247)
     assert places["PFN"] == (2e11, 200)
     assert parameters.axes[0].get_ylim()[0] >= 0.9
+
+
+def test_each_row_is_a_line_over_its_numbers_of_labels(drawn):
+    rows = [
+        result("scratch", Quantity(80.0, 5.0, None), num_labels=10_000),
+        result("scratch", Quantity(20.0, 3.0, None), num_labels=1_000),
+        result("tuned", Quantity(90.0, None, None, is_lower_limit=True), num_labels=1_000),
+        result("tuned", Quantity(None, None, None), num_labels=10_000),
+    ]
+    plot_efficiency(BytesIO(), rows)
+    (figure,) = drawn
+    assert labels(figure) == ["scratch", "tuned"]
+    auc, rejection = (
+        {container.get_label(): container[0].get_xydata() for container in axes.containers}
+        for axes in figure.axes
+    )
+    scratch = np.array([[1_000, 0.901], [10_000, 0.91]])
+    np.testing.assert_allclose(auc["scratch"], scratch, rtol=0.05)
+    np.testing.assert_allclose(auc["scratch"][:, 1], scratch[:, 1])
+    np.testing.assert_allclose(rejection["scratch"][:, 1], [20, 80])
+    np.testing.assert_allclose(rejection["tuned"][:, 1], [90])
+    # The bars are the spreads.
+    (bars,) = (c[2][0] for c in figure.axes[0].containers if c.get_label() == "scratch")
+    np.testing.assert_allclose([s[1, 1] - s[0, 1] for s in bars.get_segments()], [0.02, 0.02])

@@ -14,7 +14,8 @@ from parttag.benchmark.notes import (
     configuration_notes,
     why_unpublished,
 )
-from parttag.benchmark.options import BenchmarkOptions, PretrainingOptions
+from parttag.benchmark.options import BenchmarkOptions, PretrainingOptions, RowOptions
+from parttag.benchmark.plan import Job, Row
 from parttag.benchmark.toys import make_toys, toy_files
 from parttag.config import build_config
 from parttag.data.preparation import prepare
@@ -29,9 +30,11 @@ ENTRIES = {
 }
 
 
-def notes_of(needs=None, **sections):
+def notes_of(needs=None, tokenizer=None, labels=None, **sections):
     content = {"data": {"classes": {"top": "a", "QCD": "b"}}, "model": {"name": "pfn"}, **sections}
-    return configuration_notes(build_config(content), needs, ENTRIES)
+    options = RowOptions(recipe="a.yaml", needs=needs, tokenizer=tokenizer)
+    job = Job("row", Path("row"), build_config(content))
+    return configuration_notes(Row("row", options, {0: job}, labels), ENTRIES)
 
 
 @pytest.mark.parametrize("name", ["jedi_net", "lgn", "pct"])
@@ -67,6 +70,14 @@ def test_precision_and_a_part_of_the_jets_are_told():
     assert notes_of(training={"precision": "bf16"}) == ["trained in bf16"]
     data = {"classes": {"top": "a", "QCD": "b"}, "num_train_jets": 20_000}
     assert notes_of(data=data) == ["trained on 20,000 of the training jets"]
+    # Where the table has numbers of labels, it says so itself.
+    assert notes_of(data=data, labels=20_000) == []
+
+
+def test_the_tokens_that_are_read_have_an_origin():
+    same = "reads the tokens of a training of pfn.yaml on the same jets"
+    assert notes_of(tokenizer="same", tokenizer_from="runs/x") == [same]
+    assert notes_of(tokenizer_from="runs/x") == ["reads the tokens of runs/x"]
 
 
 # --------------------------------------------------------------------------------- the recipes

@@ -13,7 +13,8 @@ import yaml
 from helpers.benchmarks import run_all, toy_benchmark, toy_plan
 from parttag.benchmark import scheduler
 from parttag.benchmark.execution import Failure
-from parttag.benchmark.plan import Job, make_plan
+from parttag.benchmark.plan import Job
+from parttag.benchmark.planning import make_plan
 from parttag.benchmark.scheduler import run_jobs
 from parttag.benchmark.toys import make_toys
 from parttag.training.watch import PreemptionError
@@ -22,7 +23,7 @@ LONG = {"epochs": 12, "batch_size": 8, "device": "cpu"}
 
 
 def job(name, needs=None):
-    return Job(name, Path(name), None, needs=None if needs is None else Path(needs))
+    return Job(name, Path(name), None, needs=() if needs is None else (Path(needs),))
 
 
 @pytest.fixture

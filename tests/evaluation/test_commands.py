@@ -59,6 +59,24 @@ def test_evaluate_takes_several_files_as_a_shell_gives_them(command, run_directo
     assert "jets: 15 top, 15 QCD" in text
 
 
+def test_a_probe_is_printed_and_written_beside_the_evaluation(command, run_copy):
+    code, text = command("evaluate", run_copy, "--probe", "linear", "--probe-jets", "40")
+    assert code == 0
+    assert "probe (linear) fitted to 40 jets" in text
+    assert "accuracy" in text
+    assert f"written to {run_copy / 'evaluation' / 'probe'}" in text
+    assert (run_copy / "evaluation" / "probe" / "metrics.json").is_file()
+    swapped = "{QCD: label_QCD, top: [label_top, label_Tbqq]}"
+    code, text = command("evaluate", run_copy, "--probe", "raw", "--classes", swapped)
+    assert code == 0
+    assert "jets: 40 QCD, 40 top" in text
+    code, text = command("evaluate", run_copy, "--classes", swapped)
+    assert (code, text) == (2, "error: --train and --classes are of a probe; add --probe linear")
+    code, text = command("evaluate", run_copy, "--probe", "raw", "--classes", "{top: label_top}")
+    assert code == 2
+    assert "classes is {'top': 'label_top'}, but must have 2 or more entries" in text
+
+
 def test_predict_says_what_it_wrote(command, run_directory, tmp_path):
     path = write_jetclass_root(tmp_path / "in.root", toy_arrays(6))
     out = tmp_path / "out.h5"

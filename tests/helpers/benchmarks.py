@@ -6,7 +6,8 @@ from typing import Any
 import yaml
 
 from parttag.benchmark.options import BenchmarkOptions
-from parttag.benchmark.plan import Plan, make_plan
+from parttag.benchmark.plan import Plan
+from parttag.benchmark.planning import make_plan
 from parttag.benchmark.run import Outcome, run_benchmark
 from parttag.options import read_options
 

@@ -14,8 +14,12 @@ from parttag.jets import make_batch
 from parttag.models import build_model
 from parttag.models.particle_net import ParticleNetOptions
 from parttag.runs import import_run, load_run
-from parttag.training.optimizers import AdamOptions, parameter_groups
-from parttag.training.transfer import InitOptions, load_initial_weights
+from parttag.training.optimizers import parameter_groups
+from parttag.training.transfer import (
+    InitOptions,
+    learning_rate_multipliers,
+    load_initial_weights,
+)
 
 # Two float32 sums in another order; a neighbour that flips would show as 1e-2.
 TOLERANCE = {"atol": 5e-5, "rtol": 0}
@@ -156,14 +160,15 @@ def test_fine_tuning_renews_the_last_layer_alone_and_makes_it_learn_faster(save,
     )
     imported = load_run(directory)
     network = build_model(imported.config.model, "full", 2)
-    load_initial_weights(network, InitOptions(path=str(directory)))
+    init = InitOptions(path=str(directory), lr_multipliers={"head.*": 50})
+    load_initial_weights(network, init)
     fresh = [
         name
         for name, value in imported.model.state_dict().items()
         if not torch.equal(value.flatten()[:3], network.state_dict()[name].flatten()[:3])
     ]
     assert fresh == ["head.weight", "head.bias"]
-    groups = parameter_groups(network, AdamOptions().weight_decay, head_lr_multiplier=50.0)
+    groups = parameter_groups(network, 0.0, learning_rate_multipliers(network, init))
     fast = [p for group in groups if group["lr_multiplier"] == 50 for p in group["params"]]
     assert [tuple(p.shape) for p in fast] == [(2, 16), (2,)]
 

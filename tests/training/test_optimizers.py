@@ -187,9 +187,10 @@ def test_parameters_without_gradient_are_left_out():
     assert {id(p) for p in trained} == {id(p) for p in model.head.parameters()}
 
 
-def test_the_head_learns_faster_by_its_multiplier_and_all_follow_the_schedule():
+def test_parameters_learn_faster_by_their_multipliers_and_all_follow_the_schedule():
     model = build_model(PFNOptions(particle_dims=(4,), jet_dims=(4,)), "kin", 2)
-    optimizer = build_optimizer(model, AdamWOptions(lr=1e-4), head_lr_multiplier=50.0)
+    multipliers = {f"head.{name}": 50.0 for name, _ in model.head.named_parameters()}
+    optimizer = build_optimizer(model, AdamWOptions(lr=1e-4), multipliers)
     multiply_learning_rates(optimizer, 0.1)
     head = {id(p) for p in model.head.parameters()}
     for group in optimizer.param_groups:

@@ -1,12 +1,20 @@
 import pytest
 import torch
+from torch import nn
 
+from helpers.jets import toy_batch
+from helpers.networks import SMALL, small_network
 from parttag.errors import InputError
 from parttag.models import build_model
 from parttag.models.particle_transformer import ParticleTransformerOptions
 from parttag.models.pfn import PFNOptions
 from parttag.training.checkpoint import describe_network, write_checkpoint
-from parttag.training.transfer import InitOptions, load_initial_weights
+from parttag.training.transfer import (
+    InitOptions,
+    freeze_parameters,
+    learning_rate_multipliers,
+    load_initial_weights,
+)
 
 OPTIONS = PFNOptions(particle_dims=(8,), jet_dims=(8,))
 
@@ -63,3 +71,92 @@ def test_weights_of_another_network_or_other_features_are_refused(tmp_path):
         load_initial_weights(same, InitOptions(path=path, load="all"))
     with pytest.raises(InputError, match="there is no such checkpoint"):
         load_initial_weights(same, InitOptions(path=str(tmp_path / "none")))
+
+
+def test_the_backbone_of_a_run_on_another_objective_is_loaded(tmp_path):
+    trained = build_model(OPTIONS, "kin", 1)
+    trained.head = nn.ModuleDict({"projection": nn.Linear(8, 3), "tokens": nn.Embedding(5, 2)})
+    path = tmp_path / "best.pt"
+    write_checkpoint(path, {"weights": trained.state_dict(), **describe_network(trained, {}, ())})
+    model = build_model(OPTIONS, "kin", 2)
+    load_initial_weights(model, InitOptions(path=str(path)))
+    for name, value in model.backbone.state_dict().items():
+        assert torch.equal(value, trained.backbone.state_dict()[name])
+    with pytest.raises(InputError, match=r"its head\.0\.weight is absent, the configuration's is"):
+        load_initial_weights(model, InitOptions(path=str(path), load="all"))
+
+
+def test_of_patterns_for_the_learning_rate_the_first_that_fits_counts():
+    model = build_model(OPTIONS, "kin", 2)
+    patterns = {"*.bias": 2, "head.2.*": 50, "head.*": 5, "backbone.0.weight": 0.1}
+    multipliers = learning_rate_multipliers(model, InitOptions(path="", lr_multipliers=patterns))
+    assert multipliers == {
+        "backbone.0.weight": 0.1,
+        "backbone.0.bias": 2,
+        "head.0.weight": 5,
+        "head.0.bias": 2,
+        "head.2.weight": 50,
+        "head.2.bias": 2,
+    }
+
+
+def test_a_pattern_that_fits_nothing_is_refused_with_the_nearest_name():
+    model = build_model(OPTIONS, "kin", 2)
+    with pytest.raises(InputError, match=r"lr_multipliers: 'heads\.0\.\*' fits the name of no"):
+        learning_rate_multipliers(model, InitOptions(path="", lr_multipliers={"heads.0.*": 2}))
+    with pytest.raises(InputError, match=r"freeze: 'backbone\.1\.bias' .* is backbone\.0\.bias"):
+        freeze_parameters(model, InitOptions(path="", freeze=["head.*", "backbone.1.bias"]))
+    with pytest.raises(InputError, match=r"init_from\.freeze leaves nothing to train"):
+        freeze_parameters(model, InitOptions(path="", freeze="*"))
+
+
+def test_what_is_frozen_whole_stays_in_evaluation_whatever_else_is_trained():
+    network = small_network("particle_transformer", "kin", 2, dropout=0.5)
+    freeze_parameters(
+        network, InitOptions(path="", freeze=["backbone.blocks.0.*", "*.norm.weight"])
+    )
+    network.train()
+    frozen, trained = network.backbone.blocks[0], network.backbone.blocks[1]
+    assert not any(module.training for module in frozen.modules())
+    # Of this block one parameter at most is frozen, and a dropout has none.
+    assert trained.training
+    assert all(m.training for m in trained.modules() if isinstance(m, nn.Dropout))
+    assert network.head.training
+    network.eval().train()
+    assert not frozen.training
+
+
+def test_frozen_batch_norms_keep_their_statistics():
+    network = small_network("particle_net", "kin", 2)
+    freeze_parameters(network, InitOptions(path="", freeze="backbone.*"))
+    before = {name: value.clone() for name, value in network.backbone.state_dict().items()}
+    batch = toy_batch(8)
+    network.train()
+    one, other = (network.encode(batch) for _ in range(2))
+    assert torch.equal(one, other)
+    assert all(torch.equal(value, before[n]) for n, value in network.backbone.state_dict().items())
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_freezing_a_part_does_not_change_the_gradient_of_the_rest(name):
+    batch = toy_batch(6, lengths=[1, 7, 20, 33, 4, 12])
+
+    def gradients(freeze=(), *, train=False):
+        network = small_network(name, "kin", 2)
+        freeze_parameters(network, InitOptions(path="", freeze=freeze))
+        torch.manual_seed(1)
+        network.train(train)(batch).square().sum().backward()
+        return {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
+
+    names = list(gradients())
+    # With their biases trained, norms go on gathering statistics.
+    for freeze, train in (
+        (["head.*"], False),
+        (["backbone.*"], False),
+        (names[: len(names) // 2], False),
+        (["*.weight"], True),
+    ):
+        whole, left = gradients(train=train), gradients(freeze, train=train)
+        assert 0 < len(left) < len(whole)
+        for n, gradient in left.items():
+            torch.testing.assert_close(gradient, whole[n], rtol=1e-3, atol=1e-4)

@@ -1,4 +1,4 @@
-"""The pictures of a table: all ROCs, and what rejection costs."""
+"""The pictures of a table: all ROCs and what rejection costs, or what so many labels give."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,13 +7,14 @@ import h5py
 import numpy as np
 from matplotlib.axes import Axes
 
-from parttag.benchmark.results import Point, RowResult, SeedResult
+from parttag.benchmark.results import Point, Quantity, RowResult, SeedResult
 from parttag.data.files import refuse_damaged
 from parttag.evaluation.output import new_files
 from parttag.evaluation.plots import Target, cycle, draw_roc, new_figure, plain
 from parttag.metrics import Roc, background_class, class_rocs
 
 ROC, PARAMETERS, COST = "roc.png", "rejection_parameters.png", "rejection_cost.png"
+EFFICIENCY = "data_efficiency.png"
 
 # Rows are told apart by color and line, and by color and marker: more than there are colors.
 _LINES = ("-", "--", ":", "-.")
@@ -22,6 +23,8 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 def draw_all(directory: Path, results: Sequence[RowResult]) -> list[Path]:
     """Draw what there is of the table, in place of the pictures that are there.
+
+    With budgets of labels, that is what each gives; without, ROCs and what rejection costs.
 
     Raises
     ------
@@ -32,6 +35,10 @@ def draw_all(directory: Path, results: Sequence[RowResult]) -> list[Path]:
     classes = next((next(iter(r.seeds.values())).classes for r in shown), ())
     if not shown or background_class(classes) is None:
         return []
+    if any(result.labels is not None for result in shown):
+        with new_files([directory / EFFICIENCY], overwrite=True) as (file,):
+            plot_efficiency(file, shown)
+        return [directory / EFFICIENCY]
     paths = [directory / name for name in (ROC, PARAMETERS, COST)]
     rocs = {result.name: _read_rocs(next(iter(result.seeds.values()))) for result in shown}
     with new_files(paths, overwrite=True) as (roc_file, parameters_file, cost_file):
@@ -101,13 +108,80 @@ def plot_against(
         axes.set_ylim(bottom=max(0.9, axes.get_ylim()[0]))  # no tagger is worse than none
         if published:
             axes.plot([], [], " ", label="open: published, trained\non the full set")
-        signal, eps_s = point
-        axes.set_ylabel(
-            r"$1/\varepsilon_{\mathrm{B}}$ at $\varepsilon_{\mathrm{S}}$ = "
-            + plain(f"{float(eps_s):g} ({signal})")
-        )
+        axes.set_ylabel(_rejection_label(point))
         axes.set_xlabel(_AXES[quantity])
         figure.legend(loc="outside right upper")
+
+
+def plot_efficiency(target: Target, results: Sequence[RowResult]) -> None:
+    """Draw AUC and the first rejection against the number of labels, a line for each row.
+
+    The bar is the spread over seeds; with one seed, the statistical error.
+    """
+    point = next(iter(results[0].rejection))
+    rows: dict[str, list[RowResult]] = {}
+    for result in results:
+        rows.setdefault(result.name, []).append(result)
+    with new_figure(target, (12.4, 5.0)) as figure:
+        panels = figure.subplots(1, 2)
+        colors = cycle(len(rows))
+        for number, (name, own) in enumerate(rows.items()):
+            own.sort(key=lambda result: result.labels or 0)
+            # Side by side, so that bars do not hide one another.
+            shift = 1.03 ** (number - 0.5 * (len(rows) - 1))
+            places = [shift * (result.labels or 0) for result in own]
+            look = (
+                colors[number],
+                _MARKERS[number // 10 % len(_MARKERS)],
+                _LINES[number // 10 % len(_LINES)],
+            )
+            values = [[r.metric("auc") for r in own], [r.rejection[point] for r in own]]
+            for axes, quantities in zip(panels, values, strict=True):
+                _draw_line(axes, places, quantities, look, plain(name))
+        numbers = sorted({result.labels or 0 for result in results})
+        for axes in panels:
+            axes.set_xscale("log")
+            axes.margins(x=0.1)
+            axes.set_xticks(numbers, [f"{number:,}" for number in numbers])
+            axes.set_xlabel("Training jets with labels")
+        panels[0].set_ylabel("AUC")
+        panels[1].set_yscale("log")
+        panels[1].set_ylabel(_rejection_label(point))
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right upper")
+
+
+def _draw_line(
+    axes: Axes,
+    places: Sequence[float],
+    quantities: Sequence[Quantity],
+    look: tuple[str, str, str],
+    label: str,
+) -> None:
+    known = [(x, q, q.value) for x, q in zip(places, quantities, strict=True) if q.value]
+    bars = [
+        0.3 * value if quantity.is_lower_limit else quantity.spread or quantity.error or 0.0
+        for _, quantity, value in known
+    ]
+    color, marker, line = look
+    axes.errorbar(
+        [x for x, _, _ in known],
+        [value for _, _, value in known],
+        yerr=bars,
+        lolims=[quantity.is_lower_limit for _, quantity, _ in known],
+        marker=marker,
+        linestyle=line,
+        color=color,
+        markersize=7,
+        label=label,
+    )
+
+
+def _rejection_label(point: Point) -> str:
+    signal, eps_s = point
+    return r"$1/\varepsilon_{\mathrm{B}}$ at $\varepsilon_{\mathrm{S}}$ = " + plain(
+        f"{float(eps_s):g} ({signal})"
+    )
 
 
 _AXES = {

@@ -116,6 +116,7 @@ def to_json(result: RowResult) -> dict[str, Any]:
     published = result.published
     return {
         "row": result.name,
+        **({} if result.labels is None else {"labels": result.labels}),
         "seeds": list(result.seeds),
         "accuracy": result.metric("accuracy").to_json(),
         "auc": result.metric("auc").to_json(),

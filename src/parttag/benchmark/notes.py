@@ -12,7 +12,6 @@ from typing import Any
 
 from parttag.benchmark.options import PUBLISHED, BenchmarkOptions, PretrainingOptions
 from parttag.benchmark.plan import Row
-from parttag.config import RunConfig
 from parttag.data.readers import find_files
 from parttag.data.simulation.files import is_simulated
 from parttag.data.store import JetStore, is_store
@@ -21,6 +20,7 @@ from parttag.data.store import JetStore, is_store
 _UNTOLD = {
     "data",
     "init_from.path",
+    "tokenizer_from",
     "training.seed",
     "training.max_seconds",
     "training.device",
@@ -41,21 +41,16 @@ class Change:
     """What the recipe has; ``None`` if it has no such key."""
 
 
-def configuration_notes(
-    config: RunConfig, needs: str | None, pretraining: Mapping[str, PretrainingOptions]
-) -> list[str]:
+def configuration_notes(row: Row, pretraining: Mapping[str, PretrainingOptions]) -> list[str]:
     """Return what is to be said of a row by its configuration alone.
 
     Parameters
     ----------
-    config
-        That of its runs.
-    needs
-        The entry of ``pretraining`` that it starts from, if it does.
     pretraining
-        All of them.
+        What rows may start from, by the names that they give.
     """
-    notes = []
+    config, notes = row.config, list[str]()
+    assert config is not None
     match getattr(config.model, "reference_padding", None):
         case True:
             notes.append("padding takes part, as in the published network")
@@ -64,13 +59,17 @@ def configuration_notes(
     if getattr(config.model, "pair_bias", True) is False:
         notes.append("the Particle Transformer without the pair bias")
     if config.init_from is not None:
-        entry = None if needs is None else pretraining[needs]
-        origin = config.init_from.path if entry is None else _origin(entry)
+        needs = row.options.needs
+        origin = config.init_from.path if needs is None else _origin(pretraining[needs])
         parts = "backbone and head" if config.init_from.load == "all" else "with a new head"
         notes.append(f"fine-tuned from {origin}, {parts}")
+    if config.tokenizer_from is not None:
+        tokenizer = row.options.tokenizer
+        origin = config.tokenizer_from if tokenizer is None else _origin(pretraining[tokenizer])
+        notes.append(f"reads the tokens of {origin}")
     if config.training.precision != "fp32":
         notes.append(f"trained in {config.training.precision}")
-    if config.data.num_train_jets is not None:
+    if config.data.num_train_jets is not None and row.labels is None:
         notes.append(f"trained on {config.data.num_train_jets:,} of the training jets")
     return notes
 

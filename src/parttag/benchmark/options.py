@@ -28,8 +28,24 @@ class ToyOptions(Options):
     """Jets in each of train, val and test, half of them top, half QCD."""
 
 
-class PretrainingOptions(Options):
-    """A trained network that rows start from: trained here by a recipe, or read from weights."""
+class _StartOptions(Options):
+    needs: str | None = None
+    """The entry of ``pretraining`` whose network it starts from: its ``init_from.path``."""
+    tokenizer: str | None = None
+    """The entry of ``pretraining`` whose tokens it reads or predicts: its ``tokenizer_from``."""
+
+    @property
+    def entries(self) -> dict[str, str]:
+        """What is named here, by the option that names it."""
+        named = {"needs": self.needs, "tokenizer": self.tokenizer}
+        return {option: entry for option, entry in named.items() if entry is not None}
+
+
+class PretrainingOptions(_StartOptions):
+    """A trained network that rows or others of its kind start from, or whose tokens they read.
+
+    It is trained here by a recipe, on any objective, or read from weights.
+    """
 
     recipe: str | None = None
     """Configuration of its training, relative to this file."""
@@ -52,10 +68,12 @@ class PretrainingOptions(Options):
     def _is_one_or_the_other(self) -> "PretrainingOptions":
         if (self.recipe is None) == (self.weights is None):
             raise ValueError("give either a recipe to train or a file of weights")
+        if self.weights is not None and self.entries:
+            raise ValueError("weights are imported as they are, and need nothing; give a recipe")
         return self
 
 
-class RowOptions(Options):
+class RowOptions(_StartOptions):
     """One system of the table."""
 
     recipe: str
@@ -66,8 +84,6 @@ class RowOptions(Options):
     """The published line to stand beside it, by its name."""
     footnote: str | None = None
     """What a reader of the table has to know of it."""
-    needs: str | None = None
-    """The entry of ``pretraining`` whose network it starts from."""
 
     @field_validator("overrides")
     @classmethod
@@ -88,6 +104,9 @@ class BenchmarkOptions(Options):
     """What replaces the values of every row's recipe."""
     seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
     """Each row is trained with each of them."""
+    labels: dict[PositiveInt, Overrides] = Field(default_factory=dict)
+    """Numbers of training jets, in place of ``data.num_train_jets``: each row is trained with each
+    of them, and with what it overrides (before the row's own overrides). Pre-trainings are not."""
     rows: dict[str, RowOptions] = Field(min_length=1)
     """The rows by the names that the table shows."""
     pretraining: dict[str, PretrainingOptions] = Field(default_factory=dict)
@@ -103,6 +122,13 @@ class BenchmarkOptions(Options):
         if "data" in overrides:
             raise ValueError("give the jets in the section data of the benchmark")
         return overrides
+
+    @field_validator("labels")
+    @classmethod
+    def _keep_the_jets(cls, labels: dict[int, Overrides]) -> dict[int, Overrides]:
+        for overrides in labels.values():
+            cls._keeps_the_jets(overrides)
+        return labels
 
     @field_validator("seeds")
     @classmethod
@@ -130,14 +156,38 @@ class BenchmarkOptions(Options):
                     f"rows.{name}.published: there is no published line {row.published!r} for "
                     f"published: {self.published or 'null'}; it has {', '.join(known) or 'none'}"
                 )
-            if row.needs is not None and row.needs not in self.pretraining:
-                raise ValueError(
-                    f"rows.{name}.needs: there is no {row.needs!r} in the section pretraining, "
-                    f"which has {', '.join(self.pretraining) or 'no entries'}"
-                )
+            self._refuse_unknown_entries(f"rows.{name}", row)
+        for name, entry in self.pretraining.items():
+            self._refuse_unknown_entries(f"pretraining.{name}", entry)
+            self._refuse_circle(name)
+            for option, other in entry.entries.items():
+                if self.pretraining[other].per_seed and not entry.per_seed:
+                    raise ValueError(
+                        f"pretraining.{name}.{option}: {other} is trained anew for each seed, so "
+                        f"give {name} per_seed: true too"
+                    )
         if self.jets is not None and (self.data.train or self.data.val or self.data.test):
             raise ValueError("jets.toy makes the jets: leave data.train, data.val, data.test out")
         return self
+
+    def _refuse_unknown_entries(self, place: str, options: _StartOptions) -> None:
+        for option, entry in options.entries.items():
+            if entry not in self.pretraining:
+                raise ValueError(
+                    f"{place}.{option}: there is no {entry!r} in the section pretraining, which "
+                    f"has {', '.join(self.pretraining) or 'no entries'}"
+                )
+
+    def _refuse_circle(self, name: str) -> None:
+        reached, waiting = set(), [name]
+        while waiting:
+            entry = self.pretraining.get(waiting.pop())
+            for needed in entry.entries.values() if entry is not None else ():
+                if needed == name:
+                    raise ValueError(f"pretraining.{name} needs itself; take one need out")
+                if needed not in reached:
+                    reached.add(needed)
+                    waiting.append(needed)
 
 
 def directory_name(name: str) -> str:

@@ -1,31 +1,17 @@
-"""From the configuration of a table to the runs that it needs, all of them checked beforehand."""
+"""The runs that a table is made of, all of them checked before the first is begun."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from parttag.benchmark.options import (
-    BenchmarkOptions,
-    PretrainingOptions,
-    RowOptions,
-    directory_name,
-)
+from parttag.benchmark.options import BenchmarkOptions, PretrainingOptions, RowOptions
 from parttag.benchmark.toys import toy_files
-from parttag.config import (
-    RunConfig,
-    build_config,
-    first_difference,
-    load_config,
-    merge,
-    read_content,
-)
+from parttag.config import RunConfig, first_difference, load_config
 from parttag.data.files import refuse_damaged, sha256
 from parttag.data.readers import find_files
 from parttag.errors import InputError
 from parttag.features import feature_names
-from parttag.options import read_options
 
 OPTIONS_FILE = "benchmark.yaml"
 
@@ -41,8 +27,8 @@ class Job:
     weights: PretrainingOptions | None = None
     """What to import."""
     weights_path: Path | None = None
-    needs: Path | None = None
-    """Directory of the job that has to be done before."""
+    needs: tuple[Path, ...] = ()
+    """Directories of the jobs that have to be done before."""
     is_row: bool = True
     """Whether it is evaluated, and counts in the table."""
     cost_jets: int = 64
@@ -56,8 +42,15 @@ class Row:
     name: str
     options: RowOptions
     jobs: Mapping[int, Job]
+    labels: int | None = None
+    """So many training jets; ``None`` where the table has no budgets of labels."""
     recipe: RunConfig | None = None
     """Its recipe as it is; ``None`` if that is no configuration without the overrides."""
+
+    @property
+    def title(self) -> str:
+        """The name, and what tells rows of the same name apart."""
+        return self.name if self.labels is None else f"{self.name}, {self.labels} labels"
 
     @property
     def config(self) -> RunConfig | None:
@@ -73,87 +66,50 @@ class Plan:
     options: BenchmarkOptions
     rows: tuple[Row, ...]
     pretraining: Mapping[Path, Job]
-    """Jobs that those of the rows need, by their directory."""
+    """Jobs that others need, by their directory, those that they need themselves first."""
 
-    def pairs(self) -> list[tuple[str, int]]:
-        """Return all rows and seeds, row by row."""
-        return [(row.name, seed) for row in self.rows for seed in row.jobs]
+    def jobs(
+        self, rows: Sequence[str] = (), seeds: Sequence[int] = (), labels: Sequence[int] = ()
+    ) -> list[Job]:
+        """Return the jobs that ``row_jobs`` returns and, before them, all that they need."""
+        return self.with_needs(self.row_jobs(rows, seeds, labels))
 
-    def jobs(self, rows: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[Job]:
-        """Return the jobs of some rows and seeds, those that they need first.
+    def row_jobs(
+        self, rows: Sequence[str] = (), seeds: Sequence[int] = (), labels: Sequence[int] = ()
+    ) -> list[Job]:
+        """Return the jobs of some rows, seeds and budgets of labels, row by row.
 
         Parameters
         ----------
-        rows, seeds
+        rows, seeds, labels
             Those to take; all if none are given.
 
         Raises
         ------
         InputError
-            If a row or a seed is unknown.
+            If a row, a seed or a budget is unknown.
         """
-        names = [row.name for row in self.rows]
-        _refuse_unknown("--rows", rows, names)
+        _refuse_unknown("--rows", rows, self.options.rows)
         _refuse_unknown("--seeds", seeds, self.options.seeds)
-        chosen = [
+        _refuse_unknown("--labels", labels, self.options.labels)
+        return [
             job
             for row in self.rows
-            if not rows or row.name in rows
+            if (not rows or row.name in rows) and (not labels or row.labels in labels)
             for seed, job in row.jobs.items()
             if not seeds or seed in seeds
         ]
-        needed = {job.needs for job in chosen}
-        return [job for path, job in self.pretraining.items() if path in needed] + chosen
 
-
-def load_benchmark(path: Path, overrides: Sequence[str] = ()) -> BenchmarkOptions:
-    """Return the configuration of a table in a YAML file, after the overrides.
-
-    Raises
-    ------
-    InputError
-        As ``config.load_config`` does.
-    """
-    return read_options(BenchmarkOptions, read_content(path, overrides))
-
-
-def make_plan(options: BenchmarkOptions, recipes: Path, directory: Path) -> Plan:
-    """Return the runs of a table, every configuration loaded.
-
-    Parameters
-    ----------
-    recipes
-        The directory that recipes are relative to.
-    directory
-        Where the runs are.
-
-    Raises
-    ------
-    InputError
-        If a recipe with its overrides is no configuration.
-    """
-    data = _data(options, directory)
-    pretraining: dict[Path, Job] = {}
-    rows = []
-    for name, row in options.rows.items():
-        recipe = _read(recipes / row.recipe, f"rows.{name}.recipe")
-        content = {**merge(merge(recipe, options.overrides), row.overrides), "data": data}
-        jobs = {}
-        for seed in options.seeds:
-            needed = _pretraining(options, row.needs, recipes, directory, seed, data)
-            if needed is not None:
-                pretraining.setdefault(needed.directory, needed)
-                init = {**(content.get("init_from") or {}), "path": str(needed.directory)}
-                content = {**content, "init_from": init}
-            jobs[seed] = Job(
-                name=f"{name}, seed {seed}",
-                directory=directory / "rows" / directory_name(name) / f"seed-{seed}",
-                config=_config(content, seed, f"rows.{name} ({row.recipe})"),
-                needs=None if needed is None else needed.directory,
-                cost_jets=options.cost_jets,
-            )
-        rows.append(Row(name, row, jobs, _as_it_is({**recipe, "data": data})))
-    return Plan(directory, options, tuple(rows), pretraining)
+    def with_needs(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return jobs and, before them, all that they need."""
+        needed: set[Path] = set()
+        waiting = [path for job in jobs for path in job.needs]
+        while waiting:
+            path = waiting.pop()
+            if path not in needed:
+                needed.add(path)
+                waiting += self.pretraining[path].needs
+        return [job for path, job in self.pretraining.items() if path in needed] + list(jobs)
 
 
 def check_jobs(plan: Plan, jobs: Sequence[Job]) -> None:
@@ -227,12 +183,15 @@ def _check_files(job: Job, config: RunConfig, plan: Plan) -> None:
     for pattern in (*config.data.train, *config.data.val, *config.data.test):
         if pattern not in toys:  # those are made later
             find_files([pattern])
-    if config.init_from is not None and job.needs is None:
-        path = Path(config.init_from.path)
-        if not path.exists():
+    begins = {
+        "init_from.path": config.init_from.path if config.init_from is not None else None,
+        "tokenizer_from": config.tokenizer_from,
+    }
+    for key, path in begins.items():
+        if path is not None and Path(path) not in job.needs and not Path(path).exists():
             raise InputError(
-                f"{job.name}: init_from.path: {path}: there is no such run; train it first, or let "
-                "the row say what it needs from the section pretraining"
+                f"{job.name}: {key}: {path}: there is no such run; train it first, or let the row "
+                "say what it needs from the section pretraining"
             )
 
 
@@ -243,61 +202,8 @@ def _refuse_other_directory(directory: Path) -> None:
         raise InputError(f"{directory} exists and is no benchmark's; give another --out")
 
 
-def _data(options: BenchmarkOptions, directory: Path) -> dict[str, Any]:
-    data: dict[str, Any] = options.data.model_dump(mode="json")
-    if options.jets is not None:
-        data |= dict(zip(("train", "val", "test"), toy_files(directory), strict=True))
-    return data
-
-
-def _pretraining(
-    options: BenchmarkOptions,
-    name: str | None,
-    recipes: Path,
-    directory: Path,
-    seed: int,
-    data: Mapping[str, Any],
-) -> Job | None:
-    if name is None:
-        return None
-    entry = options.pretraining[name]
-    place = directory / "pretraining" / directory_name(name)
-    label = f"pretraining {name}"
-    if entry.weights is not None:
-        return Job(label, place, None, entry, Path(entry.weights), is_row=False)
-    if entry.per_seed:
-        place, label = place / f"seed-{seed}", f"{label}, seed {seed}"
-    assert entry.recipe is not None
-    content = merge(_read(recipes / entry.recipe, f"pretraining.{name}.recipe"), entry.overrides)
-    if entry.same_jets:
-        content["data"] = {**data, "test": []}
-    config = _config(content, seed if entry.per_seed else None, f"pretraining.{name}")
-    return Job(label, place, config, is_row=False)
-
-
-def _read(recipe: Path, key: str) -> dict[str, Any]:
-    if not recipe.is_file():
-        raise InputError(f"{key}: {recipe}: there is no such file")
-    return read_content(recipe)
-
-
-def _config(content: Mapping[str, Any], seed: int | None, place: str) -> RunConfig:
-    if seed is not None:
-        content = merge(content, {"training": {"seed": seed}})
-    try:
-        return build_config(content)
-    except InputError as error:
-        raise InputError(f"{place}: {error}") from error
-
-
-def _as_it_is(recipe: Mapping[str, Any]) -> RunConfig | None:
-    try:
-        return build_config(recipe)
-    except InputError:
-        return None
-
-
-def _refuse_unknown(key: str, wanted: Sequence[object], known: Sequence[object]) -> None:
+def _refuse_unknown(key: str, wanted: Iterable[object], known: Collection[object]) -> None:
     for entry in wanted:
         if entry not in known:
-            raise InputError(f"{key}: there is no {entry}; there are {', '.join(map(str, known))}")
+            there = f"there are {', '.join(map(str, known))}" if known else "the table has none"
+            raise InputError(f"{key}: there is no {entry}; {there}")

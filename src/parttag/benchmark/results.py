@@ -85,6 +85,11 @@ class RowResult:
         """The name that the table shows."""
         return self.row.name
 
+    @property
+    def labels(self) -> int | None:
+        """The number of training jets, if the table has several."""
+        return self.row.labels
+
     def metric(self, key: str) -> Quantity:
         """Return accuracy or AUC."""
         return _over_seeds(seed.metrics[key] for seed in self.seeds.values())
@@ -187,11 +192,9 @@ def _noted(
     lines = PUBLISHED[options.published] if options.published and why is None else {}
     noted = []
     for result in results:
-        row, config = result.row, result.row.config
-        assert config is not None
-        notes = configuration_notes(config, row.options.needs, options.pretraining)
+        notes = configuration_notes(result.row, options.pretraining)
         notes += [why] if why is not None else []
-        published = lines.get(row.options.published or "")
+        published = lines.get(result.row.options.published or "")
         noted.append(replace(result, notes=notes, published=published))
     return noted
 

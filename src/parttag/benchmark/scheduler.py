@@ -33,7 +33,7 @@ Failures = dict[Path, Failure]
 
 
 def run_jobs(jobs: Sequence[Job], num_processes: int, progress: Progress = no_progress) -> Failures:
-    """Do all jobs, each after the one that it needs; return why some failed.
+    """Do all jobs, each after those that it needs; return why some failed.
 
     Parameters
     ----------
@@ -70,12 +70,13 @@ class _Queue:
     def take(self) -> Job | None:
         """Return a job that can be done now, ``None`` if there is none (yet)."""
         for job in list(self.waiting):
-            if job.needs in self.unfinished:
+            if not self.unfinished.isdisjoint(job.needs):
                 continue
             self.waiting.remove(job)
-            if job.needs in self.failures:
-                why = self.failures[job.needs]
-                needed = f"it needs {job.needs}, which failed: {why.reason}"
+            failed = next((path for path in job.needs if path in self.failures), None)
+            if failed is not None:
+                why = self.failures[failed]
+                needed = f"it needs {failed}, which failed: {why.reason}"
                 self.finish(job, Failure(needed, why.is_users))
                 continue
             return job

@@ -32,8 +32,10 @@ def make_table(results: Sequence[RowResult]) -> Table:
         _line(result, points, notes, texts, shows_published=shows_published)
         for result, texts in zip(results, own, strict=True)
     ]
+    with_labels = any(result.labels is not None for result in results)
     headers = (
         "",
+        *(["labels"] if with_labels else []),
         "seeds",
         "accuracy",
         "AUC",
@@ -47,7 +49,8 @@ def make_table(results: Sequence[RowResult]) -> Table:
         *(f"publ. {_point_name(point, points)}" for point in points if shows_published),
     )
     all_notes = (*_explanations(results), *common, *notes.listed())
-    return Table(headers, tuple(lines), all_notes, num_metrics=4 + len(points))
+    num_metrics = 4 + with_labels + len(points)
+    return Table(headers, tuple(lines), all_notes, num_metrics)
 
 
 # -------------------------------------------------------------------------------------- the cells
@@ -96,12 +99,13 @@ def _line(
     name = result.name + "".join(map(notes.mark, (result.row.options.footnote, *texts)))
     for why, seeds in _by_reason(result.missing).items():
         which = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-        name += notes.mark(f"{result.name}, {which}: {why}")
+        name += notes.mark(f"{result.row.title}, {which}: {why}")
     jets_seen = _count(result.jets_seen)
     if result.is_cut:
         jets_seen += notes.mark("ended by training.max_seconds before its last step")
     return (
         name,
+        *([] if result.labels is None else [f"{result.labels:,}"]),
         str(len(result.seeds)) if result.seeds else _NONE,
         quantity(result.metric("accuracy"), ".4f"),
         quantity(result.metric("auc"), ".4f"),
@@ -207,6 +211,12 @@ def _explanations(results: Sequence[RowResult]) -> list[str]:
         "attention; mean over test jets. Time and jets/s: of the training without validations, by "
         "the clock on a GPU, in processor time of all threads on a CPU; a mean over seeds.",
     ]
+    if any(result.labels is not None for result in results):
+        notes.append(
+            "Labels: training jets with their labels, the same for all rows and seeds, the smaller "
+            "numbers drawn from the larger; a pre-training may have seen others. Time, jets seen "
+            "and jets/s: without it."
+        )
     hardware = sorted({result.hardware for result in results if result.seeds})
     if hardware:
         notes.append(f"Trained on: {'; '.join(hardware)}.")

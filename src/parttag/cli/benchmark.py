@@ -1,13 +1,16 @@
 """The command that makes a table of many trainings."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from parttag.cli.application import app
 from parttag.cli.terminal import STOPPED_BY_SIGTERM, console, errors, say, show_progress
 from parttag.errors import InputError
+
+if TYPE_CHECKING:
+    from parttag.benchmark.plan import Job
 
 
 @app.command()
@@ -23,9 +26,16 @@ def benchmark(
     seeds: Annotated[
         str, typer.Option(metavar="N,...", help="Only these seeds.", show_default="all")
     ] = "",
+    labels: Annotated[
+        str,
+        typer.Option(metavar="N,...", help="Only these numbers of labels.", show_default="all"),
+    ] = "",
     job: Annotated[
         int | None,
-        typer.Option(min=0, help="Only this pair of row and seed, counted from 0: for job arrays."),
+        typer.Option(
+            min=0,
+            help="Only this combination of row, labels and seed, counted from 0: for job arrays.",
+        ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
     out: Annotated[
@@ -42,21 +52,25 @@ def benchmark(
     Given again, the command skips what is done and continues what was interrupted. A row that fails
     does not stop the others: the table says why, and the exit code is that of the failure.
     """
-    from parttag.benchmark.plan import load_benchmark, make_plan
+    from parttag.benchmark.planning import load_benchmark, make_plan
     from parttag.benchmark.run import run_benchmark
     from parttag.evaluation.tables import text_table
     from parttag.training.watch import PreemptionError
 
     directory = out or Path("runs") / config.stem
     plan = make_plan(load_benchmark(config, overrides or ()), config.parent, directory)
-    names, numbers = [name for name in rows.split(",") if name], _numbers(seeds)
+    if job is not None and (rows or seeds or labels):
+        raise InputError("--job chooses row, labels and seed: give it alone, or the others")
+    chosen = plan.row_jobs(
+        [name for name in rows.split(",") if name],
+        _numbers("--seeds", seeds, "0,1,2"),
+        _numbers("--labels", labels, "1000,10000"),
+    )
     if job is not None:
-        names, numbers = _pair(plan.pairs(), job, names, numbers)
-    chosen = plan.jobs(names, numbers)
+        chosen = [_numbered(chosen, job)]
+    work = [] if table_only else plan.with_needs(chosen)
     try:
-        outcome = run_benchmark(
-            plan, [] if table_only else chosen, num_processes=jobs, progress=show_progress
-        )
+        outcome = run_benchmark(plan, work, num_processes=jobs, progress=show_progress)
     except PreemptionError as preemption:
         errors.print(str(preemption), highlight=False, soft_wrap=True)
         raise typer.Exit(STOPPED_BY_SIGTERM) from None
@@ -74,22 +88,20 @@ def benchmark(
         raise typer.Exit(2 if is_users else 1)
 
 
-def _numbers(text: str) -> list[int]:
+def _numbers(option: str, text: str, example: str) -> list[int]:
     try:
         return [int(number) for number in text.split(",") if number]
     except ValueError:
-        raise InputError(f"--seeds: {text!r} is no list of whole numbers, such as 0,1,2") from None
-
-
-def _pair(
-    pairs: list[tuple[str, int]], number: int, names: list[str], seeds: list[int]
-) -> tuple[list[str], list[int]]:
-    """Return the row and the seed of this number."""
-    if names or seeds:
-        raise InputError("--job chooses row and seed: give it alone, or --rows and --seeds")
-    if number >= len(pairs):
         raise InputError(
-            f"--job {number}: there are {len(pairs)} pairs of row and seed, 0 to {len(pairs) - 1}"
+            f"{option}: {text!r} is no list of whole numbers, such as {example}"
+        ) from None
+
+
+def _numbered(jobs: list["Job"], number: int) -> "Job":
+    """Return the job of this number."""
+    if number >= len(jobs):
+        raise InputError(
+            f"--job {number}: there are {len(jobs)} combinations of row, labels and seed, 0 to "
+            f"{len(jobs) - 1}"
         )
-    row, seed = pairs[number]
-    return [row], [seed]
+    return jobs[number]

@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -22,6 +22,7 @@ from parttag.cli.terminal import (
     say,
     show_progress,
 )
+from parttag.errors import InputError
 
 
 @app.command()
@@ -80,6 +81,8 @@ def train(
     if os.environ.get("RANK", "0") != "0":
         return
     console.print(f"trained: {directory}", highlight=False, soft_wrap=True)
+    if not settings.is_classifier:
+        return
     if settings.data.test and not (directory / "evaluation" / "metrics.json").exists():
         if is_rank():  # the others have ended and left their cores
             import torch
@@ -98,6 +101,30 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Directory to write to.", show_default="RUN/evaluation")
     ] = None,
+    probe: Annotated[
+        Literal["linear", "untrained", "raw"] | None,
+        typer.Option(
+            help="Fit a linear classifier to what the network makes of jets, and measure that; or "
+            "the same of an untrained network, or of the hardest particles' features."
+        ),
+    ] = None,
+    probe_jets: Annotated[
+        int, typer.Option(min=1, help="Fit the probe to at most so many jets.")
+    ] = 10_000,
+    train_data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--train", metavar="FILES...", help="Files to fit it to.", show_default="data.train"
+        ),
+    ] = None,
+    classes: Annotated[
+        str,
+        typer.Option(
+            metavar="YAML",
+            help="Classes that it tells apart: '{top: label_top, QCD: label_QCD}'.",
+            show_default="data.classes",
+        ),
+    ] = "",
     columns: Columns = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
@@ -108,24 +135,38 @@ def evaluate(
 
     Example: parttag evaluate runs/first --data other/test.h5 --out runs/first/on_other
 
-    Bad jets are left out of the metrics, counted, and kept in scores.h5 without scores.
+    Bad jets are left out of the metrics, counted, and kept in scores.h5 without scores. With
+    --probe linear, a run of any objective can be measured, in RUN/evaluation/probe.
     """
-    from parttag.config import load_columns
+    from parttag.config import load_columns, parse_classes
     from parttag.evaluation.evaluate import evaluate_run
     from parttag.evaluation.tables import jets_sentence, metrics_table, sculpting_sentences
     from parttag.runs import load_run
 
-    metrics = evaluate_run(
-        load_run(run) if columns is None else load_run(run).with_columns(load_columns(columns)),
-        data,
-        out,
-        overwrite=overwrite,
-        strict=strict,
-        precision=precision,
-        device=device,
-        progress=show_progress,
-    )
-    console.print(metrics_table(str(run), metrics))
+    if probe is None and (train_data or classes):
+        raise InputError("--train and --classes are of a probe; add --probe linear")
+    tagger = load_run(run)
+    if columns is not None:
+        tagger = tagger.with_columns(load_columns(columns))
+    how: dict[str, Any] = {
+        "overwrite": overwrite,
+        "strict": strict,
+        "precision": precision,
+        "device": device,
+        "progress": show_progress,
+    }
+    title = str(run)
+    if probe is None:
+        metrics = evaluate_run(tagger, data, out, **how)
+    else:
+        from parttag.evaluation.probe import LabeledJets, probe_directory, probe_run
+
+        out = out or probe_directory(run, probe)
+        named = parse_classes(classes) if classes else None
+        labeled = LabeledJets(train_data or (), named, probe_jets)
+        metrics = probe_run(tagger, probe, labeled, data, out, **how)
+        title = f"{run}: probe ({probe}) fitted to {metrics['probe']['num_jets']:,} jets"
+    console.print(metrics_table(title, metrics))
     say(jets_sentence(metrics))
     for sentence in sculpting_sentences(metrics):
         say(sentence)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,7 @@ def evaluate_run(
     strict: bool = False,
     precision: Precision = "fp32",
     device: DeviceName = "auto",
+    about: Mapping[str, Any] = MappingProxyType({}),
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Score jets, and write metrics, scores and pictures of a trained tagger.
@@ -77,6 +79,8 @@ def evaluate_run(
         Whether a bad jet is refused; else it is left out of the metrics, and counted.
     precision, device
         How and where the scores are computed; ``auto`` is a GPU if there is one.
+    about
+        What ``metrics.json`` is to say besides.
 
     Returns
     -------
@@ -112,6 +116,7 @@ def evaluate_run(
         used = ~np.any(list(left_out.values()), axis=0)
         found = _find(scored.take(np.flatnonzero(used)), sources)
         result = {
+            **about,
             **found.to_json(),
             "num_left_out": {reason: int(jets.sum()) for reason, jets in left_out.items()},
             "data": [str(path) for path in sources],

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float32, Int64
 from parttag.data.classes import assign_classes
 from parttag.data.quality import FAULTS, jet_faults, jet_name
 from parttag.errors import InputError
+from parttag.evaluation.devices import move_to
 from parttag.evaluation.jet_variables import jet_kinematics
 from parttag.jets import JetArrays, make_batch
 from parttag.models import Tagger
@@ -119,12 +120,16 @@ class Scorer:
         Raises
         ------
         InputError
-            If there is no such device.
+            If the run is of an objective without classes, or there is no such device.
         """
-        has_gpu = torch.cuda.is_available()
-        if device == "cuda" and not has_gpu:
-            raise InputError("--device cuda: this machine has no GPU; choose auto or cpu")
-        run.model.to("cuda" if has_gpu and device != "cpu" else "cpu", torch.float32)
+        if not run.config.is_classifier:
+            raise InputError(
+                f"{run.directory}: this run was trained on the objective "
+                f"{run.config.objective.name}, which gives jets no scores; fine-tune it with "
+                f"init_from.path={run.directory}, or see what it has learned with `parttag "
+                "evaluate --probe linear`"
+            )
+        move_to(run.model, device)
         return cls(run.model, run.config.data.classes, labels_required, strict, precision)
 
     def score(self, jets: JetArrays) -> ScoredJets:
@@ -175,7 +180,7 @@ class Scorer:
     def _logits(self, jets: JetArrays) -> Float32[np.ndarray, "jets classes"]:
         device = next(self.model.parameters()).device
         batch = make_batch(jets, max_particles=self.model.max_particles).to(device)
-        with torch.inference_mode(), _computing_in(self.precision, device):
+        with torch.inference_mode(), computing_in(self.precision, device):
             logits: Float32[np.ndarray, "jets classes"] = self.model(batch).float().cpu().numpy()
         return logits
 
@@ -209,7 +214,7 @@ class Scorer:
 
 
 @contextmanager
-def _computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
+def computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
     """Compute in full single precision, without the shortcuts that training may have allowed."""
     cudnn = torch.backends.cudnn
     before = torch.get_float32_matmul_precision(), cudnn.allow_tf32

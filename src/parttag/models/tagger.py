@@ -53,6 +53,19 @@ class Tagger(nn.Module, ABC):
         first = next(m for m in self.head.modules() if isinstance(m, nn.Linear))
         return first.in_features
 
+    def train(self, mode: bool = True) -> "Tagger":
+        """Switch to training or evaluation.
+
+        Modules that have parameters, of which none takes a gradient, stay in evaluation: what is
+        frozen neither drops anything out nor gathers statistics.
+        """
+        super().train(mode)
+        for module in self.modules():
+            parameters = list(module.parameters())
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
+                module.eval()
+        return self
+
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters, besides one-dimensional ones, that are not decayed."""
         return set()

@@ -1,5 +1,7 @@
 """Optimizers: Ranger as the Particle Transformer was trained with, AdamW and Adam."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import torch
@@ -10,6 +12,7 @@ from parttag.models import Tagger
 from parttag.options import Options
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
+_NO_MULTIPLIERS: Mapping[str, float] = MappingProxyType({})
 
 
 class _CommonOptions(Options):
@@ -140,12 +143,17 @@ class Lookahead:
 
 
 def parameter_groups(
-    model: Tagger, weight_decay: float, head_lr_multiplier: float = 1.0
+    model: Tagger, weight_decay: float, lr_multipliers: Mapping[str, float] = _NO_MULTIPLIERS
 ) -> list[dict[str, Any]]:
     """Return the groups that differ in weight decay or in the multiplier of the learning rate.
 
     One-dimensional parameters (scales of norms, biases), those named ``*.bias`` and those of
     ``model.no_weight_decay()`` are not decayed. Parameters that take no gradient are left out.
+
+    Parameters
+    ----------
+    lr_multipliers
+        By the names of parameters; of the others it is 1.
     """
     undecayed = model.no_weight_decay()
     groups: dict[tuple[float, float], list[Tensor]] = {}
@@ -153,7 +161,7 @@ def parameter_groups(
         if not parameter.requires_grad:
             continue
         spared = parameter.ndim <= 1 or name.endswith(".bias") or name in undecayed
-        multiplier = head_lr_multiplier if name.startswith("head.") else 1.0
+        multiplier = lr_multipliers.get(name, 1.0)
         groups.setdefault((0.0 if spared else weight_decay, multiplier), []).append(parameter)
     return [
         {"params": parameters, "weight_decay": decay, "lr_multiplier": multiplier}
@@ -162,13 +170,15 @@ def parameter_groups(
 
 
 def build_optimizer(
-    model: Tagger, options: OptimizerOptions, head_lr_multiplier: float = 1.0
+    model: Tagger,
+    options: OptimizerOptions,
+    lr_multipliers: Mapping[str, float] = _NO_MULTIPLIERS,
 ) -> Optimizer:
     """Return the optimizer of the model's parameters, with groups as ``parameter_groups`` has them.
 
     A step updates many tensors at once (``foreach``, ``fused``), and never waits for a GPU.
     """
-    groups = parameter_groups(model, options.weight_decay, head_lr_multiplier)
+    groups = parameter_groups(model, options.weight_decay, lr_multipliers)
     for group in groups:
         group["lr"] = group["base_lr"] = options.lr * group.pop("lr_multiplier")
     moments: dict[str, Any] = {"betas": options.betas, "eps": options.eps}

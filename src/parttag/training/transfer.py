@@ -1,25 +1,35 @@
-"""Starting from weights that another run has trained."""
+"""Starting from weights that another run has trained, on whatever objective."""
 
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from pydantic import PositiveFloat
+from pydantic import Field, PositiveFloat
 
 from parttag.errors import InputError
 from parttag.models import Tagger
-from parttag.options import Options
+from parttag.options import Options, Texts
 from parttag.training.checkpoint import BEST, read_checkpoint, refuse_other_shapes
 
 
 class InitOptions(Options):
-    """Where the first weights come from, and how fast the new ones learn."""
+    """Where the first weights come from, and how fast which parameters go on learning.
+
+    Patterns are those of a shell, for the whole name of a parameter: ``head.*``,
+    ``backbone.blocks.*``.
+    """
 
     path: str
     """A run directory, of which the best checkpoint is read, or a checkpoint."""
     load: Literal["backbone", "all"] = "backbone"
     """Load the backbone and start with a fresh head, or load both."""
-    head_lr_multiplier: PositiveFloat = 1.0
-    """The head learns so many times faster than the backbone."""
+    lr_multipliers: dict[str, PositiveFloat] = Field(default_factory=dict)
+    """The learning rate of parameters by pattern, in units of ``optimizer.lr``; of several patterns
+    that fit a parameter, the first one counts."""
+    freeze: Texts = ()
+    """Patterns of parameters that stay as they are loaded. Modules with no others stay in
+    evaluation mode: their norms and their dropout are frozen too."""
 
 
 def load_initial_weights(model: Tagger, options: InitOptions) -> None:
@@ -53,3 +63,46 @@ def _is_fresh(name: str, load: Literal["backbone", "all"]) -> bool:
     That is the head, unless all is loaded, and what modules count for themselves during a training.
     """
     return name.endswith("_extra_state") or (load == "backbone" and name.startswith("head."))
+
+
+def freeze_parameters(model: Tagger, options: InitOptions) -> None:
+    """Let the parameters that ``options.freeze`` names take no gradient.
+
+    Raises
+    ------
+    InputError
+        If a pattern fits no parameter, or none is left to train.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    for pattern in options.freeze:
+        _refuse_unfitting("init_from.freeze", pattern, names)
+    for name, parameter in model.named_parameters():
+        if any(fnmatchcase(name, pattern) for pattern in options.freeze):
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError("init_from.freeze leaves nothing to train; freeze less")
+
+
+def learning_rate_multipliers(model: Tagger, options: InitOptions) -> dict[str, float]:
+    """Return the multiplier of every parameter that a pattern of ``lr_multipliers`` fits.
+
+    Raises
+    ------
+    InputError
+        If a pattern fits no parameter.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    multipliers: dict[str, float] = {}
+    for pattern, multiplier in options.lr_multipliers.items():
+        _refuse_unfitting("init_from.lr_multipliers", pattern, names)
+        for name in names:
+            if fnmatchcase(name, pattern):
+                multipliers.setdefault(name, multiplier)
+    return multipliers
+
+
+def _refuse_unfitting(key: str, pattern: str, names: list[str]) -> None:
+    if any(fnmatchcase(name, pattern) for name in names):
+        return
+    nearest = get_close_matches(pattern, names, n=1, cutoff=0)[0]
+    raise InputError(f"{key}: {pattern!r} fits the name of no parameter; the nearest is {nearest}")

@@ -1,0 +1,347 @@
+"""How much of what jets are a representation holds: a linear classifier is fitted to it.
+
+The network is left as it is. The representation of some labeled jets is standardized, a logistic
+regression with an L2 penalty is fitted to it by scikit-learn, and takes the place of the network's
+head: the network with it is evaluated as any other. The strength of the penalty is the one of
+``STRENGTHS`` with the lowest cross-entropy on a fifth of the labeled jets that the others were
+fitted without; then all of them are fitted. Nothing is random but the choice of jets and of that
+fifth, which are the same every time.
+
+What a probe is worth shows beside the same probe of the inputs and of an untrained network.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import train_test_split
+from torch import Tensor, nn
+
+from parttag.data.dataset import JetDataset
+from parttag.data.writing import refuse_existing
+from parttag.errors import InputError
+from parttag.evaluation.devices import move_to
+from parttag.evaluation.evaluate import METRICS, evaluate_run
+from parttag.evaluation.scores import Precision, computing_in
+from parttag.features import feature_names, particle_features
+from parttag.jets import JetBatch, make_batch
+from parttag.models import Tagger, build_model
+from parttag.objectives.classify import ClassifyOptions
+from parttag.progress import Progress, no_progress
+from parttag.runs import Run, open_jets
+from parttag.training.distributed import DeviceName
+
+ProbeOf = Literal["linear", "untrained", "raw"]
+"""Probe the trained network, a network of the same kind without training, or its inputs."""
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Of the fit, against the penalty: scikit-learn's C, which multiplies the sum of the losses."""
+
+_DIRECTORIES = {"linear": "probe", "untrained": "probe_untrained", "raw": "probe_raw"}
+_RAW_PARTICLES = 20
+_BATCH = 512
+_MOST_ITERATIONS = 500
+# To hold a fifth back, with every class in it.
+_LEAST_JETS_OF_A_CLASS = 5
+
+
+@dataclass(frozen=True)
+class LabeledJets:
+    """The jets that a probe is fitted to; by default those that the run was trained on."""
+
+    files: Sequence[str | Path] = ()
+    """Files, globs, directories or stores; without any, the run's ``data.train``."""
+    classes: Mapping[str, tuple[str, ...]] | None = None
+    """The labels of each class; without any, those of the run."""
+    most: int = 10_000
+    """At most so many jets, drawn at random."""
+
+
+def probe_run(
+    run: Run,
+    probe_of: ProbeOf = "linear",
+    labeled: LabeledJets | None = None,
+    data: Sequence[str | Path] | None = None,
+    out: Path | None = None,
+    *,
+    overwrite: bool = False,
+    strict: bool = False,
+    precision: Precision = "fp32",
+    device: DeviceName = "auto",
+    progress: Progress = no_progress,
+) -> dict[str, Any]:
+    """Fit a linear classifier to what a network makes of jets, and evaluate it.
+
+    Parameters
+    ----------
+    run
+        Of any objective.
+    data
+        What to evaluate on; by default the run's ``data.test``.
+    out
+        Directory to write to; by default one in ``evaluation`` of the run's.
+    overwrite, strict, precision, device
+        As of ``evaluate_run``.
+
+    Returns
+    -------
+    dict
+        The content of ``metrics.json``: as of ``evaluate_run``, and what was fitted.
+
+    Raises
+    ------
+    InputError
+        As ``evaluate_run``, or if no labels are known, there are too few jets of a class, or the
+        representation of a jet is not finite.
+    """
+    directory = out or probe_directory(run.directory, probe_of)
+    if not overwrite:
+        refuse_existing([directory / METRICS])
+    probed = replace(_to_probe(run, labeled or LabeledJets(), probe_of), directory=directory)
+    move_to(probed.model, device)
+    place = next(probed.model.parameters()).device
+    jets = _labeled_jets(probed, labeled or LabeledJets(), progress)
+    with torch.inference_mode(), computing_in(precision, place):
+        inputs, jet_weights = _represent(probed.model, jets, place, progress)
+    if not np.isfinite(inputs).all():
+        raise InputError(
+            f"{run.directory}: what the network makes of some jets is not a finite number; its "
+            "weights are spoiled, or the jets are unlike any it was trained on"
+        )
+    probe, strength = fit_probe(inputs, jets.classes, probed.classes, jet_weights)
+    probed.model.head = probe.to(place)
+    fitted = {
+        "of": probe_of,
+        "num_jets": len(jets),
+        "data": list(probed.config.data.train),
+        "width": inputs.shape[1],
+        "C": strength,
+    }
+    return evaluate_run(
+        probed,
+        data,
+        directory,
+        overwrite=overwrite,
+        strict=strict,
+        precision=precision,
+        device=device,
+        about={"probe": fitted},
+        progress=progress,
+    )
+
+
+def probe_directory(run: Path, probe_of: ProbeOf) -> Path:
+    """Return where the probe of the run in a directory is written to."""
+    return run / "evaluation" / _DIRECTORIES[probe_of]
+
+
+# -------------------------------------------------------------------------------- what is probed
+
+
+class Probed(Tagger):
+    """Another network's representation, and a head of its own."""
+
+    backbone: Tagger
+
+    def __init__(self, network: Tagger) -> None:
+        super().__init__()
+        self.feature_names = network.feature_names
+        self.max_particles = network.max_particles
+        self.backbone = network
+        self.head = nn.Identity()
+
+    def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
+        """Return what the other network makes of each jet."""
+        return self.backbone.encode(batch)
+
+
+class RawInputs(Tagger):
+    """The standardized features of the hardest particles, one after the other, zeros for none."""
+
+    max_particles = _RAW_PARTICLES
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.feature_names = names
+        self.backbone = nn.Identity()
+        self.head = nn.Linear(_RAW_PARTICLES * len(names), 2)
+
+    def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
+        """Return the features of each jet's particles, in order of falling pT."""
+        features = particle_features(batch, self.feature_names)
+        return batch.pad_values(features, _RAW_PARTICLES).flatten(start_dim=1)
+
+
+def _to_probe(run: Run, labeled: LabeledJets, probe_of: ProbeOf) -> Run:
+    """Return the run as a classifier whose head is to be fitted."""
+    classes = labeled.classes or run.config.data.classes
+    if len(classes) < 2:
+        raise InputError(
+            f"{run.directory}: the run has no data.classes; say which labels to tell apart, such "
+            "as --classes '{top: label_top, QCD: label_QCD}'"
+        )
+    changes: dict[str, Any] = {"classes": dict(classes)}
+    if labeled.files:
+        changes |= {"train": tuple(map(str, labeled.files)), "num_train_jets": None}
+    config = run.config.model_copy(
+        update={
+            "data": run.config.data.model_copy(update=changes),
+            "objective": ClassifyOptions(),
+        }
+    )
+    if probe_of == "raw":
+        model: Tagger = RawInputs(feature_names(config.features))
+    elif probe_of == "untrained":
+        model = _untrained(run)
+    else:
+        model = run.model
+    return Run(run.directory, config, Probed(model).eval(), tuple(classes))
+
+
+def _untrained(run: Run) -> Tagger:
+    """Return a fresh network of the run's kind; what the training has not changed stays as it is.
+
+    That is a tokenizer, without which there are no inputs.
+    """
+    config = run.config
+    with torch.random.fork_rng([]):
+        torch.manual_seed(config.training.seed)
+        model = build_model(config.model, config.features, 2)
+    modules = dict(model.named_modules())
+    for name, trained in run.model.named_modules():
+        parameters = list(trained.parameters())
+        if parameters and not any(p.requires_grad for p in parameters) and name in modules:
+            modules[name].load_state_dict(trained.state_dict())
+    return model
+
+
+def _labeled_jets(run: Run, labeled: LabeledJets, progress: Progress) -> JetDataset:
+    data = run.config.data
+    if not data.train:
+        raise InputError(
+            f"{run.directory}: the run has no data.train; name the jets to fit the probe to with "
+            "--train"
+        )
+    jets = open_jets(run.config, "train", progress)
+    if data.num_train_jets is not None:
+        jets = jets.subset(data.num_train_jets)
+    return jets.subset(min(labeled.most, len(jets)))
+
+
+def _represent(
+    model: Tagger, jets: JetDataset, device: torch.device, progress: Progress
+) -> tuple[Float[np.ndarray, "jets width"], Float[np.ndarray, " jets"]]:
+    """Return what the network makes of each jet, and the jets' weights."""
+    starts = range(0, len(jets), _BATCH)
+    parts, jet_weights = [], []
+    for start in progress(starts, total=len(starts), description="representing"):
+        taken = jets.take(np.arange(start, min(start + _BATCH, len(jets))))
+        batch = make_batch(taken, max_particles=model.max_particles).to(device)
+        parts.append(model.encode(batch).float().cpu().numpy())
+        jet_weights.append(taken.jet_weights)
+    return np.concatenate(parts), np.concatenate(jet_weights)
+
+
+# ------------------------------------------------------------------------------------ the probe
+
+
+class LinearProbe(nn.Module):
+    """Logits from a representation: standardized, then one linear layer."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        mean: Float[np.ndarray, " width"],
+        scale: Float[np.ndarray, " width"],
+        coefficients: Float[np.ndarray, "classes width"],
+        intercepts: Float[np.ndarray, " classes"],
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.from_numpy(mean).float())
+        self.register_buffer("scale", torch.from_numpy(scale).float())
+        self.linear = nn.Linear(len(mean), len(intercepts))
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.from_numpy(coefficients))
+            self.linear.bias.copy_(torch.from_numpy(intercepts))
+
+    def forward(self, representation: Float[Tensor, "jets width"]) -> Float[Tensor, "jets classes"]:
+        """Return the logits of every class for every jet."""
+        logits: Tensor = self.linear((representation - self.mean) / self.scale)
+        return logits
+
+
+def fit_probe(
+    inputs: Float[np.ndarray, "jets width"],
+    labels: Int[np.ndarray, " jets"],
+    classes: Sequence[str],
+    jet_weights: Float[np.ndarray, " jets"],
+) -> tuple[LinearProbe, float]:
+    """Return the linear classifier of labeled jets, and the strength of its fit.
+
+    Raises
+    ------
+    InputError
+        If there are too few jets of a class.
+    """
+    for number, name in enumerate(classes):
+        of_class = int((labels == number).sum())
+        if of_class < _LEAST_JETS_OF_A_CLASS:
+            raise InputError(
+                f"data.train: there are {of_class} jets of class {name} among {len(labels)}, too "
+                "few to fit a probe to; take more with --probe-jets, or give other files by --train"
+            )
+    mean, scale = inputs.mean(axis=0, dtype=np.float64), inputs.std(axis=0, dtype=np.float64)
+    scale = np.where(scale > 0, scale, 1.0)
+    values = (inputs - mean) / scale
+    strength = _choose_strength(values, labels, jet_weights)
+    regression = _regression(strength)
+    _fit(regression, values, labels, jet_weights)
+    coefficients, intercepts = regression.coef_, regression.intercept_
+    if len(classes) == 2:  # scikit-learn has the log-odds of the second class alone
+        coefficients = np.concatenate([-coefficients, coefficients]) / 2
+        intercepts = np.concatenate([-intercepts, intercepts]) / 2
+    return LinearProbe(mean, scale, coefficients, intercepts), strength
+
+
+def _choose_strength(
+    values: Float64[np.ndarray, "jets width"],
+    labels: Int[np.ndarray, " jets"],
+    jet_weights: Float[np.ndarray, " jets"],
+) -> float:
+    rows = np.arange(len(labels))
+    fitted, held = train_test_split(rows, test_size=0.2, stratify=labels, random_state=0)
+    losses = []
+    regression = _regression(STRENGTHS[0], warm_start=True)
+    for strength in STRENGTHS:
+        _fit(regression.set_params(C=strength), values[fitted], labels[fitted], jet_weights[fitted])
+        chances = regression.predict_proba(values[held])
+        losses.append(log_loss(labels[held], chances, sample_weight=jet_weights[held]))
+    return STRENGTHS[int(np.argmin(losses))]
+
+
+def _regression(strength: float, *, warm_start: bool = False) -> LogisticRegression:
+    return LogisticRegression(C=strength, max_iter=_MOST_ITERATIONS, warm_start=warm_start)
+
+
+def _fit(
+    regression: LogisticRegression,
+    values: Float64[np.ndarray, "jets width"],
+    labels: Int[np.ndarray, " jets"],
+    jet_weights: Float[np.ndarray, " jets"],
+) -> None:
+    with warnings.catch_warnings():
+        # A fit that ends before it has converged is a probe too, of a stronger penalty.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        regression.fit(values, labels, sample_weight=jet_weights)
