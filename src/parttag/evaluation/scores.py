@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float32, Int64
 from parttag.data.classes import assign_classes
 from parttag.data.quality import FAULTS, jet_faults, jet_name
 from parttag.errors import InputError
+from parttag.evaluation.devices import move_to
 from parttag.evaluation.jet_variables import jet_kinematics
 from parttag.jets import JetArrays, make_batch
 from parttag.models import Tagger
@@ -121,10 +122,7 @@ class Scorer:
         InputError
             If there is no such device.
         """
-        has_gpu = torch.cuda.is_available()
-        if device == "cuda" and not has_gpu:
-            raise InputError("--device cuda: this machine has no GPU; choose auto or cpu")
-        run.model.to("cuda" if has_gpu and device != "cpu" else "cpu", torch.float32)
+        move_to(run.model, device)
         return cls(run.model, run.config.data.classes, labels_required, strict, precision)
 
     def score(self, jets: JetArrays) -> ScoredJets:

@@ -1,0 +1,50 @@
+"""A comparison of generated jets as a table for the terminal."""
+
+from __future__ import annotations
+
+import math
+
+from rich.table import Table
+
+from parttag.evaluation.generation.comparison import Comparison
+from parttag.evaluation.tables import text_table
+from parttag.metrics import Estimate
+
+
+def generation_table(comparison: Comparison) -> Table:
+    """Return means and distances of every variable; distances are in the reference's σ."""
+    title = (
+        f"{comparison.num_generated:,} generated jets, {comparison.num_reference:,} of the "
+        "reference; W: Wasserstein distance over σ of the reference"
+    )
+    headers = ("", "generated", "reference", "ratio", "W", "of the tokens", "by chance")
+    lines = [
+        (
+            f"{variable.name} [{variable.unit}]" if variable.unit else variable.name,
+            _cell(variable.generated),
+            _cell(variable.reference),
+            _cell(variable.ratio),
+            f"{variable.wasserstein:.4f}",
+            f"{variable.wasserstein_tokenized:.4f}",
+            f"{variable.wasserstein_by_chance:.4f}",
+        )
+        for variable in comparison.variables
+    ]
+    return text_table(title, headers, lines)
+
+
+def tokens_sentence(comparison: Comparison) -> str:
+    """Return how well the network guesses the tokens of the reference."""
+    return (
+        f"the reference's tokens: perplexity {comparison.perplexity:.2f}; the likeliest token is "
+        f"right for {comparison.token_accuracy:.2%}, always the most frequent one for "
+        f"{comparison.unigram_accuracy:.2%}"
+    )
+
+
+def _cell(estimate: Estimate) -> str:
+    """Return a number with two digits of its error."""
+    if not math.isfinite(estimate.error) or estimate.error == 0:
+        return f"{estimate.value:.4g}"
+    digits = max(1 - math.floor(math.log10(estimate.error)), 0)
+    return f"{estimate.value:.{digits}f} ± {estimate.error:.{digits}f}"
