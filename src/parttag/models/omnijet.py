@@ -37,7 +37,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -67,7 +67,7 @@ class OmniJetOptions(Options):
     num_layers: PositiveInt = 3
     feedforward_factor: PositiveInt = 4
     """Width of a block's hidden layer, in units of its own width."""
-    max_particles: PositiveInt = Field(default=128)
+    max_particles: PositiveInt = 128
     """Particles of highest pT that are used, and the most that are generated."""
 
     @model_validator(mode="after")
@@ -87,8 +87,8 @@ class OmniJetOptions(Options):
         for name, leaks_here in leaks.items():
             if leaks_here and not self.allow_leaks:
                 raise ValueError(
-                    f"tokenizer has {name}, so tokens tell of later particles; use another, or "
-                    "set model.allow_leaks to true"
+                    f"tokenizer has {name}, so that tokens tell of later particles; take another, "
+                    "or set allow_leaks: true"
                 )
         return self
 

@@ -15,18 +15,19 @@ def generation_table(comparison: Comparison) -> Table:
     """Return means and distances of every variable; distances are in the reference's σ."""
     title = (
         f"{comparison.num_generated:,} generated jets, {comparison.num_reference:,} of the "
-        "reference; W: Wasserstein distance over σ of the reference"
+        "reference; W: Wasserstein distance in σ of the reference"
     )
-    headers = ("", "generated", "reference", "ratio", "W", "of the tokens", "by chance")
+    # Short, so that all of it fits into a terminal of 80 columns.
+    headers = ("", "generated", "reference", "ratio", "W", "tokens", "chance")
     lines = [
         (
-            f"{variable.name} [{variable.unit}]" if variable.unit else variable.name,
+            variable.name,
             _cell(variable.generated),
             _cell(variable.reference),
             _cell(variable.ratio),
-            f"{variable.wasserstein:.4f}",
-            f"{variable.wasserstein_tokenized:.4f}",
-            f"{variable.wasserstein_by_chance:.4f}",
+            f"{variable.wasserstein:.3f}",
+            f"{variable.wasserstein_tokenized:.3f}",
+            f"{variable.wasserstein_by_chance:.3f}",
         )
         for variable in comparison.variables
     ]
@@ -47,4 +48,4 @@ def _cell(estimate: Estimate) -> str:
     if not math.isfinite(estimate.error) or estimate.error == 0:
         return f"{estimate.value:.4g}"
     digits = max(1 - math.floor(math.log10(estimate.error)), 0)
-    return f"{estimate.value:.{digits}f} ± {estimate.error:.{digits}f}"
+    return f"{estimate.value:.{digits}f}±{estimate.error:.{digits}f}"
