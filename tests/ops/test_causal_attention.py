@@ -68,9 +68,7 @@ def test_token_by_token_is_all_at_once_and_jets_may_leave():
     qkv = qkv.unflatten(0, (3, 5))
     past = KeyValues(3, 5, HEADS, WIDTH, qkv)
     for place in range(3):
-        torch.testing.assert_close(
-            attend_next(qkv[:, place], past), together[:, place], **FLOAT64
-        )
+        torch.testing.assert_close(attend_next(qkv[:, place], past), together[:, place], **FLOAT64)
     past.keep(torch.tensor([2, 0]))
     for place in (3, 4):
         torch.testing.assert_close(
