@@ -22,9 +22,9 @@ def generation_table(comparison: Comparison) -> Table:
     lines = [
         (
             variable.name,
-            _cell(variable.generated),
-            _cell(variable.reference),
-            _cell(variable.ratio),
+            rounded(variable.generated),
+            rounded(variable.reference),
+            rounded(variable.ratio),
             f"{variable.wasserstein:.3f}",
             f"{variable.wasserstein_tokenized:.3f}",
             f"{variable.wasserstein_by_chance:.3f}",
@@ -43,9 +43,10 @@ def tokens_sentence(comparison: Comparison) -> str:
     )
 
 
-def _cell(estimate: Estimate) -> str:
-    """Return a number with two digits of its error."""
-    if not math.isfinite(estimate.error) or estimate.error == 0:
+def rounded(estimate: Estimate) -> str:
+    """Return a number with its error, which has two digits if the first is 1 or 2, else one."""
+    if not math.isfinite(estimate.error) or estimate.error <= 0:
         return f"{estimate.value:.4g}"
-    digits = max(1 - math.floor(math.log10(estimate.error)), 0)
+    power = math.floor(math.log10(estimate.error))
+    digits = max((1 if estimate.error < 3 * 10**power else 0) - power, 0)
     return f"{estimate.value:.{digits}f}±{estimate.error:.{digits}f}"
