@@ -12,6 +12,7 @@ from parttag.errors import InputError
 from parttag.jets import make_batch
 from parttag.models import build_model
 from parttag.models.omnijet import OmniJet, OmniJetOptions, Sentences
+from parttag.ops.layout import JetLayout
 from parttag.options import read_options
 
 
@@ -37,7 +38,7 @@ def test_sentences_begin_with_start_and_end_with_stop():
 
     def words(**choice: bool) -> tuple[list[int], list[int]]:
         sentences = network.sentences(codes, lengths, **choice)
-        return sentences.tokens.tolist(), sentences.lengths.tolist()
+        return sentences.tokens.tolist(), sentences.layout.lengths.tolist()
 
     assert words() == ([0, 5, 12, 13, 0, 13, 0, 1, 13], [4, 2, 3])
     assert words(stop=False) == ([0, 5, 12, 0, 0, 1], [3, 1, 2])
@@ -48,7 +49,7 @@ def test_blocks_are_those_of_torch_with_the_norm_behind():
     network = double()
     lengths = np.array([6, 1, 9])
     tokens = torch.randint(network.num_tokens, (16,))
-    states = network.backbone(Sentences(tokens, lengths))
+    states = network.backbone(Sentences(tokens, JetLayout(lengths)))
     for start, length in zip((0, 6, 7), lengths, strict=True):
         x = network.backbone.embedding(tokens[start : start + length])[None]
         mask = nn.Transformer.generate_square_subsequent_mask(int(length), dtype=x.dtype)
@@ -98,7 +99,9 @@ def test_only_the_hardest_particles_are_read():
 def test_token_by_token_is_the_whole_sentence():
     network = double()
     tokens = torch.randint(network.num_tokens, (3, 7))
-    whole = network.backbone(Sentences(tokens.flatten(), np.full(3, 7))).unflatten(0, (3, 7))
+    whole = network.backbone(Sentences(tokens.flatten(), JetLayout(np.full(3, 7)))).unflatten(
+        0, (3, 7)
+    )
     memory = network.backbone.remember(3, 7)
     for place in range(7):
         state = network.backbone.extend(tokens[:, place], memory)

@@ -15,6 +15,7 @@ from parttag.jets import make_batch
 from parttag.models.omnijet import OmniJet, Sentences
 from parttag.objectives import build_objective
 from parttag.objectives.next_particle import NextParticleOptions
+from parttag.ops.layout import JetLayout
 from parttag.runs import load_run, train_run
 
 
@@ -34,7 +35,7 @@ def test_the_loss_is_the_cross_entropy_of_each_token_given_those_before_it():
         sentence = [0, *(own + 1).tolist(), network.stop]
         for place in range(1, len(sentence)):
             before = torch.tensor(sentence[:place])
-            states = network.backbone(Sentences(before, np.array([place])))
+            states = network.backbone(Sentences(before, JetLayout(np.array([place]))))
             logits = network.head(states[-1])
             total -= weight * logits.log_softmax(dim=0)[sentence[place]].item()
             right += weight * (int(logits.argmax()) == sentence[place])

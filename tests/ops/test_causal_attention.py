@@ -4,7 +4,7 @@ import torch
 
 from helpers.tolerances import FLOAT64
 from parttag.ops.causal_attention import KeyValues, attend_causally, attend_next
-from parttag.ops.groups import make_groups
+from parttag.ops.layout import JetLayout
 
 LENGTHS = np.array([3, 1, 0, 12, 7, 12, 2])
 HEADS, WIDTH = 2, 4
@@ -31,7 +31,7 @@ def test_attention_and_its_gradient_are_those_of_the_restatement():
     qkv = random_qkv(LENGTHS.sum())
     results = []
     for attend in (
-        lambda x: attend_causally(x, make_groups(LENGTHS)),
+        lambda x: attend_causally(x, JetLayout(LENGTHS)),
         lambda x: restatement(x, LENGTHS),
     ):
         x = qkv.clone().requires_grad_()
@@ -45,7 +45,7 @@ def test_attention_and_its_gradient_are_those_of_the_restatement():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_later_tokens_change_nothing_before_them(dtype):
     qkv = random_qkv(24).to(dtype)
-    groups = make_groups(np.array([10, 14]))
+    groups = JetLayout(np.array([10, 14]))
     changed = qkv.clone()
     changed[6:10], changed[20:] = -3.0, 1e10
     before, after = (attend_causally(x, groups) for x in (qkv, changed))
@@ -55,7 +55,7 @@ def test_later_tokens_change_nothing_before_them(dtype):
 
 def test_without_tokens_there_is_nothing_but_a_gradient():
     qkv = random_qkv(0).requires_grad_()
-    output = attend_causally(qkv, make_groups(np.array([0, 0])))
+    output = attend_causally(qkv, JetLayout(np.array([0, 0])))
     assert output.shape == (0, HEADS, WIDTH)
     output.sum().backward()
     assert qkv.grad.shape == qkv.shape
@@ -64,7 +64,7 @@ def test_without_tokens_there_is_nothing_but_a_gradient():
 def test_token_by_token_is_all_at_once_and_jets_may_leave():
     lengths = np.array([5, 5, 5])
     qkv = random_qkv(15)
-    together = attend_causally(qkv, make_groups(lengths)).unflatten(0, (3, 5))
+    together = attend_causally(qkv, JetLayout(lengths)).unflatten(0, (3, 5))
     qkv = qkv.unflatten(0, (3, 5))
     past = KeyValues(3, 5, HEADS, WIDTH, qkv)
     for place in range(3):

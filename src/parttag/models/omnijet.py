@@ -45,7 +45,8 @@ from parttag.jets import JetBatch
 from parttag.models.particle_tokenizer import FrozenTokenizer, TokenizerOptions
 from parttag.models.tagger import Tagger
 from parttag.ops.causal_attention import KeyValues, attend_causally, attend_next
-from parttag.ops.groups import JetGroups, make_groups
+from parttag.ops.jet_sums import sum_over_rows
+from parttag.ops.layout import JetLayout
 from parttag.options import Options
 
 START = 0
@@ -97,7 +98,8 @@ class Sentences(NamedTuple):
     """Tokens of jets, one after the other."""
 
     tokens: Int64[Tensor, " tokens"]
-    lengths: Int64[np.ndarray, " jets"]
+    layout: JetLayout
+    """Where the tokens of each jet lie."""
 
 
 class OmniJet(Tagger):
@@ -126,7 +128,7 @@ class OmniJet(Tagger):
     def forward(self, batch: JetBatch) -> Float[Tensor, "jets classes"]:
         """Return the logits of every class for every jet."""
         sentences, states = self._read(batch)
-        logits: Tensor = self.head(states, sentences.lengths)
+        logits: Tensor = self.head(states, sentences.layout)
         return logits
 
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
@@ -135,7 +137,7 @@ class OmniJet(Tagger):
         The published head has a layer before the sum, so that ``forward`` does not go through it.
         """
         sentences, states = self._read(batch)
-        return _sum_over_tokens(states, sentences.lengths)
+        return sum_over_rows(states, sentences.layout)
 
     def _read(self, batch: JetBatch) -> tuple[Sentences, Float[Tensor, "tokens width"]]:
         batch = batch.leading(self.max_particles)
@@ -161,7 +163,7 @@ class OmniJet(Tagger):
         tokens[_on(codes.device, places)] = codes + 1
         if start and stop:
             tokens[_on(codes.device, ends - 1)] = self.stop
-        return Sentences(tokens, lengths + extra)
+        return Sentences(tokens, JetLayout(lengths + extra, codes.device))
 
 
 class Backbone(nn.Module):
@@ -179,9 +181,8 @@ class Backbone(nn.Module):
     def forward(self, sentences: Sentences) -> Float[Tensor, "tokens width"]:
         """Return the state at each token."""
         states = self.embedding(sentences.tokens)
-        groups = make_groups(sentences.lengths, states.device)
         for block in self.blocks:
-            states = block(states, groups)
+            states = block(states, sentences.layout)
         return states
 
     def remember(self, num_jets: int, max_length: int) -> list[KeyValues]:
@@ -220,10 +221,10 @@ class Block(nn.Module):
         self.feedforward_norm = nn.LayerNorm(width)
 
     def forward(
-        self, states: Float[Tensor, "tokens width"], groups: JetGroups
+        self, states: Float[Tensor, "tokens width"], layout: JetLayout
     ) -> Float[Tensor, "tokens width"]:
         """Return the states after attention to those before them."""
-        return self._residuals(states, attend_causally(self._heads(states), groups))
+        return self._residuals(states, attend_causally(self._heads(states), layout))
 
     def extend(
         self, states: Float[Tensor, "jets width"], past: KeyValues
@@ -252,20 +253,11 @@ class SummedTokens(nn.Module):
         self.jet = nn.Linear(width, num_classes)
 
     def forward(
-        self, states: Float[Tensor, "tokens width"], lengths: Int64[np.ndarray, " jets"]
+        self, states: Float[Tensor, "tokens width"], layout: JetLayout
     ) -> Float[Tensor, "jets classes"]:
         """Return the logits of every class for every jet."""
-        logits: Tensor = self.jet(_sum_over_tokens(F.relu(self.particle(states)), lengths))
+        logits: Tensor = self.jet(sum_over_rows(F.relu(self.particle(states)), layout))
         return logits
-
-
-def _sum_over_tokens(
-    values: Float[Tensor, "tokens width"], lengths: Int64[np.ndarray, " jets"]
-) -> Float[Tensor, "jets width"]:
-    """Return the sum over the tokens of each jet, never taken in bfloat16."""
-    values = values.to(torch.promote_types(values.dtype, torch.float32))
-    jets = _on(values.device, np.repeat(np.arange(len(lengths)), lengths))
-    return values.new_zeros(len(lengths), values.shape[1]).index_add(0, jets, values)
 
 
 def _on(device: torch.device, values: np.ndarray) -> Int64[Tensor, " values"]:

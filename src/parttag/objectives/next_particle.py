@@ -89,11 +89,12 @@ def _predictions(
     before = model.sentences(codes, batch.lengths, stop=False)
     after = model.sentences(codes, batch.lengths, start=False)
     states, targets = model.backbone(before), after.tokens
-    jet = np.repeat(np.arange(len(batch)), after.lengths)
+    lengths = after.layout.lengths
+    jet = np.repeat(np.arange(len(batch)), lengths)
     is_cut = batch.lengths == model.max_particles
     if is_cut.any():
         keep = np.ones(len(jet), dtype=bool)
-        keep[np.cumsum(after.lengths)[is_cut] - 1] = False
+        keep[np.cumsum(lengths)[is_cut] - 1] = False
         kept = torch.from_numpy(np.flatnonzero(keep)).to(batch.device, non_blocking=True)
         states, targets, jet = states[kept], targets[kept], jet[keep]
     jets = torch.from_numpy(jet).to(batch.device, non_blocking=True)

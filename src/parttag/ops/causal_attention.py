@@ -11,11 +11,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from parttag.ops.groups import JetGroups
+from parttag.ops.layout import JetLayout
 
 
 def attend_causally(
-    qkv: Float[Tensor, "tokens 3 heads width"], groups: JetGroups
+    qkv: Float[Tensor, "tokens 3 heads width"], layout: JetLayout
 ) -> Float[Tensor, "tokens heads width"]:
     """Return softmax(q kᵀ/√width) v within each jet, over the keys up to the query's own.
 
@@ -23,19 +23,19 @@ def attend_causally(
     ----------
     qkv
         Queries, keys and values of every token.
-    groups
-        The jets that the tokens belong to.
+    layout
+        Where the tokens of each jet lie.
     """
-    if not groups.groups:  # no tokens, but a gradient all the same
+    if not layout.groups:  # no tokens, but a gradient all the same
         return qkv[:, 0]
     shape = qkv.shape[1:]
     outputs = []
-    for slots in groups.spread(qkv.flatten(1)):
+    for slots in layout.spread(qkv.flatten(1)):
         # (B, N, 3·H·D) to three of (B, H, N, D)
         q, k, v = slots.unflatten(2, shape).permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         outputs.append(attended.transpose(1, 2).flatten(2))
-    return groups.gather(tuple(outputs)).unflatten(1, shape[1:])
+    return layout.gather(outputs).unflatten(1, shape[1:])
 
 
 class KeyValues:

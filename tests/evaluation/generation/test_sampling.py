@@ -18,6 +18,7 @@ from parttag.evaluation.generation.sampling import (
 )
 from parttag.jets import concatenate
 from parttag.models.omnijet import START, OmniJet, Sentences
+from parttag.ops.layout import JetLayout
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -94,7 +95,9 @@ def likeliest(network: OmniJet, first: int) -> list[int]:
     """Return the codes of the jet, each found from the whole sentence before it."""
     sentence = [START, first]
     while len(sentence) <= network.max_particles:
-        states = network.backbone(Sentences(torch.tensor(sentence), np.array([len(sentence)])))
+        states = network.backbone(
+            Sentences(torch.tensor(sentence), JetLayout(np.array([len(sentence)])))
+        )
         logits = network.head(states[-1])
         logits[START] = -torch.inf
         if int(logits.argmax()) == network.stop:
