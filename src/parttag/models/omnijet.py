@@ -173,6 +173,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.tokenizer = FrozenTokenizer(options.tokenizer)
         self.embedding = nn.Embedding(num_tokens, options.embed_dim)
+        self.head_shape = (options.num_heads, options.embed_dim // options.num_heads)
         self.blocks = nn.ModuleList(
             Block(options.embed_dim, options.num_heads, options.feedforward_factor)
             for _ in range(options.num_layers)
@@ -180,18 +181,15 @@ class Backbone(nn.Module):
 
     def forward(self, sentences: Sentences) -> Float[Tensor, "tokens width"]:
         """Return the state at each token."""
-        states = self.embedding(sentences.tokens)
+        states: Tensor = self.embedding(sentences.tokens)
         for block in self.blocks:
             states = block(states, sentences.layout)
         return states
 
     def remember(self, num_jets: int, max_length: int) -> list[KeyValues]:
         """Return an empty memory for ``extend``, of jets with so many tokens at most."""
-        like = self.embedding.weight
-        return [
-            KeyValues(num_jets, max_length, block.num_heads, block.head_width, like)
-            for block in self.blocks
-        ]
+        like, (heads, width) = self.embedding.weight, self.head_shape
+        return [KeyValues(num_jets, max_length, heads, width, like) for _ in self.blocks]
 
     def extend(
         self, tokens: Int64[Tensor, " jets"], memory: list[KeyValues]
@@ -199,7 +197,7 @@ class Backbone(nn.Module):
         """Return the state at one more token a jet, which the memory then holds too."""
         states: Tensor = self.embedding(tokens)
         for block, past in zip(self.blocks, memory, strict=True):
-            states = block.extend(states, past)
+            states = block(states, past)
         return states
 
 
@@ -209,7 +207,6 @@ class Block(nn.Module):
     def __init__(self, width: int, num_heads: int, feedforward_factor: int) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.head_width = width // num_heads
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width)
         self.attention_norm = nn.LayerNorm(width)
@@ -221,24 +218,22 @@ class Block(nn.Module):
         self.feedforward_norm = nn.LayerNorm(width)
 
     def forward(
-        self, states: Float[Tensor, "tokens width"], layout: JetLayout
-    ) -> Float[Tensor, "tokens width"]:
-        """Return the states after attention to those before them."""
-        return self._residuals(states, attend_causally(self._heads(states), layout))
-
-    def extend(
-        self, states: Float[Tensor, "jets width"], past: KeyValues
-    ) -> Float[Tensor, "jets width"]:
-        """Return the states of one more token a jet."""
-        return self._residuals(states, attend_next(self._heads(states), past))
-
-    def _heads(self, states: Tensor) -> Float[Tensor, "rows 3 heads head_width"]:
-        heads: Tensor = self.qkv(states)
-        return heads.view(len(states), 3, self.num_heads, self.head_width)
-
-    def _residuals(
-        self, states: Float[Tensor, "rows width"], attended: Float[Tensor, "rows heads head_width"]
+        self, states: Float[Tensor, "rows width"], context: JetLayout | KeyValues
     ) -> Float[Tensor, "rows width"]:
+        """Return the states after attention to those before them.
+
+        Parameters
+        ----------
+        context
+            Where the states of each jet lie; or, with one more state for each jet, what is
+            remembered of those before, which then holds it too.
+        """
+        shape = (3, self.num_heads, self.out.in_features // self.num_heads)
+        heads = self.qkv(states).unflatten(1, shape)
+        if isinstance(context, KeyValues):
+            attended = attend_next(heads, context)
+        else:
+            attended = attend_causally(heads, context)
         states = self.attention_norm(states + self.out(attended.flatten(1)))
         normalized: Tensor = self.feedforward_norm(states + self.feedforward(states))
         return normalized

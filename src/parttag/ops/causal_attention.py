@@ -33,9 +33,10 @@ def attend_causally(
     for slots in layout.spread(qkv.flatten(1)):
         # (B, N, 3·H·D) to three of (B, H, N, D)
         q, k, v = slots.unflatten(2, shape).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        outputs.append(attended.transpose(1, 2).flatten(2))
-    return layout.gather(outputs).unflatten(1, shape[1:])
+        heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        outputs.append(heads.transpose(1, 2).flatten(2))
+    attended: Tensor = layout.gather(outputs).unflatten(1, shape[1:])
+    return attended
 
 
 class KeyValues:

@@ -157,12 +157,12 @@ def _draw(
 ) -> None:
     from parttag.evaluation.plots import Sample, plot_distribution
 
+    both = {"reference": reference, "generated": generated}
+    jet_weights = {name: jets.jet_weights for name, jets in both.items()}
     for variable, file in pictures.items():
-        samples = [
-            Sample(name, {"jets": jets.column(variable.name)}, {"jets": jets.jet_weights})
-            for name, jets in (("reference", reference), ("generated", generated))
-        ]
-        plot_distribution(file, samples, variable.label, variable.unit)
+        values = {name: jets.column(variable.name) for name, jets in both.items()}
+        sample = Sample("", values, jet_weights)
+        plot_distribution(file, [sample], variable.label, variable.unit)
 
 
 def _provenance(run: Run, network: OmniJet, sampling: Sampling) -> dict[str, Any]:

@@ -15,7 +15,7 @@ def generation_table(comparison: Comparison) -> Table:
     """Return means and distances of every variable; distances are in the reference's σ."""
     title = (
         f"{comparison.num_generated:,} generated jets, {comparison.num_reference:,} of the "
-        "reference; W: Wasserstein distance in σ of the reference"
+        "reference; W: Wasserstein distance in σ of the reference; in brackets: errors"
     )
     # Short, so that all of it fits into a terminal of 80 columns.
     headers = ("", "generated", "reference", "ratio", "W", "tokens", "chance")
@@ -44,9 +44,12 @@ def tokens_sentence(comparison: Comparison) -> str:
 
 
 def rounded(estimate: Estimate) -> str:
-    """Return a number with its error, which has two digits if the first is 1 or 2, else one."""
+    """Return a number with the error of its last digits in brackets: 1.234(18) is 1.234 ± 0.018.
+
+    The error has two digits if the first is 1 or 2, else one.
+    """
     if not math.isfinite(estimate.error) or estimate.error <= 0:
         return f"{estimate.value:.4g}"
     power = math.floor(math.log10(estimate.error))
     digits = max((1 if estimate.error < 3 * 10**power else 0) - power, 0)
-    return f"{estimate.value:.{digits}f}±{estimate.error:.{digits}f}"
+    return f"{estimate.value:.{digits}f}({estimate.error * 10**digits:.0f})"
