@@ -62,7 +62,7 @@ class RunConfig(Options):
     data: DataOptions
     features: str | tuple[str, ...] = _DEFAULT_FEATURES
     """A set of particle features (kin, kinpid, full), or a list of them. To be left out for the
-    networks that make their own from four-momenta: jedi_net, jetclr, lgn, lorentz_net and
+    networks that make their own from four-momenta: jedi_net, jetclr, lgn, lorentz_net, omnijet and
     pfn_original."""
     model: ModelOptions
     objective: ObjectiveOptions = ClassifyOptions()

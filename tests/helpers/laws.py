@@ -76,11 +76,12 @@ def check_junk_beyond_the_last_particle(network: Tagger) -> None:
         extra=torch.cat([batch.extra, junk[:, :1].expand(-1, batch.extra.shape[1])]),
     )
     gradients = []
+    trained = [p for p in network.parameters() if p.requires_grad]
     for case in (batch, extended):
         network.zero_grad()
         logits = network(case)
         logits.square().sum().backward()
-        gradients.append([logits.detach(), *(p.grad.clone() for p in network.parameters())])
+        gradients.append([logits.detach(), *(p.grad.clone() for p in trained)])
     for clean, dirty in zip(*gradients, strict=True):
         torch.testing.assert_close(dirty, clean, rtol=0, atol=0)
 
@@ -114,12 +115,12 @@ def check_particles_without_transverse_momentum(network: Tagger) -> None:
 
 
 def check_parameters(network: Tagger) -> None:
-    """Parameters are the backbone's or the head's, and each gets a gradient."""
+    """Parameters are the backbone's or the head's; each that is not frozen gets a gradient."""
     assert all(name.split(".")[0] in ("backbone", "head") for name, _ in network.named_parameters())
     network.double().train()
     batch = make_batch(toy_arrays(30, seed=3)).to("cpu", torch.float64)
     network(batch).square().sum().backward()
-    without = [name for name, p in network.named_parameters() if p.grad is None]
+    without = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
     assert not without
 
 

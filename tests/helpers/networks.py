@@ -13,6 +13,19 @@ SMALL = {
     "lgn": {"channels": (2, 3, 2), "num_curves": 6},
     "lorentz_net": {"hidden_dim": 8, "num_layers": 2},
     "mpm": {"width": 16, "hidden_dim": 12, "num_layers": 2, "num_heads": 4},
+    "omnijet": {
+        "tokenizer": {
+            "num_codes": 12,
+            "latent_dim": 3,
+            "width": 8,
+            "hidden_dim": 8,
+            "num_layers": 0,
+            "num_heads": 2,
+        },
+        "embed_dim": 16,
+        "num_heads": 4,
+        "num_layers": 2,
+    },
     "particle_transformer": {
         "embed_dims": (16, 32, 16),
         "pair_dims": (8, 8),
@@ -60,6 +73,17 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "lgn_with_reference_padding": (
         "lgn",
         {"reference_padding": True, "reference_length": 150, "max_particles": 150},
+    ),
+    "omnijet_with_leaks": (
+        "omnijet",
+        {
+            "tokenizer": {
+                **SMALL["omnijet"]["tokenizer"],
+                "num_layers": 1,
+                "frame": "jet",
+            },
+            "allow_leaks": True,
+        },
     ),
     "particle_by_particle_tokenizer": (
         "particle_tokenizer",

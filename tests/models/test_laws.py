@@ -17,8 +17,9 @@ def test_networks_obey_the_law(name, law):
     law(small_network(name))
 
 
-# P-CNN convolves along the order of particles in pT: there the order is information.
-ORDERED = ("pcnn",)
+# P-CNN convolves along the order of particles in pT, and OmniJet reads them in it: there the order
+# is information.
+ORDERED = ("pcnn", "omnijet", "omnijet_with_leaks")
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name not in ORDERED])

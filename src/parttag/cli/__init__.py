@@ -7,6 +7,7 @@ from rich.markup import escape
 
 from parttag.cli.application import app
 from parttag.cli.benchmark import benchmark
+from parttag.cli.generate import generate
 from parttag.cli.jets import inspect, prepare, simulate
 from parttag.cli.runs import evaluate, import_weights, predict, schema, train
 from parttag.cli.terminal import errors
@@ -16,6 +17,7 @@ __all__ = [
     "app",
     "benchmark",
     "evaluate",
+    "generate",
     "import_weights",
     "inspect",
     "main",

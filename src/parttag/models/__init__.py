@@ -13,6 +13,7 @@ from parttag.models.jetclr import JetCLR, JetCLROptions
 from parttag.models.lgn import LGN, LGNOptions
 from parttag.models.lorentz_net import LorentzNet, LorentzNetOptions
 from parttag.models.mpm import MPM, MPMOptions
+from parttag.models.omnijet import OmniJet, OmniJetOptions
 from parttag.models.particle_net import ParticleNet, ParticleNetOptions
 from parttag.models.particle_tokenizer import ParticleTokenizer, ParticleTokenizerOptions
 from parttag.models.particle_transformer import ParticleTransformer, ParticleTransformerOptions
@@ -40,6 +41,7 @@ MODELS: dict[str, ModelEntry] = {
     "lgn": ModelEntry(LGN, "arXiv:2006.04780", "toptagging/lgn.yaml"),
     "lorentz_net": ModelEntry(LorentzNet, "arXiv:2201.08187", "toptagging/lorentz_net.yaml"),
     "mpm": ModelEntry(MPM, "arXiv:2401.13537", "pretraining/mpm.yaml"),
+    "omnijet": ModelEntry(OmniJet, "arXiv:2403.05618", "pretraining/omnijet.yaml"),
     "particle_transformer": ModelEntry(
         ParticleTransformer, "arXiv:2202.03772", "toptagging/particle_transformer.yaml"
     ),
@@ -62,6 +64,7 @@ ModelOptions = Annotated[
     ParticleTransformerOptions
     | ParticleNetOptions
     | ParticleTokenizerOptions
+    | OmniJetOptions
     | PCTOptions
     | LGNOptions
     | LorentzNetOptions

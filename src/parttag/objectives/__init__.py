@@ -10,13 +10,19 @@ from parttag.objectives.classify import Classify, ClassifyOptions
 from parttag.objectives.contrastive import Contrastive, ContrastiveOptions
 from parttag.objectives.encoder_decoder import EncodeDecode, EncodeDecodeOptions
 from parttag.objectives.masked import Masked, MaskedOptions
+from parttag.objectives.next_particle import NextParticle, NextParticleOptions
 from parttag.objectives.objective import BatchSums, Objective
 from parttag.objectives.tokenize import Tokenize, TokenizeOptions
 
 __all__ = ["BatchSums", "Objective", "ObjectiveOptions", "build_objective"]
 
 ObjectiveOptions = Annotated[
-    ClassifyOptions | ContrastiveOptions | EncodeDecodeOptions | MaskedOptions | TokenizeOptions,
+    ClassifyOptions
+    | ContrastiveOptions
+    | EncodeDecodeOptions
+    | MaskedOptions
+    | NextParticleOptions
+    | TokenizeOptions,
     Field(discriminator="name"),
 ]
 """The options of any objective, told apart by ``name``."""
@@ -25,6 +31,7 @@ _OBJECTIVES: dict[str, Callable[[Any, Tagger], Objective]] = {
     "classify": lambda _options, _model: Classify(),
     "contrastive": Contrastive,
     "masked": Masked,
+    "next_particle": NextParticle,
     "tokenize": Tokenize,
     "encoder_decoder": EncodeDecode,
 }

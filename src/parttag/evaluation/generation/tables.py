@@ -1,0 +1,55 @@
+"""A comparison of generated jets as a table for the terminal."""
+
+from __future__ import annotations
+
+import math
+
+from rich.table import Table
+
+from parttag.evaluation.generation.comparison import Comparison
+from parttag.evaluation.tables import text_table
+from parttag.metrics import Estimate
+
+
+def generation_table(comparison: Comparison) -> Table:
+    """Return means and distances of every variable; distances are in the reference's σ."""
+    title = (
+        f"{comparison.num_generated:,} generated jets, {comparison.num_reference:,} of the "
+        "reference; W: Wasserstein distance in σ of the reference; in brackets: errors"
+    )
+    # Short, so that all of it fits into a terminal of 80 columns.
+    headers = ("", "generated", "reference", "ratio", "W", "tokens", "chance")
+    lines = [
+        (
+            variable.name,
+            rounded(variable.generated),
+            rounded(variable.reference),
+            rounded(variable.ratio),
+            f"{variable.wasserstein:.3f}",
+            f"{variable.wasserstein_tokenized:.3f}",
+            f"{variable.wasserstein_by_chance:.3f}",
+        )
+        for variable in comparison.variables
+    ]
+    return text_table(title, headers, lines)
+
+
+def tokens_sentence(comparison: Comparison) -> str:
+    """Return how well the network guesses the tokens of the reference."""
+    return (
+        f"the reference's tokens: perplexity {comparison.perplexity:.2f}; the likeliest token is "
+        f"right for {comparison.token_accuracy:.2%}, always the most frequent one for "
+        f"{comparison.unigram_accuracy:.2%}"
+    )
+
+
+def rounded(estimate: Estimate) -> str:
+    """Return a number with the error of its last digits in brackets: 1.234(18) is 1.234 ± 0.018.
+
+    The error has two digits if the first is 1 or 2, else one.
+    """
+    if not math.isfinite(estimate.error) or estimate.error <= 0:
+        return f"{estimate.value:.4g}"
+    power = math.floor(math.log10(estimate.error))
+    digits = max((1 if estimate.error < 3 * 10**power else 0) - power, 0)
+    return f"{estimate.value:.{digits}f}({estimate.error * 10**digits:.0f})"
