@@ -7,20 +7,13 @@ import pytest
 import torch
 import vector
 
+from helpers.momenta import massive_particles
 from helpers.tolerances import FLOAT64
 from parttag import kinematics
 
 DOUBLE = {"dtype": torch.float64}
 # Two photons of 45 GeV, back to back in the transverse plane: a Z boson at rest.
 PHOTONS = torch.tensor([[45.0, 0, 0, 45], [-45.0, 0, 0, 45]], **DOUBLE)
-
-
-def massive_particles(count: int = 50, seed: int = 0) -> torch.Tensor:
-    """Return particles of mass 0.1 to 5 GeV in every direction."""
-    generator = torch.Generator().manual_seed(seed)
-    momenta = torch.randn(count, 3, generator=generator, **DOUBLE) * 20
-    mass = 0.1 + 5 * torch.rand(count, 1, generator=generator, **DOUBLE)
-    return torch.cat([momenta, (momenta.square().sum(1, keepdim=True) + mass**2).sqrt()], dim=1)
 
 
 def all_pairs(count: int) -> tuple[torch.Tensor, torch.Tensor]:

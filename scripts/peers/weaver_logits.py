@@ -27,8 +27,11 @@ INPUTS = {
 }
 
 
-def build(num_features: int, sizes: argparse.Namespace) -> torch.nn.Module:
-    """Return weaver's network with the settings of the Particle Transformer's repository."""
+def build(num_features: int, sizes: argparse.Namespace, **options: object) -> torch.nn.Module:
+    """Return weaver's network with the settings of the Particle Transformer's repository.
+
+    The options are further ones of weaver's Particle Transformer.
+    """
     if sizes.network == "particle_net":
         # No trimmer: that repository's version of weaver had none, and jets are padded to 128.
         return ParticleNet(
@@ -53,6 +56,7 @@ def build(num_features: int, sizes: argparse.Namespace) -> torch.nn.Module:
         fc_params=[],
         activation="gelu",
         trim=True,
+        **options,
     )
 
 

@@ -2,8 +2,10 @@
 
     PEER_PYTHON weaver_speed.py INPUTS.npz --device cpu --threads 2
 
-Reads lines of JSON, {"what": "training" or "inference", "precision": …, "compiled": …, "batch": …,
+Reads lines of JSON, {"what": "training" or "inference", "precision": …, "variant": …, "batch": …,
 "steps": …}, and answers each with the seconds of every step. The first request of a kind warms up.
+The variants: eager, as weaver is by default, with pairs that exist; dense, with padded ones; and
+compiled, as its training does with --compile.
 """
 
 import argparse
@@ -29,17 +31,26 @@ PAPER = argparse.Namespace(
     layers=8,
     class_layers=2,
 )
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
+VARIANTS: dict[str, dict[str, object]] = {
+    "eager": {},
+    "dense": {"pair_embed_sparse_eval": (False, False)},
+    "compiled": {"compile_model": True},
+}
 
 
 class Timer:
     """The network in one variant, its optimizer and the jets."""
 
-    def __init__(self, inputs: dict[str, np.ndarray], device: str, compiled: bool) -> None:
+    def __init__(
+        self, inputs: dict[str, np.ndarray], device: str, variant: str, clock: str
+    ) -> None:
         torch.manual_seed(0)
-        self.device = device
-        network = build(inputs["pf_features"].shape[1], PAPER).to(device)
+        self.device, self.clock = device, CLOCKS[clock]
+        network = build(inputs["pf_features"].shape[1], PAPER, **VARIANTS[variant])
+        network.to(device)
         self.optimizer = Ranger(network.parameters(), lr=1e-3, weight_decay=0.01)
-        self.network = torch.compile(network) if compiled else network
+        self.network = torch.compile(network) if variant == "compiled" else network
         self.inputs = {name: torch.from_numpy(values) for name, values in inputs.items()}
         self.position = 0
         self.warm: set[tuple[str, str]] = set()
@@ -51,11 +62,11 @@ class Timer:
             self.times(what, precision, batch, WARM_UP_STEPS if what == "training" else 1)
         seconds = []
         for _ in range(steps):
-            began = time.perf_counter()
+            began = self.clock()
             self._step(what, precision, batch)
             if self.device == "cuda":
                 torch.cuda.synchronize()
-            seconds.append(time.perf_counter() - began)
+            seconds.append(self.clock() - began)
         return seconds
 
     def _step(self, what: str, precision: str, batch: int) -> None:
@@ -83,20 +94,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("inputs", type=Path)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--threads", type=int, required=True)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     with np.load(options.inputs) as file:
         inputs = dict(file)
-    timers: dict[bool, Timer] = {}
+    timers: dict[str, Timer] = {}
     print(json.dumps({"version": version("weaver-core"), "torch": torch.__version__}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
-        compiled = request.pop("compiled")
-        if compiled not in timers:
-            timers[compiled] = Timer(inputs, options.device, compiled)
+        variant = request.pop("variant")
+        if variant not in timers:
+            timers[variant] = Timer(inputs, options.device, variant, options.clock)
         try:
-            answer = {"seconds": timers[compiled].times(**request)}
+            answer = {"seconds": timers[variant].times(**request)}
         except (RuntimeError, NotImplementedError) as error:  # it does not run here
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
         if options.device == "cuda":

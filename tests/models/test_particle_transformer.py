@@ -99,8 +99,8 @@ def test_float32_logits_are_those_of_float64_given_the_same_pair_features(monkey
     batch = toy_batch(60, seed=4)
     exact = kinematics.pair_features
 
-    def from_float32(p4, first, second):
-        return exact(p4.float(), first, second).to(p4.dtype)
+    def from_float32(p4, first, second, **options):
+        return exact(p4.float(), first, second, **options).to(p4.dtype)
 
     monkeypatch.setattr(kinematics, "pair_features", from_float32)
     with torch.no_grad():
@@ -184,6 +184,16 @@ class TestTrimmer:
         other = small_network("particle_transformer")
         other.load_state_dict(network.state_dict())
         assert other.backbone.trimmer.num_calls == 17
+
+
+def test_a_stable_mass_of_pairs_changes_the_logits_a_little():
+    batch = toy_batch(30).to("cpu", torch.float64)
+    published, stable = (
+        small_network("particle_transformer", pair_mass=mass).double().eval()(batch)
+        for mass in ("published", "stable")
+    )
+    assert not published.equal(stable)
+    torch.testing.assert_close(published, stable, rtol=0.05, atol=0.05)
 
 
 def logits_and_gradients(kernels, dtype):
