@@ -198,6 +198,16 @@ def test_training_starts_from_the_backbone_of_another_run(tmp_path, finished):
         torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-20)
 
 
+def test_after_a_start_that_failed_the_directory_takes_another_configuration(tmp_path, finished):
+    _, run = finished
+    start = "init_from={path: " + str(run) + ", freeze: "
+    with pytest.raises(InputError, match=r"init_from\.freeze: 'backbon\.\*' fits the name of no"):
+        train_run(toy_config(tmp_path, start + "backbon.*}"), tmp_path / "tuned")
+    config = toy_config(tmp_path, start + "backbone.*}", "training.epochs=1")
+    train_run(config, tmp_path / "tuned")
+    assert load_config(tmp_path / "tuned" / "config.yaml") == config
+
+
 def test_a_frozen_part_stays_as_it_was_loaded_and_the_run_goes_on_bit_for_bit(tmp_path):
     folder = tmp_path / "first"
     folder.mkdir()

@@ -288,10 +288,15 @@ def _seed_of_rank(seed: int, rank: int) -> int:
 
 
 def _refuse_other_run(directory: Path, config: RunConfig) -> None:
-    """Refuse a directory that holds something else than this run."""
+    """Refuse a directory that holds something else than this run.
+
+    A run without a checkpoint, such as one whose first weights could not be used, is nothing yet.
+    """
     if not directory.exists():
         return
     path = directory / "config.yaml"
+    if path.is_file() and not _is_begun(directory):
+        return
     if path.is_file():
         key = first_difference(load_config(path), config)
         if key is not None:
@@ -303,6 +308,10 @@ def _refuse_other_run(directory: Path, config: RunConfig) -> None:
         raise InputError(f"{directory} exists and is not a run; give another --out")
 
 
+def _is_begun(directory: Path) -> bool:
+    return any((directory / "checkpoints").glob("*.pt"))
+
+
 def _create(directory: Path, config: RunConfig, data: dict[str, JetDataset], ranks: Ranks) -> None:
     """Write what is known before training, or add this start to what an earlier one wrote."""
     path = directory / "provenance.json"
@@ -312,7 +321,7 @@ def _create(directory: Path, config: RunConfig, data: dict[str, JetDataset], ran
         with refuse_damaged(path):
             earlier = json.loads(path.read_text())
             starts, earlier_hashes = earlier["starts"], earlier["data"]
-        if earlier_hashes != hashes:
+        if earlier_hashes != hashes and _is_begun(directory):
             raise InputError(
                 f"{directory}: the jets that this run began with have changed since, by the sums "
                 f"in {path.name}; give another --out to train on the new ones"
