@@ -66,6 +66,12 @@ def test_what_is_fine_tuned_says_from_what(needs, load, note):
     assert notes_of(needs, init_from={"path": "runs/x", "load": load}) == [note]
 
 
+def test_what_stays_frozen_is_told():
+    init = {"path": "runs/x", "freeze": ["backbone.blocks.*", "backbone.norm.*"]}
+    told = "with a new head, backbone.blocks.* frozen, backbone.norm.* frozen"
+    assert notes_of(init_from=init) == [f"fine-tuned from runs/x, {told}"]
+
+
 def test_precision_and_a_part_of_the_jets_are_told():
     assert notes_of(training={"precision": "bf16"}) == ["trained in bf16"]
     data = {"classes": {"top": "a", "QCD": "b"}, "num_train_jets": 20_000}

@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -119,19 +120,15 @@ def _results(directory):
     return [{k: v for k, v in row.items() if k not in times} for row in rows]
 
 
-class _Deadly:
-    """Ends the process that reads it from a pipe."""
-
-    def __reduce__(self):
-        return os._exit, (3,)
-
-
 def test_a_process_that_dies_fails_its_job_alone():
-    worker = scheduler._start(0, 1)
-    worker.connection.send(_Deadly())
-    worker.job = job("a")
+    # It dies before it has imported anything, which takes seconds.
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=os._exit, args=(3,))
+    process.start()
+    theirs.close()
     queue = scheduler._Queue([])
-    assert not scheduler._collect(worker, queue)
+    assert not scheduler._collect(scheduler._Worker(process, ours, job("a")), queue)
     expected = "its process ended with exit code 3: was there enough memory?"
     assert queue.failures[Path("a")].reason == expected
 

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -81,6 +81,18 @@ class RankGroup:
             errors = [line for line in lines if "epoch " not in line]
             results.append(Result(process.exitcode, errors))
         return results
+
+
+def run_forked(function: Callable[..., None], num_ranks: int, *args: object) -> None:
+    """Call ``function(rank, *args)`` in a process for each rank, and wait.
+
+    Raises
+    ------
+    ProcessRaisedException
+        If one of them fails.
+    """
+    start_processes = torch.multiprocessing.start_processes
+    start_processes(function, args=args, nprocs=num_ranks, start_method="forkserver")
 
 
 def run_under_torchrun(num_ranks: int, config: Path, run: Path, *, hurt: str = "") -> None:

@@ -8,6 +8,7 @@ import torch.distributed as dist
 
 from helpers.jets import toy_arrays
 from helpers.networks import small_network
+from helpers.ranks import run_forked
 from helpers.tolerances import FLOAT64_NETWORK
 from parttag.jets import make_batch
 
@@ -47,7 +48,7 @@ def test_a_rank_without_jets_has_gradients_of_all_parameters(name):
 
 @pytest.mark.slow
 def test_three_ranks_are_one_process(tmp_path: Path):
-    torch.multiprocessing.spawn(run_rank, args=(str(tmp_path),), nprocs=len(ENDS) - 1)
+    run_forked(run_rank, len(ENDS) - 1, str(tmp_path))
     ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(len(ENDS) - 1)]
     expected = training_step(0, ENDS[-1])
     for place, value in enumerate(expected["gradients"]):

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from helpers.ranks import run_forked
 from helpers.tolerances import FLOAT64
 from parttag.models import vector_quantizer
 from parttag.models.vector_quantizer import VectorQuantizer
@@ -142,7 +143,7 @@ def run_rank(rank, directory):
 
 @pytest.mark.slow
 def test_all_ranks_hold_the_codebook_of_one_process(tmp_path):
-    torch.multiprocessing.spawn(run_rank, args=(str(tmp_path),), nprocs=len(ENDS) - 1)
+    run_forked(run_rank, len(ENDS) - 1, str(tmp_path))
     ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(len(ENDS) - 1)]
     expected = trained_state(0, ENDS[-1], 0)
     for rank in ranks:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from helpers.ranks import run_forked
 from helpers.tolerances import FLOAT64_NETWORK
 from parttag.ops.batch_norm import PackedBatchNorm
 from parttag.ops.edge_network import EdgeNetwork
@@ -71,7 +72,7 @@ def _run_rank(rank, directory):
 
 
 def test_three_ranks_of_unequal_sizes_are_one_process(tmp_path: Path):
-    torch.multiprocessing.spawn(_run_rank, args=(str(tmp_path),), nprocs=len(ROWS))
+    run_forked(_run_rank, len(ROWS), str(tmp_path))
     ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(len(ROWS))]
     neighbours, end = _neighbours()
     neighbours = torch.where(neighbours < end[:, None], neighbours, sum(ROWS))

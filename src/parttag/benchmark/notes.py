@@ -62,7 +62,8 @@ def configuration_notes(row: Row, pretraining: Mapping[str, PretrainingOptions])
         needs = row.options.needs
         origin = config.init_from.path if needs is None else _origin(pretraining[needs])
         parts = "backbone and head" if config.init_from.load == "all" else "with a new head"
-        notes.append(f"fine-tuned from {origin}, {parts}")
+        frozen = "".join(f", {pattern} frozen" for pattern in config.init_from.freeze)
+        notes.append(f"fine-tuned from {origin}, {parts}{frozen}")
     if config.tokenizer_from is not None:
         tokenizer = row.options.tokenizer
         origin = config.tokenizer_from if tokenizer is None else _origin(pretraining[tokenizer])

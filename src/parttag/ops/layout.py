@@ -40,7 +40,8 @@ class Group:
 
     def of(self, slots: Shaped[Tensor, "slots ..."]) -> Shaped[Tensor, "jets length ..."]:
         """Return a view of these jets' part of the padded particles of all groups."""
-        return slots[self.slots].unflatten(0, (self.num_jets, self.length))
+        part: Tensor = slots[self.slots].unflatten(0, (self.num_jets, self.length))
+        return part
 
 
 class JetLayout:
@@ -177,7 +178,7 @@ class JetLayout:
             row_slots[rows[is_real]] = start + np.flatnonzero(is_real)
             slot_rows.append(np.where(is_real, rows, first).ravel())
             slots = slice(start, start + rows.size)
-            groups.append(Group(*rows.shape, slots, self._move(~is_real)))
+            groups.append(Group(len(jets), len(steps), slots, self._move(~is_real)))
             start += rows.size
         return tuple(groups), self._move(np.concatenate(slot_rows)), self._move(row_slots)
 
