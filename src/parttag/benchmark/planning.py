@@ -46,11 +46,11 @@ def make_plan(options: BenchmarkOptions, recipes: Path, directory: Path) -> Plan
         If a recipe with its overrides is no configuration, or that of a row has no classes.
     """
     planner = _Planner(options, recipes, directory)
-    budgets: dict[int | None, Overrides] = {**options.labels} or {None: {}}
+    budgets: list[tuple[int | None, Overrides]] = [*options.labels.items()] or [(None, {})]
     rows = [
         planner.row(name, row, number, overrides)
         for name, row in options.rows.items()
-        for number, overrides in budgets.items()
+        for number, overrides in budgets
     ]
     return Plan(directory, options, tuple(rows), planner.pretraining)
 
