@@ -63,6 +63,7 @@ class TokenizerOptions(Options):
     num_layers: int = Field(default=4, ge=0)
     """Layers of the encoder, and of the decoder; with 0 each particle is coded on its own."""
     num_heads: PositiveInt = 8
+    """Heads of the attention of every layer."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Of attention weights."""
 

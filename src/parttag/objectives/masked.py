@@ -71,6 +71,7 @@ class MaskedOptions(Options):
     dense_dim: PositiveInt = 128
     """Width of the hidden layer of every dense network."""
     num_heads: PositiveInt = 8
+    """Heads of the attention of every layer."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Of attention weights."""
 
