@@ -58,3 +58,11 @@ def test_wrong_seeds_are_refused(command):
     code, text = command("--seeds", "first")
     assert code == 2
     assert "--seeds: 'first' is no list of whole numbers, such as 0,1,2" in text
+
+
+def test_an_option_given_twice_counts_twice(command):
+    code, text = command("--rows", "PFN", "--rows", "no such row")
+    assert code == 2
+    assert "--rows: there is no no such row" in text
+    code, text = command("--rows", "no such row", "--rows", "PFN")
+    assert code == 2

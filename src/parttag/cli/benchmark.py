@@ -21,15 +21,17 @@ def benchmark(
         typer.Argument(metavar="[KEY=VALUE]...", help="Values that replace the file's."),
     ] = None,
     rows: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Only these rows.", show_default="all")
-    ] = "",
+        list[str] | None,
+        typer.Option(metavar="NAME,...", help="Only these rows.", show_default="all"),
+    ] = None,
     seeds: Annotated[
-        str, typer.Option(metavar="N,...", help="Only these seeds.", show_default="all")
-    ] = "",
+        list[str] | None,
+        typer.Option(metavar="N,...", help="Only these seeds.", show_default="all"),
+    ] = None,
     labels: Annotated[
-        str,
+        list[str] | None,
         typer.Option(metavar="N,...", help="Only these numbers of labels.", show_default="all"),
-    ] = "",
+    ] = None,
     job: Annotated[
         int | None,
         typer.Option(
@@ -62,7 +64,7 @@ def benchmark(
     if job is not None and (rows or seeds or labels):
         raise InputError("--job chooses row, labels and seed: give it alone, or the others")
     chosen = plan.row_jobs(
-        [name for name in rows.split(",") if name],
+        _values(rows),
         _numbers("--seeds", seeds, "0,1,2"),
         _numbers("--labels", labels, "1000,10000"),
     )
@@ -88,12 +90,18 @@ def benchmark(
         raise typer.Exit(2 if is_users else 1)
 
 
-def _numbers(option: str, text: str, example: str) -> list[int]:
+def _values(texts: list[str] | None) -> list[str]:
+    """Return what is between the commas of an option that may be given many times."""
+    return [value for text in texts or () for value in text.split(",") if value]
+
+
+def _numbers(option: str, texts: list[str] | None, example: str) -> list[int]:
+    values = _values(texts)
     try:
-        return [int(number) for number in text.split(",") if number]
+        return [int(value) for value in values]
     except ValueError:
         raise InputError(
-            f"{option}: {text!r} is no list of whole numbers, such as {example}"
+            f"{option}: {','.join(values)!r} is no list of whole numbers, such as {example}"
         ) from None
 
 
