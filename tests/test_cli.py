@@ -18,9 +18,9 @@ from parttag import cli
 
 REPOSITORY = Path(__file__).parents[1]
 COMMANDS = typer.main.get_command(cli.app).commands
-# These need weights of weaver-core, minutes of Pythia or a server, and are run where those are
-# tested.
-ELSEWHERE = {"download", "import", "simulate"}
+# These need weights of weaver-core, minutes of Pythia, a server or a run of another kind, and are
+# run where those are tested.
+ELSEWHERE = {"download", "generate", "import", "simulate"}
 # What makes the example of a real training short; the network stays the paper's.
 SHORT = {"train": ["training.epochs=1", "training.batch_size=16", "training.precision=fp32"]}
 

@@ -41,7 +41,7 @@ def generate(
 ) -> None:
     """Generate jets, to a file in JetClass's layout, and a JSON file beside it that says how.
 
-    Example: parttag generate runs/omnijet --jets 10000 --out jets.root --against test.h5
+    Example: parttag generate runs/omnijet --jets 1000 --out jets.root --against test.h5
     --plots pictures
 
     With --against, means and Wasserstein distances of the jets' variables are given, those of the

@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 
 import numpy as np
@@ -122,16 +123,9 @@ def test_what_cannot_be_done_is_one_sentence_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("name", ["jets.root", "jets.parquet"])
-def test_a_full_disk_leaves_nothing(decoder_run, reference, tmp_path, name):
+def test_a_full_disk_leaves_nothing(decoder_run, tmp_path, name):
     with largest_file(2000), pytest.raises(InputError, match=r"cannot be written \(file too large"):
-        generate(
-            decoder_run,
-            20,
-            tmp_path / name,
-            Sampling(),
-            against=[str(reference)],
-            plots=tmp_path / "pictures",
-        )
+        generate(decoder_run, 20, tmp_path / name, Sampling())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -141,11 +135,24 @@ def test_a_fault_while_generating_leaves_nothing(decoder_run, reference, tmp_pat
 
     monkeypatch.setattr(module, "compare", fail)
     with pytest.raises(KeyboardInterrupt):
-        generate(decoder_run, 5, tmp_path / "j.root", Sampling(), against=[str(reference)])
+        generate(
+            decoder_run,
+            5,
+            tmp_path / "jets.root",
+            Sampling(),
+            against=[str(reference)],
+            plots=tmp_path / "pictures",
+        )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_has_an_example(command):
-    code, text = command("--help")
+def test_the_example_of_the_help_runs(command, decoder_directory, reference, tmp_path, monkeypatch):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "omnijet").symlink_to(decoder_directory)
+    (tmp_path / "test.h5").symlink_to(reference)
+    monkeypatch.chdir(tmp_path)
+    _, text = command("--help")
+    (words,) = re.findall(r"Example: parttag generate (.*?--plots \w+)", text)
+    code, text = command(*words.split())
     assert code == 0
-    assert "Example: parttag generate" in text
+    assert "1,000 generated jets, 60 of the reference" in text

@@ -1,8 +1,11 @@
 import math
+from dataclasses import replace
+from io import StringIO
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from helpers.files import write_toptagging_h5
 from helpers.jets import toy_arrays
@@ -104,14 +107,19 @@ def test_perplexity_and_accuracies_are_those_of_the_objective(
         assert one.wasserstein_tokenized == pytest.approx(other.wasserstein_tokenized, rel=1e-3)
 
 
-def test_the_table_has_a_row_for_each_variable(decoder_run: Run, dataset, jets):
+def test_the_table_has_a_row_for_each_variable_and_fits_a_terminal(decoder_run: Run, dataset, jets):
     comparison, _ = compare(decoder_run.model, variables_of(jets), dataset)
-    columns = [
-        [str(cell) for cell in column.cells] for column in generation_table(comparison).columns
-    ]
-    assert columns[0] == NAMES
-    assert columns[1][0] == rounded(comparison.variables[0].generated)
-    assert columns[4][0] == "0.000"
+    # Of as many digits as a comparison of some thousand jets has.
+    usual = replace(comparison.variables[0], ratio=Estimate(1.0246, 0.0026))
+    usual = replace(usual, generated=Estimate(0.9176, 0.0017), reference=Estimate(0.8955, 0.0015))
+    variables = [replace(usual, name=variable.name) for variable in comparison.variables]
+    table = generation_table(replace(comparison, variables=tuple(variables)))
+    console = Console(width=80, file=StringIO())
+    console.print(table)
+    text = console.file.getvalue()
+    for name in NAMES:
+        assert f" {name} " in text
+    assert text.count("0.9176(17)   0.8955(15)   1.0246(26)   0.000") == len(NAMES)
     assert f"perplexity {comparison.perplexity:.2f}" in tokens_sentence(comparison)
 
 

@@ -12,13 +12,14 @@ from parttag.metrics import Estimate
 
 
 def generation_table(comparison: Comparison) -> Table:
-    """Return means and distances of every variable; distances are in the reference's σ."""
+    """Return means, with errors in brackets, and Wasserstein distances of every variable."""
     title = (
         f"{comparison.num_generated:,} generated jets, {comparison.num_reference:,} of the "
-        "reference; W: Wasserstein distance in σ of the reference; in brackets: errors"
+        "reference. W: Wasserstein distance in standard deviations of the reference; codes: that "
+        "of its jets turned into codes and back; equal: of equal samples by chance"
     )
     # Short, so that all of it fits into a terminal of 80 columns.
-    headers = ("", "generated", "reference", "ratio", "W", "tokens", "chance")
+    headers = ("", "generated", "reference", "ratio", "W", "codes", "equal")
     lines = [
         (
             variable.name,
@@ -31,7 +32,9 @@ def generation_table(comparison: Comparison) -> Table:
         )
         for variable in comparison.variables
     ]
-    return text_table(title, headers, lines)
+    table = text_table(title, headers, lines)
+    table.show_edge = False
+    return table
 
 
 def tokens_sentence(comparison: Comparison) -> str:
