@@ -31,7 +31,7 @@ def test_its_logits_are_those_of_a_particle_transformer_whose_bias_is_zero(monke
 
 
 def test_no_pair_feature_is_computed(monkeypatch):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise AssertionError("pair features were computed")
 
     monkeypatch.setattr(kinematics, "pair_features", refuse)
