@@ -8,6 +8,7 @@ from parttag.errors import InputError
 from parttag.models import build_model
 from parttag.models.particle_transformer import ParticleTransformerOptions
 from parttag.models.pfn import PFNOptions
+from parttag.ops.batch_norm import PackedBatchNorm
 from parttag.training.checkpoint import describe_network, write_checkpoint
 from parttag.training.transfer import (
     InitOptions,

@@ -200,7 +200,7 @@ class Block(nn.Module):
         receiver, sender, of_pair = self.first_linear.weight.split([width, width, 2], dim=1)
         of_receiver, of_sender, of_pair = hidden @ receiver.t(), hidden @ sender.t(), of_pair.t()
         norm = self.pair_norm
-        if self.training:
+        if norm.training:
             count, mean, var = pair_moments(of_receiver, of_sender, of_pair, pairs, layout)
             norm.update(mean.detach(), var.detach(), count)
         else:

@@ -97,7 +97,9 @@ class EdgeNetwork(nn.Module):
         neighbours
             Row of each neighbour; one beyond the last row for one that is missing.
         """
-        if not self.training and torch.is_grad_enabled():
+        # Norms that are frozen normalize with the statistics that they have.
+        of_batch = [layer.norm.training for layer in self._typed_layers]
+        if not all(of_batch) and (any(of_batch) or torch.is_grad_enabled()):
             return self.reference(particles, neighbours)
         first = self._typed_layers[0].linear
         wide = torch.promote_types(particles.dtype, torch.float32)
@@ -107,7 +109,7 @@ class EdgeNetwork(nn.Module):
             both = F.linear(particles.to(wide), torch.cat([centre - difference, difference]))
             own, other = both.chunk(2, dim=1)
             own = own if first.bias is None else own + first.bias
-        if self.training:
+        if all(of_batch):
             return self._train(own, other, neighbours)
         return self._infer(own, other, neighbours)
 

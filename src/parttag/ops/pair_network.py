@@ -68,9 +68,11 @@ class PairNetwork(nn.Module):
         self, features: Float[Tensor, "pairs features"], *, uses_kernels: bool = False
     ) -> Float[Tensor, "heads pairs"]:
         """Return the bias; gradients flow to the parameters, not to ``features``."""
-        if self.training:
+        # Norms that are frozen normalize with the statistics that they have.
+        of_batch = [norm.training for norm in self._norms]
+        if all(of_batch):
             return self._train(features, uses_kernels)
-        if torch.is_grad_enabled():
+        if any(of_batch) or torch.is_grad_enabled():
             return self.reference(features)
         return self._infer(features, uses_kernels)
 
@@ -78,12 +80,15 @@ class PairNetwork(nn.Module):
     def _typed_layers(self) -> list[PairLayer]:
         return [cast(PairLayer, layer) for layer in self.layers]
 
+    @property
+    def _norms(self) -> list[PackedBatchNorm]:
+        return [self.input_norm, *(layer.norm for layer in self._typed_layers)]
+
     def _train(self, features: Tensor, uses_kernels: bool) -> Tensor:
-        norms = [self.input_norm, *(layer.norm for layer in self._typed_layers)]
         count, bias, *moments = TrainPairNetwork.apply(
             features.detach(), self.input_norm.eps, uses_kernels, *self.parameters()
         )
-        for norm, mean, var in zip(norms, moments[::2], moments[1::2], strict=True):
+        for norm, mean, var in zip(self._norms, moments[::2], moments[1::2], strict=True):
             norm.update(mean, var, count)
         output: Tensor = bias
         return output
