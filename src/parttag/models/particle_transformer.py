@@ -44,6 +44,7 @@ from parttag.ops.attention import spread_bias
 from parttag.ops.batch_norm import PackedBatchNorm
 from parttag.ops.kernels import Kernels, choose_path
 from parttag.ops.layout import JetLayout
+from parttag.ops.linear import LinearGELU
 from parttag.ops.pair_network import PairNetwork
 from parttag.options import Options
 
@@ -334,7 +335,7 @@ def _embedding(dims: tuple[int, ...]) -> nn.Sequential:
     layers = [
         layer
         for width_in, width_out in pairwise(dims)
-        for layer in (nn.LayerNorm(width_in), nn.Linear(width_in, width_out), nn.GELU())
+        for layer in (nn.LayerNorm(width_in), LinearGELU(width_in, width_out), nn.Identity())
     ]
     return nn.Sequential(PackedBatchNorm(dims[0]), *layers)
 
