@@ -30,6 +30,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
@@ -181,7 +182,7 @@ class Backbone(nn.Module):
         super().__init__()
         width = options.embed_dims[-1]
         self.trimmer = ParticleTrimmer() if options.trim else None
-        self.embedding = _embedding((num_features, *options.embed_dims))
+        self.embedding = Embedding((num_features, *options.embed_dims))
         self.pair_network = (
             PairNetwork((*options.pair_dims, options.num_heads)) if options.pair_bias else None
         )
@@ -255,13 +256,14 @@ class Backbone(nn.Module):
         self, particles: Tensor, pair_bias: Tensor | None, layout: JetLayout
     ) -> Float[Tensor, "particles width"]:
         bias = None if pair_bias is None else spread_bias(pair_bias, layout)
+        particles = F.pad(particles, (0, 0, 0, layout.bucket - layout.num_rows))
         for block in self.blocks:
             particles = block(particles, bias, layout)
         if pair_bias is not None and not layout.num_pairs:
             # A rank without particles must still go back through the pair network, whose batch
             # norms wait for every rank.
             particles = particles + 0 * pair_bias.sum()
-        return particles
+        return particles[: layout.num_rows]
 
     def pair_bias(
         self, p4: Float[Tensor, "particles 4"], layout: JetLayout
@@ -331,13 +333,24 @@ class ParticleTrimmer(nn.Module):
         return batch.keep_particles(keep)
 
 
-def _embedding(dims: tuple[int, ...]) -> nn.Sequential:
-    layers = [
-        layer
-        for width_in, width_out in pairwise(dims)
-        for layer in (nn.LayerNorm(width_in), LinearGELU(width_in, width_out), nn.Identity())
-    ]
-    return nn.Sequential(PackedBatchNorm(dims[0]), *layers)
+class Embedding(nn.Sequential):
+    """Features of particles, normalized over the batch, to the width of the blocks."""
+
+    def __init__(self, dims: tuple[int, ...]) -> None:
+        layers = [
+            layer
+            for width_in, width_out in pairwise(dims)
+            for layer in (nn.LayerNorm(width_in), LinearGELU(width_in, width_out), nn.Identity())
+        ]
+        super().__init__(PackedBatchNorm(dims[0]), *layers)
+
+    def forward(
+        self, features: Float[Tensor, "particles features"]
+    ) -> Float[Tensor, "particles width"]:
+        """Return the embedded particles: here, as the compiler passes over torch's own loop."""
+        for layer in self:
+            features = layer(features)
+        return features
 
 
 @torch.no_grad()

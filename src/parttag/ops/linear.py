@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+_HAS_ONEDNN = torch.backends.mkldnn.is_available()
+
 
 def linear(
     x: Float[Tensor, "*rows inputs"],
@@ -73,10 +75,10 @@ class _Linear(torch.autograd.Function):
 def _takes(x: Tensor) -> bool:
     """Return whether oneDNN can take the layer: in float32 or, under autocast, shorter."""
     return (
-        x.device.type == "cpu"
+        _HAS_ONEDNN
+        and x.device.type == "cpu"
         and x.ndim == 2
         and x.dtype in (torch.float32, torch.bfloat16)
-        and torch.backends.mkldnn.is_available()
         and not torch.compiler.is_compiling()
     )
 
