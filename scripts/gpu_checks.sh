@@ -32,8 +32,14 @@ part networks_equal_the_cpu "$python" -m pytest -m gpu -p no:cacheprovider
 for batch in 512 128 1024 2048 4096; do
     part "speed_$batch" "$python" scripts/bench_model.py --data "$(split val)" --batch "$batch" \
         --jets 8192 --rounds 5 --steps 10 --parts --json "$out/speed_$batch.json" \
-        ${peer:+--peer-python "$peer" --compiled}
+        ${peer:+--peer-python "$peer" --peer-precisions fp32 bf16 fp16 --compiled}
 done
+part same_losses "$python" scripts/compare_paths.py --data "$(split train)" --steps 1000 \
+    --json "$out/same_losses.json"
+part cost_against_size "$python" scripts/bench_scaling.py --batch 256 --jets 2048 --rounds 5 \
+    --steps 10 --precisions bf16 --json "$out/cost_against_size.json" ${peer:+--peer-python "$peer"}
+part loop_against_step "$python" scripts/bench_training.py --data "$(split train)" --batch 512 \
+    --steps 100 --precision bf16 --json "$out/loop_against_step.json"
 part full_particle_transformer "$python" -m parttag.cli train \
     configs/toptagging/particle_transformer.yaml \
     "data.train=$(split train)" "data.val=$(split val)" "data.test=$(split test)" \

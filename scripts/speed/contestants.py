@@ -72,7 +72,7 @@ class Ours:
         self.network.to(device)
         if compiled:
             self.network.compile(dynamic=True)
-        self.optimizer = build_optimizer(self.network, settings.optimizer, 1.0)
+        self.optimizer = build_optimizer(self.network, settings.optimizer)
         self.batches = batches
         self.position = 0
         self.warm: set[tuple[str, str]] = set()

@@ -16,9 +16,13 @@ from helpers.tolerances import FLOAT32_NETWORK, FLOAT64_NETWORK
 from parttag import kinematics
 from parttag.features import particle_features
 from parttag.jets import make_batch
-from parttag.models import build_model
+from parttag.models import build_model, particle_transformer
 from parttag.models.hiding import visible_jets
-from parttag.models.particle_transformer import ParticleTransformerOptions, ParticleTrimmer
+from parttag.models.particle_transformer import (
+    ParticleTransformerOptions,
+    ParticleTrimmer,
+    cache_sized,
+)
 
 
 def count_parameters(network):
@@ -184,6 +188,24 @@ class TestTrimmer:
         other = small_network("particle_transformer")
         other.load_state_dict(network.state_dict())
         assert other.backbone.trimmer.num_calls == 17
+
+
+@pytest.mark.parametrize("lengths", [[], [0], [3000, 2000, 0, 5000, 1], [60] * 200], ids=len)
+def test_parts_for_the_cache_hold_every_jet_in_order(lengths):
+    batch = toy_batch(lengths=lengths)
+    parts = cache_sized(batch)
+    assert np.concatenate([part.lengths for part in parts]).tolist() == lengths
+    assert torch.cat([part.p4 for part in parts]).equal(batch.p4)
+    assert all(part.num_particles <= 4096 + part.max_length for part in parts)
+
+
+def test_inference_in_parts_gives_the_logits_of_the_whole(monkeypatch):
+    monkeypatch.setattr(particle_transformer, "_PARTICLES_IN_CACHE", 50)
+    network = small_network("particle_transformer").double().eval()
+    batch = toy_batch(30).to("cpu", torch.float64)
+    whole = network(batch)  # with gradients, in one piece
+    with torch.no_grad():
+        torch.testing.assert_close(network(batch), whole, **FLOAT64_NETWORK)
 
 
 def test_a_stable_mass_of_pairs_changes_the_logits_a_little():

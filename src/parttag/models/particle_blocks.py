@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from parttag.ops.attention import AttentionBias, attend, class_attend
 from parttag.ops.dropout import Dropout
 from parttag.ops.layout import JetLayout
+from parttag.ops.linear import Linear, LinearGELU, linear
 
 
 class Block(nn.Module):
@@ -24,17 +25,17 @@ class Block(nn.Module):
         self.attention_dropout = dropout
         self.dropout = Dropout(dropout)
         self.pre_attention_norm = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.out = Linear(width, width)
         self.head_scale = nn.Parameter(torch.ones(num_heads))
         self.post_attention_norm = nn.LayerNorm(width)
         self.feedforward = nn.Sequential(
             nn.LayerNorm(width),
-            nn.Linear(width, hidden),
-            nn.GELU(),
+            LinearGELU(width, hidden),
+            nn.Identity(),  # where the GELU was when the first networks were saved
             Dropout(dropout),
             nn.LayerNorm(hidden),
-            nn.Linear(hidden, width),
+            Linear(hidden, width),
             Dropout(dropout),
         )
         self.residual_scale = nn.Parameter(torch.ones(width))
@@ -97,9 +98,8 @@ class ClassBlock(Block):
         width = tokens.shape[1]
         weight_q, weight_kv = self.qkv.weight.split([width, 2 * width])
         bias_q, bias_kv = self.qkv.bias.split([width, 2 * width])
-        query = nn.functional.linear(tokens, weight_q, bias_q)
+        query = linear(tokens, weight_q, bias_q)
         own, others = (
-            nn.functional.linear(self.pre_attention_norm(x), weight_kv, bias_kv)
-            for x in (tokens, particles)
+            linear(self.pre_attention_norm(x), weight_kv, bias_kv) for x in (tokens, particles)
         )
         return self._heads(query, 1)[:, 0], self._heads(own, 2), self._heads(others, 2)

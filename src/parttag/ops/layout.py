@@ -20,6 +20,8 @@ from parttag.packing import offsets_of
 
 # A group is closed when one more jet would raise the share of padding in its pairs above this.
 _MAX_PADDING = 0.15
+# On a CPU, oneDNN takes milliseconds to prepare for a matrix product of a size that is new to it.
+_ROWS_IN_BUCKET = 128
 
 AttentionPath = Literal["torch", "triton", "padded", "reference"]
 """Products of groups of jets, Triton's kernels, torch's own on padded jets, the definition."""
@@ -82,6 +84,16 @@ class JetLayout:
     def uses_kernels(self) -> bool:
         """Whether Triton's kernels take the jets."""
         return self.path == "triton"
+
+    @property
+    def bucket(self) -> int:
+        """Rows that particles may be padded to with anything, so that few sizes come up.
+
+        As many as there are particles, unless a CPU's ``attend`` takes them.
+        """
+        if self.path != "torch" or self.device.type != "cpu":
+            return self.num_rows
+        return -(-self.num_rows // _ROWS_IN_BUCKET) * _ROWS_IN_BUCKET
 
     @property
     def num_jets(self) -> int:

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from parttag.ops.batch_norm import PackedBatchNorm
+from parttag.ops.linear import linear_gelu
 from parttag.ops.pair_training import TrainPairNetwork, chunks, product_dtype
 
 
@@ -105,7 +106,7 @@ class PairNetwork(nn.Module):
         for chunk in chunks(features):
             hidden = features[chunk]
             for weight, bias in folded:
-                hidden = F.gelu(F.linear(hidden, weight, bias))
+                hidden = linear_gelu(hidden, weight, bias)
             output[:, chunk] = hidden.t()
         return output
 
