@@ -138,6 +138,22 @@ def test_frozen_batch_norms_keep_their_statistics():
     assert all(torch.equal(value, before[n]) for n, value in network.backbone.state_dict().items())
 
 
+@pytest.mark.parametrize("name", ["particle_net", "particle_transformer", "lorentz_net", "pcnn"])
+def test_frozen_batch_norms_keep_their_statistics_while_their_neighbors_are_trained(name):
+    network, batch = small_network(name, "kin", 2, dropout=0.0), toy_batch(8)
+    network.train()(batch)  # statistics unlike those of a batch
+    norms = {n: m for n, m in network.named_modules() if isinstance(m, PackedBatchNorm)}
+    freeze_parameters(network, InitOptions(path="", freeze=[f"{n}.*" for n in norms]))
+    before = {n: m.running_mean.clone() for n, m in norms.items()}
+    evaluated = network.eval()(batch)
+    trained = network.train()(batch)
+    torch.testing.assert_close(trained, evaluated, rtol=1e-4, atol=1e-5)
+    trained.sum().backward()
+    without = {n for n, p in network.named_parameters() if p.grad is None}
+    assert without == {f"{n}.{kind}" for n in norms for kind in ("weight", "bias")}
+    assert all(norms[n].running_mean.equal(mean) for n, mean in before.items())
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_freezing_a_part_does_not_change_the_gradient_of_the_rest(name):
     batch = toy_batch(6, lengths=[1, 7, 20, 33, 4, 12])
