@@ -23,6 +23,8 @@ from parttag.models.particle_transformer import (
     ParticleTrimmer,
     cache_sized,
 )
+from parttag.ops import layout
+from parttag.ops.layout import JetLayout
 
 
 def count_parameters(network):
@@ -206,6 +208,21 @@ def test_inference_in_parts_gives_the_logits_of_the_whole(monkeypatch):
     whole = network(batch)  # with gradients, in one piece
     with torch.no_grad():
         torch.testing.assert_close(network(batch), whole, **FLOAT64_NETWORK)
+
+
+def test_rows_up_to_a_round_number_change_neither_logits_nor_gradients(monkeypatch):
+    network = small_network("particle_transformer", dropout=0.0).double().train()
+    batch = toy_batch(30).to("cpu", torch.float64)
+
+    def logits_and_gradients():
+        logits = network(batch)
+        return logits, *torch.autograd.grad(logits.square().sum(), list(network.parameters()))
+
+    whole = logits_and_gradients()
+    monkeypatch.setattr(layout, "_LEAST_ROWS", 0)
+    assert JetLayout(batch.lengths).bucket > batch.num_particles
+    for padded, one in zip(logits_and_gradients(), whole, strict=True):
+        torch.testing.assert_close(padded, one, **FLOAT64_NETWORK)
 
 
 def test_a_stable_mass_of_pairs_changes_the_logits_a_little():

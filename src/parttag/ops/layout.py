@@ -22,6 +22,7 @@ from parttag.packing import offsets_of
 _MAX_PADDING = 0.15
 # On a CPU, oneDNN takes milliseconds to prepare for a matrix product of a size that is new to it.
 _ROWS_IN_BUCKET = 128
+_LEAST_ROWS = 1024  # fewer are not worth up to 127 more
 
 AttentionPath = Literal["torch", "triton", "padded", "reference"]
 """Products of groups of jets, Triton's kernels, torch's own on padded jets, the definition."""
@@ -89,9 +90,10 @@ class JetLayout:
     def bucket(self) -> int:
         """Rows that particles may be padded to with anything, so that few sizes come up.
 
-        As many as there are particles, unless a CPU's ``attend`` takes them.
+        As many as there are particles, unless they are many and a CPU's ``attend`` takes them.
         """
-        if self.path != "torch" or self.device.type != "cpu":
+        of_cpu = self.path == "torch" and self.device.type == "cpu"
+        if not of_cpu or self.num_rows < _LEAST_ROWS:
             return self.num_rows
         return -(-self.num_rows // _ROWS_IN_BUCKET) * _ROWS_IN_BUCKET
 
