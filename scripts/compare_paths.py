@@ -2,6 +2,7 @@
 
     python scripts/compare_paths.py --data train.h5                       # the losses of 50 steps
     python scripts/compare_paths.py --data train.h5 --steps 1000          # the smoothed loss, too
+    python scripts/compare_paths.py --data train.h5 --steps 1000 --test test.h5      # and the AUC
 
 Weights, batches and learning rates are the same, and there is no dropout and no trimming, so that
 the losses differ by rounding alone. The reference computes attention jet by jet and the pair
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.metrics import roc_auc_score
 from speed.contestants import read_jets
 
 from parttag.config import RunConfig, load_config
@@ -55,6 +57,14 @@ class Training:
         self.optimizer.zero_grad()
         return loss.item()
 
+    @torch.inference_mode()
+    def auc(self, batches: list[JetBatch]) -> float:
+        """Return the area under the ROC curve of the first class."""
+        self.network.eval()
+        scores = [self.network(batch.to(self.device)).softmax(dim=1)[:, 0] for batch in batches]
+        is_first = torch.cat([batch.labels for batch in batches]) == 0
+        return float(roc_auc_score(is_first.numpy(), torch.cat(scores).cpu().numpy()))
+
 
 def compare(losses: np.ndarray) -> dict[str, float]:
     """Return how much the two columns of losses differ, of single steps and smoothed."""
@@ -75,6 +85,7 @@ def main() -> None:
     )
     parser.add_argument("--model", default="particle_transformer_small")
     parser.add_argument("--data", nargs="+", required=True)
+    parser.add_argument("--test", nargs="+", help="jets on which both are evaluated in the end")
     parser.add_argument("--paths", nargs=2, default=["auto", "reference"])
     parser.add_argument("--steps", type=int, default=FIRST_STEPS)
     parser.add_argument("--batch", type=int, default=128)
@@ -99,8 +110,14 @@ def main() -> None:
     result = compare(np.array(losses))
     for name, value in result.items():
         print(f"{name.replace('_', ' ')}: {value:.2e}")
+    aucs: list[float] = []
+    if args.test:
+        jets = read_jets(settings[0], args.test, sys.maxsize)
+        batches = jets.batches(args.batch, settings[0].model.max_particles)
+        aucs = [training.auc(batches) for training in trainings]
+        print(f"AUC: {aucs[0]:.5f} and {aucs[1]:.5f}")
     if args.json:
-        content = {"ratios": {}, **vars(args), **result, "losses": losses}
+        content = {"ratios": {}, **vars(args), **result, "aucs": aucs, "losses": losses}
         args.json.write_text(json.dumps(content, indent=2, default=str) + "\n")
     tolerances = (FIRST_TOLERANCE, SMOOTHED_TOLERANCE)
     sys.exit(any(v > t for v, t in zip(result.values(), tolerances, strict=False)))

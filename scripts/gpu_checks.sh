@@ -34,7 +34,7 @@ for batch in 512 128 1024 2048 4096; do
         --jets 8192 --rounds 5 --steps 10 --parts --json "$out/speed_$batch.json" \
         ${peer:+--peer-python "$peer" --peer-precisions fp32 bf16 fp16 --compiled}
 done
-part same_losses "$python" scripts/compare_paths.py --data "$(split train)" --steps 1000 \
+part same_losses "$python" scripts/compare_paths.py --data "$(split train)" --test "$(split test)" --steps 1000 \
     --json "$out/same_losses.json"
 part cost_against_size "$python" scripts/bench_scaling.py --batch 256 --jets 2048 --rounds 5 \
     --steps 10 --precisions bf16 --json "$out/cost_against_size.json" ${peer:+--peer-python "$peer"}
