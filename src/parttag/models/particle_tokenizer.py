@@ -15,6 +15,8 @@ falling pT knows from the first; or ``jet``, as published, whose axis tells of e
 The default sizes are those of the published code of arXiv:2403.05618. Its layers have the second
 norm after the output projection; here they are those of arXiv:2401.13537, whose own tokenizer has
 width 128, dense networks of 256, 3 layers, 16 heads and latents of 16.
+The published codes leave out particles beyond 0.8 of the axis in η or φ (arXiv:2403.05618), or move
+them there (arXiv:2401.13537); here particles are coded wherever they are.
 
 References
 ----------
