@@ -36,7 +36,7 @@ from parttag.jets import JetBatch
 from parttag.models.normformer import NormFormer, dense_network, layout_for
 from parttag.models.tagger import Tagger
 from parttag.models.vector_quantizer import VectorQuantizer
-from parttag.ops.jet_sums import sum_over_particles
+from parttag.ops.jet_sums import mean_over_particles
 from parttag.ops.layout import JetLayout
 from parttag.options import Options
 
@@ -265,8 +265,7 @@ class ParticleTokenizer(Tagger):
         """Return the mean of what the codes of each jet's particles tell; 0 without particles."""
         tokens = self.tokenize(batch)
         told = torch.cat([tokens.latents, tokens.features.to(tokens.latents.dtype)], dim=1)
-        counts = batch.offsets.diff().clamp(min=1)[:, None]
-        return sum_over_particles(told, batch) / counts
+        return mean_over_particles(told, batch)
 
     def tokenize(self, batch: JetBatch) -> Reconstruction:
         """Return the particles of a batch after coding, seen in the tokenizer's frame."""

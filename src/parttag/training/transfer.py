@@ -81,7 +81,7 @@ def _compare_networks(
     """Refuse another kind of network, tokens or order of classes; warn of options that differ."""
     options_there, options_here = (d["config"].get("model", {}) for d in (theirs, ours))
     # The name first: options of two networks are not to be compared.
-    for key in sorted(options_here.keys() - _ONLY_TRAINING, key=lambda key: key != "name"):
+    for key in sorted(options_here.keys() - _ONLY_TRAINING, key=lambda key: (key != "name", key)):
         here, there = options_here[key], options_there.get(key, options_here[key])
         if key == "tokenizer":
             here, there = ({**sizes, "dropout": None} for sizes in (here, there))
@@ -90,7 +90,7 @@ def _compare_networks(
         sentence = f"init_from.path: {path} has model.{key} {there}, this configuration has {here}"
         if key in ("name", "tokenizer"):
             raise InputError(f"{sentence}; the network must be the same")
-        logger.warning("%s: the weights begin as another network than they were trained as", sentence)
+        logger.warning("%s: with that, the same weights give something else", sentence)
     there, here = theirs["classes"], ours["classes"]
     if options.load == "all" and there != here and sorted(there) == sorted(here):
         raise InputError(
