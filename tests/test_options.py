@@ -47,6 +47,10 @@ REFUSED = [
     ({"sektion": {}}, "sektion{nearest} section"),
     ({"section": {"step_size": 1}}, "section.step_size{nearest} method.step_size"),
     ({"method": {"name": "fast", "dim": 1}}, "method.dim{nearest} method.dims"),
+    (
+        {"method": {"name": "fast", "step_size": 1}},
+        "method.step_size: method.name fast has no such key; leave it out",
+    ),
     ({"section": {"number": 10}}, "section.number is 10, but must be at least 1 and at most 9"),
     ({"section": {"number": 0}}, "section.number is 0, but must be at least 1 and at most 9"),
     ({"section": {"number": "many"}}, "section.number is 'many', but must be a whole number"),

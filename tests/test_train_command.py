@@ -59,6 +59,22 @@ def test_train_makes_a_run_that_is_named_as_its_configuration(
     assert written["training"]["epochs"] == 1
 
 
+def test_data_test_of_an_objective_without_scores_is_left_to_a_probe(run_command, tmp_path):
+    model = {"name": "jetclr", "embed_dim": 8, "num_layers": 1, "feedforward_dim": 8}
+    toy_config(tmp_path, model=model)
+    _, out, _ = run_command(
+        "train",
+        tmp_path / "config.yaml",
+        "objective={name: contrastive}",
+        "training={steps: 1, best_by: loss}",
+        f"data.test={tmp_path / 'val.h5'}",
+        "--out",
+        tmp_path / "run",
+    )
+    assert "data.test is not evaluated: objective contrastive gives jets no scores" in out
+    assert not (tmp_path / "run" / "evaluation").exists()
+
+
 def test_a_users_error_is_one_sentence_with_exit_code_2(run_command, config_path):
     code, out, err = run_command("train", config_path, "training.batchsize=1")
     assert (code, out) == (2, "")

@@ -39,7 +39,8 @@ class DataOptions(Options):
     val: Texts = ()
     """Jets that say which epoch is best."""
     test: Texts = ()
-    """Jets that the trained network is evaluated on at the end."""
+    """Jets that the trained network is evaluated on at the end or, if its objective gives no
+    scores, a probe of it."""
     classes: dict[str, Texts] = Field(default_factory=dict)
     """Name of each class, in the order of the logits, and the label branches that make it. Without
     any, all jets are taken, for a training that needs no labels."""
@@ -61,9 +62,8 @@ class RunConfig(Options):
 
     data: DataOptions
     features: str | tuple[str, ...] = _DEFAULT_FEATURES
-    """A set of particle features (kin, kinpid, full), or a list of them. To be left out for the
-    networks that make their own from four-momenta: jedi_net, jetclr, lgn, lorentz_net, omnijet and
-    pfn_original."""
+    """A set of particle features (kin, kinpid, full), or a list of them. To be left out for
+    networks that make their own inputs from four-momenta."""
     model: ModelOptions
     objective: ObjectiveOptions = ClassifyOptions()
     optimizer: OptimizerOptions = RangerOptions()

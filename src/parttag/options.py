@@ -72,7 +72,7 @@ def _sentence(kind: type[Options], error: ErrorDetails) -> str:
     path, context = ".".join(keys), error.get("ctx", {})
     match error["type"]:
         case "extra_forbidden":
-            return _unknown_key(kind, path)
+            return _unknown_key(kind, path, error["loc"])
         case "missing":
             return f"{path}: a value is missing; it must be given"
         case "union_tag_not_found":
@@ -92,9 +92,11 @@ def _sentence(kind: type[Options], error: ErrorDetails) -> str:
     return f"{path} is {reprlib.repr(error['input'])}, but {wanted}"
 
 
-def _unknown_key(kind: type[Options], path: str) -> str:
+def _unknown_key(kind: type[Options], path: str, loc: tuple[int | str, ...]) -> str:
     section, _, leaf = path.rpartition(".")
     known = list(dict.fromkeys(_paths(kind)))
+    if path in known:  # of another member of the union, which loc names before the key
+        return f"{path}: {section}.name {loc[-2]} has no such key; leave it out"
 
     def likeness(other: str) -> float:
         # A key of the same section is likelier to be meant than one elsewhere of a like name.

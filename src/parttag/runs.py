@@ -221,10 +221,13 @@ def _build_trainer(
         last["config"] = build_config(last["config"]).model_dump(mode="json")
     torch.manual_seed(options.seed)
     model, objective = _build_network(config)
+    description = checkpoint.describe_network(
+        model, config.model_dump(mode="json"), tuple(config.data.classes)
+    )
     multipliers: dict[str, float] = {}
     if config.init_from is not None:
         if last is None:
-            load_initial_weights(model, config.init_from)
+            load_initial_weights(model, config.init_from, description)
         freeze_parameters(model, config.init_from)
         multipliers = learning_rate_multipliers(model, config.init_from)
     if last is None:
@@ -261,9 +264,7 @@ def _build_trainer(
         val_loader=None if val_data is None else loader(val_data, train=False),
         sources=train_data.sources,
         directory=directory,
-        description=checkpoint.describe_network(
-            model, config.model_dump(mode="json"), tuple(config.data.classes)
-        ),
+        description=description,
         ranks=ranks,
         progress=progress,
     )

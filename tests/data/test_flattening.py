@@ -128,6 +128,13 @@ def test_a_subset_is_flattened_by_its_own_spectrum(tmp_path):
         np.testing.assert_allclose(density, density.mean(), rtol=1e-4)
 
 
+def test_jets_without_classes_are_flattened_together(tmp_path):
+    path = write_jetclass_root(tmp_path / "a.root", falling_and_rising(400))
+    jets = open_dataset([path], {}).flattened(FlattenOptions(bins=BINS), ()).take(np.arange(400))
+    density = spectrum(jets, 0) + spectrum(jets, 1)
+    np.testing.assert_allclose(density, density.mean(), rtol=1e-4)
+
+
 @pytest.mark.parametrize("stored", [False, True])
 def test_batches_carry_the_weights_from_files_and_from_stores(tmp_path, stored):
     jets = falling_and_rising(400)

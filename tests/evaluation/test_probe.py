@@ -181,6 +181,11 @@ def test_a_probe_needs_labels_and_jets(unlabeled, run, tmp_path):
     spoiled.model.backbone[0].bias.data[:] = torch.nan
     with pytest.raises(InputError, match="is not a finite number; its weights are spoiled"):
         probe_run(spoiled, out=tmp_path / "out")
+    data = run.config.data.model_copy(update={"test": ()})
+    untested = replace(spoiled, config=run.config.model_copy(update={"data": data}))
+    # Before anything is computed: the weights are still spoiled.
+    with pytest.raises(InputError, match=rf"{run.directory}: .* no data\.test; .* --data"):
+        probe_run(untested, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

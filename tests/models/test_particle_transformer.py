@@ -258,20 +258,6 @@ def test_kernels_change_no_logit_and_no_gradient():
         torch.testing.assert_close(ours[name], value, **FLOAT32_NETWORK, msg=name)
 
 
-@pytest.mark.parametrize("pair_bias", [True, False])
-def test_no_output_depends_on_hidden_particles(pair_bias):
-    network = small_network("particle_transformer", pair_bias=pair_bias).double()
-    batch = make_batch(toy_arrays(lengths=[5, 1, 17], seed=3)).to("cpu", torch.float64)
-    batch.p4.requires_grad_()
-    hidden = np.zeros(23, dtype=bool)
-    hidden[[0, 3, 5, 6, 22]] = True  # the hardest of two jets, and all of one
-    placeholder = torch.ones(network.particle_width, dtype=torch.float64)
-    particles = network.encode_particles(batch, hidden, placeholder)
-    (gradient,) = torch.autograd.grad((particles * torch.randn_like(particles)).sum(), batch.p4)
-    assert not gradient[hidden].any()
-    assert gradient[~hidden].any(dim=1).all()
-
-
 def test_with_nothing_hidden_particles_are_those_of_the_whole_jets():
     network = small_network("particle_transformer").double().eval()
     batch = make_batch(toy_arrays(lengths=[5, 1, 17], seed=3)).to("cpu", torch.float64)

@@ -16,6 +16,7 @@ from parttag.models.hiding import visible_jets
 from parttag.models.particle_tokenizer import token_features
 from parttag.objectives import build_objective
 from parttag.objectives.masked import MaskedOptions, PositionHead, draw_hidden
+from parttag.options import read_options
 
 ENCODERS = ("particle_transformer", "plain_transformer", "mpm")
 LENGTHS = [5, 1, 0, 17, 2]
@@ -131,21 +132,22 @@ def test_features_are_predicted_relative_to_the_visible_particles():
 
 
 @pytest.mark.parametrize(
-    ("positions", "expected"),
-    [("hidden", [[0, 0], [1, 0], [0, 0], [0, 0], [0, 1]]), ("jet", [[1, 0], [0, 1], [0, 0]])],
+    ("positions", "lengths", "expected"),
+    [
+        ("hidden", [5], [[0, 0], [1, 0], [0, 0], [0, 0], [0, 1]]),
+        # The first of either jet, and the second of the second.
+        ("jet", [1, 2], [[1, 0], [1, 0], [0, 1]]),
+    ],
 )
-def test_positions_count_hidden_particles_or_all_of_a_jet(positions, expected):
+def test_positions_count_hidden_particles_or_all_of_a_jet(positions, lengths, expected):
     options = MaskedOptions(positions=positions, num_positions=2, width=16, num_heads=4)
     head = PositionHead(options, 2).double()
     head.positions.data = torch.eye(2, dtype=torch.float64)
     seen = []
     head.network.register_forward_hook(lambda module, args, output: seen.append(args[0]))
-    lengths = [5] if positions == "hidden" else [1, 2]
     hidden = np.array([False, True, False, False, True][: sum(lengths)])
     outputs = torch.zeros(sum(lengths), 2, dtype=torch.float64)
     head(outputs, double_batch(lengths), hidden)
-    if positions == "jet":  # the first of either jet, and the second of the second
-        expected = [[1, 0], [1, 0], [0, 1]]
     assert seen[0].tolist() == expected
 
 
@@ -220,6 +222,11 @@ def test_training_learns_what_is_hidden():
         optimizer.zero_grad()
         errors.append(sums.metrics["pt_error"].item())
     assert np.mean(errors[-5:]) < 0.6 * errors[0]
+
+
+def test_a_width_that_does_not_split_into_heads_is_refused():
+    with pytest.raises(InputError, match="width, 36, is not a multiple of num_heads, 8"):
+        read_options(MaskedOptions, {"width": 36})
 
 
 def test_a_network_without_particles_is_refused():

@@ -269,6 +269,15 @@ def test_the_best_epoch_is_the_first_of_the_best_validation(tmp_path, best_by):
         assert right == pytest.approx(max(values))
 
 
+def test_without_an_accuracy_the_best_epoch_is_that_of_the_lowest_loss(tmp_path):
+    overrides = ("objective={name: contrastive}", "data.classes={}", "training.epochs=2")
+    by_default, by_loss = (
+        train_run(toy_config(tmp_path, *overrides, *more), tmp_path / name)
+        for name, more in (("default", []), ("loss", ["training.best_by=loss"]))
+    )
+    assert same_weights(by_default, by_loss, "best.pt")
+
+
 def test_validation_may_be_rarer_but_the_last_epoch_has_one(tmp_path):
     config = toy_config(tmp_path, "training.epochs=5", "training.validate_every=2")
     history = _history(train_run(config, tmp_path / "run"))

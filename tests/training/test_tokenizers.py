@@ -81,6 +81,18 @@ def test_a_network_that_predicts_tokens_needs_a_trained_tokenizer():
     take_tokenizer(masked_network(), None, InitOptions(path="run", load="all"))
 
 
+def test_a_tokenizer_other_than_the_one_that_came_with_the_network_is_refused(tmp_path):
+    write_tokenizer(tmp_path / "tokenizer.pt")
+    path, loaded = str(tmp_path / "tokenizer.pt"), InitOptions(path="run", load="all")
+    network = masked_network()
+    take_tokenizer(network, path, None)
+    take_tokenizer(network, path, loaded)  # the same again
+    network.head.tokenizer.tokenizer.quantizer.codebook[0, 0] += 1
+    with pytest.raises(InputError, match=r"another tokenizer than that in init_from\.path"):
+        take_tokenizer(network, path, loaded)
+    take_tokenizer(network, path, InitOptions(path="run"))  # a fresh head knows no codes
+
+
 class Killed(BaseException):
     """What a test stops a training with, in place of kill -9."""
 

@@ -74,6 +74,42 @@ def test_weights_of_another_network_or_other_features_are_refused(tmp_path):
         load_initial_weights(same, InitOptions(path=str(tmp_path / "none")))
 
 
+def _describe(model, classes=("top", "QCD"), **options):
+    config = {"model": {"name": "pfn", "particle_dims": [8], **options}}
+    return describe_network(model, config, classes)
+
+
+def test_weights_that_fit_but_mean_something_else_are_noticed(tmp_path, caplog):
+    model = build_model(OPTIONS, "kin", 2)
+    path = tmp_path / "best.pt"
+    write_checkpoint(path, {"weights": model.state_dict(), **_describe(model, max_particles=9)})
+    init, tokens = InitOptions(path=str(path)), {"tokenizer": {"frame": "jet", "dropout": 0.1}}
+
+    load_initial_weights(model, init, _describe(model, max_particles=9, dropout=0.3, new=1))
+    assert not caplog.records
+    load_initial_weights(model, init, _describe(model, max_particles=7))
+    assert "has model.max_particles 9, this configuration has 7" in caplog.text
+
+    with pytest.raises(InputError, match=r"has model\.name pfn, this configuration has mpm; the"):
+        load_initial_weights(model, init, _describe(model, name="mpm", max_particles=7))
+    write_checkpoint(path, {"weights": model.state_dict(), **_describe(model, **tokens)})
+    load_initial_weights(model, init, _describe(model, tokenizer={"frame": "jet", "dropout": 0}))
+    with pytest.raises(InputError, match=r"has model\.tokenizer .*jet.*, this .*hardest"):
+        load_initial_weights(model, init, _describe(model, tokenizer={"frame": "hardest"}))
+    assert len(caplog.records) == 1
+
+
+def test_a_head_is_not_loaded_for_the_same_classes_in_another_order(tmp_path):
+    model = build_model(OPTIONS, "kin", 2)
+    path = tmp_path / "best.pt"
+    write_checkpoint(path, {"weights": model.state_dict(), **_describe(model)})
+    turned, other = _describe(model, ("QCD", "top")), _describe(model, ("W", "QCD"))
+    with pytest.raises(InputError, match="has the classes top, QCD in this order; give"):
+        load_initial_weights(model, InitOptions(path=str(path), load="all"), turned)
+    load_initial_weights(model, InitOptions(path=str(path), load="all"), other)
+    load_initial_weights(model, InitOptions(path=str(path)), turned)
+
+
 def test_the_backbone_of_a_run_on_another_objective_is_loaded(tmp_path):
     trained = build_model(OPTIONS, "kin", 1)
     trained.head = nn.ModuleDict({"projection": nn.Linear(8, 3), "tokens": nn.Embedding(5, 2)})

@@ -82,6 +82,11 @@ def train(
         return
     console.print(f"trained: {directory}", highlight=False, soft_wrap=True)
     if not settings.is_classifier:
+        if settings.data.test:
+            say(
+                f"data.test is not evaluated: objective {settings.objective.name} gives jets no "
+                f"scores; parttag evaluate {directory} --probe linear says what was learned"
+            )
         return
     if settings.data.test and not (directory / "evaluation" / "metrics.json").exists():
         if is_rank():  # the others have ended and left their cores

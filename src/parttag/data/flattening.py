@@ -57,7 +57,7 @@ class PtSpectra:
     Parameters
     ----------
     classes
-        Names of the classes, in their order.
+        Names of the classes, in their order; without any, all jets are of one.
 
     Raises
     ------
@@ -71,9 +71,9 @@ class PtSpectra:
                 f"data.flatten_pt.like is {options.like}, but the classes are {', '.join(classes)}"
             )
         self.options = options
-        self.classes = classes
+        self.classes = classes or ("of all jets",)
         self.bins = np.array(options.bins)
-        self.sums = np.zeros((len(classes), len(self.bins) - 1))
+        self.sums = np.zeros((len(self.classes), len(self.bins) - 1))
         self.num_jets = 0
 
     def add(self, jets: JetArrays, classes: Int64[np.ndarray, " jets"]) -> None:

@@ -94,12 +94,7 @@ def evaluate_run(
         written; nothing is left then.
     """
     directory = out if out is not None else run.directory / "evaluation"
-    patterns = data if data is not None else run.config.data.test
-    if not patterns:
-        raise InputError(
-            f"{run.directory}: the run has no data.test; name the files to evaluate on with --data"
-        )
-    sources = find_files(patterns)
+    sources = files_to_evaluate(run, data)
     cuts, layout = run.config.data.cuts, layout_of(run.config.data.columns)
     scorer = Scorer.of_run(
         run, labels_required=True, strict=strict, precision=precision, device=device
@@ -126,6 +121,22 @@ def evaluate_run(
             append(scored.columns())
         files[METRICS].write(json.dumps(result, indent=2, allow_nan=False).encode() + b"\n")
     return result
+
+
+def files_to_evaluate(run: Run, data: Sequence[str | Path] | None) -> tuple[Path, ...]:
+    """Return the files that ``data`` name, or else those of the run's ``data.test``.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    patterns = data if data is not None else run.config.data.test
+    if not patterns:
+        raise InputError(
+            f"{run.directory}: the run has no data.test; name the files to evaluate on with --data"
+        )
+    return find_files(patterns)
 
 
 def _file_names(classes: Sequence[str], epochs: Sequence[Mapping[str, float]]) -> list[str]:

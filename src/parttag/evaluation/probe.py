@@ -31,7 +31,7 @@ from parttag.data.dataset import JetDataset
 from parttag.data.writing import refuse_existing
 from parttag.errors import InputError
 from parttag.evaluation.devices import move_to
-from parttag.evaluation.evaluate import METRICS, evaluate_run
+from parttag.evaluation.evaluate import METRICS, evaluate_run, files_to_evaluate
 from parttag.evaluation.scores import Precision, computing_in
 from parttag.features import feature_names, particle_features
 from parttag.jets import JetBatch, make_batch
@@ -107,6 +107,7 @@ def probe_run(
     directory = out or probe_directory(run.directory, probe_of)
     if not overwrite:
         refuse_existing([directory / METRICS])
+    files_to_evaluate(run, data)  # not after what may take minutes
     probed = replace(_to_probe(run, labeled or LabeledJets(), probe_of), directory=directory)
     move_to(probed.model, device)
     place = next(probed.model.parameters()).device

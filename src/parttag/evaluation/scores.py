@@ -127,7 +127,7 @@ class Scorer:
                 f"{run.directory}: this run was trained on the objective "
                 f"{run.config.objective.name}, which gives jets no scores; fine-tune it with "
                 f"init_from.path={run.directory}, or see what it has learned with `parttag "
-                "evaluate --probe linear`"
+                f"evaluate {run.directory} --probe linear`"
             )
         move_to(run.model, device)
         return cls(run.model, run.config.data.classes, labels_required, strict, precision)

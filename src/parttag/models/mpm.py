@@ -31,7 +31,7 @@ from parttag.jets import JetBatch
 from parttag.models.hiding import visible_jets
 from parttag.models.normformer import NormFormer, dense_network, layout_for
 from parttag.models.tagger import ParticleEncoder
-from parttag.ops.jet_sums import sum_over_particles
+from parttag.ops.jet_sums import mean_over_particles
 from parttag.ops.kernels import Kernels
 from parttag.ops.layout import JetLayout
 from parttag.ops.ranks import sum_over_ranks
@@ -92,8 +92,7 @@ class MPM(ParticleEncoder):
 
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the mean over the particles of each jet; 0 for a jet without any."""
-        sums = sum_over_particles(self.encode_particles(batch), batch)
-        return sums / batch.offsets.diff().clamp(min=1)[:, None]
+        return mean_over_particles(self.encode_particles(batch), batch)
 
     def encode_particles(
         self,

@@ -15,6 +15,8 @@ falling pT knows from the first; or ``jet``, as published, whose axis tells of e
 The default sizes are those of the published code of arXiv:2403.05618. Its layers have the second
 norm after the output projection; here they are those of arXiv:2401.13537, whose own tokenizer has
 width 128, dense networks of 256, 3 layers, 16 heads and latents of 16.
+The published codes leave out particles beyond 0.8 of the axis in η or φ (arXiv:2403.05618), or move
+them there (arXiv:2401.13537); here particles are coded wherever they are.
 
 References
 ----------
@@ -34,7 +36,7 @@ from parttag.jets import JetBatch
 from parttag.models.normformer import NormFormer, dense_network, layout_for
 from parttag.models.tagger import Tagger
 from parttag.models.vector_quantizer import VectorQuantizer
-from parttag.ops.jet_sums import sum_over_particles
+from parttag.ops.jet_sums import mean_over_particles
 from parttag.ops.layout import JetLayout
 from parttag.options import Options
 
@@ -263,8 +265,7 @@ class ParticleTokenizer(Tagger):
         """Return the mean of what the codes of each jet's particles tell; 0 without particles."""
         tokens = self.tokenize(batch)
         told = torch.cat([tokens.latents, tokens.features.to(tokens.latents.dtype)], dim=1)
-        counts = batch.offsets.diff().clamp(min=1)[:, None]
-        return sum_over_particles(told, batch) / counts
+        return mean_over_particles(told, batch)
 
     def tokenize(self, batch: JetBatch) -> Reconstruction:
         """Return the particles of a batch after coding, seen in the tokenizer's frame."""

@@ -55,7 +55,8 @@ class EncodeDecodeOptions(Options):
     """Share of the target's probability that is spread over all tokens; 0.1 in the paper."""
     tokenizer: TokenizerOptions = TokenizerOptions(num_layers=0)
     """Sizes of the tokenizer, for tokens. It must have no layers: a code that tells of other
-    particles would tell the decoder of those that it has not written yet."""
+    particles would tell the decoder of those that it has not written yet. Its frame is that of its
+    own training; here particles are seen from the axis of the visible ones, whatever it is."""
 
     @model_validator(mode="after")
     def _options_fit_the_targets(self) -> "EncodeDecodeOptions":

@@ -24,7 +24,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -74,6 +74,14 @@ class MaskedOptions(Options):
     """Attention heads of a layer."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Of attention weights."""
+
+    @model_validator(mode="after")
+    def _width_splits_into_heads(self) -> "MaskedOptions":
+        if self.width % self.num_heads:
+            raise ValueError(
+                f"width, {self.width}, is not a multiple of num_heads, {self.num_heads}"
+            )
+        return self
 
 
 class MaskedHead(nn.Module):

@@ -18,7 +18,7 @@ from parttag.models.particle_tokenizer import (
     token_p4,
 )
 from parttag.objectives.objective import BatchSums
-from parttag.ops.jet_sums import sum_over_particles
+from parttag.ops.jet_sums import mean_over_particles, sum_over_particles
 from parttag.options import Options
 
 Distance = Literal["mse", "l1"]
@@ -119,7 +119,7 @@ class Tokenize:
 
 def jet_means(values: Float[Tensor, " particles"], batch: JetBatch) -> Float[Tensor, " jets"]:
     """Return the mean over the particles of each jet; 0 for a jet without any."""
-    return sum_over_particles(values[:, None], batch)[:, 0] / batch.offsets.diff().clamp(min=1)
+    return mean_over_particles(values[:, None], batch)[:, 0]
 
 
 def feature_distances(

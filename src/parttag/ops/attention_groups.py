@@ -122,7 +122,8 @@ def _by_head(slots: Tensor, num_jets: int) -> Tensor:
     if slots.device.type == "cpu":
         dtype = torch.promote_types(dtype, torch.float32)
     per_jet = slots.unflatten(0, (num_jets, -1)).permute(2, 3, 0, 1, 4)
-    return per_jet.to(dtype, memory_format=torch.contiguous_format, copy=True).flatten(1, 2)
+    copied: Tensor = per_jet.to(dtype, memory_format=torch.contiguous_format, copy=True)
+    return copied.flatten(1, 2)
 
 
 def _write(values: Tensor, slots: Tensor, num_jets: int) -> None:

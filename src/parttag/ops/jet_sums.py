@@ -27,6 +27,16 @@ def sum_over_particles(
     return sums.index_add(0, batch.jet_of_particle[: len(values)], values)[:-1]
 
 
+def mean_over_particles(
+    values: Float[Tensor, "_rows width"], batch: JetBatch
+) -> Float[Tensor, "jets width"]:
+    """Return the mean of ``values`` over the particles of each jet; 0 for a jet without any.
+
+    Rows beyond the last particle may be there or not. The means have the dtype of the four-momenta.
+    """
+    return sum_over_particles(values, batch) / batch.offsets.diff().clamp(min=1)[:, None]
+
+
 def sum_over_rows(
     values: Float[Tensor, "rows width"], layout: JetLayout
 ) -> Float[Tensor, "jets width"]:

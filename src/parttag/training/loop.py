@@ -83,7 +83,8 @@ class TrainingOptions(Options):
     max_grad_norm: PositiveFloat | None = None
     """Clip the norm of the gradient of all parameters to this; null for no clipping."""
     best_by: Literal["accuracy", "loss"] = "accuracy"
-    """What makes the best epoch: highest accuracy or lowest loss of the validation."""
+    """What makes the best epoch: highest accuracy or lowest loss of the validation. Where the
+    objective has no accuracy it is the loss."""
     validate_every: PositiveInt = 1
     """Epochs between two validations; the last epoch always has one."""
     checkpoint_every: PositiveInt | None = None
@@ -321,13 +322,16 @@ class Trainer:
         """Return whether no earlier epoch was as good; without validation, every one is best."""
         if self.val_loader is None:
             return True
-        key = f"val_{self.options.best_by}"
+        by_accuracy = (
+            self.options.best_by == "accuracy" and "accuracy" in self.objective.metric_names
+        )
+        key = "val_accuracy" if by_accuracy else "val_loss"
         if key not in entry:
             return False
         if not math.isfinite(entry[key]):
             return False
         values = [v for line in self.state.history if math.isfinite(v := line.get(key, math.nan))]
-        best = max(values) if self.options.best_by == "accuracy" else min(values)
+        best = max(values) if by_accuracy else min(values)
         return values.index(best) == len(values) - 1
 
     # ------------------------------------------------------------------- stopping and going on

@@ -1,5 +1,6 @@
 """Handing a trained tokenizer on to what reads or predicts its codes."""
 
+from copy import deepcopy
 from pathlib import Path
 
 from parttag.errors import InputError
@@ -30,13 +31,22 @@ def take_tokenizer(
     Raises
     ------
     InputError
-        If a tokenizer is left as it was made, or as ``load_tokenizer``.
+        If a tokenizer is left as it was made, or would be another than what ``init_from`` brought;
+        and as ``load_tokenizer``.
     """
-    if tokenizer_from is not None:
-        load_tokenizer(model, tokenizer_from)
-        return
     loaded = () if init_from is None else ("backbone.", "head.")[: 1 + (init_from.load == "all")]
-    if any(not name.startswith(loaded) for name in frozen_tokenizers(model)):
+    frozen = frozen_tokenizers(model)
+    if tokenizer_from is not None:
+        known = {n: deepcopy(m.state_dict()) for n, m in frozen.items() if n.startswith(loaded)}
+        load_tokenizer(model, tokenizer_from)
+        for name, state in known.items():
+            if any(not value.equal(state[n]) for n, value in frozen[name].state_dict().items()):
+                raise InputError(
+                    f"tokenizer_from: {tokenizer_from} is another tokenizer than that in "
+                    "init_from.path, whose codes the network knows; leave tokenizer_from out"
+                )
+        return
+    if any(not name.startswith(loaded) for name in frozen):
         raise InputError(
             "tokenizer_from is missing: this training needs the tokenizer of a run of objective "
             "tokenize; give tokenizer_from=RUN"
@@ -93,9 +103,9 @@ def frozen_tokenizers(model: Tagger) -> dict[str, FrozenTokenizer]:
 def _refuse_other_options(
     options: TokenizerOptions, trained: dict[str, object], path: Path
 ) -> None:
-    for key in TokenizerOptions.model_fields.keys() - _IRRELEVANT:
+    for key in TokenizerOptions.model_fields:
         ours = getattr(options, key)
-        if trained.get(key) != ours:
+        if key not in _IRRELEVANT and trained.get(key) != ours:
             raise InputError(
                 f"tokenizer_from: the tokenizer in {path} has {key} {trained.get(key)}, the "
                 f"configuration's has {ours}; give the options it was trained with"

@@ -1,9 +1,11 @@
 """Starting from weights that another run has trained, on whatever objective."""
 
+import logging
+from collections.abc import Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat
 
@@ -11,6 +13,11 @@ from parttag.errors import InputError
 from parttag.models import Tagger
 from parttag.options import Options, Texts
 from parttag.training.checkpoint import BEST, read_checkpoint, refuse_other_shapes
+
+logger = logging.getLogger(__name__)
+
+# Options of a network that do not change what it makes of jets once it is trained.
+_ONLY_TRAINING = {"dropout", "trim", "kernels"}
 
 
 class InitOptions(Options):
@@ -32,13 +39,22 @@ class InitOptions(Options):
     evaluation mode: their norms and their dropout are frozen too."""
 
 
-def load_initial_weights(model: Tagger, options: InitOptions) -> None:
+def load_initial_weights(
+    model: Tagger, options: InitOptions, description: Mapping[str, Any] | None = None
+) -> None:
     """Copy the weights that ``options`` name into the network.
+
+    Parameters
+    ----------
+    description
+        What checkpoints will say of the network (``describe_network``). With it, weights of the
+        right shapes that mean something else are noticed too.
 
     Raises
     ------
     InputError
-        If there are none, or they are of another network or other features.
+        If there are none, or they are of another network, other features, another tokenizer or,
+        where the head is loaded, another order of the classes.
     """
     path = Path(options.path)
     if path.is_dir():
@@ -50,11 +66,37 @@ def load_initial_weights(model: Tagger, options: InitOptions) -> None:
             f"{', '.join(content['features'])}, this configuration has "
             f"{', '.join(model.feature_names)}; give the same features"
         )
+    if description is not None:
+        _compare_networks(content, description, options, path)
     own = model.state_dict()
     weights = {k: v for k, v in own.items() if _is_fresh(k, options.load)}
     weights |= {k: v for k, v in content["weights"].items() if not _is_fresh(k, options.load)}
     refuse_other_shapes(model, weights, path)
     model.load_state_dict(weights)
+
+
+def _compare_networks(
+    theirs: Mapping[str, Any], ours: Mapping[str, Any], options: InitOptions, path: Path
+) -> None:
+    """Refuse another kind of network, tokens or order of classes; warn of options that differ."""
+    options_there, options_here = (d["config"].get("model", {}) for d in (theirs, ours))
+    # The name first: options of two networks are not to be compared.
+    for key in sorted(options_here.keys() - _ONLY_TRAINING, key=lambda key: (key != "name", key)):
+        here, there = options_here[key], options_there.get(key, options_here[key])
+        if key == "tokenizer":
+            here, there = ({**sizes, "dropout": None} for sizes in (here, there))
+        if there == here:
+            continue
+        sentence = f"init_from.path: {path} has model.{key} {there}, this configuration has {here}"
+        if key in ("name", "tokenizer"):
+            raise InputError(f"{sentence}; the network must be the same")
+        logger.warning("%s: with that, the same weights give something else", sentence)
+    there, here = theirs["classes"], ours["classes"]
+    if options.load == "all" and there != here and sorted(there) == sorted(here):
+        raise InputError(
+            f"init_from.path: {path} has the classes {', '.join(there)} in this order; give "
+            "data.classes in the same order, or init_from.load=backbone"
+        )
 
 
 def _is_fresh(name: str, load: Literal["backbone", "all"]) -> bool:

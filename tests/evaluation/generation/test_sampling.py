@@ -48,6 +48,7 @@ def test_tokens_are_drawn_with_their_probabilities():
         Sampling(top_k=2): torch.tensor([0, 0, 0, 3, 4]) / 7,
         Sampling(top_k=9): probabilities,
         Sampling(top_k=1): torch.tensor([0.0, 0, 0, 0, 1]),
+        Sampling(temperature=1e-45): torch.tensor([0.0, 0, 0, 0, 1]),
     }
     for sampling, expected in cases.items():
         found = shares(draw(logits.clone(), sampling, generator()), 5)
@@ -156,8 +157,9 @@ def test_a_seed_gives_the_same_jets_and_another_one_others(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"temperature": 0.0}, "--temperature 0: it must be greater than 0"),
-        ({"temperature": float("nan")}, "--temperature nan: it must be greater than 0"),
+        ({"temperature": 0.0}, "--temperature 0: it must be a number greater than 0"),
+        ({"temperature": float("nan")}, "--temperature nan: it must be a number greater than 0"),
+        ({"temperature": float("inf")}, "--temperature inf: it must be a number greater than 0"),
         ({"top_k": 0}, "--top-k 0: it must be at least 1"),
     ],
 )

@@ -49,8 +49,10 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise InputError(f"--temperature {self.temperature:g}: it must be greater than 0")
+        if not 0 < self.temperature < math.inf:
+            raise InputError(
+                f"--temperature {self.temperature:g}: it must be a number greater than 0"
+            )
         if self.top_k is not None and self.top_k < 1:
             raise InputError(f"--top-k {self.top_k}: it must be at least 1")
 
@@ -138,7 +140,8 @@ def draw(
     logits: Float[Tensor, "jets tokens"], sampling: Sampling, generator: torch.Generator
 ) -> Int64[Tensor, " jets"]:
     """Return one token a jet, drawn by the probabilities that the logits give."""
-    logits = logits.float() / sampling.temperature
+    # The greatest is 0, so that no temperature, however low, makes it infinite.
+    logits = (logits.float() - logits.amax(dim=1, keepdim=True)) / sampling.temperature
     if sampling.top_k is not None and sampling.top_k < logits.shape[1]:
         least = logits.topk(sampling.top_k, dim=1).values[:, -1:]
         logits = logits.masked_fill(logits < least, -torch.inf)
