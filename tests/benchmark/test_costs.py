@@ -49,8 +49,24 @@ def test_multiply_adds_do_not_depend_on_the_company_of_a_jet():
     long = multiply_adds(network, [toy_arrays(lengths=[60])])
     both = multiply_adds(network, [toy_arrays(lengths=[10, 60])])
     assert both == (short + long) / 2
-    # 1.70M a particle and more for pairs, as counted in the design.
-    assert 60 * 1.6e6 < long < 60 * 1.6e6 * 1.5
+
+
+@pytest.mark.parametrize("length", [1, 10, 60, 128])
+def test_multiply_adds_of_a_particle_transformer_are_those_counted_by_hand(length):
+    width, heads = 128, 8
+    embedding = 7 * 128 + 128 * 512 + 512 * 128
+    block = 12 * width**2  # query, key, value, output: 4; two layers of the feed-forward part: 8
+    pair = 4 * 64 + 2 * 64**2 + 64 * heads
+    class_block = {"query, output, feed-forward": 10 * width**2, "own key, value": 2 * width**2}
+    expected = (
+        length * (embedding + 8 * block)
+        + 8 * length**2 * 2 * width
+        + length * (length + 1) // 2 * pair
+        + 2 * (sum(class_block.values()) + length * 2 * width**2)
+        + width * 2
+    )
+    network = build_model(ParticleTransformerOptions(), "kin", 2)
+    assert multiply_adds(network, [toy_arrays(lengths=[length])]) == expected
 
 
 def test_parameters_are_those_that_are_trained():
