@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
-from helpers.benchmarks import run_all, toy_benchmark, toy_plan
-from helpers.files import write_jetclass_root
+from helpers.benchmarks import CLASSES, run_all, toy_benchmark, toy_plan
+from helpers.files import write_jetclass_root, write_root
+from helpers.foreign import FOREIGN, foreign_branches, massive
 from helpers.jets import toy_arrays
 from helpers.weaver import weaver_golden
 from parttag.benchmark import execution
@@ -127,6 +129,21 @@ def test_a_table_is_gathered_from_whatever_is_there(copy):
     assert second["missing"] == {"0": "not run yet", "1": "interrupted"}
     text = (copy.directory / "table.md").read_text()
     assert "PFN, seed 1: not run yet" in text
+
+
+def test_jets_may_be_those_of_a_foreign_ntuple(tmp_path):
+    ntuple = write_root(
+        tmp_path / "a.root", foreign_branches(massive(toy_arrays(30))), tree="analysis/Nominal"
+    )
+    files = dict.fromkeys(("train", "val", "test"), str(ntuple))
+    plan = toy_plan(
+        tmp_path,
+        jets=None,
+        data={**files, "classes": CLASSES, "columns": yaml.safe_load(FOREIGN)},
+        rows={"PFN": ROWS["PFN"]},
+    )
+    assert not run_all(plan).failures
+    assert read_table(plan)[0]["multiply_adds"] > 0
 
 
 def test_rows_of_other_jets_never_stand_in_the_same_table(copy):

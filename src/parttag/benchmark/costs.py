@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from parttag.data.intake import Intake
 from parttag.data.readers import find_files
+from parttag.data.readers.layout import Layout
 from parttag.errors import InputError
 from parttag.jets import JetArrays, make_batch
 from parttag.models import Tagger
@@ -65,8 +66,15 @@ class _OfComplex:
         return 4 * count if out_val.is_complex() else count
 
 
-def some_jets(patterns: Sequence[str | Path], number: int) -> list[JetArrays]:
+def some_jets(
+    patterns: Sequence[str | Path], number: int, layout: Layout | None = None
+) -> list[JetArrays]:
     """Return about so many good jets, evenly from all files: from the beginning of each.
+
+    Parameters
+    ----------
+    layout
+        What the branches of the files mean, if not what they do in the public sets.
 
     Raises
     ------
@@ -76,15 +84,15 @@ def some_jets(patterns: Sequence[str | Path], number: int) -> list[JetArrays]:
     files = find_files(patterns)
     chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, _MOST_FILES).astype(int))]
     from_each = -(-number // len(chosen))
-    parts = [part for file in chosen for part in _first_jets(file, from_each)]
+    parts = [part for file in chosen for part in _first_jets(file, from_each, layout)]
     if not parts:
         raise InputError(f"{chosen[0]}: there is no good jet in it to count multiply-adds on")
     return parts
 
 
-def _first_jets(file: Path, number: int) -> Iterator[JetArrays]:
+def _first_jets(file: Path, number: int, layout: Layout | None) -> Iterator[JetArrays]:
     """Yield jets from the first chunk of a file that has good ones, evenly spread over it."""
-    for jets in Intake([file]).chunks():
+    for jets in Intake([file], layout=layout).chunks():
         if len(jets):
             rows = np.unique(np.linspace(0, len(jets) - 1, number).astype(int))
             yield jets.take(rows)

@@ -14,6 +14,7 @@ from parttag.benchmark.plan import Job, refuse_other_configuration
 from parttag.data.files import refuse_unwritable, sha256
 from parttag.data.intake import describe_sources
 from parttag.data.readers import find_files
+from parttag.data.readers.column_layout import layout_of
 from parttag.data.writing import write_file
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import METRICS, evaluate_run
@@ -102,11 +103,11 @@ def _do(job: Job, progress: Progress) -> None:
         device=job.config.training.device,
         progress=progress,
     )
-    test = job.config.data.test
+    test, layout = job.config.data.test, layout_of(job.config.data.columns)
     record = {
         "metrics": sha256(job.directory / "evaluation" / METRICS),
         "parameters": num_parameters(run.model),
-        "multiply_adds": multiply_adds(run.model, some_jets(test, job.cost_jets)),
+        "multiply_adds": multiply_adds(run.model, some_jets(test, job.cost_jets, layout)),
         "simulated": any_simulated(test),
         "test": [source.model_dump() for source in describe_sources(find_files(test), progress)],
     }
