@@ -4,11 +4,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import parttag
-from helpers.files import write_toptagging_h5
+from helpers.files import write_jetclass_root, write_toptagging_h5
 from helpers.jets import toy_arrays, toy_batch
 from helpers.ranks import RankGroup
 from helpers.runs import same_weights, toy_config
@@ -296,4 +297,20 @@ def test_test_jets_that_are_missing_are_refused_before_the_training(tmp_path):
     config = toy_config(tmp_path, "data.test=none.h5")
     with pytest.raises(InputError, match=r"none\.h5: there is no such file"):
         train_run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("fault", ["has no label label_QCD", "holds no jets", "is damaged"])
+def test_test_jets_that_cannot_be_used_are_refused_before_the_training(tmp_path, fault):
+    test, toys = tmp_path / "test.root", toy_arrays(20)
+    match fault:
+        case "has no label label_QCD":
+            write_jetclass_root(test, toys, without=["label_QCD"])
+        case "holds no jets":
+            write_jetclass_root(test, toys.take(np.arange(0)))
+        case _:
+            content = write_jetclass_root(test, toys).read_bytes()
+            test.write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=rf"test\.root {fault}"):
+        train_run(toy_config(tmp_path, f"data.test={test}"), tmp_path / "run")
     assert not (tmp_path / "run").exists()

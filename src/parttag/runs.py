@@ -19,10 +19,9 @@ import torch
 
 import parttag
 from parttag.config import RunConfig, build_config, dump_config, first_difference, load_config
-from parttag.data.dataset import JetDataset, open_dataset
+from parttag.data.dataset import JetDataset, open_dataset, try_files
 from parttag.data.files import refuse_damaged, refuse_unwritable, sha256
 from parttag.data.loader import JetLoader
-from parttag.data.readers import find_files
 from parttag.data.readers.column_layout import layout_of
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.resident import resident_device
@@ -114,7 +113,12 @@ def train_run(
             _refuse_other_run(directory, config)
         else:
             progress = no_progress
-        find_files(config.data.test)  # not after hours of training
+        try_files(
+            config.data.test,
+            config.data.classes if config.is_classifier else {},
+            layout=layout_of(config.data.columns),
+            require_extras=required_extras(config.features),
+        )
         train_data = open_jets(config, "train", progress)
         if config.data.num_train_jets is not None:
             train_data = train_data.subset(config.data.num_train_jets)

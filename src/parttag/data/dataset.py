@@ -18,7 +18,7 @@ from parttag.data.flattening import FlattenOptions, PtSpectra, PtWeights
 from parttag.data.intake import Intake, JetCounts, describe_sources
 from parttag.data.parts import InMemory, InStore, Part
 from parttag.data.quality import source_name
-from parttag.data.readers import find_files
+from parttag.data.readers import find_files, read_chunks
 from parttag.data.readers.layout import Layout
 from parttag.data.store import JetStore, Source, is_store
 from parttag.errors import InputError
@@ -310,6 +310,31 @@ def open_dataset(
         counts=intake.counts,
         check=check,
     )
+
+
+def try_files(
+    patterns: Sequence[str | Path],
+    classes: Mapping[str, Sequence[str]],
+    *,
+    layout: Layout | None = None,
+    require_extras: Sequence[str] = (),
+) -> None:
+    """Read the first jet of each file, so that what cannot be used is refused now, not in hours.
+
+    Parameters
+    ----------
+    patterns, classes, layout, require_extras
+        As ``open_dataset`` takes them.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged, has no jets, or lacks a label or a required column.
+    """
+    for path in find_files(patterns):
+        first = next(read_chunks(path, chunk_jets=1, layout=layout))
+        _require(require_extras, first)
+        assign_classes(first, classes)
 
 
 def _require(extra_names: Sequence[str], jets: JetArrays) -> None:
