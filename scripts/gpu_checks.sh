@@ -9,13 +9,20 @@ set -euo pipefail
 usage="usage: scripts/gpu_checks.sh DATA OUT [PEER_PYTHON]"
 data=$(realpath "${1:?$usage}")
 out=$(realpath -m "${2:?$usage}")
-peer=${3:-}
+peer=${3:+$(realpath -s "$3")} # not where a link leads: an environment's python is one
 cd "$(dirname "$0")/.."
-mkdir -p "$out"
 
+split() { find "$data" -maxdepth 1 -name "$1*" | sort | head -n 1; }
+for name in train val test; do
+    if [ -z "$(split $name)" ]; then
+        echo "$data holds nothing whose name begins with $name" >&2
+        exit 2
+    fi
+done
 python=${PYTHON:-python3}
 export PYTHONPATH="$PWD/src${PYTHONPATH:+:$PYTHONPATH}"
-"$python" -c 'import torch; assert torch.cuda.is_available(), "there is no CUDA device"'
+"$python" -c 'import sys, torch; torch.cuda.is_available() or sys.exit("there is no CUDA device")'
+mkdir -p "$out"
 
 part() { # NAME COMMAND...: what OUT/NAME.done says was done is not done again
     local name=$1
@@ -25,7 +32,6 @@ part() { # NAME COMMAND...: what OUT/NAME.done says was done is not done again
     "$@" 2>&1 | tee "$out/$name.log"
     touch "$out/$name.done"
 }
-split() { find "$data" -maxdepth 1 -name "$1*" | sort | head -n 1; }
 
 part kernels_against_float64 "$python" -m pytest tests/ops/kernels -p no:cacheprovider
 part networks_equal_the_cpu "$python" -m pytest -m gpu -p no:cacheprovider
