@@ -196,7 +196,7 @@ def test_imported_weights_are_not_taken_for_others(tmp_path):
         assert "holds other weights than" in failure.reason
 
 
-def test_a_row_that_fails_does_not_stop_the_others_and_the_table_says_why(tmp_path, monkeypatch):
+def test_a_row_that_fails_does_not_stop_the_others_and_the_table_says_why(tmp_path):
     bad = {**ROWS["PFN"], "overrides": {"features": "full"}}
     plan = toy_plan(tmp_path, rows={"bad": bad, "PFN": ROWS["PFN"]})
     outcome = run_all(plan)
@@ -212,14 +212,17 @@ def test_a_row_that_fails_does_not_stop_the_others_and_the_table_says_why(tmp_pa
     assert not run_all(plan).failures
     assert read_table(plan)[0]["missing"] == {}
 
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, OSError])
+def test_a_fault_of_ours_is_not_said_to_be_the_users(tmp_path, monkeypatch, error):
     def fault(*_, **__):
-        raise ZeroDivisionError("oops")
+        raise error("oops")
 
     monkeypatch.setattr(execution, "train_run", fault)
-    plan = toy_plan(tmp_path, rows={"new": ROWS["PFN"], "PFN": ROWS["PFN"]})
+    plan = toy_plan(tmp_path, rows={"PFN": ROWS["PFN"]})
     (failure,) = run_all(plan).failures.values()
     assert not failure.is_users
-    assert failure.reason == "a fault of parttag: ZeroDivisionError: oops"
+    assert failure.reason == f"a fault of parttag: {error.__name__}: oops"
 
 
 def test_only_rows_that_were_asked_for_or_begun_are_shown(tmp_path):

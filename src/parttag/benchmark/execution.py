@@ -4,7 +4,7 @@ import fcntl
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,10 +136,12 @@ def _done_mark(job: Job) -> Path:
 def _alone(job: Job) -> Iterator[None]:
     """Wait until no other process does the same job: of an array of jobs, many need one network."""
     path = job.directory.with_name(f".{job.directory.name}.lock")
-    with refuse_unwritable(path), path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.info("%s: waiting for another process that does it", job.name)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        with refuse_unwritable(path):
+            lock = stack.enter_context(path.open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                logger.info("%s: waiting for another process that does it", job.name)
+                fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -128,7 +128,10 @@ def check_jobs(plan: Plan, jobs: Sequence[Job]) -> None:
             _check_files(job, job.config, plan)
             refuse_other_configuration(job)
         elif job.weights_path is not None and not job.weights_path.is_file():
-            raise InputError(f"{job.name}: {job.weights_path}: there is no such file of weights")
+            raise InputError(
+                f"{job.name}: {job.weights_path}: there is no such file of weights; name it in "
+                "that section's key weights, or choose --rows that do not need it"
+            )
 
 
 def refuse_other_configuration(job: Job) -> None:
