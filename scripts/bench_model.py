@@ -143,9 +143,7 @@ def main() -> None:
         "peer": peer.description if peer else None,
         "rates": rates,
         "ratios": ratios(rates),
-        "peak_memory_gb": torch.cuda.max_memory_allocated() / 1e9
-        if args.device == "cuda"
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "peak_memory_gb": peak_memory(ours, peer),
     }
     if args.parts:
         parts = part_times(plain, jets, args.rounds * args.steps)
@@ -159,6 +157,20 @@ def main() -> None:
     show(result)
     if args.json:
         args.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def peak_memory(ours: dict[str, Ours], peer: Peer | None) -> dict[str, float]:
+    """Return the GB of each contestant in its last round on a GPU; on a CPU, those of our process.
+
+    Ours count the parameters and optimizers of all our contestants, some 30 MB each.
+    """
+    runners = {**ours, **({"weaver": peer} if peer else {})}
+    peaks = {
+        " ".join((name, *key)): value / 1e9
+        for name, runner in runners.items()
+        for key, value in runner.peak_bytes.items()
+    }
+    return peaks or {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}
 
 
 def shares(rates: Rates, floors: dict[str, dict[str, float]]) -> dict[str, float]:
@@ -176,6 +188,8 @@ def show(result: dict) -> None:
     for name, rate in result["rates"].items():
         low, high = rate["quartiles"]
         print(f"{name:40} {rate['jets_per_second']:10.1f} jets/s  ({low:.1f} to {high:.1f})")
+    for name, value in result["peak_memory_gb"].items():
+        print(f"{name:40} {value:10.2f} GB at most")
     for name, value in result["ratios"].items():
         print(f"{name:40} {value:10.2f} x the peer's best")
     for name, value in result.get("parts_ms", {}).items():

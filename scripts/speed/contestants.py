@@ -76,6 +76,7 @@ class Ours:
         self.batches = batches
         self.position = 0
         self.warm: set[tuple[str, str]] = set()
+        self.peak_bytes: dict[tuple[str, str], int] = {}
 
     def times(self, task: str, precision: str, steps: int) -> list[float]:
         """Return the seconds of each step; the first call for a task warms up."""
@@ -84,10 +85,14 @@ class Ours:
             self.times(task, precision, WARM_UP_STEPS if task == "training" else 1)
         step = self.train if task == "training" else self.infer
         seconds = []
+        if self.device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
         for _ in range(steps):
             batch = self.batches[self.position % len(self.batches)]
             self.position += 1
             seconds.append(self.seconds(lambda batch=batch: step(batch, precision)))
+        if self.device == "cuda":
+            self.peak_bytes[task, precision] = torch.cuda.max_memory_allocated()
         return seconds
 
     def seconds(self, function: Callable[[], object]) -> float:
@@ -133,6 +138,7 @@ class Peer:
         )
         self.description = self._read()
         self.failed: dict[tuple[str, str, str], str] = {}
+        self.peak_bytes: dict[tuple[str, str, str], int] = {}
 
     def times(
         self, task: str, precision: str, variant: str, batch: int, steps: int
@@ -148,6 +154,8 @@ class Peer:
             self.failed[key] = answer["error"]
             print(f"weaver {' '.join(key)} does not run here: {answer['error']}", flush=True)
             return None
+        if "peak_bytes" in answer:
+            self.peak_bytes[key] = answer["peak_bytes"]
         return answer["seconds"]
 
     def _ask(self, **request: object) -> dict[str, Any]:
