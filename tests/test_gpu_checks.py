@@ -75,7 +75,9 @@ def test_every_script_takes_its_arguments_and_ends(commands, monkeypatch, tmp_pa
             runpy.run_path(str(SCRIPTS / name), run_name="__main__")
         except SystemExit as end:
             assert not end.code, name
-    written = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "out").glob("*.json")}
+    written = {
+        path.stem: json.loads(path.read_text()) for path in (tmp_path / "out").glob("*.json")
+    }
     assert len(written) == len(SMALL)
     assert all("ratios" in content for content in written.values())
 
