@@ -10,7 +10,7 @@ LEVELS = [
     ["features", "ops"],
     ["models", "data"],
     ["objectives", "interchange", "training"],
-    ["config", "runs", "evaluation", "benchmark"],
+    ["config", "provenance", "runs", "evaluation", "benchmark"],
     ["cli"],
 ]
 ROOMS = [room for level in LEVELS for room in level]

@@ -1,7 +1,6 @@
 import hashlib
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -70,23 +69,6 @@ def test_provenance_names_code_packages_hardware_data_and_command(finished, monk
     train_run(config, run)
     starts = json.loads((run / "provenance.json").read_text())["starts"]
     assert [s["command"] for s in starts] == [start["command"], ["parttag", "train", "again"]]
-
-
-def test_the_commit_is_that_of_parttags_own_checkout_or_none(tmp_path, monkeypatch):
-    package = tmp_path / "src" / "parttag"
-    package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    monkeypatch.setattr(parttag, "__file__", str(package / "__init__.py"))
-    assert runs._commit() is None
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e"]
-    subprocess.run([*git, "init", "--quiet"], check=True)
-    assert runs._commit() is None  # nothing committed yet
-    subprocess.run([*git, "add", "."], check=True)
-    subprocess.run([*git, "commit", "--quiet", "--message", "one"], check=True)
-    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
-    assert runs._commit() == head.stdout.strip()
-    (package / "__init__.py").write_text("changed")
-    assert runs._commit() == head.stdout.strip() + "-dirty"
 
 
 def test_a_run_is_loaded_with_its_best_or_its_last_weights(finished):

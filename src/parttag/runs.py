@@ -2,22 +2,15 @@
 
 import json
 import logging
-import os
-import platform
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
-import parttag
 from parttag.config import RunConfig, build_config, dump_config, first_difference, load_config
 from parttag.data.dataset import JetDataset, open_dataset, try_files
 from parttag.data.files import refuse_damaged, refuse_unwritable, sha256
@@ -33,6 +26,7 @@ from parttag.models import Tagger, build_model
 from parttag.objectives import Objective, build_objective
 from parttag.options import read_options
 from parttag.progress import Progress, no_progress
+from parttag.provenance import describe_start
 from parttag.training import checkpoint
 from parttag.training.distributed import Ranks, join_ranks
 from parttag.training.loop import Trainer
@@ -45,8 +39,6 @@ from parttag.training.transfer import (
 )
 
 logger = logging.getLogger(__name__)
-
-_PACKAGES = ("torch", "numpy", "awkward", "uproot", "h5py", "pydantic")
 
 
 @dataclass(frozen=True)
@@ -331,7 +323,7 @@ def _create(directory: Path, config: RunConfig, data: dict[str, JetDataset], ran
                 f"{directory}: the jets that this run began with have changed since, by the sums "
                 f"in {path.name}; give another --out to train on the new ones"
             )
-    starts.append(_start(ranks))
+    starts.append(describe_start(ranks))
     with refuse_unwritable(directory):
         (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
     provenance = {"data": hashes, "starts": starts}
@@ -352,46 +344,12 @@ def _write_import(directory: Path, config: RunConfig, read: WeaverNetwork, weigh
         "sha256": sha256(weights),
         "written_by": read.written_by,
     }
-    provenance = {"imported": origin, "data": {}, "starts": [_start(Ranks())]}
+    provenance = {"imported": origin, "data": {}, "starts": [describe_start(Ranks())]}
     content = {"weights": read.network.state_dict(), **description}
     with whole_directory(directory) as run:
         checkpoint.write_checkpoint(run / "checkpoints" / checkpoint.BEST, content)
         (run / "provenance.json").write_text(json.dumps(provenance, indent=2))
         (run / "config.yaml").write_text(dump_config(config), encoding="utf-8")
-
-
-def _start(ranks: Ranks) -> dict[str, Any]:
-    """Return what a start of the command ran, where and when."""
-    on_gpu = ranks.device.type == "cuda"
-    return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
-        "parttag": parttag.__version__,
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in _PACKAGES},
-        "hardware": {
-            "host": platform.node(),
-            "platform": platform.platform(),
-            "processors": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "gpu": torch.cuda.get_device_name(ranks.device) if on_gpu else None,
-            "ranks": ranks.size,
-        },
-    }
-
-
-def _commit() -> str | None:
-    """Return the commit of parttag's checkout, marked if there are changes; else ``None``."""
-    package = Path(parttag.__file__).parent
-    if not (package.parents[1] / ".git").exists():
-        return None
-    command = ["git", "-C", str(package), "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return result.stdout.strip()
 
 
 @contextmanager
