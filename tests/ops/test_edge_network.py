@@ -53,6 +53,28 @@ def test_training_is_the_definitions_training(dims, bias):
 
 
 @pytest.mark.parametrize(("dims", "bias"), SIZES)
+def test_training_with_frozen_norms_is_the_definitions(dims, bias):
+    network, *inputs = case(dims, bias)
+    for layer in network.layers:
+        layer.norm.eval()
+    definition = copy.deepcopy(network)
+    before = [value.clone() for value in network.buffers()]
+    expected = run(definition, definition.reference, *inputs)
+    for ours, theirs in zip(run(network, network, *inputs), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, **FLOAT64)
+    assert all(map(torch.equal, network.buffers(), before))
+
+
+def test_norms_of_which_some_are_frozen_are_the_definitions():
+    network, *inputs = case()
+    network.layers[1].norm.eval()
+    definition = copy.deepcopy(network)
+    expected = run(definition, definition.reference, *inputs)
+    for ours, theirs in zip(run(network, network, *inputs), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, **FLOAT64)
+
+
+@pytest.mark.parametrize(("dims", "bias"), SIZES)
 def test_evaluation_is_the_definitions_evaluation(dims, bias):
     network, *inputs = case(dims, bias)
     network.eval()

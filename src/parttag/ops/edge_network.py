@@ -98,8 +98,8 @@ class EdgeNetwork(nn.Module):
             Row of each neighbour; one beyond the last row for one that is missing.
         """
         # Norms that are frozen normalize with the statistics that they have.
-        of_batch = [layer.norm.training for layer in self._typed_layers]
-        if not all(of_batch) and (any(of_batch) or torch.is_grad_enabled()):
+        of_batch = {layer.norm.training for layer in self._typed_layers}
+        if len(of_batch) > 1 or (not self.training and torch.is_grad_enabled()):
             return self.reference(particles, neighbours)
         first = self._typed_layers[0].linear
         wide = torch.promote_types(particles.dtype, torch.float32)
@@ -109,7 +109,7 @@ class EdgeNetwork(nn.Module):
             both = F.linear(particles.to(wide), torch.cat([centre - difference, difference]))
             own, other = both.chunk(2, dim=1)
             own = own if first.bias is None else own + first.bias
-        if all(of_batch):
+        if self.training:
             return self._train(own, other, neighbours)
         return self._infer(own, other, neighbours)
 
@@ -123,11 +123,16 @@ class EdgeNetwork(nn.Module):
         for layer in others:
             parameters += [layer.linear.weight, layer.linear.bias]
             parameters += [layer.norm.weight, layer.norm.bias]
+        norms = [layer.norm for layer in self._typed_layers]
+        fixed = None
+        if not first.norm.training:
+            fixed = [(norm.running_mean, norm.running_var) for norm in norms]
         average, count, *moments = TrainEdgeNetwork.apply(
-            own, other, neighbours, first.norm.eps, *parameters
+            own, other, neighbours, first.norm.eps, fixed, *parameters
         )
-        for layer, mean, var in zip(self._typed_layers, moments[::2], moments[1::2], strict=True):
-            layer.norm.update(mean, var, count)
+        if fixed is None:
+            for norm, mean, var in zip(norms, moments[::2], moments[1::2], strict=True):
+                norm.update(mean, var, count)
         output: Tensor = average
         return output
 

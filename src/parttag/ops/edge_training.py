@@ -51,7 +51,8 @@ class _Forward:
     """A forward pass in training, with what the backward pass needs of it.
 
     Layer k makes yₖ = Wₖ hₖ₋₁ + bₖ, normalized to zₖ = γₖ ŷₖ + βₖ, and hₖ = ReLU(zₖ); y₁ is
-    own_i + other_j. The yₖ from the second on are stored.
+    own_i + other_j. The yₖ from the second on are stored. ``fixed`` are mean and variance of each
+    norm, if they are not to be those of the edges.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class _Forward:
         eps: float,
         layers: Sequence[_Layer],
         dtype: torch.dtype,
+        fixed: Sequence[tuple[Tensor, Tensor]] | None,
     ) -> None:
         self.own, self.other, self.neighbours = own, with_missing(other), neighbours
         self.eps, self.layers, self.dtype = eps, layers, dtype
@@ -71,7 +73,11 @@ class _Forward:
         ones = own.new_ones(self.num_edges)
         self.degree = own.new_zeros(len(self.other)).index_add_(0, neighbours.flatten(), ones)
         self.stored: list[Tensor] = []
-        self.statistics = [self._first_statistics()]
+        self.fixed = fixed and [
+            BatchStatistics(*moments, eps, layer.norm_weight, layer.norm_bias)
+            for moments, layer in zip(fixed, layers, strict=True)
+        ]
+        self.statistics = [self.fixed[0] if self.fixed else self._first_statistics()]
         self._normalize_first()
         for number in range(1, len(layers)):
             self._run_layer(number)
@@ -135,14 +141,19 @@ class _Forward:
             torch.mm(hidden, weight.t(), out=y)
             if bias is not None:
                 y += bias
+            if self.fixed:  # nothing has to be known of all edges
+                continue
             if rows.start == 0:
                 guess = y.to(guess.dtype).mean(dim=0)
             away = y - guess
             sums[0] += away.sum(dim=0)
             sums[1] += away.square_().sum(dim=0)
+        self.stored.append(stored)
+        if self.fixed:
+            self.statistics.append(self.fixed[number])
+            return
         local_mean = guess + sums[0] / max(self.num_edges, 1)
         squares = sums[1] - sums[0].square() / max(self.num_edges, 1)
-        self.stored.append(stored)
         self.statistics.append(self._statistics(number, local_mean, squares))
 
     def average(self) -> Tensor:
@@ -195,6 +206,15 @@ class _Forward:
         away = (self.y(number, rows) - statistics.mean).mul_(dz)
         return torch.stack([dz.sum(dim=0), away.sum(dim=0) * statistics.inverse_std]).double()
 
+    def _norm_means(self, sums: Tensor) -> Tensor:
+        """Return the means of dz and dz ŷ over all edges, which batch statistics take from dy.
+
+        Where the statistics are fixed nothing is taken.
+        """
+        if self.fixed:
+            return torch.zeros_like(sums, dtype=self.own.dtype)
+        return (sum_over_ranks(sums) / self.count).to(self.own.dtype)
+
     def _layer_back(
         self, number: int, grad_z: Tensor | None, sums: Tensor
     ) -> tuple[Tensor, list[Tensor | None], Tensor]:
@@ -204,7 +224,7 @@ class _Forward:
         """
         layer, statistics = self.layers[number], self.statistics[number]
         weight = layer.weight.to(self.dtype)
-        mean_dz, mean_dz_y = (sum_over_ranks(sums) / self.count).to(self.own.dtype)
+        mean_dz, mean_dz_y = self._norm_means(sums)
         # dy = scale (dz − mean_dz − ŷ mean_dz_y), as an affine map of dz and y.
         slope = statistics.scale * statistics.inverse_std * mean_dz_y
         offset = slope * statistics.mean - statistics.scale * mean_dz
@@ -255,7 +275,7 @@ class _Forward:
         dz_y = (from_own * own).sum(dim=0, dtype=torch.double)
         dz_y += (to_other * other).sum(dim=0, dtype=torch.double)
         sums = torch.stack([dz, dz_y * statistics.inverse_std])
-        mean_dz, mean_dz_y = (sum_over_ranks(sums) / self.count).to(dtype)
+        mean_dz, mean_dz_y = self._norm_means(sums)
         slope = mean_dz_y * statistics.inverse_std
         degree = self.degree[:, None]
         grad_own = from_own - self.k * mean_dz
@@ -276,12 +296,14 @@ class TrainEdgeNetwork(torch.autograd.Function):
         other: Tensor,
         neighbours: Tensor,
         eps: float,
+        fixed: Sequence[tuple[Tensor, Tensor]] | None,
         *parameters: Tensor | None,
     ) -> tuple[Tensor, ...]:
         """Return the average, the number of edges, and mean and variance of each norm in turn.
 
-        ``parameters`` are weight and bias of the first norm, then of each further linear layer and
-        of its norm; a bias may be ``None``.
+        ``fixed`` are these, if they are not to be those of the edges. ``parameters`` are weight and
+        bias of the first norm, then of each further linear layer and of its norm; a bias may be
+        ``None``.
         """
         device = own.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else own.dtype
@@ -289,7 +311,7 @@ class TrainEdgeNetwork(torch.autograd.Function):
             empty = own.new_empty(0)
             flat = (empty, None, *parameters)
             layers = [_Layer(*flat[i : i + 4]) for i in range(0, len(flat), 4)]  # type: ignore[arg-type]
-            run = _Forward(own, other, neighbours, eps, layers, dtype)
+            run = _Forward(own, other, neighbours, eps, layers, dtype, fixed)
             average = run.average()
         ctx.run = run
         count = run.count.to(own.dtype)
@@ -307,4 +329,4 @@ class TrainEdgeNetwork(torch.autograd.Function):
         ctx.run = None
         with torch.autocast(grads[0].device.type, enabled=False):
             grad_own, grad_other, parameters = run.gradients(grads[0].contiguous())
-        return grad_own, grad_other, None, None, *parameters
+        return grad_own, grad_other, None, None, None, *parameters
