@@ -30,6 +30,7 @@ from parttag.provenance import describe_start
 from parttag.training import checkpoint
 from parttag.training.distributed import Ranks, join_ranks
 from parttag.training.loop import Trainer
+from parttag.training.memory import allocator_hint
 from parttag.training.optimizers import build_optimizer
 from parttag.training.tokenizers import take_tokenizer
 from parttag.training.transfer import (
@@ -231,6 +232,9 @@ def _build_trainer(
     model.to(ranks.device, torch.float64 if options.precision == "fp64" else torch.float32)
     if options.compile:
         model.compile(dynamic=True)
+    hint = allocator_hint() if ranks.device.type == "cpu" else None
+    if hint is not None:
+        logger.info(hint)
     # Ranks begin with the same weights, and then drop out each its own particles.
     torch.manual_seed(_seed_of_rank(options.seed, ranks.rank))
 

@@ -1,7 +1,11 @@
-"""Memory that the C library holds without need."""
+"""What the C library does with memory that is asked for and given back at every step of a CPU."""
 
 import ctypes
+import os
 import sys
+from pathlib import Path
+
+_HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def return_free_memory() -> None:
@@ -14,3 +18,21 @@ def return_free_memory() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
+
+
+def allocator_hint() -> str | None:
+    """Return the setting that would make a CPU faster and that only a new process can have.
+
+    glibc reads its settings when a process starts. Where the system gives huge pages to those who
+    ask for them only, it can ask: the first touch of new memory then costs less.
+    """
+    is_set = "hugetlb" in os.environ.get("GLIBC_TUNABLES", "") or "LD_PRELOAD" in os.environ
+    if is_set or not os.confstr_names.get("CS_GNU_LIBC_VERSION"):
+        return None
+    try:
+        on_request = "[madvise]" in _HUGE_PAGES.read_text()
+    except OSError:
+        return None
+    if not on_request:
+        return None
+    return "faster on a CPU with GLIBC_TUNABLES=glibc.malloc.hugetlb=1 in the environment"
