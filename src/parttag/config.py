@@ -21,8 +21,8 @@ from parttag.models import MODELS, ModelOptions
 from parttag.objectives import ObjectiveOptions
 from parttag.objectives.classify import ClassifyOptions
 from parttag.options import Options, Texts, read_options
-from parttag.training.loop import TrainingOptions
 from parttag.training.optimizers import OptimizerOptions, RangerOptions
+from parttag.training.options import TrainingOptions
 from parttag.training.schedules import FlatDecayOptions, ScheduleOptions
 from parttag.training.transfer import InitOptions
 
