@@ -73,10 +73,12 @@ class _Forward:
         ones = own.new_ones(self.num_edges)
         self.degree = own.new_zeros(len(self.other)).index_add_(0, neighbours.flatten(), ones)
         self.stored: list[Tensor] = []
-        self.fixed = fixed and [
-            BatchStatistics(*moments, eps, layer.norm_weight, layer.norm_bias)
-            for moments, layer in zip(fixed, layers, strict=True)
-        ]
+        self.fixed: list[BatchStatistics] = []
+        if fixed is not None:
+            self.fixed = [
+                BatchStatistics(*moments, eps, layer.norm_weight, layer.norm_bias)
+                for moments, layer in zip(fixed, layers, strict=True)
+            ]
         self.statistics = [self.fixed[0] if self.fixed else self._first_statistics()]
         self._normalize_first()
         for number in range(1, len(layers)):
