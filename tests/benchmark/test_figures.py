@@ -1,4 +1,5 @@
 from io import BytesIO
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -77,6 +78,22 @@ def test_rejection_stands_at_the_cost_of_its_row_and_the_published_beside(drawn)
     assert places["_PFN, published"] == (82e3, 247)
     assert places["PFN"] == (2e11, 200)
     assert parameters.axes[0].get_ylim()[0] >= 0.9
+
+
+@pytest.mark.parametrize("last", [3e6, 5e7, 4e8])
+def test_numbers_along_the_cost_do_not_run_into_one_another(drawn, last):
+    rows = [result("first", Quantity(50.0, 5.0, None)), result("last", Quantity(60.0, 5.0, None))]
+    rows[1].multiply_adds = last
+    plot_against(BytesIO(), rows, "training cost", published=False)
+    (figure,) = drawn
+    figure.canvas.draw()
+    axis = figure.axes[0].xaxis
+    texts = [t for t in axis.get_ticklabels(which="both") if t.get_text() and t.get_visible()]
+    low, high = figure.axes[0].bbox.x0, figure.axes[0].bbox.x1
+    boxes = sorted((t.get_window_extent() for t in texts), key=lambda box: box.x0)
+    shown = [box for box in boxes if low <= (box.x0 + box.x1) / 2 <= high]
+    assert shown
+    assert all(one.x1 < other.x0 for one, other in pairwise(shown))
 
 
 def test_each_row_is_a_line_over_its_numbers_of_labels(drawn):

@@ -6,6 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 
 from parttag.benchmark.results import Point, Quantity, RowResult, SeedResult
 from parttag.data.files import refuse_damaged
@@ -110,6 +111,9 @@ def plot_against(
             axes.plot([], [], " ", label="open: published, trained\non the full set")
         axes.set_ylabel(_rejection_label(point))
         axes.set_xlabel(_AXES[quantity])
+        low, high = np.log10(axes.get_xlim())
+        if np.ceil(low) <= high:  # numbers between powers of ten would run into one another
+            axes.xaxis.set_minor_formatter(NullFormatter())
         figure.legend(loc="outside right upper")
 
 
