@@ -107,7 +107,7 @@ def test_runs_of_other_objectives_are_refused(command, tmp_path):
         (["--out", "jets.root", "--plots", "pictures"], "--plots draws a comparison: give --agai"),
         (["--out", "jets.root", "--against", "nowhere.h5"], "nowhere.h5: there is no such file"),
         (["--out", "deep/jets.root"], "there is no directory deep; make it first"),
-        (["--out", "jets.root", "--temperature", "0"], "--temperature 0: it must be greater"),
+        (["--out", "jets.root", "--temperature", "0"], "--temperature 0: it must be a number"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",
 )
