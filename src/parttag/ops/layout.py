@@ -24,6 +24,9 @@ _MAX_PADDING = 0.15
 _ROWS_IN_BUCKET = 128
 _LEAST_ROWS = 1024  # fewer are not worth up to 127 more
 
+MATRIX_COLUMNS = 8
+"""The columns of ``JetLayout.matrix_offsets`` are a multiple of so many."""
+
 AttentionPath = Literal["torch", "triton", "padded", "reference"]
 """Products of groups of jets, Triton's kernels, torch's own on padded jets, the definition."""
 
@@ -116,6 +119,23 @@ class JetLayout:
     def pair_offsets(self) -> Int64[Tensor, " jets_and_one"]:
         """Jet b owns pairs ``pair_offsets[b]:pair_offsets[b + 1]``."""
         return self._move(offsets_of(self.lengths * (self.lengths + 1) // 2))
+
+    @cached_property
+    def matrix_offsets(self) -> Int64[Tensor, " jets_and_one"]:
+        """Cells of jet b's matrix, if all are laid out one after the other.
+
+        A matrix of n rows has n columns and up to seven more, so that every row is aligned.
+        """
+        return self._move(offsets_of(self._matrix_sizes))
+
+    @property
+    def num_matrix_cells(self) -> int:
+        """Cells of the matrices of all jets."""
+        return int(self._matrix_sizes.sum())
+
+    @property
+    def _matrix_sizes(self) -> Int64[np.ndarray, " jets"]:
+        return self.lengths * (-(-self.lengths // MATRIX_COLUMNS) * MATRIX_COLUMNS)
 
     @cached_property
     def jet_of_particle(self) -> Int64[Tensor, " particles"]:

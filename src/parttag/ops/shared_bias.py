@@ -7,12 +7,16 @@ from torch import Tensor
 class SharedBias:
     """A packed bias that many layers use, and its gradient, added up in place.
 
+    The layers read ``matrices``, in which a jet's bias has a cell for every query and key; the
+    kernels make them once (``kernels/bias_matrices.py``), and ``gradient`` is laid out likewise.
+
     Each layer's backward pass adds its part; the one that comes last hands the sum to autograd, the
     others hand it nothing. So all uses must take part in a backward pass, or none.
     """
 
     def __init__(self, values: Float[Tensor, "heads pairs"]) -> None:
         self.values = values.contiguous()
+        self.matrices: Tensor | None = None
         self.num_uses = 0
         self.num_added = 0
         self.gradient: Tensor | None = None
@@ -22,7 +26,5 @@ class SharedBias:
         self.num_added += 1
         if self.num_added < self.num_uses:
             return None
-        assert self.gradient is not None
-        total = self.gradient.to(self.values.dtype)
-        self.gradient, self.num_added = None, 0
+        total, self.gradient, self.num_added = self.gradient, None, 0
         return total

@@ -80,11 +80,7 @@ def _pair_features(
         return
     pair = tl.program_id(1) * block + tl.arange(0, block)
     real = pair < num_pairs
-    # Pair (i, j) is number i (i + 1) / 2 + j; the root may be off by one.
-    i = ((tl.sqrt(8.0 * pair.to(tl.float32) + 1.0) - 1.0) * 0.5).to(tl.int32)
-    i = tl.where(i * (i + 1) // 2 > pair, i - 1, i)
-    i = tl.where((i + 1) * (i + 2) // 2 <= pair, i + 1, i)
-    j = pair - i * (i + 1) // 2
+    i, j = particles_of(pair)
     first, second = particles + start + i, particles + start + j
 
     pt_1, pt_2 = tl.load(first, mask=real, other=1.0), tl.load(second, mask=real, other=1.0)
@@ -109,6 +105,17 @@ def _pair_features(
     tl.store(places + 1, tl.log(tl.maximum(z, eps)), mask=real)
     tl.store(places + 2, tl.log(tl.maximum(delta, eps)), mask=real)
     tl.store(places + 3, tl.log(tl.maximum(mass2, eps)), mask=real)
+
+
+@triton.jit
+@no_type_check
+def particles_of(pair):
+    """Return i and j of a jet's pair number i (i + 1) / 2 + j."""
+    # The root may be off by one.
+    i = ((tl.sqrt(8.0 * pair.to(tl.float32) + 1.0) - 1.0) * 0.5).to(tl.int32)
+    i = tl.where(i * (i + 1) // 2 > pair, i - 1, i)
+    i = tl.where((i + 1) * (i + 2) // 2 <= pair, i + 1, i)
+    return i, pair - i * (i + 1) // 2
 
 
 @triton.jit
