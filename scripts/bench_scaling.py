@@ -20,7 +20,6 @@ from speed.contestants import (
     CLOCKS,
     PEER_VARIANTS,
     TASKS,
-    Jets,
     Ours,
     Peer,
     contestants,
@@ -29,45 +28,16 @@ from speed.contestants import (
     take_turns,
     write_peer_inputs,
 )
+from speed.made_jets import made_jets
 
 from parttag.config import RunConfig, load_config
-from parttag.jets import JetArrays, make_index
 
 ROOT = Path(__file__).parents[1]
-RELATIVE_WIDTH = 0.36
-LONGEST = 256
-
-
-def toy_jets(mean: float, number: int) -> Jets:
-    """Return jets of about so many particles each, massless ones around an axis."""
-    rng = np.random.default_rng(0)
-    shape = RELATIVE_WIDTH**-2
-    lengths = np.clip(rng.gamma(shape, mean / shape, number).round(), 1, LONGEST).astype(np.int64)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    pt = rng.exponential(10, offsets[-1])
-    eta, phi = rng.normal(0, 0.3, (2, offsets[-1]))
-    p4 = pt[:, None] * np.stack([np.cos(phi), np.sin(phi), np.sinh(eta), np.cosh(eta)], axis=1)
-    jet_p4 = np.add.reduceat(p4, offsets[:-1])
-    labels = np.arange(number) % 2
-    arrays = JetArrays(
-        p4=p4.astype(np.float32),
-        extra=np.empty((len(p4), 0), dtype=np.float32),
-        extra_names=(),
-        offsets=offsets,
-        jet_p4=jet_p4.astype(np.float32),
-        jet_axis=np.zeros((number, 2), dtype=np.float32),
-        labels=np.eye(2, dtype=np.uint8)[labels],
-        label_names=("label_top", "label_QCD"),
-        jet_weights=np.ones(number, dtype=np.float32),
-        index=make_index(0, np.arange(number)),
-        sources=("made for bench_scaling.py",),
-    )
-    return Jets(arrays, labels)
 
 
 def measure(settings: RunConfig, mean: float, args: argparse.Namespace) -> dict[str, object]:
     """Return the median seconds a jet of every contestant for jets of one mean size."""
-    jets = toy_jets(mean, args.jets)
+    jets = made_jets(mean, args.jets)
     batches = jets.batches(args.batch, settings.model.max_particles)
     ours = {"ours": Ours(settings, batches, args.device, clock=args.clock)}
     lengths = jets.arrays.lengths

@@ -210,21 +210,20 @@ class _Forward:
         back = layer_back(
             grad_z,
             self.stored[number - 1],
-            (statistics.mean, statistics.inverse_std, statistics.scale, mean_dz, mean_dz_y),
+            torch.stack(_norm_back(statistics, mean_dz, mean_dz_y)),
             self.layers[number].weight.to(self.dtype),
             self._source(number - 1),
             (below.mean, below.inverse_std),
             self.dtype,
         )
-        return back.below, [back.weight, back.bias], back.sums
+        # A bias before a batch norm changes nothing: summed over ranks its gradient is zero.
+        return back.below, [back.weight, torch.zeros_like(self.layers[number].bias)], back.sums
 
     def _layer_back_in_chunks(
         self, number: int, grad_z: Tensor, mean_dz: Tensor, mean_dz_y: Tensor
     ) -> tuple[Tensor, list[Tensor], Tensor]:
         layer, statistics = self.layers[number], self.statistics[number + 1]
-        # dy = scale · (dz − mean_dz − ŷ · mean_dz_y), as one linear function of dz and y.
-        slope = -statistics.scale * statistics.inverse_std * mean_dz_y
-        shift = -statistics.scale * mean_dz - statistics.mean * slope
+        scale, slope, shift = _norm_back(statistics, mean_dz, mean_dz_y)
         weight = layer.weight.to(self.dtype)
         width_out, width_in = weight.shape
         first = number == 1
@@ -236,14 +235,13 @@ class _Forward:
         sums = grad_z.new_zeros(shape, dtype=torch.double)
         for chunk in chunks(self.features):
             dy = torch.addcmul(shift, self.y(number, chunk), slope)
-            dy = dy.addcmul_(grad_z[chunk], statistics.scale).to(self.dtype)
+            dy = dy.addcmul_(grad_z[chunk], scale).to(self.dtype)
             z = self.z(number - 1, chunk)
             grad_weight += dy.t() @ F.gelu(z).to(self.dtype)
             dz = torch.ops.aten.gelu_backward((dy @ weight).to(z.dtype), z)
             sums += self._norm_sums(dz, number - 1, chunk)
             if not first:
                 grad_below[chunk] = dz
-        # A bias before a batch norm changes nothing: summed over ranks its gradient is zero.
         return grad_below, [grad_weight, torch.zeros_like(layer.bias)], sums
 
     def _first_layer_back(self, sums: Tensor) -> list[Tensor]:
@@ -275,6 +273,15 @@ class _Forward:
             dz,
         ]
         return [gradient.to(self.features.dtype) for gradient in gradients]
+
+
+def _norm_back(
+    statistics: BatchStatistics, mean_dz: Tensor, mean_dz_y: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return factors of dz and of y, and a shift, that make the gradient of a norm's input."""
+    # dy = scale · (dz − mean_dz − ŷ · mean_dz_y).
+    slope = -statistics.scale * statistics.inverse_std * mean_dz_y
+    return statistics.scale, slope, -statistics.scale * mean_dz - statistics.mean * slope
 
 
 class TrainPairNetwork(torch.autograd.Function):

@@ -45,7 +45,12 @@ class _ClassAttend(torch.autograd.Function):
         log_sum = query.new_empty(jets, heads, dtype=torch.float32)
         ctx.save_for_backward(query, own, particles, output, log_sum)
         ctx.layout = layout
-        ctx.constants = {"heads": heads, "width": width, "block": _block(layout)}
+        ctx.constants = {
+            "heads": heads,
+            "width": width,
+            "block": _block(layout),
+            "num_warps": 1,
+        }
         if jets:
             _forward[(jets, heads)](
                 query, own, particles, output, log_sum, layout.offsets, width**-0.5, **ctx.constants
@@ -75,7 +80,7 @@ class _ClassAttend(torch.autograd.Function):
 
 
 def _block(layout: JetLayout) -> int:
-    return min(max(int(triton.next_power_of_2(layout.max_length)), 16), 64)
+    return min(max(int(triton.next_power_of_2(layout.max_length)), 16), 32)
 
 
 # ---------------------------------------------------------------------------------------- kernels

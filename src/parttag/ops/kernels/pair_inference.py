@@ -11,8 +11,6 @@ from torch import Tensor
 
 from parttag.ops.kernels.pair_network import from_four, gelu, load_matrix, padded
 
-_BLOCK = 64
-
 
 def infer(
     features: Float[Tensor, "pairs features"],
@@ -26,8 +24,10 @@ def infer(
     (first_weight, first_bias), *hidden = layers
     width, heads = len(first_bias), len(layers[-1][1])
     output = features.new_empty(heads, len(features), dtype=dtype)
+    # Products of float32 are taken one by one, from registers.
+    block = 32 if dtype == torch.float32 else 64
     if len(features):
-        _infer[(triton.cdiv(len(features), _BLOCK),)](
+        _infer[(triton.cdiv(len(features), block),)](
             features,
             first_weight.contiguous(),
             first_bias.contiguous(),
@@ -40,7 +40,7 @@ def infer(
             heads=heads,
             padded=padded(width),
             padded_heads=padded(heads),
-            block=_BLOCK,
+            block=block,
         )
     return output
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from parttag.ops.pair_source import Source
 
 _BLOCK = 64
-_TILES_OF_A_PROGRAM = 16
+_TILES_OF_A_PROGRAM = 32
 
 
 def run_layer(
@@ -67,14 +67,13 @@ class LayerGradients(NamedTuple):
 
     below: Float[Tensor, "rows width_in"]
     weight: Float[Tensor, "width_out width_in"]
-    bias: Float[Tensor, " width_out"]
     sums: Tensor
 
 
 def layer_back(
     grad_z: Float[Tensor, "pairs width_out"],
     y: Float[Tensor, "pairs width_out"],
-    statistics: Sequence[Float[Tensor, " width_out"]],
+    norm: Float[Tensor, "3 width_out"],
     weight: Float[Tensor, "width_out width_in"],
     source: Source,
     below_moments: tuple[Tensor, Tensor],
@@ -88,8 +87,8 @@ def layer_back(
         Gradient of the batch norm's output.
     y
         Its input.
-    statistics
-        Mean, inverse standard deviation, scale, and the means of grad_z and of grad_z · ŷ.
+    norm
+        Its gradient is norm[0] · grad_z + norm[1] · y + norm[2].
     weight
         Of the linear layer.
     source
@@ -103,30 +102,31 @@ def layer_back(
     Returns
     -------
     LayerGradients
-        The gradient of z below (no rows where the features are), those of weight and bias, and the
-        sums over pairs, in float64, of z's gradient and of its products with the normalized values
+        The gradient of z below (no rows where the features are), that of the weight, and the sums
+        over pairs, in float64, of z's gradient and of its products with the normalized values
         below: (2, width_in), or (width_in, features + 1) with the features, the plain sum last.
     """
     num_pairs, width_out = grad_z.shape
     width_in = len(source.shift)
     from_features = source.scale is None
     num_columns = source.values.shape[1] + 1 if from_features else 2
-    programs = triton.cdiv(triton.cdiv(num_pairs, _BLOCK), _TILES_OF_A_PROGRAM)
+    # Products of float32 are taken one by one, from registers.
+    block = 16 if dtype == torch.float32 else 32
+    programs = triton.cdiv(num_pairs, block * _TILES_OF_A_PROGRAM)
     make = source.shift.new_empty
     grad_below = make(0 if from_features else num_pairs, width_in, dtype=dtype)
-    grad_weight, grad_bias = make(programs, width_out, width_in), make(programs, width_out)
+    grad_weight = make(programs, width_out, width_in)
     sums = make(programs, num_columns, width_in)
     if programs:
         _layer_back[(programs,)](
             grad_z.contiguous(),
             y,
-            torch.stack(list(statistics)),
+            norm.contiguous(),
             weight.to(dtype).contiguous(),
             *_arguments(source),
             torch.stack(below_moments) if not from_features else below_moments[0],
             grad_below,
             grad_weight,
-            grad_bias,
             sums,
             num_pairs,
             width_in=width_in,
@@ -134,15 +134,14 @@ def layer_back(
             padded_in=padded(width_in),
             padded_out=padded(width_out),
             from_features=from_features,
-            block=_BLOCK,
+            block=block,
             tiles=_TILES_OF_A_PROGRAM,
+            num_stages=2,
+            enable_fp_fusion=True,
         )
     total = sums.double().sum(dim=0)
     return LayerGradients(
-        grad_below,
-        grad_weight.sum(dim=0),
-        grad_bias.sum(dim=0),
-        total.t() if from_features else total,
+        grad_below, grad_weight.sum(dim=0), total.t() if from_features else total
     )
 
 
@@ -289,7 +288,7 @@ def _run_layer(
 def _layer_back(
     grad_z,
     y,
-    statistics,
+    norm,
     weight,
     values,
     matrix,
@@ -297,7 +296,6 @@ def _layer_back(
     below_moments,
     grad_below,
     grad_weight,
-    grad_bias,
     sums,
     num_pairs,
     width_in: tl.constexpr,
@@ -311,35 +309,30 @@ def _layer_back(
     program = tl.program_id(0)
     inner, outer = tl.arange(0, padded_in), tl.arange(0, padded_out)
     is_outer, is_inner = outer < width_out, inner < width_in
-    mean = tl.load(statistics + outer, mask=is_outer, other=0.0)
-    inverse_std = tl.load(statistics + width_out + outer, mask=is_outer, other=0.0)
-    scale = tl.load(statistics + 2 * width_out + outer, mask=is_outer, other=0.0)
-    mean_dz = tl.load(statistics + 3 * width_out + outer, mask=is_outer, other=0.0)
-    mean_dz_y = tl.load(statistics + 4 * width_out + outer, mask=is_outer, other=0.0)
+    of_dz = tl.load(norm + outer, mask=is_outer, other=0.0)
+    of_y = tl.load(norm + width_out + outer, mask=is_outer, other=0.0)
+    moved = tl.load(norm + 2 * width_out + outer, mask=is_outer, other=0.0)
     w = load_matrix(weight, outer, inner, width_out, width_in)
     sum_weight = tl.zeros([padded_out, padded_in], tl.float32)
-    sum_bias = tl.zeros([padded_out], tl.float32)
-    sum_dz = tl.zeros([padded_in], tl.float32)
-    sum_0 = tl.zeros([padded_in], tl.float32)
-    sum_1 = tl.zeros([padded_in], tl.float32)
-    sum_2 = tl.zeros([padded_in], tl.float32)
-    sum_3 = tl.zeros([padded_in], tl.float32)
+    # Summed over rows at the end; with the features, each time: of five sums rows take much room.
+    rows: tl.constexpr = 1 if from_features else block
+    sum_dz = tl.zeros([rows, padded_in], tl.float32)
+    sum_0 = tl.zeros([rows, padded_in], tl.float32)
+    sum_1 = tl.zeros([1, padded_in], tl.float32)
+    sum_2 = tl.zeros([1, padded_in], tl.float32)
+    sum_3 = tl.zeros([1, padded_in], tl.float32)
     for tile in range(program * tiles, program * tiles + tiles):
         pairs = tile * block + tl.arange(0, block)
         real = (pairs < num_pairs)[:, None]
-        normalized = _load_rows(y, pairs, outer, num_pairs, width_out) - mean[None, :]
-        normalized *= inverse_std[None, :]
-        dz = _load_rows(grad_z, pairs, outer, num_pairs, width_out)
-        dy = scale[None, :] * (dz - mean_dz[None, :] - normalized * mean_dz_y[None, :])
-        dy = tl.where(real, dy, 0.0)
-        sum_bias += tl.sum(dy, axis=0)
-        dy = dy.to(w.dtype)
+        dy = _load_rows(y, pairs, outer, num_pairs, width_out) * of_y[None, :] + moved[None, :]
+        dy += _load_rows(grad_z, pairs, outer, num_pairs, width_out) * of_dz[None, :]
+        dy = tl.where(real, dy, 0.0).to(w.dtype)
         z = _z(values, matrix, shift, pairs, inner, num_pairs, width_in, from_features)
         activated, slope = _gelu_and_slope(z)
         sum_weight += tl.dot(tl.trans(dy), activated.to(w.dtype), input_precision="ieee")
         dz_below = tl.dot(dy, w, input_precision="ieee") * slope
-        sum_dz += tl.sum(dz_below, axis=0)
         if from_features:
+            sum_dz += tl.sum(dz_below, axis=0, keep_dims=True)
             sum_0 += _with_feature(dz_below, values, below_moments, pairs, num_pairs, 0)
             sum_1 += _with_feature(dz_below, values, below_moments, pairs, num_pairs, 1)
             sum_2 += _with_feature(dz_below, values, below_moments, pairs, num_pairs, 2)
@@ -347,31 +340,30 @@ def _layer_back(
         else:
             below_mean = tl.load(below_moments + inner, mask=is_inner, other=0.0)
             below_std = tl.load(below_moments + width_in + inner, mask=is_inner, other=0.0)
-            y_below = _load_rows(values, pairs, inner, num_pairs, width_in)
-            y_below = (y_below - below_mean[None, :]) * below_std[None, :]
-            sum_0 += tl.sum(dz_below * y_below, axis=0)
+            y_below = _load_rows(values, pairs, inner, num_pairs, width_in) - below_mean[None, :]
+            sum_dz += dz_below
+            sum_0 += dz_below * y_below * below_std[None, :]
             places = grad_below + pairs.to(tl.int64)[:, None] * width_in + inner[None, :]
             tl.store(places, dz_below, mask=real & is_inner[None, :])
     long = program.to(tl.int64)
     cells = outer[:, None] * width_in + inner[None, :]
     both = is_outer[:, None] & is_inner[None, :]
     tl.store(grad_weight + long * width_out * width_in + cells, sum_weight, mask=both)
-    tl.store(grad_bias + long * width_out + outer, sum_bias, mask=is_outer)
     if from_features:
-        sums += long * 5 * width_in + inner
-        tl.store(sums, sum_0, mask=is_inner)
-        tl.store(sums + width_in, sum_1, mask=is_inner)
-        tl.store(sums + 2 * width_in, sum_2, mask=is_inner)
-        tl.store(sums + 3 * width_in, sum_3, mask=is_inner)
-        tl.store(sums + 4 * width_in, sum_dz, mask=is_inner)
+        sums += long * 5 * width_in + inner[None, :]
+        tl.store(sums, sum_0, mask=is_inner[None, :])
+        tl.store(sums + width_in, sum_1, mask=is_inner[None, :])
+        tl.store(sums + 2 * width_in, sum_2, mask=is_inner[None, :])
+        tl.store(sums + 3 * width_in, sum_3, mask=is_inner[None, :])
+        tl.store(sums + 4 * width_in, sum_dz, mask=is_inner[None, :])
     else:
         sums += long * 2 * width_in + inner
-        tl.store(sums, sum_dz, mask=is_inner)
-        tl.store(sums + width_in, sum_0, mask=is_inner)
+        tl.store(sums, tl.sum(sum_dz, axis=0), mask=is_inner)
+        tl.store(sums + width_in, tl.sum(sum_0, axis=0), mask=is_inner)
 
 
 @triton.jit
 @no_type_check
 def _with_feature(dz, features, means, pairs, num_pairs, number: tl.constexpr):
     values = tl.load(features + pairs.to(tl.int64) * 4 + number, mask=pairs < num_pairs, other=0.0)
-    return tl.sum(dz * (values - tl.load(means + number))[:, None], axis=0)
+    return tl.sum(dz * (values - tl.load(means + number))[:, None], axis=0, keep_dims=True)
