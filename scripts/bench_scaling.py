@@ -28,7 +28,7 @@ from speed.contestants import (
     take_turns,
     write_peer_inputs,
 )
-from speed.made_jets import made_jets
+from speed.made_jets import LONGEST, made_jets
 
 from parttag.config import RunConfig, load_config
 

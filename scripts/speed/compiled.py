@@ -1,5 +1,7 @@
-"""What Triton's kernels become on a GPU that is not there: the launches of the code on the host are
-caught, each is compiled ahead of time, and the machine code is read.
+"""What Triton's kernels become on a GPU that is not there.
+
+Launches of the code on the host are caught, each is compiled ahead of time, and the machine code is
+read.
 """
 
 import re
@@ -92,6 +94,8 @@ def _launch(function: JITFunction, args: tuple[Any, ...], named: Mapping[str, An
         else:
             launch.signature[name] = "fp32"
     launch.divisible = tuple(divisible)
+    if values.get("add_to_bias"):  # read and written
+        launch.num_bytes += values["grad_bias"].nbytes
     return launch
 
 
@@ -184,5 +188,5 @@ def _read_code(assembly: str) -> tuple[list[int], int]:
         if target and labels[target[1]] < place:
             for inside in range(labels[target[1]], place + 1):
                 depth[inside] += 1
-    tensor = sum(bool(re.search(r"\bH?G?MMA\b|HMMA|HGMMA|UTC\w*MMA", line)) for line in code)
+    tensor = sum(bool(re.search(r"\b(HMMA|HGMMA|UTC\w*MMA)\b", line)) for line in code)
     return [depth.count(level) for level in range(max(depth) + 1)], tensor

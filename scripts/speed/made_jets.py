@@ -7,14 +7,14 @@ from parttag.jets import JetArrays, make_index
 
 # Of the numbers of particles in the top-tagging reference jets: width over mean.
 _RELATIVE_WIDTH = 0.36
-_LONGEST = 256
+LONGEST = 256
 
 
 def made_jets(mean: float, number: int) -> Jets:
     """Return jets of about so many particles each, massless ones around an axis."""
     rng = np.random.default_rng(0)
     shape = _RELATIVE_WIDTH**-2
-    lengths = np.clip(rng.gamma(shape, mean / shape, number).round(), 1, _LONGEST).astype(np.int64)
+    lengths = np.clip(rng.gamma(shape, mean / shape, number).round(), 1, LONGEST).astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     pt = rng.exponential(10, offsets[-1])
     eta, phi = rng.normal(0, 0.3, (2, offsets[-1]))

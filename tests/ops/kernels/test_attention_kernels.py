@@ -132,3 +132,25 @@ def test_nothing_is_read_before_it_is_written(monkeypatch):
         return attend(qkv, spread, layout) + attend(2 * qkv, spread, layout)
 
     assert all(value.isfinite().all() for value in results(kernels, inputs, torch.float32))
+
+
+def test_draws_of_dropout_do_not_depend_on_one_another():
+    _, layout = layouts([64])
+    qkv = torch.zeros(64, 3, 2, 64, device=DEVICE)  # every weight is 1/64
+    qkv[:, 2] = torch.eye(64, device=DEVICE)[:, None]  # outputs are the weights
+
+    def kept(seed):
+        torch.manual_seed(seed)
+        return (attend(qkv, None, layout, 0.5) > 0).double() * 2 - 1  # query, head, key
+
+    first, second = kept(5), kept(6)
+    products = {
+        "queries": first[1:] * first[:-1],
+        "heads": first[:, 0] * first[:, 1],
+        "keys": first[..., 1:] * first[..., :-1],
+        "three keys": first[..., 2:] * first[..., 1:-1] * first[..., :-2],
+        "four keys": first[..., ::4] * first[..., 1::4] * first[..., 2::4] * first[..., 3::4],
+        "seeds": first * second,
+    }
+    for name, product in products.items():
+        assert product.mean().abs() * product.numel() ** 0.5 < 4, name  # standard deviations

@@ -79,7 +79,7 @@ class _Attend(torch.autograd.Function):
             "heads": heads,
             "width": width,
             "block": _block(layout),
-            "biased": bias is not None,
+            "biased": values is not None,
             "dropped": dropout > 0,
             "enable_fp_fusion": True,
         }

@@ -102,7 +102,7 @@ def _spread(
     values += tl.load(pair_offsets + jet) + high * (high + 1) // 2 + low
     matrices += tl.load(matrix_offsets + jet) + cells
     is_cell = cells < n * columns
-    for head in range(heads):
+    for _ in range(heads):
         bias = tl.load(values, mask=is_cell & (column < n), other=0.0)
         tl.store(matrices, bias * scale, mask=is_cell)
         values += num_pairs
@@ -132,7 +132,7 @@ def _fold(
     columns = num_columns(n)
     gradient += tl.load(matrix_offsets + jet)
     packed += tl.load(pair_offsets + jet) + pair
-    for head in range(heads):
+    for _ in range(heads):
         total = tl.load(gradient + i * columns + j, mask=real, other=0.0)
         total += tl.load(gradient + j * columns + i, mask=real & (i != j), other=0.0)
         tl.store(packed, total, mask=real)

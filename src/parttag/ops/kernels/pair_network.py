@@ -9,7 +9,6 @@ does the same the other way, and sums the gradients of weights over the tiles of
 ``parttag.ops.pair_training`` has the formulas and calls these.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple, no_type_check
 
 import torch
@@ -140,9 +139,7 @@ def layer_back(
             enable_fp_fusion=True,
         )
     total = sums.double().sum(dim=0)
-    return LayerGradients(
-        grad_below, grad_weight.sum(dim=0), total.t() if from_features else total
-    )
+    return LayerGradients(grad_below, grad_weight.sum(dim=0), total.t() if from_features else total)
 
 
 def _arguments(source: Source) -> tuple[Tensor, Tensor, Tensor]:

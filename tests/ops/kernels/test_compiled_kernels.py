@@ -1,0 +1,80 @@
+"""The kernels compiled for a GPU that is not there: what the interpreter cannot say of them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+triton = pytest.importorskip("triton")
+
+ROOT = Path(__file__).parents[3]
+TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not all((TOOLS / name).exists() for name in ("ptxas", "cuobjdump", "nvdisasm")),
+        reason="this Triton brings no assembler for NVIDIA's GPUs",
+    ),
+]
+
+# Every card since Ampere lets a program have so much.
+SHARED_BYTES = 99 * 1024
+WITH_PRODUCTS = {
+    "attention._forward",
+    "attention._backward",
+    "pair_network._run_layer",
+    "pair_network._layer_back",
+    "pair_inference._infer",
+}
+OTHERS = {
+    "bias_matrices._spread",
+    "bias_matrices._fold",
+    "class_attention._forward",
+    "class_attention._backward",
+    "pair_features._pair_features",
+}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """What scripts/compile_kernels.py says of the kernels in bfloat16 on Hopper."""
+    folder = tmp_path_factory.mktemp("compiled")
+    path = folder / "kernels.json"
+    # The interpreter, which the other tests use, must be off before Triton is imported.
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    environment |= {"PYTHONPATH": str(ROOT / "src"), "TRITON_CACHE_DIR": str(folder / "cache")}
+    command = [sys.executable, ROOT / "scripts/compile_kernels.py", "--target", "90"]
+    command += ["--dtypes", "bf16", "--jets", "8", "--json", path]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return json.loads(path.read_text())
+
+
+def test_every_kernel_compiles(report):
+    assert {row["kernel"] for row in report["kernels"]} == WITH_PRODUCTS | OTHERS
+
+
+def test_no_kernel_spills_registers(report):
+    assert {row["kernel"]: row["spilled_bytes"] for row in report["kernels"]} == dict.fromkeys(
+        WITH_PRODUCTS | OTHERS, 0
+    )
+
+
+def test_shared_memory_fits_every_card_since_ampere(report):
+    assert max(row["shared_bytes"] for row in report["kernels"]) <= SHARED_BYTES
+    assert min(row["programs"] for row in report["kernels"]) >= 2
+
+
+def test_matrix_products_are_those_of_tensor_cores(report):
+    for row in report["kernels"]:
+        assert (row["tensor_instructions"] > 0) == (row["kernel"] in WITH_PRODUCTS), row["kernel"]
+
+
+def test_the_instructions_of_a_jet_allow_the_rates_that_are_aimed_at(report):
+    # Three times the aims of 100,000 and 400,000 jets/s: the rest of the network takes time, too.
+    limit = "jets_per_second, instructions"
+    assert report["parts"]["training, bf16: all kernels"][limit] > 300_000
+    assert report["parts"]["inference, bf16: all kernels"][limit] > 1_200_000
