@@ -135,7 +135,7 @@ def compile_launch(launch: Launch, target: int) -> Compiled:
         cubin = Path(directory) / "kernel.cubin"
         cubin.write_bytes(kernel.asm["cubin"])
         usage = _tool("cuobjdump", "--dump-resource-usage", cubin)
-        by_depth, tensor = _read_code(_tool("nvdisasm", "-c", cubin))
+        by_depth, tensor = _read_code(_tool("nvdisasm", "-c", "-ndf", cubin))
     registers, stack = (int(re.findall(rf"{n}:(\d+)", usage)[-1]) for n in ("REG", "STACK"))
     warps, shared = kernel.metadata.num_warps, kernel.metadata.shared
     types = launch.signature.values()

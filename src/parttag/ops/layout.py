@@ -135,7 +135,9 @@ class JetLayout:
 
     @property
     def _matrix_sizes(self) -> Int64[np.ndarray, " jets"]:
-        return self.lengths * (-(-self.lengths // MATRIX_COLUMNS) * MATRIX_COLUMNS)
+        columns = -(-self.lengths // MATRIX_COLUMNS) * MATRIX_COLUMNS
+        sizes: np.ndarray = self.lengths * columns
+        return sizes
 
     @cached_property
     def jet_of_particle(self) -> Int64[Tensor, " particles"]:
