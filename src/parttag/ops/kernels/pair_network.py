@@ -19,7 +19,6 @@ from torch import Tensor
 
 from parttag.ops.pair_source import Source
 
-_BLOCK = 64
 _TILES_OF_A_PROGRAM = 32
 
 
@@ -35,7 +34,9 @@ def run_layer(
     """
     num_pairs, width = len(source.values), len(bias)
     output = source.values.new_empty(num_pairs, width, dtype=dtype)
-    tiles = triton.cdiv(num_pairs, _BLOCK)
+    # Products of float32 are taken one by one, from registers: here and below, smaller blocks.
+    block = 32 if dtype == torch.float32 else 64
+    tiles = triton.cdiv(num_pairs, block)
     moments = source.shift.new_empty(tiles, 2, width)
     if tiles:
         _run_layer[(tiles,)](
@@ -50,11 +51,11 @@ def run_layer(
             padded_in=padded(len(source.shift)),
             padded_out=padded(width),
             from_features=source.scale is None,
-            block=_BLOCK,
+            block=block,
         )
-    counts = torch.full((tiles, 1), _BLOCK, dtype=torch.double, device=output.device)
+    counts = torch.full((tiles, 1), block, dtype=torch.double, device=output.device)
     if tiles:
-        counts[-1] = num_pairs - (tiles - 1) * _BLOCK
+        counts[-1] = num_pairs - (tiles - 1) * block
     means, squares = moments.double().unbind(1)
     total = (counts * means).sum(dim=0)
     mean = total / max(num_pairs, 1)
@@ -109,7 +110,6 @@ def layer_back(
     width_in = len(source.shift)
     from_features = source.scale is None
     num_columns = source.values.shape[1] + 1 if from_features else 2
-    # Products of float32 are taken one by one, from registers.
     block = 16 if dtype == torch.float32 else 32
     programs = triton.cdiv(num_pairs, block * _TILES_OF_A_PROGRAM)
     make = source.shift.new_empty
