@@ -119,6 +119,14 @@ def test_features_of_a_network_that_reads_none_are_refused(minimal, name):
     assert load_config(minimal, [f"model={{name: {name}}}", "features=kin"]).features == "kin"
 
 
+def test_contrast_with_nothing_is_refused(minimal):
+    overrides = ["objective.name=contrastive", "training.batch_size=1"]
+    with pytest.raises(InputError, match="batch_size is 1, but objective contrastive"):
+        load_config(minimal, overrides)
+    overrides[1] = "training.batch_size=2"
+    assert load_config(minimal, overrides).training.batch_size == 2
+
+
 def test_networks_are_known_to_read_features_or_none():
     for name, entry in MODELS.items():
         first, second = (

@@ -91,6 +91,15 @@ class RunConfig(Options):
         return self
 
     @model_validator(mode="after")
+    def _jets_can_be_compared(self) -> "RunConfig":
+        if self.objective.name == "contrastive" and self.training.batch_size < 2:
+            raise InputError(
+                "training.batch_size is 1, but objective contrastive tells the jets of a batch "
+                "apart; make it 2 or more"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _features_are_read(self) -> "RunConfig":
         name = self.model.name
         is_other = feature_names(self.features) != feature_names(_DEFAULT_FEATURES)

@@ -101,16 +101,17 @@ def pair_features(
     """
     with torch.autocast(p4.device.type, enabled=False):
         # Rapidity and azimuth cost a logarithm and an arctangent: once a particle, not once a pair.
-        pt_all, y_all, phi_all = pt(p4), rapidity(p4), phi(p4)
-        pt_1, pt_2 = pt_all[first], pt_all[second]
+        columns = torch.stack([pt(p4), rapidity(p4), phi(p4), *p4.unbind(dim=1)])
+        # Of many numbers, ``index_select`` takes a third of the time of indexing.
+        pt_1, y_1, phi_1, *p4_1 = columns.index_select(1, first)
+        pt_2, y_2, phi_2, *p4_2 = columns.index_select(1, second)
         pt_min = torch.minimum(pt_1, pt_2)
-        delta = delta_r(y_all[first] - y_all[second], delta_phi(phi_all[first], phi_all[second]))
+        delta = delta_r(y_1 - y_2, delta_phi(phi_1, phi_2))
         if mass == "stable":
             mass2 = stable_mass2(p4, first, second)
         else:
-            total = p4[first] + p4[second]
-            momentum2 = total[:, 0].square() + total[:, 1].square() + total[:, 2].square()
-            mass2 = total[:, 3].square() - momentum2
+            px, py, pz, energy = (x_1 + x_2 for x_1, x_2 in zip(p4_1, p4_2, strict=True))
+            mass2 = energy.square() - (px.square() + py.square() + pz.square())
         features = torch.stack(
             [pt_min * delta, pt_min / (pt_1 + pt_2).clamp(min=eps), delta, mass2], dim=-1
         )

@@ -32,3 +32,26 @@ def test_the_allocator_is_hinted_at_where_it_can_help(
     assert (hint is not None) == hinted
     if hint is not None:
         assert "GLIBC_TUNABLES=glibc.malloc.hugetlb=1" in hint
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="malloc_trim is glibc's")
+def test_free_pages_are_given_back_when_the_process_has_grown(monkeypatch):
+    sizes = iter([100, 120, 130, 100])
+    monkeypatch.setattr(memory, "_SECONDS", 0.0)
+    monkeypatch.setattr(memory, "_resident_bytes", lambda: next(sizes))
+    watch = memory.HeapWatch()
+    calls = []
+    watch._trim = calls.append
+    counts = []
+    for _ in range(4):
+        watch()
+        counts.append(len(calls))
+    assert counts == [0, 0, 1, 1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_the_size_of_the_process_is_in_bytes():
+    before = memory._resident_bytes()
+    block = bytearray(b"1") * 50_000_000
+    assert 40e6 < memory._resident_bytes() - before < 60e6
+    del block

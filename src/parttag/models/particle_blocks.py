@@ -55,9 +55,11 @@ class Block(nn.Module):
     def _residuals(
         self, x: Float[Tensor, "rows width"], attended: Float[Tensor, "rows heads head_width"]
     ) -> Float[Tensor, "rows width"]:
-        scaled = self._heads(self.out(attended.flatten(1)), 1)[:, 0] * self.head_scale[:, None]
-        x = x + self.dropout(self.post_attention_norm(scaled.flatten(1)))
-        residual: Tensor = self.feedforward(x) + self.residual_scale * x
+        # A head's scale multiplies what the output layer makes of it, so it may go into the layer.
+        scale = self.head_scale.repeat_interleave(attended.shape[2])
+        out = linear(attended.flatten(1), self.out.weight * scale[:, None], self.out.bias * scale)
+        x = x + self.dropout(self.post_attention_norm(out))
+        residual: Tensor = torch.addcmul(self.feedforward(x), self.residual_scale, x)
         return residual
 
 

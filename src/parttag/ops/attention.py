@@ -95,11 +95,11 @@ def class_attend(
     query, own, particles = query.to(wide), own.to(wide), particles.to(wide)
     scale = query.shape[-1] ** -0.5
     own_logits = (query * own[:, 0]).sum(dim=-1) * scale
-    logits = (query[jet] * particles[:, 0]).sum(dim=-1) * scale
+    logits = (query.index_select(0, jet) * particles[:, 0]).sum(dim=-1) * scale
     # The softmax does not depend on the shift: no gradient needs to go through the maximum.
     index = jet[:, None].expand_as(logits)
     top = own_logits.detach().scatter_reduce(0, index, logits.detach(), "amax")
-    own_weight, weight = (own_logits - top).exp(), (logits - top[jet]).exp()
+    own_weight, weight = (own_logits - top).exp(), (logits - top.index_select(0, jet)).exp()
     total = own_weight.index_add(0, jet, weight)
     values = (own_weight[..., None] * own[:, 1]).index_add(
         0, jet, weight[..., None] * particles[:, 1]

@@ -40,14 +40,16 @@ class _Attend(torch.autograd.Function):
         ctx: Any, qkv: Tensor, layout: JetLayout, dropout: float, keeps: bool, *bias: Tensor
     ) -> Tensor:
         num_heads, width = qkv.shape[2:]
-        slots = qkv.index_select(0, layout.slot_rows)
-        output = slots.new_empty(len(slots), 1, num_heads, width)
+        output = qkv.new_empty(len(layout.slot_rows), 1, num_heads, width)
         saved: list[Tensor | None] = []
-        biases = bias or [_no_bias(group, slots) for group in layout.groups]
+        biases = bias or [_no_bias(group, qkv) for group in layout.groups]
         for group, group_bias in zip(layout.groups, biases, strict=True):
-            q, k, v = _by_head(slots[group.slots], group.num_jets)
-            q *= width**-0.5
-            logits = torch.baddbmm(group_bias.to(q.dtype).flatten(0, 1), q, k.transpose(1, 2))
+            # Group by group, so that a cache holds what goes from one operation to the next.
+            slots = qkv.index_select(0, layout.slot_rows[group.slots])
+            q, k, v = _by_head(slots, group.num_jets)
+            logits = torch.baddbmm(
+                group_bias.to(q.dtype).flatten(0, 1), q, k.transpose(1, 2), alpha=width**-0.5
+            )
             weights = logits.softmax(dim=-1)
             kept = draw_kept(weights.shape, dropout, weights.device) if dropout > 0 else None
             applied = weights if kept is None else kept.to(weights.dtype).mul_(weights)
@@ -93,8 +95,9 @@ def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, list[Tensor]]:
         if ctx.bias_dtype is not None:
             shape = (num_heads, group.num_jets, group.length, group.length)
             grad_bias.append(grad_logits.view(shape).to(ctx.bias_dtype))
-        grads = ((grad_logits @ k).mul_(width**-0.5), grad_logits.transpose(1, 2) @ q, grad_v)
-        for kind, values in enumerate(grads):
+        grad_q = (grad_logits @ k).mul_(width**-0.5)
+        grad_k = (grad_logits.transpose(1, 2) @ q).mul_(width**-0.5)
+        for kind, values in enumerate((grad_q, grad_k, grad_v)):
             _write(values, grad_slots[group.slots, kind], group.num_jets)
     grad_qkv = grad_slots.index_select(0, _slots_of(layout, grad))
     grad_qkv[layout.num_rows :] = 0.0

@@ -9,7 +9,6 @@ and again, and epochs only say when to validate, to lower the rate and to write 
 import json
 import logging
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -30,7 +29,7 @@ from parttag.objectives import Objective
 from parttag.progress import Progress, no_progress
 from parttag.training import checkpoint
 from parttag.training.distributed import Ranks
-from parttag.training.memory import return_free_memory
+from parttag.training.memory import HeapWatch
 from parttag.training.optimizers import Optimizer, multiply_learning_rates
 from parttag.training.options import TrainingOptions
 from parttag.training.record import Record
@@ -47,8 +46,6 @@ _JETS, _WEIGHT, _LOSS = 0, 1, 2
 _LAG_STEPS = 8
 _ROWS_NAMED = 5
 _VALIDATION_SEED = 0
-# Often enough that the heap does not grow much, seldom enough to cost a percent at the most.
-_MEMORY_SECONDS = 20.0
 
 
 @dataclass
@@ -103,6 +100,7 @@ class Trainer:
         self._dtype = torch.float64 if self.options.precision == "fp64" else torch.float32
         self._watch = LossWatch(lag=_LAG_STEPS if device.type == "cuda" else 0)
         self._termination = Termination(outlive_error=self.ranks.size > 1)
+        self._heap = HeapWatch()
         self._checkpoints = self.directory / "checkpoints"
         tensorboard = self.options.tensorboard and self.ranks.is_first
         self._record = Record(self.directory, tensorboard=tensorboard)
@@ -142,7 +140,7 @@ class Trainer:
             description=f"epoch {epoch + 1}/{self.num_epochs}",
         )
         self.model.train()
-        stopwatch, returned = Stopwatch(), time.perf_counter()
+        stopwatch = Stopwatch()
         for batch in batches:
             self._step(batch)
             self._add_time(stopwatch)
@@ -153,10 +151,8 @@ class Trainer:
                 and self.state.step % self.options.checkpoint_every == 0
             ):
                 self._save()
-            now = time.perf_counter()
-            if now - returned > _MEMORY_SECONDS and self.ranks.device.type == "cpu":
-                return_free_memory()
-                returned = now
+            if self.ranks.device.type == "cpu":
+                self._heap()
             self._stop_if_asked(self.state.step, save=True)
         self._refuse_bad_loss(self._watch.first_bad(wait=True))
         self._add_time(stopwatch)  # until the device has caught up

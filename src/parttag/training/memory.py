@@ -3,21 +3,44 @@
 import ctypes
 import os
 import sys
+import time
 from pathlib import Path
 
+_SECONDS = 20.0
+_GROWTH = 1.25
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
-def return_free_memory() -> None:
-    """Give the free pages of the heap back to the system, where the C library is glibc.
+class HeapWatch:
+    """Gives the free pages of the heap back to the system when the process has grown.
 
-    Batches of ever other sizes leave holes in the heap: within an hour it grows to several times
-    what is in use, unless this is called now and then. It takes some tenths of a second.
+    Batches of ever other sizes leave holes in glibc's heap: within an hour it grows to several
+    times what is in use. Pages that were given back must be made again at the next step, which
+    costs seconds where there are gigabytes of them: so this is done when they have become many.
     """
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
+
+    def __init__(self) -> None:
+        self._trim = None
+        if sys.platform == "linux":
+            self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        self._looked = time.perf_counter()
+        self._usual = 0
+
+    def __call__(self) -> None:
+        """Look at the process once in a while, and act if it needs more than it did at first."""
+        now = time.perf_counter()
+        if self._trim is None or now - self._looked < _SECONDS:
+            return
+        self._looked = now
+        size = _resident_bytes()
+        if not self._usual:
+            self._usual = size
+        elif size > _GROWTH * self._usual:
+            self._trim(0)
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def allocator_hint() -> str | None:
