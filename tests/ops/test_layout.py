@@ -29,11 +29,21 @@ def test_each_particle_and_each_pair_is_found_again(lengths):
 
 def test_groups_hold_jets_of_similar_length():
     lengths = np.random.default_rng(0).integers(5, 128, 500)
-    groups = JetLayout(lengths).groups
+    groups = JetLayout(lengths, path="reference").groups
     padded = sum(group.num_jets * group.length**2 for group in groups)
     assert padded < 1.25 * (lengths**2).sum()
     assert len(groups) < 20
     assert sum(group.num_jets for group in groups) == 500
+
+
+def test_on_a_cpu_a_group_fits_a_cache_or_is_one_jet():
+    lengths = np.array([300, 300, 290, *[128] * 10, *[1] * 1000])
+    groups = JetLayout(lengths).groups
+    assert [(g.num_jets, g.length) for g in groups] == [
+        *[(1, 300), (1, 300), (1, 290)],
+        *[(4, 128), (4, 128), (2, 128)],
+        (1000, 1),
+    ]
 
 
 def test_groups_without_padding_hold_jets_of_one_length():

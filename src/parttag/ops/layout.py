@@ -20,6 +20,9 @@ from parttag.packing import offsets_of
 
 # A group is closed when one more jet would raise the share of padding in its pairs above this.
 _MAX_PADDING = 0.15
+# Or, on a CPU, above this number of cells: those of eight heads then fit a cache, which makes
+# attention among 100 particles and more up to twice as fast.
+_CELLS_IN_CACHE = 65_536
 # On a CPU, oneDNN takes milliseconds to prepare for a matrix product of a size that is new to it.
 _ROWS_IN_BUCKET = 128
 _LEAST_ROWS = 1024  # fewer are not worth up to 127 more
@@ -95,10 +98,14 @@ class JetLayout:
 
         As many as there are particles, unless they are many and a CPU's ``attend`` takes them.
         """
-        of_cpu = self.path == "torch" and self.device.type == "cpu"
-        if not of_cpu or self.num_rows < _LEAST_ROWS:
+        if not self._is_of_cpu or self.num_rows < _LEAST_ROWS:
             return self.num_rows
         return -(-self.num_rows // _ROWS_IN_BUCKET) * _ROWS_IN_BUCKET
+
+    @property
+    def _is_of_cpu(self) -> bool:
+        """Whether products of groups of jets on a CPU take the jets."""
+        return self.path == "torch" and self.device.type == "cpu"
 
     @property
     def num_jets(self) -> int:
@@ -252,26 +259,32 @@ class JetLayout:
     @cached_property
     def _jets(self) -> tuple[Int64[np.ndarray, " _jets"], ...]:
         """The jets of each group, on the host."""
-        return tuple(similar_lengths(self.lengths, self.max_padding))
+        max_cells = _CELLS_IN_CACHE if self._is_of_cpu else None
+        return tuple(similar_lengths(self.lengths, self.max_padding, max_cells))
 
     def _move(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(values).to(self.device, non_blocking=True)
 
 
 def similar_lengths(
-    lengths: Int64[np.ndarray, " jets"], max_padding: float = _MAX_PADDING
+    lengths: Int64[np.ndarray, " jets"],
+    max_padding: float = _MAX_PADDING,
+    max_cells: int | None = None,
 ) -> Iterator[Int64[np.ndarray, " group"]]:
     """Yield groups of jets, longest jets first; jets without particles are in none.
 
-    Padded to its longest jet, a group's pairs are padding to the share ``max_padding`` at most.
+    Padded to its longest jet, a group's pairs are padding to the share ``max_padding`` at most, and
+    no more than ``max_cells``, unless they are those of one jet.
     """
+    limit = np.inf if max_cells is None else max_cells
     order = np.argsort(-lengths, kind="stable")
     order = order[lengths[order] > 0]
     start, cells = 0, 0
     for stop, jet in enumerate(order):
         cells += int(lengths[jet]) ** 2
         padded = (stop + 1 - start) * int(lengths[order[start]]) ** 2
-        if cells < (1 - max_padding) * padded:
+        is_too_large = padded > limit and stop > start
+        if is_too_large or cells < (1 - max_padding) * padded:
             yield order[start:stop]
             start, cells = stop, int(lengths[jet]) ** 2
     if start < len(order):
