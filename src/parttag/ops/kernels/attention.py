@@ -50,6 +50,9 @@ def attend(
     seed = torch.randint(_LARGEST_SEED, ()).item() if dropout > 0 else 0
     if bias is not None and bias.matrices is None:
         bias.matrices = spread(bias.values, layout, qkv.shape[-1] ** 0.5, qkv.dtype)
+    # Here, as within the function gradients are never enabled.
+    if bias is not None and bias.values.requires_grad and torch.is_grad_enabled():
+        bias.num_uses += 1
     values = None if bias is None else bias.values
     output: Tensor = _Attend.apply(qkv.contiguous(), values, bias, layout, dropout, seed)
     return output
@@ -83,8 +86,6 @@ class _Attend(torch.autograd.Function):
             "dropped": dropout > 0,
             "enable_fp_fusion": True,
         }
-        if bias is not None and ctx.needs_input_grad[1]:
-            bias.num_uses += 1
         if rows:
             _forward[(layout.num_jets, heads, triton.cdiv(layout.max_length, _block(layout)))](
                 qkv,
