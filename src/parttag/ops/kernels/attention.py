@@ -204,7 +204,7 @@ def _keep(seed, threshold, start, head, queries, keys, heads: tl.constexpr):
     return x.to(tl.int32, bitcast=True) >= threshold
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_cells", "num_rows", "seed"])
 @no_type_check
 def _forward(
     qkv,
@@ -263,7 +263,7 @@ def _forward(
     tl.store(sums, top + tl.log2(total), mask=is_query)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_cells", "num_rows", "seed"])
 @no_type_check
 def _backward(
     qkv,
