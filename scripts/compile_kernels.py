@@ -18,7 +18,6 @@ from pathlib import Path
 
 # Compiled, not interpreted; Triton reads these when it is imported.
 os.environ.pop("TRITON_INTERPRET", None)
-os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 os.environ.setdefault("TRITON_DISABLE_LINE_INFO", "1")  # sooner done
 
 from importlib.util import find_spec

@@ -80,7 +80,8 @@ def _launch(function: JITFunction, args: tuple[Any, ...], named: Mapping[str, An
     divisible = []
     for number, parameter in enumerate(function.params):
         name, value = parameter.name, values[parameter.name]
-        if parameter.is_constexpr or (type(value) is int and value == 1):
+        special = not parameter.do_not_specialize
+        if parameter.is_constexpr or (special and type(value) is int and value == 1):
             launch.signature[name], launch.constants[name] = "constexpr", value
         elif isinstance(value, torch.Tensor):
             launch.signature[name] = _TYPES[value.dtype]
@@ -89,7 +90,7 @@ def _launch(function: JITFunction, args: tuple[Any, ...], named: Mapping[str, An
                 divisible.append(number)
         elif isinstance(value, int):
             launch.signature[name] = "i32" if -(2**31) <= value < 2**31 else "i64"
-            if value % 16 == 0:
+            if special and value % 16 == 0:
                 divisible.append(number)
         else:
             launch.signature[name] = "fp32"

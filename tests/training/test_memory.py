@@ -1,5 +1,6 @@
 import sys
 
+import numpy as np
 import pytest
 
 from parttag.training import memory
@@ -38,7 +39,7 @@ def test_the_allocator_is_hinted_at_where_it_can_help(
 def test_free_pages_are_given_back_when_the_process_has_grown(monkeypatch):
     sizes = iter([100, 120, 130, 100])
     monkeypatch.setattr(memory, "_SECONDS", 0.0)
-    monkeypatch.setattr(memory, "_resident_bytes", lambda: next(sizes))
+    monkeypatch.setattr(memory, "_own_bytes", lambda: next(sizes))
     watch = memory.HeapWatch()
     calls = []
     watch._trim = calls.append
@@ -51,7 +52,17 @@ def test_free_pages_are_given_back_when_the_process_has_grown(monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_the_size_of_the_process_is_in_bytes():
-    before = memory._resident_bytes()
+    before = memory._own_bytes()
     block = bytearray(b"1") * 50_000_000
-    assert 40e6 < memory._resident_bytes() - before < 60e6
+    assert 40e6 < memory._own_bytes() - before < 60e6
     del block
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_pages_of_a_mapped_file_are_not_the_heaps(tmp_path):
+    path = tmp_path / "data"
+    path.write_bytes(bytes(50_000_000))
+    before = memory._own_bytes()
+    mapped = np.memmap(path, mode="r", dtype=np.uint8)
+    assert mapped.max() == 0  # all of it is read
+    assert abs(memory._own_bytes() - before) < 10e6

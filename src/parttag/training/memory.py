@@ -32,15 +32,17 @@ class HeapWatch:
         if self._trim is None or now - self._looked < _SECONDS:
             return
         self._looked = now
-        size = _resident_bytes()
+        size = _own_bytes()
         if not self._usual:
             self._usual = size
         elif size > _GROWTH * self._usual:
             self._trim(0)
 
 
-def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def _own_bytes() -> int:
+    """Return the memory in use but for pages of files, as of data that are mapped into memory."""
+    resident, of_files = map(int, Path("/proc/self/statm").read_text().split()[1:3])
+    return (resident - of_files) * os.sysconf("SC_PAGE_SIZE")
 
 
 def allocator_hint() -> str | None:

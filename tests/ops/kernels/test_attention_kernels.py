@@ -1,5 +1,7 @@
 """Kernels of attention against its definition in float64, under the interpreter or on CUDA."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -132,6 +134,21 @@ def test_nothing_is_read_before_it_is_written(monkeypatch):
         return attend(qkv, spread, layout) + attend(2 * qkv, spread, layout)
 
     assert all(value.isfinite().all() for value in results(kernels, inputs, torch.float32))
+
+
+def test_a_use_without_gradients_is_not_waited_for():
+    _, layout = layouts([5, 3])
+    inputs = [value.float() for value in map(random_inputs([5, 3]).get, ("qkv", "bias"))]
+
+    def kernels(qkv, bias, *, looked_at):
+        spread = spread_bias(bias, layout)
+        if looked_at:
+            with torch.no_grad():
+                attend(qkv, spread, layout)
+        return attend(qkv, spread, layout)
+
+    expected = results(partial(kernels, looked_at=False), inputs, torch.float32)
+    assert_near(results(partial(kernels, looked_at=True), inputs, torch.float32), expected, 1e-7)
 
 
 def test_draws_of_dropout_do_not_depend_on_one_another():

@@ -38,18 +38,57 @@ OTHERS = {
 }
 
 
+# The launches of a step and of a look at it, for batches of one kind.
+SAME_CODE = """
+from unittest import mock
+
+import numpy as np
+import torch
+from speed.compiled import caught_launches
+
+from parttag.models.particle_transformer import Backbone, ParticleTransformerOptions
+from parttag.ops.layout import JetLayout
+
+options = {"embed_dims": (32,), "pair_dims": (16, 16), "num_heads": 2}
+network = Backbone(ParticleTransformerOptions(**options, num_layers=1, num_class_layers=1), 3)
+with caught_launches() as launches:
+    for lengths in ([1], [16] * 15 + [1], [16] * 16):
+        layout = JetLayout(np.array(lengths), path="triton")
+        p4 = torch.ones(layout.num_rows, 4)
+        for seed in (1, 16, 17):
+            with mock.patch("torch.randint", lambda *_, seed=seed: torch.tensor(seed)):
+                network.train()(p4[:, :3], p4, layout).sum().backward()
+        with torch.no_grad():
+            network.eval()(p4[:, :3], p4, layout)
+names = [launch.name for launch in launches.values()]
+twice = sorted(f"{name} {names.count(name)}" for name in set(names) if names.count(name) > 1)
+print(", ".join(twice))
+"""
+
+
+def run_compiled(arguments, **more):
+    """Run Python without the interpreter of kernels, which the other tests use."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    path = f"{ROOT / 'src'}{os.pathsep}{ROOT / 'scripts'}"
+    result = subprocess.run(
+        [sys.executable, *arguments],
+        env=environment | {"PYTHONPATH": path} | more,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     """What scripts/compile_kernels.py says of the kernels in bfloat16 on Hopper."""
     folder = tmp_path_factory.mktemp("compiled")
     path = folder / "kernels.json"
-    # The interpreter, which the other tests use, must be off before Triton is imported.
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    environment |= {"PYTHONPATH": str(ROOT / "src"), "TRITON_CACHE_DIR": str(folder / "cache")}
-    command = [sys.executable, ROOT / "scripts/compile_kernels.py", "--target", "90"]
-    command += ["--dtypes", "bf16", "--jets", "4", "--json", path]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
+    command = [ROOT / "scripts/compile_kernels.py", "--target", "90", "--dtypes", "bf16"]
+    command += ["--jets", "4", "--json", path]
+    run_compiled(command, TRITON_CACHE_DIR=str(folder / "cache"))
     return json.loads(path.read_text())
 
 
@@ -79,3 +118,9 @@ def test_the_instructions_of_a_jet_allow_the_rates_that_are_aimed_at(report):
     limit = "jets_per_second, instructions"
     assert report["parts"]["training, bf16: all kernels"][limit] > 300_000
     assert report["parts"]["inference, bf16: all kernels"][limit] > 1_200_000
+
+
+def test_batches_of_one_kind_share_their_code():
+    # With dropout and without; for the pair network's second layer and those after it.
+    twice = {"attention._forward 2", "pair_network._layer_back 2", "pair_network._run_layer 2"}
+    assert set(run_compiled(["-c", SAME_CODE]).strip().split(", ")) == twice

@@ -1,6 +1,9 @@
 """Triton kernels for CUDA: no padding, no intermediate in memory that need not be there.
 
 They also run on a CPU, slowly, under ``TRITON_INTERPRET=1``: so they are tested without a GPU.
+
+Numbers that differ from batch to batch are not specialized: Triton would compile a kernel anew,
+amid a run, for one that is a multiple of 16, and again for 1.
 """
 
 import logging

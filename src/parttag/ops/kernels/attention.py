@@ -50,6 +50,9 @@ def attend(
     seed = torch.randint(_LARGEST_SEED, ()).item() if dropout > 0 else 0
     if bias is not None and bias.matrices is None:
         bias.matrices = spread(bias.values, layout, qkv.shape[-1] ** 0.5, qkv.dtype)
+    # Here, as within the function gradients are never enabled.
+    if bias is not None and bias.values.requires_grad and torch.is_grad_enabled():
+        bias.num_uses += 1
     values = None if bias is None else bias.values
     output: Tensor = _Attend.apply(qkv.contiguous(), values, bias, layout, dropout, seed)
     return output
@@ -83,8 +86,6 @@ class _Attend(torch.autograd.Function):
             "dropped": dropout > 0,
             "enable_fp_fusion": True,
         }
-        if bias is not None and ctx.needs_input_grad[1]:
-            bias.num_uses += 1
         if rows:
             _forward[(layout.num_jets, heads, triton.cdiv(layout.max_length, _block(layout)))](
                 qkv,
@@ -203,7 +204,7 @@ def _keep(seed, threshold, start, head, queries, keys, heads: tl.constexpr):
     return x.to(tl.int32, bitcast=True) >= threshold
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_cells", "num_rows", "seed"])
 @no_type_check
 def _forward(
     qkv,
@@ -262,7 +263,7 @@ def _forward(
     tl.store(sums, top + tl.log2(total), mask=is_query)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_cells", "num_rows", "seed"])
 @no_type_check
 def _backward(
     qkv,

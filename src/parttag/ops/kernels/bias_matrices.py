@@ -39,6 +39,7 @@ def spread(
             scale,
             heads=heads,
             block=_BLOCK,
+            enable_fp_fusion=True,
         )
     return matrices
 
@@ -62,6 +63,7 @@ def fold(
             layout.num_matrix_cells,
             heads=heads,
             block=_BLOCK,
+            enable_fp_fusion=True,
         )
     return packed
 
@@ -76,7 +78,7 @@ def num_columns(n):
     return (n + _COLUMNS - 1) // _COLUMNS * _COLUMNS
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_pairs", "num_cells"])
 @no_type_check
 def _spread(
     values,
@@ -109,7 +111,7 @@ def _spread(
         matrices += num_cells
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_pairs", "num_cells"])
 @no_type_check
 def _fold(
     gradient,

@@ -50,6 +50,7 @@ class _ClassAttend(torch.autograd.Function):
             "width": width,
             "block": _block(layout),
             "num_warps": 1,
+            "enable_fp_fusion": True,
         }
         if jets:
             _forward[(jets, heads)](

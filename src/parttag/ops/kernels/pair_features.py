@@ -59,7 +59,7 @@ def pair_features(
     return features
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows"])
 @no_type_check
 def _pair_features(
     particles,

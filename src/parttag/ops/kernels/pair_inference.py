@@ -41,11 +41,12 @@ def infer(
             padded=padded(width),
             padded_heads=padded(heads),
             block=block,
+            enable_fp_fusion=True,
         )
     return output
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_pairs"])
 @no_type_check
 def _infer(
     features,

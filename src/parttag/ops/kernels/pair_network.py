@@ -52,6 +52,7 @@ def run_layer(
             padded_out=padded(width),
             from_features=source.scale is None,
             block=block,
+            enable_fp_fusion=True,
         )
     counts = torch.full((tiles, 1), block, dtype=torch.double, device=output.device)
     if tiles:
@@ -242,7 +243,7 @@ def _z(
     return y * scale[None, :] + moved[None, :]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_pairs"])
 @no_type_check
 def _run_layer(
     values,
@@ -280,7 +281,7 @@ def _run_layer(
     tl.store(places + width_out, tl.sum(away * away, axis=0), mask=outer < width_out)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_pairs"])
 @no_type_check
 def _layer_back(
     grad_z,
