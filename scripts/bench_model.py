@@ -84,6 +84,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--jets", type=int, default=2560, help="in memory, taken in turn")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=3, help="of each contestant in a round")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
     parser.add_argument("--peer-precisions", nargs="+", help="the same if not given; also fp16")
     parser.add_argument(
@@ -130,6 +131,7 @@ def main() -> None:
             peer_precisions=args.peer_precisions or args.precisions,
             variants=args.peer_variants,
             batch=args.batch,
+            tasks=args.tasks,
         )
         seconds = take_turns(entrants, args.rounds, args.steps)
         if peer:
@@ -180,6 +182,7 @@ def shares(rates: Rates, floors: dict[str, dict[str, float]]) -> dict[str, float
         / min(rate for name, rate in floor.items() if name.startswith(task))
         for precision, floor in floors.items()
         for task in TASKS
+        if f"ours {task} {precision}" in rates
     }
 
 

@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 # H100 SXM and H200: multiprocessors, schedulers in each, clock; bytes a second of each.
 _ISSUED = 132 * 4 * 1.7e9
 _BYTES = {"H100": 3.35e12, "H200": 4.8e12}
-_TASKS = {"training": "published", "inference": "published", "stable mass": "stable"}
+_TASKS = ("training", "inference")
 _PARTS = {
     "attention": "attention|bias_matrices",
     "pair features and network": "pair_",
@@ -49,8 +49,8 @@ def measure(target: int, dtypes: list[str], jets, num_jets: int) -> tuple[list[d
     recipe = ROOT / "configs/toptagging/particle_transformer.yaml"
     rows, compiled = [], {}
     for dtype in dtypes:
-        for task, mass in _TASKS.items():
-            settings = load_config(recipe, ["model.kernels=triton", f"model.pair_mass={mass}"])
+        for task in _TASKS:
+            settings = load_config(recipe, ["model.kernels=triton"])
             batches = jets.batches(num_jets, settings.model.max_particles)[:1]
             lengths = batches[0].lengths
             ours = Ours(settings, batches, "cpu")
@@ -61,8 +61,6 @@ def measure(target: int, dtypes: list[str], jets, num_jets: int) -> tuple[list[d
             with whole, caught_launches() as launches:
                 (ours.train if task == "training" else ours.infer)(batches[0], dtype)
             for key, launch in launches.items():
-                if task == "stable mass" and key in compiled:
-                    continue  # but for the pair features as in inference
                 if key not in compiled:
                     compiled[key] = compile_launch(launch, target)
                 code = compiled[key]
@@ -80,8 +78,6 @@ def _parts(rows: list[dict]) -> dict[str, dict[str, float]]:
     """Return warp instructions and bytes a jet, and the limits that follow, part by part."""
     parts = {}
     for task, precision in dict.fromkeys((row["task"], row["precision"]) for row in rows):
-        if task == "stable mass":
-            continue
         mine = [row for row in rows if (row["task"], row["precision"]) == (task, precision)]
         for part, pattern in {**_PARTS, "all kernels": ""}.items():
             chosen = [row for row in mine if re.match(pattern, row["kernel"])]

@@ -202,10 +202,11 @@ def contestants(
     peer_precisions: Sequence[str],
     variants: Sequence[str],
     batch: int,
+    tasks: Sequence[str] = TASKS,
 ) -> list[Contestant]:
     """Return everything whose speed is compared, training first."""
     result: list[Contestant] = []
-    for task in TASKS:
+    for task in tasks:
         result += [
             (f"{name} {task} {precision}", partial(network.times, task, precision))
             for name, network in ours.items()

@@ -5,7 +5,6 @@ rapidity; the two are never mixed. Everything here is plain torch and keeps the 
 """
 
 import math
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -13,16 +12,9 @@ from torch import Tensor
 
 PAIR_FEATURE_NAMES = ("ln_kt", "ln_z", "ln_delta", "ln_m2")
 
-PairMass = Literal["published", "stable"]
-"""How m² of a pair is computed: (E₁ + E₂)² − |p₁ + p₂|² as it stands, or without cancellation."""
-
 # Below it a denominator counts as zero: far under any momentum in GeV, far above the smallest
 # normal float32.
 TINY = 1e-20
-# Of a massless particle: energy and momentum are each rounded by half an eps, their squares by one.
-_MASS_ROUNDING = 2.5
-# Particles along the beam have any η: sinh² of more would not fit into float32.
-_MAX_HALF_ETA = 20.0
 
 
 def pt(p4: Float[Tensor, "*shape 4"]) -> Float[Tensor, "*shape"]:
@@ -77,7 +69,6 @@ def pair_features(
     first: Int[Tensor, " pairs"],
     second: Int[Tensor, " pairs"],
     eps: float = 1e-8,
-    mass: PairMass = "published",
 ) -> Float[Tensor, "pairs 4"]:
     """Return ln kT, ln z, ln Δ and ln m² of the pairs of rows ``first`` and ``second`` of ``p4``.
 
@@ -92,8 +83,7 @@ def pair_features(
 
     Precision is part of the published definition: ln m² of a nearly collinear pair is mostly
     rounding, and trained networks have learned that rounding. Sums come before squares, autocast is
-    off, and the dtype stays that of ``p4`` (float32 for published weights). With ``mass="stable"``
-    m² comes from ``stable_mass2`` instead.
+    off, and the dtype stays that of ``p4`` (float32 for published weights).
 
     References
     ----------
@@ -107,49 +97,9 @@ def pair_features(
         pt_2, y_2, phi_2, *p4_2 = columns.index_select(1, second)
         pt_min = torch.minimum(pt_1, pt_2)
         delta = delta_r(y_1 - y_2, delta_phi(phi_1, phi_2))
-        if mass == "stable":
-            mass2 = stable_mass2(p4, first, second)
-        else:
-            px, py, pz, energy = (x_1 + x_2 for x_1, x_2 in zip(p4_1, p4_2, strict=True))
-            mass2 = energy.square() - (px.square() + py.square() + pz.square())
+        px, py, pz, energy = (x_1 + x_2 for x_1, x_2 in zip(p4_1, p4_2, strict=True))
+        mass2 = energy.square() - (px.square() + py.square() + pz.square())
         features = torch.stack(
             [pt_min * delta, pt_min / (pt_1 + pt_2).clamp(min=eps), delta, mass2], dim=-1
         )
         return features.clamp_(min=eps).log_()
-
-
-def stable_mass2(
-    p4: Float[Tensor, "particles 4"], first: Int[Tensor, " pairs"], second: Int[Tensor, " pairs"]
-) -> Float[Tensor, " pairs"]:
-    """Return m² of pairs as a sum of terms of which none is negative, so that none cancels.
-
-    With pseudorapidity η and the masses of the particles themselves,
-
-        m² = m₁² + m₂² + 2 (E₁E₂ − |p₁||p₂|) + 2 (|p₁||p₂| − p₁·p₂),
-        E₁E₂ − |p₁||p₂| = (m₁²|p₂|² + m₂²|p₁|² + m₁²m₂²) / (E₁E₂ + |p₁||p₂|),
-        |p₁||p₂| − p₁·p₂ = 2 pT₁ pT₂ (sinh²(Δη/2) + sin²(Δφ/2)).
-    """
-    mass2, momentum, pt_all, eta_all, phi_all = particle_terms(p4).unbind()
-    energy = p4[:, 3]
-    mass2_1, mass2_2 = mass2[first], mass2[second]
-    p_1, p_2 = momentum[first], momentum[second]
-    slower_than_light = mass2_1 * p_2.square() + mass2_2 * p_1.square() + mass2_1 * mass2_2
-    slower_than_light /= (energy[first] * energy[second] + p_1 * p_2).clamp(min=TINY)
-    half_eta = (0.5 * (eta_all[first] - eta_all[second])).clamp(-_MAX_HALF_ETA, _MAX_HALF_ETA)
-    half_phi = 0.5 * (phi_all[first] - phi_all[second])
-    angle = pt_all[first] * pt_all[second] * (half_eta.sinh().square() + half_phi.sin().square())
-    return mass2_1 + mass2_2 + 2 * slower_than_light + 4 * angle
-
-
-def particle_terms(p4: Float[Tensor, "particles 4"]) -> Float[Tensor, "5 particles"]:
-    """Return m², |p|, pT, η and φ of particles, of which ``stable_mass2`` makes those of pairs.
-
-    m² is 0 if it is less than what the rounding of the four components makes of a massless one.
-    """
-    wide = p4.double()
-    momentum2 = wide[:, :3].square().sum(dim=-1)
-    energy2 = wide[:, 3].square()
-    mass2 = energy2 - momentum2
-    least = _MASS_ROUNDING * torch.finfo(p4.dtype).eps * energy2
-    mass2 = torch.where(mass2 > least, mass2, 0.0).to(p4.dtype)
-    return torch.stack([mass2, momentum2.sqrt().to(p4.dtype), pt(p4), eta(p4), phi(p4)])

@@ -63,9 +63,6 @@ class ParticleTransformerOptions(Options):
     """Widths of the pair network before its last layer, which is one channel a head wide."""
     pair_bias: bool = True
     """Whether what pairs look like biases the attention; without it, a plain Transformer."""
-    pair_mass: kinematics.PairMass = "published"
-    """How ln m² of a pair is computed: published has the rounding that official weights know,
-    stable none, also between nearly collinear particles."""
     num_heads: PositiveInt = 8
     num_layers: PositiveInt = 8
     """Particle blocks."""
@@ -186,7 +183,6 @@ class Backbone(nn.Module):
         self.pair_network = (
             PairNetwork((*options.pair_dims, options.num_heads)) if options.pair_bias else None
         )
-        self.pair_mass = options.pair_mass
         self.blocks = nn.ModuleList(
             ParticleBlock(width, options.num_heads, options.feedforward_factor, options.dropout)
             for _ in range(options.num_layers)
@@ -274,11 +270,9 @@ class Backbone(nn.Module):
         if layout.uses_kernels:
             from parttag.ops.kernels.pair_features import pair_features
 
-            features = pair_features(p4, layout, mass=self.pair_mass)
+            features = pair_features(p4, layout)
         else:
-            features = kinematics.pair_features(
-                p4, layout.first, layout.second, mass=self.pair_mass
-            )
+            features = kinematics.pair_features(p4, layout.first, layout.second)
         if layout.path == "reference":
             return self.pair_network.reference(features)
         bias: Tensor = self.pair_network(features, uses_kernels=layout.uses_kernels)

@@ -26,5 +26,6 @@ class SharedBias:
         self.num_added += 1
         if self.num_added < self.num_uses:
             return None
-        total, self.gradient, self.num_added = self.gradient, None, 0
+        total, self.gradient = self.gradient, None
+        self.num_uses = self.num_added = 0
         return total

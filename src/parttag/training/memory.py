@@ -27,7 +27,7 @@ class HeapWatch:
         self._usual = 0
 
     def __call__(self) -> None:
-        """Look at the process once in a while, and act if it needs more than it did at first."""
+        """Look at the process once in a while, and act if it needs more than it did."""
         now = time.perf_counter()
         if self._trim is None or now - self._looked < _SECONDS:
             return
@@ -37,6 +37,7 @@ class HeapWatch:
             self._usual = size
         elif size > _GROWTH * self._usual:
             self._trim(0)
+            self._usual = 0  # what it needs now is seen when it has needed it
 
 
 def _own_bytes() -> int:

@@ -151,6 +151,20 @@ def test_a_use_without_gradients_is_not_waited_for():
     assert_near(results(partial(kernels, looked_at=True), inputs, torch.float32), expected, 1e-7)
 
 
+def test_a_bias_can_be_used_again_after_its_gradient():
+    _, layout = layouts([5, 3])
+    inputs = [value.float() for value in map(random_inputs([5, 3]).get, ("qkv", "bias"))]
+    qkv, bias = (value.requires_grad_() for value in inputs)
+    spread = spread_bias(bias, layout)
+
+    def gradient():
+        output = attend(qkv, spread, layout) + attend(2 * qkv, spread, layout)
+        (grad,) = torch.autograd.grad(output.square().sum(), bias)
+        return grad
+
+    torch.testing.assert_close(gradient(), gradient())
+
+
 def test_draws_of_dropout_do_not_depend_on_one_another():
     _, layout = layouts([64])
     qkv = torch.zeros(64, 3, 2, 64, device=DEVICE)  # every weight is 1/64

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from helpers.jets import toy_batch
-from helpers.momenta import massive_particles
 from helpers.tolerances import FLOAT32_FEATURE, KERNEL_BFLOAT16, KERNEL_FLOAT32
 from parttag import kinematics
 from parttag.ops.layout import JetLayout
@@ -52,15 +51,6 @@ def test_features_are_those_of_the_definition():
     energy2 = (p4[layout.first, 3] + p4[layout.second, 3]).square()
     difference = (features[:, 3].exp() - expected[:, 3].exp()) / energy2
     assert difference.abs().max() < 1e-6
-
-
-def test_a_stable_mass_is_that_of_the_definition():
-    batch = toy_batch(lengths=[1, 0, 40, 17])
-    p4 = torch.cat([batch.p4, massive_particles(30).float()]).to(DEVICE)
-    layout = JetLayout(np.array([*batch.lengths, 30]), DEVICE)
-    expected = kinematics.pair_features(p4, layout.first, layout.second, mass="stable")
-    features = pair_features(p4, layout, mass="stable")
-    torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("length", [1, 2, 5, 128, 256])

@@ -1,7 +1,6 @@
 """The four features of every pair of a jet's particles, in one pass over the pairs.
 
-A kernel reads seven numbers of each particle, pT, rapidity, φ and the four-momentum; for a stable
-m² three more, those of ``kinematics.particle_terms`` that are not among them.
+A kernel reads seven numbers of each particle: pT, rapidity, φ and the four-momentum.
 """
 
 from typing import no_type_check
@@ -13,7 +12,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from parttag import kinematics
-from parttag.kinematics import PairMass
 from parttag.ops.layout import JetLayout
 
 _BLOCK = 256
@@ -24,7 +22,6 @@ def pair_features(
     p4: Float[Tensor, "particles 4"],
     layout: JetLayout,
     eps: float = 1e-8,
-    mass: PairMass = "published",
 ) -> Float[Tensor, "pairs 4"]:
     """Return what ``kinematics.pair_features`` returns for the pairs i ≥ j of every jet.
 
@@ -35,16 +32,14 @@ def pair_features(
         longest = layout.max_length
         tiles = triton.cdiv(longest * (longest + 1) // 2, _BLOCK)
         with torch.autocast(p4.device.type, enabled=False):
-            columns = [
-                kinematics.pt(p4),
-                kinematics.rapidity(p4),
-                kinematics.phi(p4),
-                *p4.unbind(1),
-            ]
-            if mass == "stable":
-                mass2, momentum, _, eta, _ = kinematics.particle_terms(p4).unbind()
-                columns += [mass2, momentum, eta]
-            particles = torch.stack(columns)
+            particles = torch.stack(
+                [
+                    kinematics.pt(p4),
+                    kinematics.rapidity(p4),
+                    kinematics.phi(p4),
+                    *p4.unbind(1),
+                ]
+            )
         _pair_features[(layout.num_jets, tiles)](
             particles,
             features,
@@ -53,7 +48,6 @@ def pair_features(
             layout.num_rows,
             eps,
             block=_BLOCK,
-            stable=mass == "stable",
             enable_fp_fusion=False,  # sums before squares, each rounded: the definition
         )
     return features
@@ -69,7 +63,6 @@ def _pair_features(
     num_rows,
     eps,
     block: tl.constexpr,
-    stable: tl.constexpr,
 ):
     pi: tl.constexpr = 3.141592653589793
     jet = tl.program_id(0)
@@ -91,14 +84,11 @@ def _pair_features(
     delta_phi = tl.where(delta_phi < 0.0, delta_phi + 2 * pi, delta_phi)
     delta_phi = tl.where(delta_phi >= 2 * pi, delta_phi - 2 * pi, delta_phi) - pi
     delta = tl.sqrt_rn(delta_y * delta_y + delta_phi * delta_phi)
-    if stable:
-        mass2 = _stable_mass2(first, second, pt_1 * pt_2, delta_phi, num_rows, real)
-    else:
-        px = _total(first + 3 * num_rows, second + 3 * num_rows, real)
-        py = _total(first + 4 * num_rows, second + 4 * num_rows, real)
-        pz = _total(first + 5 * num_rows, second + 5 * num_rows, real)
-        energy = _total(first + 6 * num_rows, second + 6 * num_rows, real)
-        mass2 = energy * energy - ((px * px + py * py) + pz * pz)
+    px = _total(first + 3 * num_rows, second + 3 * num_rows, real)
+    py = _total(first + 4 * num_rows, second + 4 * num_rows, real)
+    pz = _total(first + 5 * num_rows, second + 5 * num_rows, real)
+    energy = _total(first + 6 * num_rows, second + 6 * num_rows, real)
+    mass2 = energy * energy - ((px * px + py * py) + pz * pz)
     z = tl.div_rn(pt_min, tl.maximum(pt_1 + pt_2, eps))
     places = features + (begin + pair) * 4
     tl.store(places, tl.log(tl.maximum(pt_min * delta, eps)), mask=real)
@@ -116,34 +106,6 @@ def particles_of(pair):
     i = tl.where(i * (i + 1) // 2 > pair, i - 1, i)
     i = tl.where((i + 1) * (i + 2) // 2 <= pair, i + 1, i)
     return i, pair - i * (i + 1) // 2
-
-
-@triton.jit
-@no_type_check
-def _stable_mass2(first, second, pt2, delta_phi, num_rows, real):
-    """Return m² as ``kinematics.stable_mass2`` has it."""
-    energy2 = _product(first + 6 * num_rows, second + 6 * num_rows, real)
-    mass2_1 = tl.load(first + 7 * num_rows, mask=real, other=0.0)
-    mass2_2 = tl.load(second + 7 * num_rows, mask=real, other=0.0)
-    p_1 = tl.load(first + 8 * num_rows, mask=real, other=0.0)
-    p_2 = tl.load(second + 8 * num_rows, mask=real, other=0.0)
-    slower_than_light = mass2_1 * p_2 * p_2 + mass2_2 * p_1 * p_1 + mass2_1 * mass2_2
-    slower_than_light = slower_than_light / tl.maximum(energy2 + p_1 * p_2, 1e-20)
-    half_eta = 0.5 * _difference(first + 9 * num_rows, second + 9 * num_rows, real)
-    half_eta = tl.minimum(tl.maximum(half_eta, -20.0), 20.0)
-    # sinh x: where it is small, the difference of two exponentials would cancel.
-    x2 = half_eta * half_eta
-    series = half_eta * (1.0 + x2 / 6.0 * (1.0 + x2 / 20.0 * (1.0 + x2 / 42.0)))
-    grown = tl.exp(half_eta)
-    sinh = tl.where(x2 < 0.25, series, 0.5 * (grown - 1.0 / grown))
-    sine = tl.sin(0.5 * delta_phi)
-    return mass2_1 + mass2_2 + 2.0 * slower_than_light + 4.0 * pt2 * (sinh * sinh + sine * sine)
-
-
-@triton.jit
-@no_type_check
-def _product(first, second, real):
-    return tl.load(first, mask=real, other=0.0) * tl.load(second, mask=real, other=0.0)
 
 
 @triton.jit
