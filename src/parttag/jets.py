@@ -260,18 +260,37 @@ class JetBatch:
     def _jets_between(self, start: int, stop: int) -> dict[str, Any]:
         return {name: getattr(self, name)[start:stop] for name in _PER_JET}
 
+    def take(self, jets: Int64[np.ndarray, " chosen"]) -> JetBatch:
+        """Return these jets, in this order."""
+        lengths = self.lengths[jets]
+        offsets = offsets_of(lengths)
+        first = offsets_of(self.lengths)[jets] - offsets[:-1]
+        rows = self._move(np.repeat(first, lengths) + np.arange(offsets[-1]))
+        chosen = self._move(jets)
+        return replace(
+            self,
+            p4=self.p4.index_select(0, rows),
+            extra=self.extra.index_select(0, rows),
+            offsets=self._move(offsets),
+            lengths=lengths,
+            **{name: getattr(self, name).index_select(0, chosen) for name in _PER_JET},
+        )
+
     def keep_particles(self, keep: Bool[np.ndarray, " particles"]) -> JetBatch:
         """Return the batch with only the particles where ``keep`` is true."""
         kept = np.flatnonzero(keep)
         offsets = offsets_of(keep.astype(np.int64))[offsets_of(self.lengths)]
-        rows = torch.from_numpy(kept).to(self.device, non_blocking=True)
+        rows = self._move(kept)
         return replace(
             self,
             p4=self.p4[rows],
             extra=self.extra[rows],
-            offsets=torch.from_numpy(offsets).to(self.device, non_blocking=True),
+            offsets=self._move(offsets),
             lengths=np.diff(offsets),
         )
+
+    def _move(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.device, non_blocking=True)
 
     def leading(self, number: int) -> JetBatch:
         """Return the batch with at most ``number`` particles of each jet, those of highest pT."""

@@ -122,10 +122,16 @@ class ParticleTransformer(ParticleEncoder):
         """Return the normalized class token of each jet."""
         if self.backbone.trimmer is not None:
             batch = self.backbone.trimmer(batch)
-        alone = not self.training and not torch.is_grad_enabled()
-        parts = cache_sized(batch) if alone and batch.device.type == "cpu" else [batch]
-        tokens = [self.backbone(*self._inputs(part), self._layout(part)) for part in parts]
-        return torch.cat(tokens) if len(tokens) > 1 else tokens[0]
+        if self.training or torch.is_grad_enabled() or batch.device.type != "cpu":
+            return self._tokens(batch)
+        # Jets of similar length in one part: few groups for attention, with little padding.
+        order = np.argsort(-batch.lengths, kind="stable")
+        tokens = [self._tokens(part) for part in cache_sized(batch.take(order))]
+        return torch.cat(tokens).index_select(0, torch.from_numpy(np.argsort(order)))
+
+    def _tokens(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
+        tokens: Tensor = self.backbone(*self._inputs(batch), self._layout(batch))
+        return tokens
 
     def encode_particles(
         self,

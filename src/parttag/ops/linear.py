@@ -24,10 +24,12 @@ def linear(
     bias: Float[Tensor, " outputs"],
 ) -> Float[Tensor, "*rows outputs"]:
     """Return x Wᵀ + b."""
-    if not _takes(x) or _is_cast(x):
+    if not _takes(x):
         return F.linear(x, weight, bias)
     if not torch.is_grad_enabled():
-        return _pointwise(x, weight, bias)
+        return _infer(x, weight, bias)
+    if _is_cast(x):
+        return F.linear(x, weight, bias)
     output: Tensor = _Linear.apply(x, weight, bias)
     return output
 
@@ -40,10 +42,7 @@ def linear_gelu(
     """Return GELU(x Wᵀ + b)."""
     if torch.is_grad_enabled() or not _takes(x):
         return F.gelu(linear(x, weight, bias))
-    if _is_cast(x):
-        dtype = torch.get_autocast_dtype("cpu")
-        x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
-    return _pointwise(x, weight, bias, "gelu")
+    return _infer(x, weight, bias, "gelu")
 
 
 class Linear(nn.Linear):
@@ -89,6 +88,13 @@ def _takes(x: Tensor) -> bool:
 def _is_cast(x: Tensor) -> bool:
     """Return whether autocast takes products in another precision, or these are short already."""
     return torch.is_autocast_enabled("cpu") or x.dtype == torch.bfloat16
+
+
+def _infer(x: Tensor, weight: Tensor, bias: Tensor, after: str = "none") -> Tensor:
+    if _is_cast(x):
+        dtype = torch.get_autocast_dtype("cpu")
+        x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
+    return _pointwise(x, weight, bias, after)
 
 
 def _pointwise(

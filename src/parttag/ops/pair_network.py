@@ -102,6 +102,8 @@ class PairNetwork(nn.Module):
             from parttag.ops.kernels.pair_inference import infer
 
             return infer(features, folded, product_dtype(features))
+        dtype = product_dtype(features)
+        folded = [(weight.to(dtype), bias.to(dtype)) for weight, bias in folded]
         output = features.new_empty(widths[-1], len(features))
         for chunk in chunks(features):
             hidden = features[chunk]
