@@ -21,7 +21,8 @@ import torch
 from weaver.utils.nn.optimizer.ranger import Ranger
 from weaver_logits import build
 
-WARM_UP_STEPS = 6  # the trimmer leaves the first five calls alone
+# The trimmer leaves the first five calls alone, and oneDNN prepares for sizes that are new.
+WARM_UP_STEPS = 6
 PAPER = argparse.Namespace(
     network="particle_transformer",
     classes=2,
@@ -59,7 +60,7 @@ class Timer:
         """Return the seconds of each step, the copy of the batch to the device included."""
         if (what, precision) not in self.warm:
             self.warm.add((what, precision))
-            self.times(what, precision, batch, WARM_UP_STEPS if what == "training" else 1)
+            self.times(what, precision, batch, WARM_UP_STEPS)
         seconds = []
         for _ in range(steps):
             began = self.clock()

@@ -22,7 +22,8 @@ from parttag.models import build_model
 from parttag.training.optimizers import build_optimizer
 
 PEER_SCRIPT = Path(__file__).parents[1] / "peers" / "weaver_speed.py"
-WARM_UP_STEPS = 6  # the trimmer leaves the first five calls alone
+# The trimmer leaves the first five calls alone, and oneDNN prepares for sizes that are new.
+WARM_UP_STEPS = 6
 PEER_VARIANTS = ("eager", "dense", "compiled")
 TASKS = ("training", "inference")
 # Other programs disturb the processor's seconds least, which add up those of all threads.
@@ -82,7 +83,7 @@ class Ours:
         """Return the seconds of each step; the first call for a task warms up."""
         if (task, precision) not in self.warm:
             self.warm.add((task, precision))
-            self.times(task, precision, WARM_UP_STEPS if task == "training" else 1)
+            self.times(task, precision, WARM_UP_STEPS)
         step = self.train if task == "training" else self.infer
         seconds = []
         if self.device == "cuda":
