@@ -96,6 +96,18 @@ def test_keeping_particles_keeps_their_jets_and_order():
     assert torch.equal(kept.p4, batch.p4[torch.from_numpy(keep)])
 
 
+@pytest.mark.parametrize("jets", [[4, 0, 3, 1, 2], [2, 2], [1], []], ids=str)
+def test_taking_jets_of_a_batch_takes_their_particles_in_the_order_asked_for(jets):
+    batch = toy_batch(lengths=[3, 0, 5, 1, 4])
+    taken = batch.take(np.array(jets, dtype=np.int64))
+    assert taken.lengths.tolist() == [batch.lengths[jet] for jet in jets]
+    assert taken.offsets.tolist() == [0, *np.cumsum(taken.lengths)]
+    for place, jet in enumerate(jets):
+        assert particles_of(taken, place).equal(particles_of(batch, jet))
+        for name in ("labels", "jet_p4", "jet_axis", "jet_weights", "index"):
+            assert getattr(taken, name)[place].equal(getattr(batch, name)[jet])
+
+
 def test_the_leading_particles_are_those_of_highest_pt():
     batch = toy_batch(lengths=[3, 0, 10, 6])
     leading = batch.leading(5)
