@@ -50,6 +50,15 @@ def test_autocast_gives_bfloat16(kind):
         assert near(output, expected, KERNEL_BFLOAT16)
 
 
+@pytest.mark.parametrize("kind", LAYERS)
+def test_autocast_to_float16_is_torchs(kind):
+    layer, x = layer_and_input(kind)
+    with torch.no_grad(), torch.autocast("cpu", torch.float16):
+        output = layer(x)
+        assert output.equal(LAYERS[kind](F.linear(x, layer.weight, layer.bias)))
+    assert output.dtype == torch.float16
+
+
 def test_float64_is_torchs():
     layer, x = layer_and_input(LinearGELU)
     layer, x = layer.double(), x.double()

@@ -75,9 +75,13 @@ class _Linear(torch.autograd.Function):
 
 
 def _takes(x: Tensor) -> bool:
-    """Return whether oneDNN can take the layer: in float32 or, under autocast, shorter."""
+    """Return whether oneDNN can take the layer: in float32 or bfloat16, which autocast may ask for.
+
+    Not in float16, for which it has nothing on many processors.
+    """
     return (
         _HAS_ONEDNN
+        and torch.get_autocast_dtype("cpu") == torch.bfloat16
         and x.device.type == "cpu"
         and x.ndim == 2
         and x.dtype in (torch.float32, torch.bfloat16)
