@@ -5,19 +5,23 @@
     python scripts/bench_model.py --data $PARTTAG_SHARED_DATA/toptagging/val.h5 \
         --peer-python PEER/bin/python --json speed.json
 
-Ours and every variant of the peer's take turns, a few steps each, on the same jets in one run; a
-rate is that of the median step. A step of training is the copy to the device, forwards, backwards
-and the optimizer; data are in memory. --parts also measures the parts of our step, each alone, and
-what the machine's matrix products and memory would allow. --tunables starts both with settings of
-the C library's allocator, such as glibc.malloc.hugetlb=1.
+Ours and every variant of the peer's take turns, a few steps each, on the same jets; a rate is that
+of the median step. Training first, then inference, each in new processes of both, as in use. A step
+of training is the copy to the device, forwards, backwards and the optimizer; data are in memory.
+--parts also measures the parts of our step, each alone, and what the machine's matrix products and
+memory would allow. --tunables starts all processes with settings of the C library's allocator, such
+as glibc.malloc.hugetlb=1.
 """
 
 import argparse
 import json
 import os
 import resource
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +29,7 @@ from speed.contestants import (
     CLOCKS,
     PEER_VARIANTS,
     TASKS,
+    Jets,
     Ours,
     Peer,
     contestants,
@@ -104,20 +109,29 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
-def main() -> None:
-    """Measure, print, and write the numbers if asked."""
-    args = parse_arguments()
-    set_allocator(args.tunables)
+class Measured(NamedTuple):
+    """What one task's contestants did."""
+
+    rates: Rates
+    peak_memory_gb: dict[str, float]
+    peer: dict[str, object] | None
+
+
+def our_network(args: argparse.Namespace, *, compiled: bool = False) -> tuple[Jets, Ours]:
+    """Return the jets and our network, which takes them."""
     torch.set_num_threads(args.threads)
     settings = load_config(ROOT / f"configs/toptagging/{args.model}.yaml")
     jets = read_jets(settings, args.data, args.jets)
     batches = jets.batches(args.batch, settings.model.max_particles)
-    ours = {
-        name: Ours(settings, batches, args.device, compiled=compiled, clock=args.clock)
-        for name, compiled in (("ours", False), ("ours compiled", True))
-        if args.compiled or not compiled
-    }
-    plain = ours["ours"]
+    return jets, Ours(settings, batches, args.device, compiled=compiled, clock=args.clock)
+
+
+def measure(args: argparse.Namespace, task: str) -> Measured:
+    """Return what one task's contestants do, taking turns."""
+    jets, plain = our_network(args)
+    ours = {"ours": plain}
+    if args.compiled:
+        _, ours["ours compiled"] = our_network(args, compiled=True)
     with TemporaryDirectory() as directory:
         peer = None
         if args.peer_python:
@@ -131,26 +145,41 @@ def main() -> None:
             peer_precisions=args.peer_precisions or args.precisions,
             variants=args.peer_variants,
             batch=args.batch,
-            tasks=args.tasks,
+            tasks=[task],
         )
         seconds = take_turns(entrants, args.rounds, args.steps)
         if peer:
             peer.close()
     rates = rates_of(seconds, args.batch)
+    return Measured(rates, peak_memory(task, ours, peer), peer.description if peer else None)
+
+
+def main() -> None:
+    """Measure, print, and write the numbers if asked."""
+    args = parse_arguments()
+    set_allocator(args.tunables)
+    rates: Rates = {}
+    peaks: dict[str, float] = {}
+    # What a task leaves behind, such as a grown heap, is nothing to the next one.
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes:
+        for measured in processes.map(measure, [args] * len(args.tasks), args.tasks):
+            rates |= measured.rates
+            peaks |= measured.peak_memory_gb
     result = {
         "model": args.model,
         "batch": args.batch,
         "clock": args.clock,
         **describe_machine(args.device, args.threads),
-        "peer": peer.description if peer else None,
+        "peer": measured.peer,
         "rates": rates,
         "ratios": ratios(rates),
-        "peak_memory_gb": peak_memory(ours, peer),
+        "peak_memory_gb": peaks,
     }
     if args.parts:
+        jets, plain = our_network(args)
         parts = part_times(plain, jets, args.rounds * args.steps)
         result["parts_ms"] = {name: 1e3 * value for name, value in parts.items()}
-        longest = settings.model.max_particles or int(jets.arrays.lengths.max())
+        longest = plain.network.max_particles or int(jets.arrays.lengths.max())
         result["floors"] = {
             precision: floor_rates(jets, args.device, precision, longest)
             for precision in args.precisions
@@ -161,7 +190,7 @@ def main() -> None:
         args.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
-def peak_memory(ours: dict[str, Ours], peer: Peer | None) -> dict[str, float]:
+def peak_memory(task: str, ours: dict[str, Ours], peer: Peer | None) -> dict[str, float]:
     """Return the GB of each contestant in its last round on a GPU; on a CPU, those of our process.
 
     Ours count the parameters and optimizers of all our contestants, some 30 MB each.
@@ -172,7 +201,7 @@ def peak_memory(ours: dict[str, Ours], peer: Peer | None) -> dict[str, float]:
         for name, runner in runners.items()
         for key, value in runner.peak_bytes.items()
     }
-    return peaks or {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}
+    return peaks or {f"ours {task}": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}
 
 
 def shares(rates: Rates, floors: dict[str, dict[str, float]]) -> dict[str, float]:
