@@ -50,6 +50,14 @@ def test_files_and_folders_come_out_as_they_went_in(make):
     assert sorted(str(path.relative_to(archive.parent)) for path in files) == sorted(FILES)
 
 
+def test_a_python_that_cannot_unpack_safely_is_one_sentence(make, monkeypatch):
+    archive = make(member("README", b"read"))
+    monkeypatch.delattr(tarfile, "data_filter")
+    with pytest.raises(InputError, match=r"jets\.tar: .* Python 3\.11\.4 or newer"):
+        unpack(archive, archive.parent)
+    assert content_of(archive.parent) == {}
+
+
 EVIL = {
     "upwards": member("../evil.root", b"evil"),
     "deeply upwards": member("val_5M/../../evil.root", b"evil"),

@@ -23,8 +23,14 @@ def unpack(archive: Path, directory: Path, *, progress: Progress = no_progress) 
     ------
     InputError
         If a member is not a plain file or folder or would lie outside of ``directory``, the archive
-        is damaged, or its files cannot be written; then none of them is in ``directory``.
+        is damaged, or its files cannot be written; then none of them is in ``directory``. Also if
+        this Python cannot tell where a member would lie, as before 3.11.4.
     """
+    if not hasattr(tarfile, "data_filter"):
+        raise InputError(
+            f"{archive}: to unpack it safely, Python 3.11.4 or newer is needed; it is kept, unpack "
+            f"it by hand into {directory}, or run this again with a newer Python"
+        )
     staging = directory / f"{archive.name}.unpacking"
     with refuse_unwritable(staging):
         shutil.rmtree(staging, ignore_errors=True)
