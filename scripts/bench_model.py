@@ -66,7 +66,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--compiled", action="store_true", help="ours and the peer's compiled, too")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--tunables", help="GLIBC_TUNABLES of both processes")
+    parser.add_argument("--tunables", help="GLIBC_TUNABLES of all processes")
     parser.add_argument(
         "--clock", choices=CLOCKS, default="wall", help="processor: if other programs are running"
     )
@@ -85,10 +85,11 @@ def main() -> None:
     rates: Rates = {}
     peaks: dict[str, float] = {}
     # What a task leaves behind, such as a grown heap, is nothing to the next one.
-    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes:
-        for measured in processes.map(measure, [args] * len(args.tasks), args.tasks):
-            rates |= measured.rates
-            peaks |= measured.peak_memory_gb
+    for task in args.tasks:
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            measured = process.submit(measure, args, task).result()
+        rates |= measured.rates
+        peaks |= measured.peak_memory_gb
     result = {
         "model": args.model,
         "batch": args.batch,
@@ -101,6 +102,7 @@ def main() -> None:
     }
     if args.parts:
         jets, plain = our_network(args)
+        plain.times("training", "fp32", 1)  # which warms up
         parts = part_times(plain, jets, args.rounds * args.steps)
         result["parts_ms"] = {name: 1e3 * value for name, value in parts.items()}
         longest = plain.network.max_particles or int(jets.arrays.lengths.max())
