@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from parttag.cli import tables
+from parttag.cli import jet_tables, tables
 from parttag.inspection.compare import Comparison, Distance
 from parttag.inspection.inspect import Inspection
 from parttag.inspection.sample import JetSample
@@ -70,12 +70,12 @@ def test_counts_and_ranges_say_what_is_in_the_files():
         },
         nonfinite={"d0": 7},
     )
-    counts = printed(tables.counts_table("mine", inspection)).split()
+    counts = printed(jet_tables.counts_table("mine", inspection)).split()
     for row in (["files", "2"], ["label_top", "3,000", "75.00%"], ["energy", "10", "0.25%"]):
         assert " ".join(row) in " ".join(counts)
     assert "repeated jets 1 0.03%" in " ".join(counts)
     assert "d0: not finite 7 repeated" in " ".join(counts)
-    ranges = " ".join(printed(tables.ranges_table("mine", inspection)).split())
+    ranges = " ".join(printed(jet_tables.ranges_table("mine", inspection)).split())
     assert "pt 0 5 50 95 100" in ranges
     assert "particle_pt 0.5 60" in ranges
 
@@ -84,7 +84,7 @@ def test_a_comparison_gives_the_classifier_and_every_distance():
     comparison = Comparison(
         "label_top", 1000, 2000, (Distance("mass", 175.0, 172.0, 0.123, 0.2),), Estimate(0.6, 0.01)
     )
-    text = " ".join(printed(tables.comparison_table(comparison)).split())
+    text = " ".join(printed(jet_tables.comparison_table(comparison)).split())
     assert "label_top: 1,000 jets against 2,000" in text
     assert "AUC 0.600 ± 0.010" in text
     assert "mass 175 172 0.123 0.200" in text
@@ -95,12 +95,12 @@ def test_repeats_are_listed_within_and_between_inputs_the_most_first():
         "train": np.array([1, 2, 3, 3], dtype=np.uint64),
         "test": np.array([3, 9, 8, 7, 6], dtype=np.uint64),
     }
-    text = " ".join(printed(tables.repeats_table(inputs)).split())
+    text = " ".join(printed(jet_tables.repeats_table(inputs)).split())
     assert text.endswith("train test 2 50.00% train itself 1 25.00% test train 1 20.00%")
-    short = printed(tables.repeats_table(inputs, most=1))
+    short = printed(jet_tables.repeats_table(inputs, most=1))
     assert "1 of 3 rows" in short
     assert "itself" not in short
-    assert tables.repeats_table({"train": inputs["test"]}) is None
+    assert jet_tables.repeats_table({"train": inputs["test"]}) is None
 
 
 def test_sculpting_is_one_sentence_for_each_signal_class():

@@ -16,8 +16,9 @@ from parttag.cli import main
 from parttag.data import JetStore, prepare
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import evaluate_run
-from parttag.runs.config import load_columns, load_config
+from parttag.runs.config import load_config
 from parttag.runs.run import load_run
+from parttag.runs.sections import load_columns
 from parttag.runs.train import train_run
 
 README = Path(__file__).parents[2] / "README.md"

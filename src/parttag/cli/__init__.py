@@ -35,5 +35,7 @@ def main() -> None:
     try:
         app(prog_name="parttag")
     except InputError as error:
-        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        errors.print(
+            f"[bold red]error:[/] {escape(error.for_shell())}", highlight=False, soft_wrap=True
+        )
         sys.exit(2)

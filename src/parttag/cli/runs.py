@@ -145,8 +145,8 @@ def evaluate(
     """
     from parttag.cli.tables import jets_sentence, metrics_table, sculpting_sentences
     from parttag.evaluation.evaluate import evaluate_run
-    from parttag.runs.config import load_columns, parse_classes
     from parttag.runs.run import load_run
+    from parttag.runs.sections import load_columns, parse_classes
 
     if probe is None and (train_data or classes):
         raise InputError("--train and --classes are of a probe; add --probe linear")
@@ -202,8 +202,8 @@ def predict(
     from parttag.data.readers.column_layout import layout_of
     from parttag.evaluation.predict import predict as predict_files
     from parttag.evaluation.scores import Scorer
-    from parttag.runs.config import load_columns
     from parttag.runs.run import load_run
+    from parttag.runs.sections import load_columns
 
     tagger = load_run(run)
     own = tagger.config.data.columns if columns is None else load_columns(columns)

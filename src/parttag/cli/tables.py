@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-from jaxtyping import UInt64
-from rich import box
 from rich.table import Table
-from rich.text import Text
 
+from parttag.cli.terminal import empty_table, text_table
 from parttag.evaluation.generation.comparison import Comparison as GenerationComparison
-from parttag.inspection.compare import Comparison
-from parttag.inspection.duplicates import SharedJets, num_repeated, shared_jets
-from parttag.inspection.inspect import Inspection
-from parttag.jets.variables import JET_VARIABLES
 from parttag.metrics import CONFIDENCE_LEVEL, Estimate
 
 _REASONS = {"bad": "bad", "no_class": "of no class", "outside_cuts": "outside the cuts"}
@@ -25,7 +17,7 @@ _REASONS = {"bad": "bad", "no_class": "of no class", "outside_cuts": "outside th
 
 def metrics_table(title: str, metrics: Mapping[str, Any]) -> Table:
     """Return the content of ``metrics.json`` as a table of numbers with their errors."""
-    table = _table(title, "", "value", "error")
+    table = empty_table(title, "", "value", "error")
     for name in ("accuracy", "auc"):
         table.add_row(name.upper() if name == "auc" else name, *_cells(metrics[name], ".4f"))
     for name, estimate in _rejections(metrics["rejection"]):
@@ -84,116 +76,6 @@ def _cells(estimate: Mapping[str, Any], style: str) -> tuple[str, str]:
     if estimate.get("lower_limit"):
         return f"> {value:{style}}", f"{CONFIDENCE_LEVEL:.0%} CL"
     return f"{value:{style}}", "–" if error is None else f"± {error:{style}}"
-
-
-def counts_table(title: str, inspection: Inspection) -> Table:
-    """Return how many jets there are, of which labels, and what is wrong with the bad ones."""
-    table = _table(title, "", "number", "share")
-    # Of values of particles there are more than jets.
-    no_share = {"files", "jets", *(f"{name}: not finite" for name in inspection.nonfinite)}
-    rows = {
-        "files": len(inspection.files),
-        "jets": inspection.num_jets,
-        **inspection.labels,
-        "bad jets": inspection.num_bad,
-        **{f"  {fault}": number for fault, number in inspection.faults.items()},
-        **{f"{name}: not finite": number for name, number in inspection.nonfinite.items()},
-        "repeated jets": inspection.num_repeated,
-    }
-    for name, number in rows.items():
-        share = "" if name in no_share else f"{number / inspection.num_jets:.2%}"
-        table.add_row(name, f"{number:,}", share)
-    return table
-
-
-_ITSELF = "itself"
-
-
-def repeats_table(
-    inputs: Mapping[str, UInt64[np.ndarray, " jets"]], most: int = 20
-) -> Table | None:
-    """Return which inputs hold jets twice, and which share jets with others; ``None`` if none does.
-
-    Parameters
-    ----------
-    inputs
-        The fingerprints of the jets of each.
-    most
-        Rows to show; the ones with the most jets.
-    """
-    within = [
-        SharedJets(name, _ITSELF, number, len(jets))
-        for name, jets in inputs.items()
-        if (number := num_repeated(jets))
-    ]
-    rows = sorted([*within, *shared_jets(inputs)], key=lambda row: -row.num_shared)
-    if not rows:
-        return None
-    left = f", {most} of {len(rows)} rows" if len(rows) > most else ""
-    table = _table(f"repeated jets{left}", "jets of", "again in", "number", "share")
-    short = _short_names(list(inputs)) | {_ITSELF: _ITSELF}
-    for row in rows[:most]:
-        share = f"{row.num_shared / row.num_jets:.2%}"
-        table.add_row(short[row.name], short[row.other], f"{row.num_shared:,}", share)
-    return table
-
-
-def _short_names(names: Sequence[str]) -> dict[str, str]:
-    """Return paths without the directory that all of them are in, so that tables show the rest."""
-    folders = {str(folder) for folder in Path(names[0]).parents}
-    for name in names[1:]:
-        folders &= {str(folder) for folder in Path(name).parents}
-    common = max(folders - {"."}, key=len, default="")
-    return {name: name.removeprefix(common).lstrip("/") or name for name in names}
-
-
-def ranges_table(title: str, inspection: Inspection) -> Table:
-    """Return ranges of the good jets, and for jet variables also quantiles."""
-    table = _table(title, "good jets", "least", "5 %", "median", "95 %", "greatest")
-    columns = {variable.name: i for i, variable in enumerate(JET_VARIABLES)}
-    for name, (low, high) in inspection.ranges.items():
-        middle = ["", "", ""]
-        if name in columns:
-            values = inspection.sample.variables[:, columns[name]]
-            middle = [f"{value:.4g}" for value in np.quantile(values, [0.05, 0.5, 0.95])]
-        table.add_row(name, f"{low:.4g}", *middle, f"{high:.4g}")
-    return table
-
-
-def comparison_table(comparison: Comparison) -> Table:
-    """Return the distances of one label's jets from the reference, and the classifier's AUC."""
-    title = (
-        f"{comparison.label}: {comparison.num_jets:,} jets against {comparison.num_reference:,}; "
-        f"a classifier tells them apart with AUC {comparison.auc.value:.3f} "
-        f"± {comparison.auc.error:.3f}"
-    )
-    table = _table(title, "", "mean", "reference", "KS", "distance / σ")
-    for distance in comparison.distances:
-        table.add_row(
-            distance.name,
-            f"{distance.mean:.4g}",
-            f"{distance.reference_mean:.4g}",
-            f"{distance.kolmogorov_smirnov:.3f}",
-            f"{distance.wasserstein:.3f}",
-        )
-    return table
-
-
-def text_table(title: str, headers: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
-    """Return a table of texts, as they are."""
-    table = _table(title, headers[0], *headers[1:])
-    table.columns[0].overflow = "fold"
-    for line in lines:
-        table.add_row(*map(Text, line))
-    return table
-
-
-def _table(title: str, first: str, *numbers: str) -> Table:
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column(first)
-    for name in numbers:
-        table.add_column(name, justify="right")
-    return table
 
 
 def generation_table(comparison: GenerationComparison) -> Table:

@@ -11,20 +11,20 @@ from typing import Any
 import yaml
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
+from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.selection.cuts import CutOptions
 from parttag.data.selection.pt_weights import FlattenOptions
-from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
 from parttag.jets.features import feature_names
 from parttag.models import MODELS, ModelOptions
+from parttag.options import Options, Texts, read_options
+from parttag.runs.yaml_files import read_content
 from parttag.training.objectives import ObjectiveOptions
 from parttag.training.objectives.classify import ClassifyOptions
-from parttag.options import Options, Texts, read_options
 from parttag.training.optimizers import OptimizerOptions, RangerOptions
 from parttag.training.options import TrainingOptions
 from parttag.training.schedules import FlatDecayOptions, ScheduleOptions
 from parttag.training.transfer import InitOptions
-from parttag.runs.yaml_files import parse_text, read_content
 
 _DEFAULT_FEATURES = "kin"
 
@@ -138,8 +138,6 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     return build_config(read_content(path, overrides))
 
 
-
-
 def build_config(content: Mapping[str, Any]) -> RunConfig:
     """Return the configuration that nested mappings describe.
 
@@ -172,63 +170,6 @@ def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
         else:
             merged[key] = value
     return merged
-
-
-def load_columns(path: str | Path) -> ColumnsOptions | None:
-    """Return the section ``columns`` of a YAML file, or ``data.columns`` of a configuration.
-
-    Returns
-    -------
-    ColumnsOptions or None
-        ``None`` if the section is null: files are in the layouts of the public sets.
-
-    Raises
-    ------
-    InputError
-        As ``read_content``, or if a key is unknown, a value wrong, or there is no such section.
-    """
-    content = read_content(path)
-    data = content.get("data")
-    section = content if "columns" in content else data if isinstance(data, dict) else {}
-    if "columns" not in section:
-        raise InputError(f"{path} has no section columns, nor data.columns")
-    return read_options(_Columns, {"columns": section["columns"]}).columns
-
-
-def parse_cuts(text: str) -> CutOptions:
-    """Return the cuts that a YAML text gives, such as ``{jet_pt: [500, 1000]}``.
-
-    Raises
-    ------
-    InputError
-        If it is no YAML of that form, or a quantity is unknown.
-    """
-    return read_options(_Cuts, {"cuts": parse_text("cuts", text)}).cuts
-
-
-def parse_classes(text: str) -> dict[str, tuple[str, ...]]:
-    """Return the classes that a YAML text gives, such as ``{top: label_top, QCD: label_QCD}``.
-
-    Raises
-    ------
-    InputError
-        If it is no YAML of that form.
-    """
-    return read_options(_Classes, {"classes": parse_text("--classes", text)}).classes
-
-
-
-
-class _Columns(Options):
-    columns: ColumnsOptions | None
-
-
-class _Cuts(Options):
-    cuts: CutOptions
-
-
-class _Classes(Options):
-    classes: dict[str, Texts] = Field(min_length=2)
 
 
 def dump_config(config: RunConfig) -> str:

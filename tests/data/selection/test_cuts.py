@@ -12,7 +12,7 @@ from parttag.data.selection.cuts import CutOptions, passing
 from parttag.data.selection.good_jets import JetCounts
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
-from parttag.runs.config import parse_cuts
+from parttag.runs.sections import parse_cuts
 
 CLASSES = {"top": ["label_top"], "QCD": ["label_QCD"]}
 
