@@ -80,12 +80,23 @@ def _apply(override: str, content: dict[str, Any]) -> None:
         value = yaml.load(text, _Loader)
     except yaml.YAMLError:
         value = text  # such as a glob that begins with *
+    set_value(path, value, content)
+
+
+def set_value(path: str, value: Any, content: dict[str, Any]) -> None:
+    """Set the value of a key, ``section.key``, in nested mappings.
+
+    Raises
+    ------
+    InputError
+        If something on the way is no section.
+    """
     *sections, key = path.split(".")
     for name in sections:
         # A key that YAML takes for a number is that number.
         section = next((known for known in content if str(known) == name), name)
         below = content.setdefault(section, {})
         if not isinstance(below, dict):
-            raise InputError(f"{override!r}: {section} is {below!r}, which has no keys")
+            raise InputError(f"{path}={value}: {section} is {below!r}, which has no keys")
         content = below
     content[key] = value
