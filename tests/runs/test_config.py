@@ -9,7 +9,7 @@ from parttag.jets.features import FEATURE_SETS
 from parttag.models import MODELS
 from parttag.training.optimizers import AdamWOptions
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 RUNS = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "benchmarks")
 MINIMAL = """
 data:
