@@ -9,7 +9,7 @@ from parttag.models import MODELS
 from parttag.runs.config import RunConfig, dump_config, first_difference, load_config
 from parttag.training.optimizers import AdamWOptions
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 RUNS = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "benchmarks")
 MINIMAL = """
 data:
