@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
 import awkward as ak
-import numpy as np
 
-from parttag.api.jets import ColumnsLike, FileNames, file_list, read_columns
+from parttag.api.jets import FileNames
 from parttag.errors import InputError, option
 from parttag.jets.arrays import JetArrays
-from parttag.jets.awkward_arrays import from_awkward
 from parttag.jets.batch import JetBatch, make_batch
 from parttag.progress import Progress, no_progress
 from parttag.runs import run as runs
 from parttag.runs.config import RunConfig, build_config
-from parttag.runs.import_weights import ModelName, import_run
 from parttag.runs.recipes import find_recipe
 from parttag.runs.train import train_run
 from parttag.runs.yaml_files import read_content, set_value

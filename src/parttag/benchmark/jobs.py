@@ -15,7 +15,8 @@ from parttag.data.readers import find_files
 from parttag.data.readers.column_layout import layout_of
 from parttag.data.selection.good_jets import describe_sources
 from parttag.errors import InputError
-from parttag.evaluation.evaluate import METRICS, evaluate_run
+from parttag.evaluation.evaluate import evaluate_run
+from parttag.evaluation.evaluation import METRICS
 from parttag.progress import Progress, no_progress
 from parttag.runs.import_weights import import_run
 from parttag.runs.run import load_run
@@ -100,11 +101,10 @@ def _do(job: Job, progress: Progress) -> None:
     # Whatever an interrupted evaluation, or one of other jets, has left is replaced.
     evaluate_run(
         run,
-        overwrite=True,
         strict=job.config.data.strict,
         device=job.config.training.device,
         progress=progress,
-    )
+    ).save(job.directory / "evaluation", overwrite=True)
     test, layout = job.config.data.test, layout_of(job.config.data.columns)
     record = {
         "metrics": sha256(job.directory / "evaluation" / METRICS),

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
 from parttag.benchmark.results import Point, Quantity, RowResult, SeedResult
-from parttag.metrics import Roc, background_class, class_rocs
+from parttag.metrics import Roc, class_rocs
 from parttag.plotting import Target, cycle, draw_roc, new_figure, plain
 from parttag.system.atomic_files import new_files
 from parttag.system.files import refuse_damaged
@@ -33,9 +33,9 @@ def draw_all(directory: Path, results: Sequence[RowResult]) -> list[Path]:
         If scores cannot be read, or a picture cannot be written.
     """
     shown = [result for result in results if result.seeds]
-    classes = next((next(iter(r.seeds.values())).classes for r in shown), ())
-    if not shown or background_class(classes) is None:
+    if not shown or not shown[0].rejection:
         return []
+    background = " + ".join(next(iter(shown[0].seeds.values())).report.background)
     if any(result.labels is not None for result in shown):
         with new_files([directory / EFFICIENCY], overwrite=True) as (file,):
             plot_efficiency(file, shown)
@@ -43,16 +43,14 @@ def draw_all(directory: Path, results: Sequence[RowResult]) -> list[Path]:
     paths = [directory / name for name in (ROC, PARAMETERS, COST)]
     rocs = {result.name: _read_rocs(next(iter(result.seeds.values()))) for result in shown}
     with new_files(paths, overwrite=True) as (roc_file, parameters_file, cost_file):
-        plot_rocs(roc_file, rocs, classes)
+        plot_rocs(roc_file, rocs, background)
         with_published = any(result.published for result in shown)
         plot_against(parameters_file, shown, "parameters", published=with_published)
         plot_against(cost_file, shown, "training cost", published=False)
     return paths
 
 
-def plot_rocs(
-    target: Target, rocs: Mapping[str, Mapping[str, Roc]], classes: Sequence[str]
-) -> None:
+def plot_rocs(target: Target, rocs: Mapping[str, Mapping[str, Roc]], background: str) -> None:
     """Draw 1/ε_B against ε_S of all rows, in a panel for each signal class."""
     signals = list(next(iter(rocs.values())))
     columns = 1 if len(signals) == 1 else 3
@@ -79,11 +77,10 @@ def plot_rocs(
                 axes.set_title(plain(signal))
         for axes in panels[len(signals) :]:
             axes.remove()
-        background = plain(f"Rejection of {background_class(classes)}")
         for axes in panels[: len(signals)]:
             axes.set_xlabel(r"Signal efficiency $\varepsilon_{\mathrm{S}}$")
         for axes in panels[: len(signals) : columns]:
-            axes.set_ylabel(background + r"  $1/\varepsilon_{\mathrm{B}}$")
+            axes.set_ylabel(plain(f"Rejection of {background}") + r"  $1/\varepsilon_{\mathrm{B}}$")
         handles, labels = panels[0].get_legend_handles_labels()
         title = "first seed of each row"
         figure.legend(handles, labels, loc="outside right upper", title=title)
@@ -139,7 +136,7 @@ def plot_efficiency(target: Target, results: Sequence[RowResult]) -> None:
                 _MARKERS[number // 10 % len(_MARKERS)],
                 _LINES[number // 10 % len(_LINES)],
             )
-            values = [[r.metric("auc") for r in own], [r.rejection[point] for r in own]]
+            values = [[r.auc for r in own], [r.rejection[point] for r in own]]
             for axes, quantities in zip(panels, values, strict=True):
                 _draw_line(axes, places, quantities, look, plain(name))
         numbers = sorted({result.labels or 0 for result in results})
@@ -184,7 +181,7 @@ def _draw_line(
 def _rejection_label(point: Point) -> str:
     signal, eps_s = point
     return r"$1/\varepsilon_{\mathrm{B}}$ at $\varepsilon_{\mathrm{S}}$ = " + plain(
-        f"{float(eps_s):g} ({signal})"
+        f"{eps_s:g} ({signal})"
     )
 
 
@@ -222,7 +219,7 @@ def _draw_row(
             label=plain(result.name),
         )
     line = result.published
-    quoted = line and line.rejection.get(point[0], {}).get(float(point[1]))
+    quoted = line and line.rejection.get(point[0], {}).get(point[1])
     if published and line and quoted and line.num_parameters:
         axes.errorbar(
             line.num_parameters,
@@ -243,4 +240,6 @@ def _read_rocs(result: SeedResult) -> dict[str, Roc]:
         logits = np.stack([file[f"logit_{name}"][:] for name in result.classes], axis=1)
         labels = file["label"][:].astype(np.int64)
         used = (file["valid"][:] == 1) & (labels >= 0)
-    return class_rocs(logits[used], labels[used], result.classes)
+    assert result.job.config is not None
+    options = result.job.config.evaluation
+    return class_rocs(logits[used], labels[used], result.classes, options=options)

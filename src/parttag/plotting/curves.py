@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from parttag.metrics import Roc, background_class
+from parttag.metrics import EvaluationOptions, Roc, background_of
 from parttag.metrics.published import TOP_TAGGING, Published
 from parttag.plotting.figure import COLORS, Target, cycle, draw_legend, new_figure, plain
 
@@ -25,24 +25,27 @@ def plot_roc(
     name: str,
     *,
     published: bool = True,
+    options: EvaluationOptions = EvaluationOptions(),
 ) -> None:
     """Draw 1/ε_B against ε_S with its statistical error for every signal class.
 
     Top tagging has the published points beside it, labelled as what they are, if ``published``.
     """
-    background = background_class(classes)
+    background = background_of(classes, options)
     with new_figure(target, (7.2, 5.6)) as figure:
         axes = figure.subplots()
         for color, (signal, curve) in zip(cycle(len(rocs)), rocs.items(), strict=True):
             draw_roc(axes, curve, color, plain(name if len(rocs) == 1 else signal))
         axes.fill_between([], [], color="0.7", linewidth=0, label="statistical error")
-        if published and set(classes) == {"top", "QCD"}:
+        if published and set(rocs) == {"top"} and background == ("QCD",):
             _draw_published(axes, [line for line in TOP_TAGGING if line.name in _SHOWN])
         axes.set_yscale("log")
         axes.set_xlim(0, 1)
         axes.set_ylim(bottom=1)
         axes.set_xlabel(r"Signal efficiency $\varepsilon_{\mathrm{S}}$")
-        axes.set_ylabel(plain(f"Rejection of {background}") + r"  $1/\varepsilon_{\mathrm{B}}$")
+        axes.set_ylabel(
+            plain(f"Rejection of {' + '.join(background)}") + r"  $1/\varepsilon_{\mathrm{B}}$"
+        )
         draw_legend(axes, "lower left", columns=2 if len(rocs) > 5 else 1)
 
 

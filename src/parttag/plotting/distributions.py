@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 from matplotlib.axes import Axes
 
-from parttag.metrics import Roc, background_class, discriminant, log_odds, working_points
+from parttag.metrics import Discriminant, EvaluationOptions, Roc, discriminants, log_odds
 from parttag.plotting.figure import (
     COLORS,
     Target,
@@ -34,18 +34,21 @@ def plot_scores(
     jet_weights: Float[np.ndarray, " jets"],
     classes: Sequence[str],
     rocs: Mapping[str, Roc],
+    options: EvaluationOptions = EvaluationOptions(),
 ) -> None:
     """Draw the distribution of each signal's score, for its jets and for the background's.
 
-    The score is the difference of the logits, which spreads out what the softmax crowds at 0 and
-    1. Classes without a background are each drawn against all the others.
+    The score is the logarithm of a ratio, which spreads out what the softmax crowds at 0 and 1.
+    Classes without a background are each drawn against all the others.
     """
+    found = discriminants(classes, options)
     signals = list(rocs) or list(classes)
     with new_panels(target, len(signals)) as panels:
         for axes, signal in zip(panels, signals, strict=True):
-            _draw_scores(axes, logits, labels, jet_weights, classes, signal)
-            if rocs:
-                for number, eps_s in enumerate(working_points(classes)[signal]):
+            score = found.get(signal)
+            _draw_scores(axes, logits, labels, jet_weights, classes, signal, score)
+            if rocs and score is not None:
+                for number, eps_s in enumerate(score.working_points):
                     height = _DATA_HEIGHT + 0.03 + 0.17 * number
                     _draw_cut(axes, rocs[signal].threshold(eps_s), eps_s, height)
 
@@ -57,13 +60,15 @@ def _draw_scores(
     jet_weights: Float[np.ndarray, " jets"],
     classes: Sequence[str],
     signal: str,
+    score: Discriminant | None,
 ) -> None:
-    number, background = classes.index(signal), background_class(classes)
-    if background is None:
+    number = classes.index(signal)
+    if score is None:
         scores, others, rest = log_odds(logits, number), "others", labels != number
+        formula = f"ln [ p({signal}) / (1 − p({signal})) ]"
     else:
-        other = classes.index(background)
-        scores, others, rest = discriminant(logits, number, other), background, labels == other
+        scores, others, rest = score(logits), score.background_name, score.is_background(labels)
+        formula = score.formula
     edges = bin_edges([scores[labels == number], scores[rest]])
     for color, name, rows in zip(COLORS, (signal, others), (labels == number, rest), strict=False):
         draw_histogram(
@@ -78,8 +83,7 @@ def _draw_scores(
     if ((labels == number) | rest).any():
         axes.set_yscale("log")
         make_room(axes, _DATA_HEIGHT)
-    denominator = f"p({background})" if background else f"(1 − p({signal}))"
-    axes.set_xlabel(plain(f"ln [ p({signal}) / {denominator} ]"))
+    axes.set_xlabel(plain(formula))
     axes.set_ylabel(f"Share of jets / {edges[1] - edges[0]:.3g}")
     draw_legend(axes, "upper left", columns=2)
 

@@ -123,13 +123,16 @@ def make_room(axes: Axes, height: float) -> None:
 
 @contextmanager
 def new_figure(target: Target, size: tuple[float, float]) -> Iterator[Figure]:
-    """Give a figure of so many inches in our style, and write it when the block ends."""
+    """Give a figure of so many inches in our style, and write it when the block ends.
+
+    The format is that of the target's suffix; PNG for what has none.
+    """
     style: Any = {**mplhep.style.ATLAS, **_STYLE}
     with mpl.rc_context(style):
         figure = Figure(figsize=size)
         FigureCanvasAgg(figure)
         yield figure
-        figure.savefig(target, format="png")
+        figure.savefig(target, format=(getattr(target, "suffix", "") or ".png")[1:])
 
 
 @contextmanager

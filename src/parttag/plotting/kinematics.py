@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogFormatter
 
 from parttag.metrics import (
-    SCULPTING_EPS_S,
     Estimate,
+    EvaluationOptions,
     RejectionByPt,
     Sculpting,
-    background_class,
+    background_of,
+    discriminants,
 )
 from parttag.plotting.figure import (
     COLORS,
@@ -36,21 +37,27 @@ _DATA_HEIGHT = 0.6
 _BINS_OF_ONE_JET = 4
 
 
-def plot_rejection_by_pt(target: Target, by_pt: RejectionByPt, classes: Sequence[str]) -> None:
+def plot_rejection_by_pt(
+    target: Target,
+    by_pt: RejectionByPt,
+    classes: Sequence[str],
+    options: EvaluationOptions = EvaluationOptions(),
+) -> None:
     """Draw the rejection in bins of jet pT, with a cut for each bin and with one cut for all.
 
     With one signal class, a panel below has the signal efficiency of the one cut.
     """
     signals = list(by_pt.rejection)
+    background = " + ".join(background_of(classes, options))
     if len(signals) > 1:
         with new_panels(target, len(signals)) as panels:
             for axes, signal in zip(panels, signals, strict=True):
-                _draw_rejection(axes, by_pt, signal, classes)
+                _draw_rejection(axes, by_pt, signal, background)
                 axes.set_xlabel(_PT_LABEL)
         return
     with new_figure(target, (7.2, 6.4)) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        _draw_rejection(above, by_pt, signals[0], classes)
+        _draw_rejection(above, by_pt, signals[0], background)
         for color, (eps_s, found) in zip(
             COLORS, by_pt.one_cut_eps_s[signals[0]].items(), strict=False
         ):
@@ -62,7 +69,7 @@ def plot_rejection_by_pt(target: Target, by_pt: RejectionByPt, classes: Sequence
         figure.align_ylabels()
 
 
-def _draw_rejection(axes: Axes, by_pt: RejectionByPt, signal: str, classes: Sequence[str]) -> None:
+def _draw_rejection(axes: Axes, by_pt: RejectionByPt, signal: str, background: str) -> None:
     points = by_pt.rejection[signal]
     kinds = {"a cut for each bin": points, "one cut": by_pt.one_cut_rejection[signal]}
     series = [
@@ -80,7 +87,7 @@ def _draw_rejection(axes: Axes, by_pt: RejectionByPt, signal: str, classes: Sequ
     make_room(axes, _DATA_HEIGHT)
     axes.set_xlim(by_pt.edges[0], by_pt.edges[-1])
     axes.set_ylabel(r"Rejection $1/\varepsilon_{\mathrm{B}}$")
-    title = plain(f"{signal} against {background_class(classes)}")
+    title = plain(f"{signal} against {background}")
     columns = 2 if len(points) > 1 else 1
     axes.legend(loc="upper left", title=title, ncols=columns, columnspacing=1.2, alignment="left")
 
@@ -133,6 +140,7 @@ def plot_mass_sculpting(
     classes: Sequence[str],
     passing: Mapping[str, Bool[np.ndarray, " jets"]],
     sculpting: Mapping[str, Sculpting],
+    options: EvaluationOptions = EvaluationOptions(),
 ) -> None:
     """Draw the mass of all background jets, of those that pass each signal's cut, and the signal's.
 
@@ -143,11 +151,12 @@ def plot_mass_sculpting(
     passing
         Which jets pass the cut of each signal class.
     """
-    background = str(background_class(classes))
-    is_background = labels == classes.index(background)
+    scores = discriminants(classes, options)
     with new_panels(target, len(passing)) as panels:
         for axes, (signal, passed) in zip(panels, passing.items(), strict=True):
-            is_signal = labels == classes.index(signal)
+            background = scores[signal].background_name
+            is_signal = scores[signal].is_signal(labels)
+            is_background = scores[signal].is_background(labels)
             survivors = is_background & passed
             edges = bin_edges([jet_mass[is_background], jet_mass[is_signal]])
             for color, name, rows in (
@@ -164,7 +173,11 @@ def plot_mass_sculpting(
                     filled=name == background,
                     dashed=name == signal,
                 )
-            _draw_survivors(axes, jet_mass[survivors], jet_weights[survivors], edges, background)
+            label = (
+                rf"{survivors.sum():,} {plain(background)} that pass, "
+                rf"$\varepsilon_{{\mathrm{{S}}}}$ = {sculpting[signal].eps_s:g}"
+            )
+            _draw_survivors(axes, jet_mass[survivors], jet_weights[survivors], edges, label)
             axes.set_xlim(edges[0], edges[-1])
             axes.set_ylim(0, axes.dataLim.ymax / (_DATA_HEIGHT if len(panels) == 1 else 0.5))
             axes.set_xlabel("Jet mass [GeV]")
@@ -177,7 +190,7 @@ def _draw_survivors(
     jet_mass: Float[np.ndarray, " jets"],
     jet_weights: Float[np.ndarray, " jets"],
     edges: Float64[np.ndarray, " edges"],
-    name: str,
+    label: str,
 ) -> None:
     """Draw the jets that pass as points with errors, in as many bins as they can fill.
 
@@ -198,8 +211,7 @@ def _draw_survivors(
         color="black",
         markersize=4.5,
         linewidth=1.2,
-        label=rf"{len(jet_mass):,} {plain(name)} that pass, "
-        rf"$\varepsilon_{{\mathrm{{S}}}}$ = {SCULPTING_EPS_S:g}",
+        label=label,
     )
 
 

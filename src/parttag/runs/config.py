@@ -16,6 +16,8 @@ from parttag.data.selection.cuts import CutOptions
 from parttag.data.selection.pt_weights import FlattenOptions
 from parttag.errors import InputError
 from parttag.jets.features import feature_names
+from parttag.metrics import EvaluationOptions, check_options
+from parttag.metrics.earlier import earlier_options
 from parttag.models import MODELS, ModelOptions
 from parttag.options import Options, Texts, read_options
 from parttag.runs.yaml_files import read_content
@@ -52,9 +54,6 @@ class DataOptions(Options):
     """Weigh the training jets so that every class has the same spectrum of the jet's pT."""
     strict: bool = False
     """Refuse bad jets instead of leaving them out."""
-    published: bool = True
-    """Draw the published numbers of top tagging beside top against QCD; not beside simulated jets,
-    which are of another set."""
 
 
 class RunConfig(Options):
@@ -69,6 +68,7 @@ class RunConfig(Options):
     optimizer: OptimizerOptions = RangerOptions()
     schedule: ScheduleOptions = FlatDecayOptions()
     training: TrainingOptions = TrainingOptions()
+    evaluation: EvaluationOptions = EvaluationOptions()
     init_from: InitOptions | None = None
     """Weights to start from; null for fresh ones."""
     tokenizer_from: str | None = None
@@ -88,6 +88,12 @@ class RunConfig(Options):
                 f"data.classes has {len(self.data.classes)} entries, but objective "
                 f"{self.objective.name} needs two or more: name the classes and their labels"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _evaluation_fits(self) -> "RunConfig":
+        if self.data.classes:
+            check_options(tuple(self.data.classes), self.evaluation)
         return self
 
     @model_validator(mode="after")
@@ -115,6 +121,8 @@ class RunConfig(Options):
         return self.objective.name == "classify"
 
 
+# Keys of the section evaluation that name classes.
+_OF_CLASSES = {"background", "working_points", "discriminant"}
 # What a section without a name is about.
 _DEFAULT_NAMES = {"objective": "classify", "optimizer": "ranger", "schedule": "flat+decay"}
 
@@ -135,7 +143,26 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         If the file is missing or no YAML, an override has no ``=``, a key is unknown (the nearest
         known one is named), or a value is of the wrong type or out of range.
     """
-    return build_config(read_content(path, overrides))
+    return build_config(drop_other_classes(read_content(path, overrides), overrides))
+
+
+def drop_other_classes(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return a configuration without what a file says of classes that overrides have replaced.
+
+    Background and signals of the section ``evaluation`` are classes of the file.
+    """
+    changed = {override.partition("=")[0] for override in overrides}
+    section = content.get("evaluation")
+    if not isinstance(section, dict) or not any(
+        f"{key}.".startswith("data.classes.") for key in changed
+    ):
+        return content
+    ours = {
+        key: value
+        for key, value in section.items()
+        if key not in _OF_CLASSES or any(f"{c}.".startswith(f"evaluation.{key}.") for c in changed)
+    }
+    return {**content, "evaluation": ours}
 
 
 def build_config(content: Mapping[str, Any]) -> RunConfig:
@@ -152,7 +179,26 @@ def build_config(content: Mapping[str, Any]) -> RunConfig:
         for section, default in _DEFAULT_NAMES.items()
         if isinstance(content.get(section), dict)
     }
-    return read_options(RunConfig, {**content, **named})
+    return read_options(RunConfig, with_evaluation({**content, **named}))
+
+
+def with_evaluation(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with the section ``evaluation`` that older ones do not have.
+
+    ``published`` was in ``data``, and the classes said what is the background and at which signal
+    efficiencies it is rejected; they still do where the section says nothing of them.
+    """
+    data, section = content.get("data"), content.get("evaluation", {})
+    if not isinstance(data, Mapping) or not isinstance(section, Mapping):
+        return dict(content)  # which is refused as it is
+    section = dict(section)
+    if "published" in data:
+        section["published"] = data["published"]
+        data = {key: value for key, value in data.items() if key != "published"}
+    classes = data.get("classes")
+    if isinstance(classes, Mapping) and not section.keys() & _OF_CLASSES:
+        section |= earlier_options([str(name) for name in classes])
+    return {**content, "data": data, "evaluation": section}
 
 
 def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,15 @@
 """Single sections of a configuration, from a file or from the text of an option. Needs no torch."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.selection.cuts import CutOptions
 from parttag.errors import InputError
+from parttag.metrics import EvaluationOptions
 from parttag.options import Options, Texts, read_options
 from parttag.runs.yaml_files import parse_text, read_content
 
@@ -54,6 +57,39 @@ def parse_classes(text: str) -> dict[str, tuple[str, ...]]:
     return read_options(_Classes, {"classes": parse_text("--classes", text)}).classes
 
 
+def parse_evaluation(options: EvaluationOptions, changes: Mapping[str, Any]) -> EvaluationOptions:
+    """Return options of an evaluation with some keys replaced.
+
+    A new ``background`` takes with it what the old one's signals had of their own, the
+    ``discriminant`` and working points by class, unless they are replaced too.
+
+    Parameters
+    ----------
+    changes
+        By key; texts are YAML, as the command line gives them: ``QCD,light`` for the background,
+        ``0.5,0.3`` or ``{top: [0.5, 0.3]}`` for the working points.
+
+    Raises
+    ------
+    InputError
+        If a text is no YAML, a key is unknown, or a value is wrong.
+    """
+    values: dict[str, Any] = options.model_dump()
+    if "background" in changes:
+        values["discriminant"] = {}
+        if isinstance(values["working_points"], dict):
+            del values["working_points"]
+    for key, value in changes.items():
+        values[key] = _parse_list(key, value) if isinstance(value, str) else value
+    return read_options(_Evaluation, {"evaluation": values}).evaluation
+
+
+def _parse_list(key: str, text: str) -> Any:
+    """Return what a YAML text means, in which the brackets of a list may be left out."""
+    is_bare = not text.lstrip().startswith(("[", "{"))
+    return parse_text(f"evaluation.{key}", f"[{text}]" if is_bare else text)
+
+
 class _Columns(Options):
     columns: ColumnsOptions | None
 
@@ -64,3 +100,7 @@ class _Cuts(Options):
 
 class _Classes(Options):
     classes: dict[str, Texts] = Field(min_length=2)
+
+
+class _Evaluation(Options):
+    evaluation: EvaluationOptions

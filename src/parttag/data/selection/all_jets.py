@@ -30,3 +30,13 @@ def read_jets(
     readers = [partial(read_chunks, path, chunk_jets=STEP_JETS, layout=layout) for path in files]
     chunks = ((files[number], jets) for number, jets in read_ahead(readers))
     yield from progress(chunks, total=num_chunks, description=description)
+
+
+def steps(jets: JetArrays, progress: Progress, description: str) -> Iterator[JetArrays]:
+    """Yield jets in memory in the steps in which those of a file are read; one if there are none.
+
+    So the same jets are computed in the same batches, wherever they are.
+    """
+    starts = range(0, max(len(jets), 1), STEP_JETS)
+    for start in progress(starts, total=len(starts), description=description):
+        yield jets.span(start, min(start + STEP_JETS, len(jets)))
