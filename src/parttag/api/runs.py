@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import awkward as ak
 
-from parttag.api.jets import FileNames
+from parttag.api.jets import FileNames, file_list
+from parttag.api.run import Jets, Run, in_memory
+from parttag.benchmark.compare import Row, RunComparison
+from parttag.benchmark.plan import Job
+from parttag.benchmark.planning import load_benchmark, make_plan
+from parttag.benchmark.run import Outcome, run_benchmark
 from parttag.errors import InputError, option
+from parttag.evaluation.evaluation import METRICS
 from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import JetBatch, make_batch
+from parttag.metrics import Report
 from parttag.progress import Progress, no_progress
 from parttag.runs import run as runs
 from parttag.runs.config import RunConfig, build_config
+from parttag.runs.import_weights import ModelName, import_run
 from parttag.runs.recipes import find_recipe
 from parttag.runs.train import train_run
 from parttag.runs.yaml_files import read_content, set_value
@@ -36,7 +42,7 @@ def batch(jets: JetArrays | ak.Array, max_particles: int | None = None) -> JetBa
     --------
     >>> logits = run.model(pt.batch(jets))  # doctest: +SKIP
     """
-    return make_batch(_arrays(jets), max_particles=max_particles)
+    return make_batch(in_memory(jets), max_particles=max_particles)
 
 
 def load(directory: str | Path, checkpoint: Literal["best", "last"] = "best") -> Run:
@@ -102,9 +108,9 @@ def train(
     ... )  # doctest: +SKIP
     """
     given = {
-        "data.train": None if train is None else _texts(train),
-        "data.val": None if val is None else _texts(val),
-        "data.test": None if test is None else _texts(test),
+        "data.train": None if train is None else _names(train),
+        "data.val": None if val is None else _names(val),
+        "data.test": None if test is None else _names(test),
         "training.epochs": epochs,
     }
     changes = {key: value for key, value in given.items() if value is not None}
@@ -136,40 +142,155 @@ def configure(
     return build_config(content)
 
 
-@dataclass(frozen=True, repr=False)
-class Run(runs.Run):
-    """A trained network with its configuration: what training leaves, and what uses it.
+def _names(files: FileNames) -> list[str]:
+    return [str(name) for name in file_list(files)]
 
-    ``model`` is a ``torch.nn.Module``; ``config`` what it was trained with; ``classes`` are in the
-    order of the logits.
+
+def import_weaver(
+    weights: str | Path,
+    features: str | Sequence[str],
+    out: str | Path,
+    *,
+    model: ModelName = "particle_transformer",
+    classes: Sequence[str] = (),
+) -> Run:
+    """Return a run of a network that weaver-core trained, which gives the same scores.
+
+    Parameters
+    ----------
+    weights
+        The state dict, of any version of weaver-core since 0.4.
+    features
+        What the network was trained with: kin, kinpid, full, or a list of features.
+    out
+        Directory of the run to make.
+    model
+        The network that the weights belong to.
+    classes
+        In the order of the logits; not needed for those of JetClass and top tagging.
+
+    Raises
+    ------
+    InputError
+        If the directory exists, or the weights are not those of this network with these features.
 
     Examples
     --------
-    >>> run = pt.load("runs/first")  # doctest: +SKIP
-    >>> run.predict("data_*.root").write("scores.root")  # doctest: +SKIP
-    >>> run.evaluate("test.h5").rejection["top"][0.5]  # doctest: +SKIP
+    >>> run = import_weaver("ParT_kin.pt", "kin", "runs/ParT")  # doctest: +SKIP
     """
+    return load(import_run(weights, features, out, model=model, classes=classes))
 
-    @classmethod
-    def of(cls, run: runs.Run) -> Run:
-        """Return a run of ``parttag.runs`` with the methods of this class."""
-        return cls(run.directory, run.config, run.model, run.classes)
 
-    def __repr__(self) -> str:
-        return f"Run {self.directory}: {' | '.join(self._facts())}"
+def compare(
+    results: Sequence[Run | Report] | Mapping[str, Run | Report],
+    data: Jets | None = None,
+    *,
+    progress: Progress = no_progress,
+) -> RunComparison:
+    """Return finished runs side by side: accuracy, AUC, rejections and parameters.
 
-    def _repr_html_(self) -> str:
-        facts = "".join(f"<td>{escape(fact)}</td>" for fact in self._facts())
-        return f"<table><tr><th>Run {escape(str(self.directory))}</th>{facts}</tr></table>"
+    Parameters
+    ----------
+    results
+        Runs or reports; a mapping gives them names.
+    data
+        Jets to evaluate all runs on; by default each has been evaluated, and its
+        ``evaluation/metrics.json`` is read.
 
-    def _facts(self) -> list[str]:
-        return [
-            f"{self.config.model.name} ({_short(self.num_parameters)})",
-            ", ".join(self.classes) or f"objective {self.config.objective.name}",
-            *self._progress(),
-        ]
+    Raises
+    ------
+    InputError
+        If a run was never evaluated, or its metrics cannot be read.
 
-    @property
-    def num_parameters(self) -> int:
-        """Number of parameters of the network."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
+    Examples
+    --------
+    >>> print(compare([run, other]).table())  # doctest: +SKIP
+    """
+    named = results.items() if isinstance(results, Mapping) else [(None, one) for one in results]
+    return RunComparison(tuple(_row(name, one, data, progress) for name, one in named))
+
+
+def _row(name: str | None, result: Run | Report, data: Jets | None, progress: Progress) -> Row:
+    if isinstance(result, Report):
+        return Row(name or result.title, result)
+    if data is not None:
+        report: Report = result.evaluate(data, progress=progress)
+    else:
+        path = result.directory / "evaluation" / METRICS
+        if not path.is_file():
+            raise InputError(
+                f"{result.directory} was not evaluated yet: give {option('data', '')}, or evaluate "
+                "it first"
+            )
+        report = Report.from_json(path)
+    return Row(name or result.directory.name, report, result.num_parameters)
+
+
+def benchmark(
+    config: str | Path,
+    *,
+    out: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    labels: Sequence[int] = (),
+    job: int | None = None,
+    jobs: int = 1,
+    table_only: bool = False,
+    progress: Progress = no_progress,
+) -> Outcome:
+    """Train and evaluate every row of a table with every seed, and write the table.
+
+    Called again, it skips what is done and continues what was interrupted. A row that fails does
+    not stop the others: the outcome says why.
+
+    Parameters
+    ----------
+    config
+        A shipped recipe such as ``"benchmarks/smoke"``, or a YAML file.
+    out
+        Directory of the table; ``runs/NAME`` if not given.
+    overrides
+        ``KEY=VALUE`` each, in place of the file's.
+    rows, seeds, labels
+        Only these; all if there are none.
+    job
+        Only this combination of row, labels and seed, counted from 0.
+    jobs
+        Trainings at a time.
+    table_only
+        Train nothing: gather what is there.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be made at all; nothing is trained then.
+    PreemptionError
+        At SIGTERM, after checkpoints.
+
+    Examples
+    --------
+    >>> benchmark("benchmarks/smoke", out="runs/smoke").files  # doctest: +SKIP
+    """
+    path = find_recipe(config)
+    directory = Path("runs") / path.stem if out is None else Path(out)
+    plan = make_plan(load_benchmark(path, overrides), path.parent, directory)
+    if job is not None and (rows or seeds or labels):
+        raise InputError(
+            f"{option('job', str(job))} chooses row, labels and seed: give it alone, or the others"
+        )
+    chosen = plan.row_jobs(rows, seeds, labels)
+    if job is not None:
+        chosen = [_numbered(chosen, job)]
+    work = [] if table_only else plan.with_needs(chosen)
+    return run_benchmark(plan, work, num_processes=jobs, progress=progress)
+
+
+def _numbered(jobs: Sequence[Job], number: int) -> Job:
+    """Return the job of this number."""
+    if number >= len(jobs):
+        raise InputError(
+            f"{option('job', str(number))}: there are {len(jobs)} combinations of row, labels and "
+            f"seed, 0 to {len(jobs) - 1}"
+        )
+    return jobs[number]
