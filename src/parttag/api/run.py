@@ -84,7 +84,7 @@ class Run(runs.Run):
         --------
         >>> run.predict("data_*.root", keep=["jet_sdmass"]).to_pandas()  # doctest: +SKIP
         """
-        tagger = self._reading(columns)
+        tagger = self.reading(columns)
         if is_files(jets):
             return score_files(
                 tagger,
@@ -183,7 +183,7 @@ class Run(runs.Run):
         >>> report.save("out", formats=["pdf", "png"])  # doctest: +SKIP
         """
         return evaluate_run(
-            self._reading(columns),
+            self.reading(columns),
             _measured(data),
             options=self.options(background, working_points),
             strict=strict,
@@ -252,8 +252,11 @@ class Run(runs.Run):
         changes = {key: value for key, value in given.items() if value is not None}
         return parse_evaluation(self.config.evaluation, changes)
 
-    def _reading(self, columns: ColumnsLike) -> runs.Run:
-        return self if columns is None else self.with_columns(read_columns(columns))
+    def reading(self, columns: ColumnsLike) -> Run:
+        """Return the run for files whose branches mean something else; ``None`` changes nothing."""
+        if columns is None:
+            return self
+        return Run.of(self.with_columns(read_columns(columns)))
 
     @property
     def num_parameters(self) -> int:

@@ -21,11 +21,11 @@ from parttag.jets.batch import JetBatch, make_batch
 from parttag.metrics import Report
 from parttag.progress import Progress, no_progress
 from parttag.runs import run as runs
-from parttag.runs.config import RunConfig, build_config
+from parttag.runs.config import RunConfig, build_config, drop_other_classes
 from parttag.runs.import_weights import ModelName, import_run
 from parttag.runs.recipes import find_recipe
 from parttag.runs.train import train_run
-from parttag.runs.yaml_files import read_content, set_value
+from parttag.runs.yaml_files import apply_overrides, read_content, set_value
 
 
 def batch(jets: JetArrays | ak.Array, max_particles: int | None = None) -> JetBatch:
@@ -122,9 +122,17 @@ def train(
 
 
 def configure(
-    config: str | Path | Mapping[str, Any] | RunConfig, changes: Mapping[str, Any]
+    config: str | Path | Mapping[str, Any] | RunConfig,
+    changes: Mapping[str, Any] | Sequence[str],
 ) -> RunConfig:
     """Return a configuration with the values of some keys, such as ``data.train``, replaced.
+
+    Parameters
+    ----------
+    config
+        As of ``train``.
+    changes
+        Values by key, or ``section.key=value`` each.
 
     Raises
     ------
@@ -137,9 +145,12 @@ def configure(
         content = dict(config)
     else:
         content = read_content(find_recipe(config))
-    for key, value in changes.items():
-        set_value(key, value, content)
-    return build_config(content)
+    if isinstance(changes, Mapping):
+        for key, value in changes.items():
+            set_value(key, value, content)
+    else:
+        apply_overrides(changes, content)
+    return build_config(drop_other_classes(content, list(changes)))
 
 
 def _names(files: FileNames) -> list[str]:

@@ -25,6 +25,7 @@ from parttag.system.files import refuse_unwritable
 class Outcome:
     """What a benchmark has left."""
 
+    directory: Path
     table: Table
     files: tuple[Path, ...]
     failures: Mapping[Path, Failure]
@@ -69,7 +70,7 @@ def run_benchmark(
     results = _shown(gather(plan, failures), jobs)
     table = make_table(results)
     files = [*write_tables(plan.directory, table, results), *draw_all(plan.directory, results)]
-    return Outcome(table, tuple(files), failures)
+    return Outcome(plan.directory, table, tuple(files), failures)
 
 
 def _create(plan: Plan) -> None:

@@ -6,9 +6,8 @@ import math
 
 from rich.table import Table
 
+from parttag.api.command_line import Estimate, GenerationComparison, Report
 from parttag.cli.terminal import text_table
-from parttag.evaluation.generation.comparison import Comparison as GenerationComparison
-from parttag.metrics import Estimate, Report
 
 
 def metrics_table(title: str, report: Report) -> Table:
