@@ -35,9 +35,9 @@ import torch
 import yaml
 
 from parttag import cli
-from parttag.config import load_config
-from parttag.provenance import commit
-from parttag.runs import train_run
+from parttag.runs.config import load_config
+from parttag.runs.provenance import commit
+from parttag.runs.train import train_run
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
 PARTS = {"train": (24, 1), "val": (16, 2), "test": (16, 3)}

@@ -14,8 +14,8 @@ import pytest
 
 from helpers.golden import CASES, PATH, fingerprint, measure, train_tokenizer
 from helpers.tolerances import FLOAT32_STEPS
-from parttag.config import RunConfig
 from parttag.models import MODELS
+from parttag.runs.config import RunConfig
 
 GOLDEN = json.loads(PATH.read_text())
 ON_SAME_MACHINE = fingerprint() == GOLDEN["made_with"]

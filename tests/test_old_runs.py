@@ -11,8 +11,8 @@ import pytest
 from helpers.golden import one_thread
 from helpers.tolerances import FLOAT32_STEPS
 from parttag.data import JetStore
-from parttag.jets import split_index
-from parttag.runs import load_run
+from parttag.jets.arrays import split_index
+from parttag.runs.run import load_run
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "make_old_runs.py"
 RUNS = Path(__file__).parent / "golden" / "runs"

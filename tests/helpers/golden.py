@@ -19,7 +19,8 @@ import torch
 from helpers.jets import toy_batch
 from helpers.networks import SMALL, VARIANTS
 from helpers.runs import toy_config
-from parttag.runs import load_run, train_run
+from parttag.runs.run import load_run
+from parttag.runs.train import train_run
 
 PATH = Path(__file__).parents[1] / "golden" / "training.json"
 NUM_STEPS = 5

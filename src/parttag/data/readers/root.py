@@ -11,11 +11,11 @@ import uproot
 import xxhash
 
 import parttag.data.readers.jetclass as jetclass
-from parttag.data.files import refuse_damaged
 from parttag.data.readers.branches import require_branches
 from parttag.data.readers.layout import Layout, Schema
 from parttag.errors import InputError
-from parttag.jets import JetArrays
+from parttag.jets.arrays import JetArrays
+from parttag.system.files import refuse_damaged
 
 _TREE_NAME = "tree"
 _TREE_CLASSES = ("TTree", "ROOT::RNTuple")
