@@ -20,7 +20,7 @@ from parttag.features import feature_names
 from parttag.models import MODELS, ModelOptions
 from parttag.objectives import ObjectiveOptions
 from parttag.objectives.classify import ClassifyOptions
-from parttag.options import Options, Texts, read_options
+from parttag.options import LocalName, Options, Texts, local_name, read_options
 from parttag.training.optimizers import OptimizerOptions, RangerOptions
 from parttag.training.options import TrainingOptions
 from parttag.training.schedules import FlatDecayOptions, ScheduleOptions
@@ -71,7 +71,7 @@ class RunConfig(Options):
     training: TrainingOptions = TrainingOptions()
     init_from: InitOptions | None = None
     """Weights to start from; null for fresh ones."""
-    tokenizer_from: str | None = None
+    tokenizer_from: LocalName | None = None
     """Run of objective tokenize, or a checkpoint of one, for a training that reads or predicts
     tokens."""
 
@@ -147,7 +147,7 @@ def read_content(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, A
         If the file is missing or no YAML, or an override has no ``=``.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(local_name(path)).read_text(encoding="utf-8")
         content = yaml.load(text, _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: the configuration cannot be read ({error})") from error

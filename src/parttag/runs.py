@@ -24,7 +24,7 @@ from parttag.features import required_extras
 from parttag.interchange.weaver import KNOWN_CLASSES, ModelName, WeaverNetwork, read_network
 from parttag.models import Tagger, build_model
 from parttag.objectives import Objective, build_objective
-from parttag.options import read_options
+from parttag.options import local_name, read_options
 from parttag.progress import Progress, no_progress
 from parttag.provenance import describe_start
 from parttag.training import checkpoint
@@ -66,7 +66,7 @@ def load_run(directory: str | Path, checkpoint_name: Literal["best", "last"] = "
     InputError
         If the directory is no run, or the checkpoint is missing, damaged or of another network.
     """
-    directory = Path(directory)
+    directory = Path(local_name(directory))
     if not (directory / "config.yaml").is_file():
         raise InputError(f"{directory} is not a run: it has no config.yaml")
     config = load_config(directory / "config.yaml")
@@ -97,7 +97,7 @@ def train_run(
     PreemptionError
         At SIGTERM, after a checkpoint.
     """
-    directory = Path(directory)
+    directory = Path(local_name(directory))
     if not config.data.train:
         raise InputError("data.train is empty: name the files to train on, data.train=FILES")
     options = config.training
@@ -163,7 +163,7 @@ def import_run(
         If the directory exists or cannot be written, the weights cannot be read or are not those
         of this network with these features, or the number of classes is another.
     """
-    weights, directory = Path(weights), Path(directory)
+    weights, directory = Path(local_name(weights)), Path(local_name(directory))
     if directory.exists():
         raise InputError(f"{directory} exists already; give another --out")
     read = read_network(weights, features, model)
