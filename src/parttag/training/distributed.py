@@ -113,7 +113,7 @@ def join_ranks(device: DeviceName, timeout_seconds: float) -> Iterator[Ranks]:
     timeout = timedelta(seconds=timeout_seconds)
     meeting: dict[str, Any] = {}
     if RENDEZVOUS in os.environ:
-        store = dist.FileStore(os.environ[RENDEZVOUS], size)
+        store = dist.FileStore(os.environ[RENDEZVOUS], size)  # type: ignore[attr-defined]
         store.set_timeout(timeout)
         meeting = {"store": store, "rank": int(os.environ["RANK"]), "world_size": size}
     dist.init_process_group(backend, timeout=timeout, **meeting)
