@@ -7,11 +7,11 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from helpers.ranks import RankGroup, run_under_torchrun
 from helpers.runs import NETWORK, toy_config
-from parttag.config import dump_config
 from parttag.errors import InputError
-from parttag.runs import train_run
+from parttag.runs.config import dump_config
+from parttag.runs.train import train_run
 from parttag.training.distributed import Ranks, _buckets, first_to_report, join_ranks
-from parttag.training.watch import LossWatch
+from parttag.training.monitor import LossWatch
 
 # No dropout, and no trimming: both draw other random numbers on each rank.
 TRANSFORMER = {

@@ -11,7 +11,7 @@ import torch.distributed as dist
 import parttag
 from helpers.ranks import run_forked
 from parttag.errors import InputError
-from parttag.ops.ranks import gather_tensors
+from parttag.ops.collectives import gather_tensors
 from parttag.training.distributed import Ranks
 
 SOURCE = Path(parttag.__file__).parent

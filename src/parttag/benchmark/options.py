@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from parttag.config import DataOptions
-from parttag.evaluation.published import JETCLASS, TOP_TAGGING, Published
-from parttag.interchange.weaver import ModelName
+from parttag.metrics.published import JETCLASS, TOP_TAGGING, Published
+from parttag.models.weaver import ModelName
 from parttag.options import LocalName, Options
+from parttag.runs.config import DataOptions
 
 PUBLISHED: Mapping[str, Mapping[str, Published]] = {
     "toptagging": {line.name: line for line in TOP_TAGGING},

@@ -59,8 +59,8 @@ def benchmark(
     """
     from parttag.benchmark.planning import load_benchmark, make_plan
     from parttag.benchmark.run import run_benchmark
-    from parttag.evaluation.tables import text_table
-    from parttag.training.watch import PreemptionError
+    from parttag.cli.tables import text_table
+    from parttag.training.monitor import PreemptionError
 
     directory = out or Path("runs") / config.stem
     plan = make_plan(load_benchmark(config, overrides or ()), config.parent, directory)

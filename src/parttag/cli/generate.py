@@ -56,13 +56,9 @@ def generate(
 
     The jets lie at η = φ = 0; pT and mass do not depend on that.
     """
-    from parttag.evaluation.generation import (
-        Sampling,
-        generate,
-        generation_table,
-        tokens_sentence,
-    )
-    from parttag.runs import load_run
+    from parttag.cli.tables import generation_table, tokens_sentence
+    from parttag.evaluation.generation import Sampling, generate
+    from parttag.runs.run import load_run
 
     report = generate(
         load_run(run),

@@ -57,8 +57,8 @@ def simulate(
 
     Example: parttag simulate toptagging --jets 20000 --out jets --windows demonstration
     """
-    from parttag.data.simulation.campaign import simulate as run
-    from parttag.data.simulation.samples import make_sample
+    from parttag.samples.simulation.campaign import simulate as run
+    from parttag.samples.simulation.samples import make_sample
 
     options: dict[str, Any] = {"num_jets": jets, "seed": seed, "mpi": mpi}
     if windows is not None:
@@ -103,7 +103,7 @@ def download(
 
     Given again after an interruption, the command continues.
     """
-    from parttag.data.download import download as fetch
+    from parttag.samples.download import download as fetch
 
     try:
         parts = [name for name in files.split(",") if name]
@@ -144,8 +144,8 @@ def prepare(
     The store depends on the files, --shuffle and --seed only. Given again after an interruption,
     the command continues.
     """
-    from parttag.config import load_columns, parse_cuts
     from parttag.data import prepare as prepare_store
+    from parttag.runs.config import load_columns, parse_cuts
 
     try:
         report = prepare_store(
@@ -195,19 +195,13 @@ def inspect(
     Jets that several of the files or stores hold are counted pair by pair: give train, val and
     test together to see that they share none.
     """
-    from parttag.config import load_columns
+    from parttag.cli import tables
     from parttag.data.readers import find_files
     from parttag.data.readers.column_layout import layout_of
-    from parttag.data.writing import refuse_existing
-    from parttag.evaluation import tables
-    from parttag.evaluation.compare import compare
-    from parttag.evaluation.inspect import (
-        by_input,
-        draw,
-        inspect_files,
-        num_common,
-        picture_paths,
-    )
+    from parttag.inspection.compare import compare
+    from parttag.inspection.inspect import by_input, draw, inspect_files, num_common, picture_paths
+    from parttag.runs.config import load_columns
+    from parttag.system.atomic_files import refuse_existing
 
     pictures = picture_paths(plots).values() if plots is not None else ()
     if not overwrite:

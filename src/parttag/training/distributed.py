@@ -17,7 +17,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from parttag.errors import InputError
-from parttag.ops.ranks import gather_tensors
+from parttag.models import Tagger
+from parttag.ops.collectives import gather_tensors
 from parttag.training.rendezvous import RENDEZVOUS
 
 DeviceName = Literal["auto", "cpu", "cuda"]
@@ -160,3 +161,17 @@ def _choose_device(name: DeviceName, local_rank: int) -> torch.device:
 
 def _is_lost_connection(error: RuntimeError) -> bool:
     return isinstance(error, dist.DistError) or "gloo" in str(error) or "NCCL" in str(error)
+
+
+def move_to(model: Tagger, device: DeviceName) -> None:
+    """Move a network to the device of this name, in single precision; auto is a GPU if any.
+
+    Raises
+    ------
+    InputError
+        If there is no such device.
+    """
+    has_gpu = torch.cuda.is_available()
+    if device == "cuda" and not has_gpu:
+        raise InputError("--device cuda: this machine has no GPU; choose auto or cpu")
+    model.to("cuda" if has_gpu and device != "cpu" else "cpu", torch.float32)

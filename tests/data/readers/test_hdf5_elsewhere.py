@@ -9,12 +9,12 @@ import yaml
 
 from helpers.files import write_toptagging_h5
 from helpers.jets import toy_arrays
-from parttag.benchmark.figures import read_logits
-from parttag.config import load_columns
+from parttag.benchmark.plots import read_logits
 from parttag.data import prepare
 from parttag.data.readers import count_jets, read_branches, read_chunks, read_schema
 from parttag.data.readers.column_layout import layout_of
 from parttag.errors import InputError
+from parttag.runs.config import load_columns
 
 JETS, SLOTS = 6, 4
 COLUMNS = {

@@ -17,14 +17,14 @@ import hdf5plugin  # noqa: F401  (importing it lets h5py read Blosc)
 import numpy as np
 from jaxtyping import Int64
 
-from parttag.data.files import refuse_damaged
 from parttag.data.readers.branches import require_branches
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.layout import Layout, Schema
 from parttag.data.readers.particles import offsets_of
-from parttag.data.remote import openable
 from parttag.errors import InputError
-from parttag.jets import JetArrays
+from parttag.jets.arrays import JetArrays
+from parttag.system.files import refuse_damaged
+from parttag.system.remote_files import openable
 
 
 @contextmanager

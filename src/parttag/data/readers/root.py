@@ -10,12 +10,12 @@ import awkward as ak
 import xxhash
 
 import parttag.data.readers.jetclass as jetclass
-from parttag.data.files import refuse_damaged
 from parttag.data.readers.branches import require_branches
 from parttag.data.readers.layout import Layout, Schema
-from parttag.data.root_files import open_root
 from parttag.errors import InputError
-from parttag.jets import JetArrays
+from parttag.jets.arrays import JetArrays
+from parttag.system.files import refuse_damaged
+from parttag.system.root_files import open_root
 
 _TREE_NAME = "tree"
 _TREE_CLASSES = ("TTree", "ROOT::RNTuple")

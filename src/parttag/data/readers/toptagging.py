@@ -18,13 +18,13 @@ import h5py
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
-from parttag.data.files import refuse_damaged
 from parttag.data.readers.branches import require_branches
 from parttag.data.readers.hdf5 import open_hdf5, own_dataset
 from parttag.data.readers.layout import Layout, Schema
 from parttag.data.readers.particles import offsets_of, pack_jets
 from parttag.errors import InputError
-from parttag.jets import JetArrays
+from parttag.jets.arrays import JetArrays
+from parttag.system.files import refuse_damaged
 
 _TABLE = "table/table"
 _SLOTS = 200
