@@ -11,6 +11,7 @@ from parttag.cli.terminal import (
     console,
     errors,
     interrupted,
+    local_path,
     say,
     show_progress,
     text_table,
@@ -48,7 +49,8 @@ def benchmark(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
     out: Annotated[
-        Path | None, typer.Option(help="Directory of the table.", show_default="runs/CONFIG")
+        Path | None,
+        typer.Option(parser=local_path, help="Directory of the table.", show_default="runs/CONFIG"),
     ] = None,
     table_only: Annotated[
         bool, typer.Option("--table-only", help="Train nothing: gather what is there.")

@@ -19,7 +19,7 @@ from parttag.jets.features import feature_names
 from parttag.metrics import EvaluationOptions, check_options
 from parttag.metrics.earlier import earlier_options
 from parttag.models import MODELS, ModelOptions
-from parttag.options import Options, Texts, read_options
+from parttag.options import LocalName, Options, Texts, read_options
 from parttag.runs.yaml_files import read_content
 from parttag.training.objectives import ObjectiveOptions
 from parttag.training.objectives.classify import ClassifyOptions
@@ -71,7 +71,7 @@ class RunConfig(Options):
     evaluation: EvaluationOptions = EvaluationOptions()
     init_from: InitOptions | None = None
     """Weights to start from; null for fresh ones."""
-    tokenizer_from: str | None = None
+    tokenizer_from: LocalName | None = None
     """Run of objective tokenize, or a checkpoint of one, for a training that reads or predicts
     tokens."""
 
