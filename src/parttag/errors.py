@@ -2,6 +2,9 @@
 
 import re
 
+STOPPED_BY_SIGINT, STOPPED_BY_SIGTERM = 128 + 2, 128 + 15
+"""What a shell reports of a process that ended at signal 2 or 15."""
+
 
 class InputError(Exception):
     """A file, branch, configuration key or option that parttag cannot use.

@@ -1,4 +1,4 @@
-"""What the command line needs besides the verbs: ranks, signals, and targets that are checked first.
+"""What the command line needs besides the verbs: signals, and targets that are checked first.
 
 In Python, ``Run`` and the functions of ``runs`` are the way.
 """
@@ -31,7 +31,7 @@ from parttag.metrics import Estimate, Report
 from parttag.progress import Progress, no_progress
 from parttag.runs.config import RunConfig, dump_config
 from parttag.runs.import_weights import import_run
-from parttag.runs.ranks import is_rank, run_ranks
+from parttag.runs.ranks import is_rank
 from parttag.runs.recipes import list_recipes
 from parttag.runs.sections import parse_classes
 from parttag.runs.train import train_run
@@ -57,7 +57,6 @@ __all__ = [
     "generate",
     "import_run",
     "is_first_rank",
-    "is_rank",
     "json_schema",
     "list_recipes",
     "load",
@@ -65,7 +64,6 @@ __all__ = [
     "predict",
     "probe_directory",
     "probe_run",
-    "run_ranks",
     "train_run",
     "use_all_cores",
 ]

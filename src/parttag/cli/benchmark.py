@@ -7,7 +7,6 @@ import typer
 
 from parttag.cli.application import app
 from parttag.cli.terminal import (
-    STOPPED_BY_SIGTERM,
     console,
     errors,
     interrupted,
@@ -16,7 +15,7 @@ from parttag.cli.terminal import (
     show_progress,
     text_table,
 )
-from parttag.errors import InputError
+from parttag.errors import STOPPED_BY_SIGTERM, InputError
 
 
 @app.command()

@@ -8,7 +8,6 @@ import typer
 
 from parttag.cli.application import app
 from parttag.cli.terminal import (
-    STOPPED_BY_SIGTERM,
     Columns,
     Device,
     Files,
@@ -23,7 +22,7 @@ from parttag.cli.terminal import (
     show_progress,
     text_table,
 )
-from parttag.errors import InputError
+from parttag.errors import STOPPED_BY_SIGTERM, InputError
 
 
 @app.command()
@@ -59,14 +58,15 @@ def train(
     nearly twice as fast; on several machines: torchrun ... --module parttag.cli train CONFIG ...
     """
     from parttag.api import command_line as api
+    from parttag.api.ranks import is_rank, run_ranks
 
     changes = [*(overrides or ()), *(["data.strict=true"] if strict else [])]
     settings = api.configure(config, changes)
     if print_config:
         typer.echo(api.dump_config(settings), nl=False)
         return
-    if processes > 1 and not api.is_rank():
-        raise typer.Exit(api.run_ranks(processes))
+    if processes > 1 and not is_rank():
+        raise typer.Exit(run_ranks(processes))
     directory = out or Path("runs") / Path(config).stem
     try:
         api.train_run(settings, directory, progress=show_progress)

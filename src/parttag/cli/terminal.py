@@ -12,20 +12,19 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperCommand
 
+from parttag.errors import STOPPED_BY_SIGINT
+
 Item = TypeVar("Item")
 
 console = Console()
 errors = Console(stderr=True)
-
-STOPPED_BY_SIGINT, STOPPED_BY_SIGTERM = 128 + 2, 128 + 15
-"""What a shell reports of a process that ended at signal 2 or 15."""
 
 _BAR_AFTER_SECONDS = 2.0
 
 
 def local_path(name: str) -> Path:
     """Return the path that an argument names, which must be of this machine."""
-    from parttag.options import local_name
+    from parttag.api.names import local_name
 
     return Path(local_name(name))
 

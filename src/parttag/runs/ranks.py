@@ -12,8 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
 
-from parttag.cli.terminal import STOPPED_BY_SIGTERM
-from parttag.errors import InputError
+from parttag.errors import STOPPED_BY_SIGTERM, InputError, option
 from parttag.training.rendezvous import RENDEZVOUS
 
 # Ranks that have lost another one notice it at once; one that does not is stopped.
@@ -55,7 +54,9 @@ def run_ranks(number: int) -> int:
     """
     cores = len(os.sched_getaffinity(0))
     if number > cores:
-        raise InputError(f"--processes {number}: this machine has {cores} cores; ask for fewer")
+        raise InputError(
+            f"{option('processes', str(number))}: this machine has {cores} cores; ask for fewer"
+        )
     # A directory of mode 0700, as always.
     with TemporaryDirectory(prefix="parttag-", ignore_cleanup_errors=True) as directory:
         environment = {
