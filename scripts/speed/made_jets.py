@@ -4,6 +4,7 @@ import numpy as np
 from speed.contestants import Jets
 
 from parttag.jets.arrays import JetArrays, make_index
+from parttag.jets.packing import offsets_of
 
 # Of the numbers of particles in the top-tagging reference jets: width over mean.
 _RELATIVE_WIDTH = 0.36
@@ -15,7 +16,7 @@ def made_jets(mean: float, number: int) -> Jets:
     rng = np.random.default_rng(0)
     shape = _RELATIVE_WIDTH**-2
     lengths = np.clip(rng.gamma(shape, mean / shape, number).round(), 1, LONGEST).astype(np.int64)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    offsets = offsets_of(lengths)
     pt = rng.exponential(10, offsets[-1])
     eta, phi = rng.normal(0, 0.3, (2, offsets[-1]))
     p4 = pt[:, None] * np.stack([np.cos(phi), np.sin(phi), np.sinh(eta), np.cosh(eta)], axis=1)

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from parttag.jets.arrays import JetArrays, make_index
+from parttag.jets import kinematics
+from parttag.jets.arrays import EXTRA_NAMES, JetArrays, make_index
 from parttag.jets.batch import JetBatch, make_batch
-from parttag.jets.features import EXTRA_NAMES
+from parttag.jets.packing import offsets_of
 
 
 def toy_arrays(
@@ -22,10 +23,8 @@ def toy_arrays(
     counts = rng.integers(1, 41, num_jets) if lengths is None else np.array(lengths)
     jets = [_toy_jet(rng, int(count), row % 2 == 0) for row, count in enumerate(counts)]
     p4 = np.concatenate([*jets, np.zeros((0, 4))]).astype(np.float32)
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    offsets = offsets_of(counts)
     jet_p4 = np.array([jet.sum(axis=0) for jet in jets]).reshape(-1, 4).astype(np.float32)
-    jet_pt = np.hypot(jet_p4[:, 0], jet_p4[:, 1])
-    jet_eta = np.arcsinh(jet_p4[:, 2] / np.maximum(jet_pt, 1e-20))
     is_top = (np.arange(len(counts)) % 2 == 0).astype(np.uint8)
     return JetArrays(
         p4=p4,
@@ -33,7 +32,7 @@ def toy_arrays(
         extra_names=extra_names,
         offsets=offsets,
         jet_p4=jet_p4,
-        jet_axis=np.stack([jet_eta, np.arctan2(jet_p4[:, 1], jet_p4[:, 0])], axis=1),
+        jet_axis=np.stack([kinematics.eta(jet_p4), kinematics.phi(jet_p4)], axis=1),
         labels=np.stack([is_top, 1 - is_top], axis=1),
         label_names=("label_top", "label_QCD"),
         jet_weights=np.ones(len(counts), dtype=np.float32),

@@ -9,9 +9,9 @@ import torch
 from helpers.jets import toy_arrays, toy_batch
 from helpers.tolerances import FLOAT32_FEATURE
 from parttag.errors import InputError
+from parttag.jets.arrays import EXTRA_NAMES
 from parttag.jets.batch import make_batch
 from parttag.jets.features import (
-    EXTRA_NAMES,
     FEATURE_SETS,
     feature_names,
     particle_features,

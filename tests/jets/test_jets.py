@@ -147,7 +147,7 @@ import sys
 import torch
 sys.path.append("tests")
 from helpers.jets import toy_arrays
-from parttag.jets import make_batch
+from parttag.jets.batch import make_batch
 
 torch.set_num_threads(4)
 jets = toy_arrays(lengths=[100] * 2000)

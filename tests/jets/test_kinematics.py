@@ -10,6 +10,7 @@ import vector
 from helpers.momenta import massive_particles
 from helpers.tolerances import FLOAT64
 from parttag.jets import kinematics
+from parttag.jets.pair_features import pair_features
 
 DOUBLE = {"dtype": torch.float64}
 # Two photons of 45 GeV, back to back in the transverse plane: a Z boson at rest.
@@ -39,9 +40,9 @@ def test_quantities_agree_with_the_vector_package(ours, theirs):
 
 
 def test_back_to_back_photons_have_the_mass_of_a_z():
-    log_kt, log_z, log_delta, log_m2 = kinematics.pair_features(
-        PHOTONS, torch.tensor([1]), torch.tensor([0])
-    )[0]
+    log_kt, log_z, log_delta, log_m2 = pair_features(PHOTONS, torch.tensor([1]), torch.tensor([0]))[
+        0
+    ]
     assert log_m2.item() == pytest.approx(math.log(90.0**2))
     assert log_z.item() == pytest.approx(math.log(0.5))
     assert log_delta.item() == pytest.approx(math.log(math.pi))
@@ -50,13 +51,13 @@ def test_back_to_back_photons_have_the_mass_of_a_z():
 
 def test_a_particle_with_itself_has_no_distance_and_four_times_its_mass_squared():
     particle = torch.tensor([[30.0, 0, 0, 50]], **DOUBLE)
-    features = kinematics.pair_features(particle, torch.tensor([0]), torch.tensor([0]))[0]
+    features = pair_features(particle, torch.tensor([0]), torch.tensor([0]))[0]
     expected = [math.log(1e-8), math.log(0.5), math.log(1e-8), math.log(4 * 40.0**2)]
     torch.testing.assert_close(features, torch.tensor(expected, **DOUBLE))
 
 
 def test_a_null_pair_gives_four_times_the_floor():
-    features = kinematics.pair_features(torch.zeros(1, 4), torch.tensor([0]), torch.tensor([0]))
+    features = pair_features(torch.zeros(1, 4), torch.tensor([0]), torch.tensor([0]))
     torch.testing.assert_close(features, torch.full((1, 4), math.log(1e-8)))
 
 
@@ -75,14 +76,14 @@ def test_pair_features_are_those_of_a_float32_restatement_bit_for_bit():
     m2 = sums[3] ** 2 - ((sums[0] ** 2 + sums[1] ** 2) + sums[2] ** 2)
     z = low / torch.clamp(pt[i] + pt[j], min=1e-8)
     columns = [torch.log(torch.clamp(c, min=1e-8)) for c in (low * delta, z, delta, m2)]
-    assert torch.equal(kinematics.pair_features(p4, i, j), torch.stack(columns, dim=1))
+    assert torch.equal(pair_features(p4, i, j), torch.stack(columns, dim=1))
 
 
 def test_float32_pair_features_are_the_float64_ones_where_well_conditioned():
     p4 = massive_particles(60, seed=2).float()
     first, second = all_pairs(len(p4))
-    wide = kinematics.pair_features(p4.double(), first, second)
-    narrow = kinematics.pair_features(p4, first, second).double()
+    wide = pair_features(p4.double(), first, second)
+    narrow = pair_features(p4, first, second).double()
     total = p4.double()[first] + p4.double()[second]
     # m² and Δ of nearly collinear pairs are differences of nearly equal numbers.
     well = (kinematics.mass(total) ** 2 > 1e-3 * total[:, 3] ** 2) & (wide[:, 2] > math.log(1e-2))
@@ -94,8 +95,8 @@ def test_pair_features_are_symmetric():
     p4 = massive_particles()
     first, second = all_pairs(len(p4))
     torch.testing.assert_close(
-        kinematics.pair_features(p4, first, second),
-        kinematics.pair_features(p4, second, first),
+        pair_features(p4, first, second),
+        pair_features(p4, second, first),
         **FLOAT64,
     )
 
@@ -122,8 +123,8 @@ def test_pair_features_do_not_change_under_a_boost_along_the_beam(boost):
 
 def _check_same_pair_features(p4: torch.Tensor, transformed: torch.Tensor) -> None:
     first, second = torch.tril_indices(len(p4), len(p4), offset=-1)
-    before = kinematics.pair_features(p4, first, second)
-    after = kinematics.pair_features(transformed, first, second)
+    before = pair_features(p4, first, second)
+    after = pair_features(transformed, first, second)
     torch.testing.assert_close(after, before, rtol=1e-7, atol=1e-7)
 
 

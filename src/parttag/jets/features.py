@@ -81,9 +81,6 @@ _EXTRA_COLUMN: dict[str, tuple[str, Callable[[Tensor], Tensor] | None]] = {
     "dz_error": ("dz_error", None),
 }
 
-EXTRA_NAMES: tuple[str, ...] = tuple(column for column, _ in _EXTRA_COLUMN.values())
-"""Every particle column besides p4 that a feature can use, by the names it has in ``extra``."""
-
 
 def feature_names(features: str | Sequence[str]) -> tuple[str, ...]:
     """Return the names of the features in a set, or check those of a list.

@@ -12,7 +12,8 @@ from jaxtyping import Float64
 from parttag.data.writers.jetclass import LabeledJets, read_provenance, write_jets
 from parttag.errors import InputError
 from parttag.jets.clustered import Jets
-from parttag.jets.geometry import massless
+from parttag.jets.kinematics import massless
+from parttag.jets.packing import offsets_of
 
 _PARTS = ("train", "val", "test")
 _PT = 600.0  # GeV, roughly: that of all particles, added as numbers
@@ -50,7 +51,7 @@ def _toys(num_jets: int, seed: int) -> LabeledJets:
     rng = np.random.default_rng(seed)
     is_top = np.arange(num_jets) % 2 == 0
     jets = [_toy(rng, bool(top)) for top in is_top]
-    offsets = np.cumsum([0, *(len(jet) for jet in jets)]).astype(np.int64)
+    offsets = offsets_of([len(jet) for jet in jets])
     p4 = np.array([jet.sum(axis=0) for jet in jets])
     particles = np.concatenate(jets)
     packed = Jets(np.arange(num_jets), p4, offsets, particles)

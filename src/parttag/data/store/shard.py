@@ -16,14 +16,13 @@ from jaxtyping import Int, Shaped
 from pydantic import BaseModel, ConfigDict, Field
 
 from parttag.errors import InputError
-from parttag.jets.arrays import JetArrays
+from parttag.jets.arrays import ARRAYS, JetArrays
 from parttag.system.files import refuse_damaged
 
 BLOCK_BYTES = 1 << 20
 """A checksum covers so much of a shard."""
 
 _DIGEST_DIGITS = 16
-_PER_JET = ("jet_p4", "jet_axis", "labels", "jet_weights", "index")
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -53,20 +52,6 @@ class Shard(Record):
     blocks: Annotated[str, Field(pattern=rf"^([0-9a-f]{{{_DIGEST_DIGITS}}})*$")]
     """XXH3 (64 bits) of each ``BLOCK_BYTES`` of the file in hexadecimal, one after the other; empty
     in a file that only its writer reads."""
-
-
-def row_types(columns: Columns) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return type and shape of a row of each dataset."""
-    return {
-        "p4": ("<f4", (4,)),
-        "extra": ("<f4", (len(columns.extra_names),)),
-        "offsets": ("<i8", ()),
-        "jet_p4": ("<f4", (4,)),
-        "jet_axis": ("<f4", (2,)),
-        "labels": ("|u1", (len(columns.label_names),)),
-        "jet_weights": ("<f4", ()),
-        "index": ("<i8", ()),
-    }
 
 
 def block_digests(path: Path) -> str:
@@ -129,10 +114,15 @@ class ShardFile:
                 os.close(descriptor)
             content = np.memmap(self.path, mode="r", dtype=np.uint8).view(np.ndarray)
         arrays = {}
-        for name, (dtype, shape) in row_types(columns).items():
-            empty = np.empty((self._num_rows(name), *shape), dtype=dtype)
+        num_rows = {
+            "particle": self.shard.num_particles,
+            "jet": self.shard.num_jets,
+            "boundary": self.shard.num_jets + 1,
+        }
+        for name, rows in ARRAYS.items():
+            empty = np.empty((num_rows[rows.per], *rows.shape(columns)), dtype=rows.dtype)
             begin = self.shard.starts[name]
-            view = content[begin : begin + empty.nbytes].view(dtype)
+            view = content[begin : begin + empty.nbytes].view(rows.dtype)
             arrays[name] = view.reshape(empty.shape)
         return JetArrays(
             **arrays,
@@ -140,11 +130,6 @@ class ShardFile:
             label_names=columns.label_names,
             sources=sources,
         )
-
-    def _num_rows(self, name: str) -> int:
-        if name in ("p4", "extra"):
-            return self.shard.num_particles
-        return self.shard.num_jets + (name == "offsets")
 
     def _check(self, descriptor: int, begin: int, end: int) -> None:
         if end > self.shard.bytes:
@@ -185,11 +170,12 @@ def read_spans(
     if not extras:
         columns = Columns(extra_names=(), label_names=columns.label_names)
     arrays: dict[str, Any] = {"offsets": offsets}
-    for name, (dtype, shape) in row_types(columns).items():
+    for name, rows in ARRAYS.items():
         if name == "offsets":
             continue
-        per_jet = name in _PER_JET
-        arrays[name] = np.empty((len(offsets) - 1 if per_jet else offsets[-1], *shape), dtype)
+        per_jet = rows.per == "jet"
+        num_rows = len(offsets) - 1 if per_jet else offsets[-1]
+        arrays[name] = np.empty((num_rows, *rows.shape(columns)), rows.dtype)
         row = 0
         for number, (file, start, _) in enumerate(spans):
             if per_jet:

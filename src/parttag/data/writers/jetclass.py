@@ -16,7 +16,7 @@ from jaxtyping import Bool
 
 from parttag.errors import InputError
 from parttag.jets.clustered import Jets
-from parttag.jets.geometry import delta_phi, pt_eta_phi
+from parttag.jets.kinematics import delta_phi, pt_eta_phi
 from parttag.system.atomic_files import whole_file
 from parttag.system.files import refuse_damaged
 
