@@ -1,6 +1,8 @@
 """Kinematics against hand numbers, the vector package, and the laws of relativity."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -22,21 +24,77 @@ def all_pairs(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     return first, second
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        (kinematics.pt, "pt"),
-        (kinematics.eta, "eta"),
-        (kinematics.rapidity, "rapidity"),
-        (kinematics.phi, "phi"),
-        (kinematics.mass, "mass"),
-    ],
-)
-def test_quantities_agree_with_the_vector_package(ours, theirs):
+def as_numpy(values: torch.Tensor) -> np.ndarray:
+    return values.numpy()
+
+
+def as_torch(values: torch.Tensor) -> torch.Tensor:
+    return values
+
+
+both_backends = pytest.mark.parametrize("given", [as_numpy, as_torch], ids=["numpy", "torch"])
+
+
+def vectors(p4: torch.Tensor):
+    return vector.arr(dict(zip(("px", "py", "pz", "E"), p4.numpy().T, strict=True)))
+
+
+@both_backends
+@pytest.mark.parametrize("name", ["pt", "eta", "rapidity", "phi", "mass"])
+def test_quantities_agree_with_the_vector_package(given, name):
     p4 = massive_particles()
-    columns = dict(zip(("px", "py", "pz", "E"), p4.numpy().T, strict=True))
-    expected = getattr(vector.arr(columns), theirs)
-    np.testing.assert_allclose(ours(p4).numpy(), expected, rtol=1e-10, atol=1e-10)
+    values = getattr(kinematics, name)(given(p4))
+    assert type(values) is type(given(p4))
+    np.testing.assert_allclose(values, getattr(vectors(p4), name), rtol=1e-10, atol=1e-10)
+
+
+@both_backends
+def test_differences_agree_with_the_vector_package(given):
+    first, second = massive_particles(seed=1), massive_particles(seed=2)
+    delta_eta = kinematics.eta(given(first)) - kinematics.eta(given(second))
+    delta_phi = kinematics.delta_phi(kinematics.phi(given(first)), kinematics.phi(given(second)))
+    one, other = vectors(first), vectors(second)
+    np.testing.assert_allclose(delta_phi, one.deltaphi(other), rtol=1e-10, atol=1e-10)
+    distance = kinematics.delta_r(delta_eta, delta_phi)
+    np.testing.assert_allclose(distance, one.deltaR(other), rtol=1e-10)
+
+
+@both_backends
+def test_massless_particles_agree_with_the_vector_package(given):
+    energy, eta, phi = (torch.linspace(*ends, 20, **DOUBLE) for ends in ((1, 9), (-3, 3), (-4, 4)))
+    p4 = kinematics.massless(given(energy), given(eta), given(phi))
+    expected = vector.arr(
+        {"pt": energy.numpy() / np.cosh(eta.numpy()), "eta": eta.numpy(), "phi": phi.numpy()}
+    )
+    for column, component in enumerate(("x", "y", "z")):
+        np.testing.assert_allclose(p4[:, column], getattr(expected, component), atol=1e-12)
+    np.testing.assert_allclose(p4[:, 3], energy)
+
+
+@pytest.mark.parametrize("longitudinal", ["pz", "eta", "rapidity"])
+@pytest.mark.parametrize("temporal", ["energy", "mass"])
+def test_momenta_come_back_from_whatever_coordinates(longitudinal, temporal):
+    p4 = massive_particles().numpy()
+    known = vectors(massive_particles())
+    px, py = kinematics.transverse(known.pt, known.phi)
+    coordinates = {name: getattr(known, name) for name in (longitudinal, temporal)}
+    np.testing.assert_allclose(kinematics.four_momenta(px, py, **coordinates), p4, rtol=1e-9)
+
+
+@both_backends
+def test_single_precision_stays_single(given):
+    p4 = massive_particles().float()
+    for name in ("pt", "eta", "rapidity", "phi", "mass"):
+        assert str(getattr(kinematics, name)(given(p4)).dtype).endswith("float32")
+
+
+def test_torch_is_not_imported_for_numpy():
+    code = (
+        "import sys; import numpy as np; from parttag.jets import kinematics as k;"
+        "p4 = np.ones((3, 4)); k.pt_eta_phi(p4); k.mass(p4); k.rapidity(p4); k.wrap(p4);"
+        "print('torch' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
 
 
 def test_back_to_back_photons_have_the_mass_of_a_z():
@@ -128,13 +186,19 @@ def _check_same_pair_features(p4: torch.Tensor, transformed: torch.Tensor) -> No
     torch.testing.assert_close(after, before, rtol=1e-7, atol=1e-7)
 
 
-def test_differences_of_azimuth_wrap():
-    just_below, just_above = torch.tensor(math.pi - 0.1), torch.tensor(-math.pi + 0.1)
+@both_backends
+def test_differences_of_azimuth_wrap(given):
+    just_below = given(torch.tensor([math.pi - 0.1]))
+    just_above = given(torch.tensor([-math.pi + 0.1]))
     assert kinematics.delta_phi(just_below, just_above).item() == pytest.approx(-0.2, abs=1e-6)
     assert kinematics.delta_phi(just_above, just_below).item() == pytest.approx(0.2, abs=1e-6)
 
 
-def test_a_particle_along_the_beam_has_finite_angles():
-    p4 = torch.tensor([[0.0, 0, 10, 10], [0.0, 0, -10, 10], [0.0, 0, 0, 0]])
+@both_backends
+def test_a_particle_along_the_beam_has_finite_angles(given):
+    p4 = given(torch.tensor([[0.0, 0, 10, 10], [0.0, 0, -10, 10], [0.0, 0, 0, 0]]))
     for quantity in (kinematics.eta, kinematics.rapidity, kinematics.phi, kinematics.mass):
-        assert quantity(p4).isfinite().all()
+        assert np.isfinite(np.asarray(quantity(p4))).all()
+    assert kinematics.eta(p4)[0] > 20
+    assert kinematics.eta(p4)[1] < -20
+    assert kinematics.eta(p4)[2] == 0

@@ -4,6 +4,7 @@ Coordinates have the names that vector gives them, and its short ones.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 import awkward as ak
 import numpy as np
@@ -33,7 +34,7 @@ _CHOICES = (
 )
 _SOURCE = "awkward array"
 
-Columns = Mapping[str, object] | ak.Array
+Columns: TypeAlias = Mapping[str, object] | ak.Array
 
 
 def from_awkward(
@@ -131,7 +132,8 @@ def _lengths(array: ak.Array) -> Shaped[np.ndarray, " jets"]:
         )
     if ak.any(ak.is_none(array, axis=0)):
         raise InputError("the array has missing jets (None): leave them out with ak.drop_none")
-    return ak.to_numpy(ak.num(array)).astype(np.int64)
+    lengths: np.ndarray = ak.to_numpy(ak.num(array)).astype(np.int64)
+    return lengths
 
 
 def _values(column: ak.Array, name: str) -> Shaped[np.ndarray, " particles"] | None:
@@ -211,7 +213,7 @@ def _first_complete(
 def _label_columns(labels: Columns | None, num_jets: int) -> dict[str, UInt8[np.ndarray, " jets"]]:
     if labels is None:
         return {}
-    names = labels.fields if isinstance(labels, ak.Array) else list(labels)
+    names: list[str] = labels.fields if isinstance(labels, ak.Array) else list(labels)
     columns = {}
     for name in names:
         values = _of_jets(labels[name], f"label {name}", num_jets)

@@ -5,10 +5,11 @@ Jet ``b`` owns the rows ``offsets[b]:offsets[b + 1]``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int, Int64, Integer
+from jaxtyping import Float, Float64, Int, Int64, Integer, Shaped
 
 from parttag.jets import kinematics
 
@@ -81,11 +82,11 @@ def jet_medians(
 
 
 def take_packed(
-    columns: Sequence[Float32[np.ndarray, "particles _width"]],
+    columns: Sequence[Shaped[np.ndarray, "particles ..."]],
     offsets: Int64[np.ndarray, " jets_and_one"],
     rows: Int[np.ndarray, " chosen"],
     max_particles: int | None = None,
-) -> tuple[Int64[np.ndarray, " chosen_and_one"], list[Float32[np.ndarray, "taken _width"]]]:
+) -> tuple[Int64[np.ndarray, " chosen_and_one"], list[Shaped[np.ndarray, "taken ..."]]]:
     """Return the offsets and the columns of the jets at ``rows``, in that order.
 
     With ``max_particles`` only so many of a jet's particles are taken, the first ones.
@@ -130,17 +131,17 @@ class _Runs:
         self._offsets, self._rows, self._num_particles = offsets, pa.array(rows), num_particles
 
     def take(
-        self, values: Float32[np.ndarray, "particles columns"]
-    ) -> Float32[np.ndarray, "taken columns"]:
+        self, values: Shaped[np.ndarray, "particles ..."]
+    ) -> Shaped[np.ndarray, "taken ..."]:
         """Return the particles of the jets, one after the other."""
         import pyarrow as pa
 
-        shape = (self._num_particles, values.shape[1])
+        shape = (self._num_particles, *values.shape[1:])
         if 0 in shape:
             return np.empty(shape, dtype=values.dtype)
         values = np.ascontiguousarray(values)
         buffers = [None, pa.py_buffer(self._offsets * values.strides[0]), pa.py_buffer(values)]
         jets = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(self._offsets) - 1, buffers)
         _, _, data = jets.take(self._rows).buffers()
-        taken = np.frombuffer(data, dtype=values.dtype, count=shape[0] * shape[1])
+        taken = np.frombuffer(data, dtype=values.dtype, count=math.prod(shape))
         return taken.reshape(shape)

@@ -218,7 +218,7 @@ class JetLayout:
             row_slots[rows[is_real]] = start + np.flatnonzero(is_real)
             slot_rows.append(rows.ravel())
             slots = slice(start, start + rows.size)
-            groups.append(Group(*rows.shape, slots, self._move(~is_real)))
+            groups.append(Group(len(jets), rows.shape[1], slots, self._move(~is_real)))
             start += rows.size
         return tuple(groups), self._move(np.concatenate(slot_rows)), self._move(row_slots)
 
