@@ -116,7 +116,11 @@ def record(**fields):
     [
         ([1.0, 2.0], {}, "is no jets × particles of records"),
         ([[1.0], [2.0]], {}, "is no jets × particles of records"),
-        ([[{"pt": 1.0, "eta": 0.0, "phi": 0.0}]], {}, r"need energy or mass; they have pt, eta, phi"),
+        (
+            [[{"pt": 1.0, "eta": 0.0, "phi": 0.0}]],
+            {},
+            r"need energy or mass; they have pt, eta, phi",
+        ),
         ([[{"px": 1.0, "pz": 0.0, "E": 0.0}]], {}, "need px, py or pt, phi"),
         (record(energy=2.0), {}, "have E and energy, which are the same"),
         (record(d0=None), {}, "field d0 has missing values"),

@@ -1,6 +1,6 @@
-"""Jets from Awkward Arrays, as vector and coffea hold them; ``JetArrays.to_awkward`` is the way back.
+"""Jets from Awkward Arrays, as vector and coffea hold them.
 
-Coordinates have the names that vector gives them, and its short ones.
+Coordinates have the names that vector gives them. ``JetArrays.to_awkward`` is the way back.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -155,9 +155,7 @@ def _numbers(values: ak.Array, name: str) -> Shaped[np.ndarray, " rows"] | None:
     return numbers if numbers.dtype.kind in "bfiu" else None
 
 
-def _extras(
-    particles: Mapping[str, object], chosen: Sequence[str] | None
-) -> tuple[str, ...]:
+def _extras(particles: Mapping[str, object], chosen: Sequence[str] | None) -> tuple[str, ...]:
     coordinates = {name for aliases in _COORDINATES.values() for name in aliases}
     names = [n for n in particles if n not in coordinates] if chosen is None else list(chosen)
     for name in names:
@@ -181,7 +179,9 @@ def _momenta(
     for meaning, aliases in _COORDINATES.items():
         names = [name for name in aliases if name in columns]
         if len(names) > 1:
-            raise InputError(f"the {whose} have {' and '.join(names)}, which are the same: keep one")
+            raise InputError(
+                f"the {whose} have {' and '.join(names)}, which are the same: keep one"
+            )
         for name in names:
             values = columns[name]
             if values is None:

@@ -130,9 +130,7 @@ class _Runs:
             offsets = np.insert(offsets, at + 1, offsets[at] + max_particles)
         self._offsets, self._rows, self._num_particles = offsets, pa.array(rows), num_particles
 
-    def take(
-        self, values: Shaped[np.ndarray, "particles ..."]
-    ) -> Shaped[np.ndarray, "taken ..."]:
+    def take(self, values: Shaped[np.ndarray, "particles ..."]) -> Shaped[np.ndarray, "taken ..."]:
         """Return the particles of the jets, one after the other."""
         import pyarrow as pa
 
