@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,6 @@ from helpers.files import write_jetclass_root
 from helpers.jets import toy_arrays
 from helpers.reading import RUN
 from parttag.data import prepare, shuffling
-from parttag.data.shard_file import Columns, Shard
-from parttag.data.store_writer import write_shard
-from parttag.errors import InputError
 
 NUM_JETS = 400
 BLOCK = 1 << 20
@@ -128,9 +124,7 @@ DAMAGES |= {
     "falling offsets": offsets(lambda v: v.__setitem__(slice(None), v[::-1].copy())),
     "two offsets exchanged": offsets(lambda v: v.__setitem__([20, 40], v[[40, 20]])),
     "offsets that rise by overflow": offsets(_rising_by_overflow),
-    "offsets that are floating-point": lambda s: s.write(
-        "offsets", s.offsets().astype(np.float64)
-    ),
+    "offsets that are floating-point": lambda s: s.write("offsets", s.offsets().astype(np.float64)),
 }
 
 
@@ -255,13 +249,13 @@ def no_columns_of_labels(store: Store) -> None:
 
 
 @damage
-def a_million_wrong_values(store: Store) -> None:
-    store.content["dropped"] = {str(i): "" for i in range(1_000_000)}
+def ten_thousand_wrong_values(store: Store) -> None:
+    store.content["dropped"] = {str(i): "" for i in range(10_000)}
 
 
 @damage
-def ten_million_wrong_values(store: Store) -> None:
-    store.content["sources"] = [0] * 10_000_000
+def two_million_wrong_values(store: Store) -> None:
+    store.content["sources"] = [0] * 2_000_000
 
 
 @damage
@@ -318,8 +312,8 @@ def columns_twice(store: Store) -> None:
 def good(tmp_path_factory):
     """A store of three shards, shuffled as far as it says."""
     folder = tmp_path_factory.mktemp("hostile")
-    jets = toy_arrays(NUM_JETS)
-    files = [write_jetclass_root(folder / f"{i}.root", jets) for i in range(3)]
+    sets = [toy_arrays(NUM_JETS, seed) for seed in range(3)]
+    files = [write_jetclass_root(folder / f"{i}.root", jets) for i, jets in enumerate(sets)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shuffling, "SHARD_BYTES", 1)
         prepare(files, folder / "good", shuffle=False)
@@ -350,9 +344,10 @@ def answers(good):
         text=True,
         check=False,
     )
-    assert process.returncode == 0, process.stderr
     lines = map(json.loads, process.stdout.splitlines())
-    return dict(zip(folders, lines, strict=True)), folders
+    found = dict(zip(folders, lines, strict=False))
+    end = {"the process": f"ended with {process.returncode}: {process.stderr[-500:]}"}
+    return {name: found.get(name, end) for name in folders}, folders
 
 
 def test_every_way_reads_a_good_store(answers):

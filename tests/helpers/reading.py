@@ -1,4 +1,4 @@
-"""Every way to read a store, each store in a process of its own with limits on memory and time.
+"""Every way to read a store, in a process with limits on memory and time.
 
     python -m helpers.reading GOOD_STORE WORK_FOLDER < FOLDERS
 
@@ -9,11 +9,10 @@ way: what was said, or what happened instead. ``GOOD_STORE`` is what a small tag
 import contextlib
 import io
 import json
-import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +20,13 @@ import torch
 import yaml
 
 import parttag.cli
-import parttag.config
-import parttag.evaluation.inspect
-import parttag.runs
-import parttag.training  # noqa: F401 (all that is imported here need not be in each process)
 from parttag.data import JetLoader, JetStore, open_dataset
 from parttag.errors import InputError
 
 MEMORY_BYTES = 2 << 30
-"""A process may take so much more than it has when it starts."""
-SECONDS = 20
+"""It may take so much more than it has after a training."""
+SECONDS = 60
+"""For all ways to read one store."""
 CLASSES = {"top": ["label_top"], "QCD": ["label_QCD"]}
 RUN, CONFIG = "run", "config.yaml"
 
@@ -105,28 +101,6 @@ WAYS: dict[str, Callable[[Path], int]] = {
 }
 
 
-def answers(
-    ways: Mapping[str, Callable[[Path], int]], store: Path, seconds: int = SECONDS
-) -> dict[str, str]:
-    """Return what happened to each way, one after the other in a process with limits."""
-    receiver, sender = os.pipe()
-    if (child := os.fork()) == 0:
-        os.close(receiver)
-        base = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (base + MEMORY_BYTES, base + MEMORY_BYTES))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        signal.alarm(seconds)
-        for name, way in ways.items():
-            os.write(sender, json.dumps([name, _said(way, store)]).encode() + b"\n")
-        os._exit(0)
-    os.close(sender)
-    with os.fdopen(receiver) as lines:
-        found = dict(map(json.loads, lines))
-    _, status = os.waitpid(child, 0)
-    end = f"killed by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "ended"
-    return {name: found.get(name, end) for name in ways}
-
-
 def _said(way: Callable[[Path], int], store: Path) -> str:
     try:
         return f"read: the longest jet has {way(store)} particles"
@@ -136,6 +110,11 @@ def _said(way: Callable[[Path], int], store: Path) -> str:
         return f"{type(error).__name__}: {str(error)[:1000]}"
 
 
+def _limit_memory() -> None:
+    base = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (base + MEMORY_BYTES, base + MEMORY_BYTES))
+
+
 def _train_on(good: Path, work: Path) -> None:
     content = {
         "data": {"train": str(good), "val": str(good), "classes": CLASSES},
@@ -143,17 +122,19 @@ def _train_on(good: Path, work: Path) -> None:
         "training": {"batch_size": 256, "steps": 1, "steps_per_epoch": 1, "device": "cpu"},
     }
     (work / CONFIG).write_text(yaml.safe_dump(content))
-    train = {"train": lambda _: _command("train", work / CONFIG, "--out", work / RUN)}
-    said = answers(train, good, 60)
-    assert said["train"].startswith("read"), said
+    _command("train", work / CONFIG, "--out", work / RUN)
 
 
 def _main() -> None:
     torch.set_num_threads(1)
     _train_on(Path(sys.argv[1]), Path(sys.argv[2]))
+    _limit_memory()
     for line in sys.stdin:
         store = Path(line.strip())
-        print(json.dumps(answers(WAYS, store)), flush=True)
+        signal.alarm(SECONDS)  # which ends the process
+        said = {name: _said(way, store) for name, way in WAYS.items()}
+        sys.stdout.write(json.dumps(said) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -187,7 +187,8 @@ class ShardFile:
             end = begin + size
         names = (*columns.extra_names, *columns.label_names)
         own = _HDF5_BYTES + sum(_HDF5_BYTES_A_NAME + 4 * len(name) for name in names)
-        if not end <= self.shard.bytes <= sum(sizes.values()) + own:
+        fits = end <= self.shard.bytes <= sum(sizes.values()) + own
+        if not fits or (self.shard.num_particles and not len(self)):
             raise _misdescribed(self.path, "its size is not that of so many jets and particles")
 
     def _refuse_impossible(
@@ -196,7 +197,7 @@ class ShardFile:
         """Refuse offsets of jets ``start`` to ``stop`` that are not those of whole jets in here."""
         first, last, most = int(offsets[0]), int(offsets[-1]), self.shard.num_particles
         # Not by differences, which overflow.
-        fine = 0 <= first and last <= most and bool((offsets[:-1] <= offsets[1:]).all())
+        fine = first >= 0 and last <= most and bool((offsets[:-1] <= offsets[1:]).all())
         fine = fine and (start > 0 or first == 0) and (stop < len(self) or last == most)
         if not fine:
             raise _misdescribed(self.path, "its jets begin or end where none can")
