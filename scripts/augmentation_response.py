@@ -22,20 +22,20 @@ import torch.nn.functional as F
 
 from parttag.data import open_dataset
 from parttag.data.readers.column_layout import layout_of
-from parttag.features import required_extras
-from parttag.jets import JetBatch, make_batch
+from parttag.jets.batch import JetBatch, make_batch
+from parttag.jets.features import required_extras
 from parttag.models import build_model
-from parttag.objectives import build_objective
-from parttag.objectives.augmentations import (
+from parttag.ops.jet_sums import sum_jets
+from parttag.runs.run import load_run
+from parttag.training.objectives import build_objective
+from parttag.training.objectives.augmentations import (
     AugmentationOptions,
     rotate,
     smear_soft,
     split_collinear,
     translate,
 )
-from parttag.objectives.contrastive import ContrastiveOptions
-from parttag.ops.jet_sums import sum_jets
-from parttag.runs import load_run
+from parttag.training.objectives.contrastive import ContrastiveOptions
 
 BATCH_JETS = 256
 OTHER_JET = "another jet"

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import torch
 
-from parttag.data.dataset import open_dataset
-from parttag.data.loader import JetLoader
-from parttag.jets import JetBatch
+from parttag.data.loading.dataset import open_dataset
+from parttag.data.loading.loader import JetLoader
+from parttag.jets.batch import JetBatch
 from parttag.models import build_model
 from parttag.models.jedi_net import JEDINet, JEDINetOptions
 

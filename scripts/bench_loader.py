@@ -34,7 +34,7 @@ from peers.weaver_config import weaver_config
 from toy_jetclass import LABELS, write_toys
 
 from parttag.data import JetLoader, open_dataset, prepare
-from parttag.features import particle_features, required_extras
+from parttag.jets.features import particle_features, required_extras
 
 BATCH_SIZE = 512
 CLASSES = {label.removeprefix("label_"): [label] for label in LABELS}

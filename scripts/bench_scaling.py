@@ -30,7 +30,7 @@ from speed.contestants import (
 )
 from speed.made_jets import LONGEST, made_jets
 
-from parttag.config import RunConfig, load_config
+from parttag.runs.config import RunConfig, load_config
 
 ROOT = Path(__file__).parents[1]
 

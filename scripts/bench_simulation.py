@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from parttag.data.simulation.campaign import simulate
-from parttag.data.simulation.clustering import Jets, join
-from parttag.data.simulation.sample import Sample
-from parttag.data.simulation.samples import make_sample
-from parttag.data.simulation.shards import make_jets
+from parttag.jets.clustered import Jets, join
+from parttag.samples.simulation.campaign import simulate
+from parttag.samples.simulation.sample import Sample
+from parttag.samples.simulation.samples import make_sample
+from parttag.samples.simulation.shards import make_jets
 
 # Measured before this code was written, for the plainest loop that makes such jets, without
 # multiparton interactions, on one x86-64 core: jets per CPU-second and, of ten classes, mean

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from speed.contestants import Ours, describe_machine, read_jets, set_allocator
 
-from parttag.config import RunConfig, load_config
-from parttag.runs import train_run
+from parttag.runs.config import RunConfig, load_config
+from parttag.runs.train import train_run
 
 ROOT = Path(__file__).parents[1]
 

@@ -21,9 +21,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 from speed.contestants import read_jets
 
-from parttag.config import RunConfig, load_config
-from parttag.jets import JetBatch
+from parttag.jets.batch import JetBatch
 from parttag.models import Tagger, build_model
+from parttag.runs.config import RunConfig, load_config
 from parttag.training.optimizers import build_optimizer, multiply_learning_rates
 from parttag.training.schedules import lr_multiplier
 

@@ -44,7 +44,7 @@ def measure(target: int, dtypes: list[str], jets, num_jets: int) -> tuple[list[d
     from speed.contestants import Ours
     from speed.kernel_work import executions, warp_instructions
 
-    from parttag.config import load_config
+    from parttag.runs.config import load_config
 
     recipe = ROOT / "configs/toptagging/particle_transformer.yaml"
     rows, compiled = [], {}
@@ -108,7 +108,7 @@ def main() -> None:
     from speed.contestants import read_jets
     from speed.made_jets import made_jets
 
-    from parttag.config import load_config
+    from parttag.runs.config import load_config
 
     torch.set_num_threads(1)
     if args.data:

@@ -21,7 +21,7 @@ sys.path[:0] = [str(Path(__file__).parents[1] / "tests")]
 
 from helpers.damage import WRITERS, damages, outcome, repeated_jets  # noqa: E402
 from parttag.data.readers import read_chunks  # noqa: E402
-from parttag.jets import JetArrays, concatenate  # noqa: E402
+from parttag.jets.arrays import JetArrays, concatenate  # noqa: E402
 
 MEMORY_BYTES = 6 << 30
 TIME_LIMIT_S = 60

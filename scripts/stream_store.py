@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from parttag.data import JetLoader, JetStore, open_dataset
-from parttag.data.store_writer import write_manifest
-from parttag.features import particle_features
+from parttag.data.store.writer import write_manifest
+from parttag.jets.features import particle_features
 
 POLL_SECONDS = 0.05
 

@@ -8,10 +8,11 @@ import pytest
 
 from helpers.files import write_jetclass_root
 from helpers.jets import toy_arrays
-from parttag.config import load_config
 from parttag.evaluation.evaluate import evaluate_run
 from parttag.models import build_model
-from parttag.runs import load_run, train_run
+from parttag.runs.config import load_config
+from parttag.runs.run import load_run
+from parttag.runs.train import train_run
 from parttag.training.checkpoint import describe_network, write_checkpoint
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -6,11 +6,15 @@ from pathlib import Path
 import parttag
 
 LEVELS = [
-    ["errors", "options", "progress", "kinematics", "packing", "jets", "metrics"],
-    ["features", "ops"],
+    ["errors", "options", "progress", "plugins"],
+    ["system", "jets", "metrics"],
+    ["ops"],
     ["models", "data"],
-    ["objectives", "interchange", "training"],
-    ["config", "provenance", "runs", "evaluation", "benchmark"],
+    ["samples", "plotting"],
+    ["inspection", "training"],
+    ["runs"],
+    ["evaluation"],
+    ["benchmark"],
     ["cli"],
 ]
 ROOMS = [room for level in LEVELS for room in level]
@@ -22,12 +26,17 @@ def _imports(path: Path) -> set[str]:
     modules = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
-            if node.module == "parttag":
-                modules |= {f"parttag.{alias.name}" for alias in node.names}
-            modules.add(node.module)
+            for alias in node.names:
+                part = f"{node.module}.{alias.name}"
+                modules.add(part if _is_module(part) else node.module)
         elif isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
     return {m for m in modules if m.startswith("parttag.") and m != "parttag.__version__"}
+
+
+def _is_module(name: str) -> bool:
+    path = SOURCE.parent.joinpath(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").is_file()
 
 
 def _module_name(path: Path) -> str:

@@ -8,10 +8,11 @@ import pytest
 
 from helpers.files import write_toptagging_h5
 from helpers.jets import toy_arrays
-from parttag.config import RunConfig, load_config
 from parttag.models import build_model
 from parttag.models.particle_tokenizer import ParticleTokenizerOptions
-from parttag.runs import load_run, train_run
+from parttag.runs.config import RunConfig, load_config
+from parttag.runs.run import load_run
+from parttag.runs.train import train_run
 from parttag.training.checkpoint import describe_network, write_checkpoint
 
 RUNS = sorted((Path(__file__).parents[1] / "configs" / "pretraining").glob("*.yaml"))

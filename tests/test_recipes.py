@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from parttag.config import load_config
+from parttag.runs.config import load_config
 
 FOLDER = Path(__file__).parents[1] / "configs" / "toptagging"
 

@@ -1,4 +1,4 @@
-"""Make the golden outputs that tests/interchange/test_weaver*.py compare with.
+"""Make the golden outputs that tests/models/weaver/test_weaver*.py compare with.
 
     parttag simulate toptagging --jets 60 --out SIM --windows demonstration --seed 1
     python scripts/peers/make_weaver_goldens.py --peer-python PEER/bin/python \

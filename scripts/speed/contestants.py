@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from parttag.config import RunConfig
-from parttag.data.dataset import open_dataset
-from parttag.features import particle_features
-from parttag.jets import JetArrays, JetBatch, make_batch
+from parttag.data.loading.dataset import open_dataset
+from parttag.jets.arrays import JetArrays
+from parttag.jets.batch import JetBatch, make_batch
+from parttag.jets.features import particle_features
 from parttag.models import build_model
+from parttag.runs.config import RunConfig
 from parttag.training.optimizers import build_optimizer
 
 PEER_SCRIPT = Path(__file__).parents[1] / "peers" / "weaver_speed.py"

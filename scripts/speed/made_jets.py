@@ -3,7 +3,7 @@
 import numpy as np
 from speed.contestants import Jets
 
-from parttag.jets import JetArrays, make_index
+from parttag.jets.arrays import JetArrays, make_index
 
 # Of the numbers of particles in the top-tagging reference jets: width over mean.
 _RELATIVE_WIDTH = 0.36

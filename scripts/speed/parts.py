@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from speed.contestants import Jets, Ours
 
-from parttag.features import particle_features
-from parttag.jets import JetBatch, make_batch
+from parttag.jets.batch import JetBatch, make_batch
+from parttag.jets.features import particle_features
 from parttag.models.particle_transformer import ParticleTransformer
 from parttag.ops.attention import attend, spread_bias
 from parttag.ops.kernels import choose_path

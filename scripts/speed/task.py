@@ -18,7 +18,7 @@ from speed.contestants import (
     write_peer_inputs,
 )
 
-from parttag.config import load_config
+from parttag.runs.config import load_config
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "toptagging"
 PEER_LENGTH = 128

@@ -15,11 +15,11 @@ from helpers.files import write_jetclass_root, write_root
 from helpers.foreign import FOREIGN, foreign_branches, massive
 from helpers.jets import toy_arrays
 from helpers.weaver import weaver_golden
-from parttag.benchmark import execution
+from parttag.benchmark import jobs as execution
 from parttag.benchmark.run import run_benchmark
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import evaluate_run
-from parttag.runs import load_run
+from parttag.runs.run import load_run
 
 TIMES = ("training_time", "cpu_time", "jets_per_second")
 ROWS = toy_benchmark()["rows"]

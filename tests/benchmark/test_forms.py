@@ -10,8 +10,8 @@ from parttag.benchmark.options import RowOptions
 from parttag.benchmark.plan import Job, Row
 from parttag.benchmark.results import Quantity, SeedResult, gather_row
 from parttag.benchmark.table import make_table, quantity
-from parttag.config import build_config
-from parttag.evaluation.published import TOP_TAGGING
+from parttag.metrics.published import TOP_TAGGING
+from parttag.runs.config import build_config
 
 PUBLISHED = {line.name: line for line in TOP_TAGGING}
 

@@ -13,12 +13,12 @@ import yaml
 
 from helpers.benchmarks import run_all, toy_benchmark, toy_plan
 from parttag.benchmark import scheduler
-from parttag.benchmark.execution import Failure
+from parttag.benchmark.jobs import Failure
 from parttag.benchmark.plan import Job
 from parttag.benchmark.planning import make_plan
 from parttag.benchmark.scheduler import run_jobs
-from parttag.benchmark.toys import make_toys
-from parttag.training.watch import PreemptionError
+from parttag.samples.toys import make_toys
+from parttag.training.monitor import PreemptionError
 
 LONG = {"epochs": 12, "batch_size": 8, "device": "cpu"}
 

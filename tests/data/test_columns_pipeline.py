@@ -13,11 +13,12 @@ from helpers.files import write_root
 from helpers.foreign import FOREIGN, foreign_branches, massive
 from helpers.jets import toy_arrays
 from parttag.cli import main
-from parttag.config import load_columns, load_config
 from parttag.data import JetStore, prepare
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import evaluate_run
-from parttag.runs import load_run, train_run
+from parttag.runs.config import load_columns, load_config
+from parttag.runs.run import load_run
+from parttag.runs.train import train_run
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import uproot
 
-from parttag.data.quality import valid_jets
 from parttag.data.readers import count_jets, read_branches, read_chunks
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.columns import ColumnsOptions
-from parttag.evaluation.fingerprints import SharedJets, num_repeated, shared_jets
-from parttag.evaluation.inspect import inspect_files
-from parttag.features import EXTRA_NAMES, particle_features
-from parttag.jets import concatenate, make_batch
+from parttag.inspection.duplicates import SharedJets, num_repeated, shared_jets
+from parttag.inspection.inspect import inspect_files
+from parttag.jets.arrays import concatenate
+from parttag.jets.batch import make_batch
+from parttag.jets.features import EXTRA_NAMES, particle_features
+from parttag.jets.validity import valid_jets
 
 SHARED_DATA = os.environ.get("PARTTAG_SHARED_DATA")
 pytestmark = pytest.mark.skipif(

@@ -11,11 +11,11 @@ from helpers.files import write_jetclass_root, write_toptagging_h5
 from helpers.jets import toy_arrays
 from helpers.limits import largest_file
 from parttag import metrics
-from parttag.config import DataOptions
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import evaluate_run
 from parttag.models import build_model
-from parttag.runs import load_run
+from parttag.runs.config import DataOptions
+from parttag.runs.run import load_run
 
 
 @pytest.fixture(autouse=True)

@@ -59,7 +59,7 @@ def test_chunks_join_without_a_seam(tmp_path, scorer, monkeypatch):
         tmp_path / "in.root", toy_arrays(11), replaced={"row": np.arange(11)}
     )
     predict(scorer, [path], tmp_path / "whole.parquet", keep=["row"])
-    monkeypatch.setattr("parttag.evaluation.reading.STEP_JETS", 4)
+    monkeypatch.setattr("parttag.data.selection.all_jets.STEP_JETS", 4)
     predict(scorer, [path], tmp_path / "parts.parquet", keep=["row"])
     whole, parts = (
         pq.read_table(tmp_path / f"{name}.parquet").to_pydict() for name in ("whole", "parts")
@@ -154,7 +154,7 @@ def test_a_damaged_file_among_good_ones_leaves_nothing(tmp_path, scorer):
 
 
 def test_the_progress_counts_the_chunks_of_all_files(tmp_path, scorer, monkeypatch):
-    monkeypatch.setattr("parttag.evaluation.reading.STEP_JETS", 4)
+    monkeypatch.setattr("parttag.data.selection.all_jets.STEP_JETS", 4)
     files = [write_jetclass_root(tmp_path / f"{i}.root", toy_arrays(6)) for i in range(2)]
     seen = []
 

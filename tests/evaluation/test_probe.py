@@ -12,7 +12,7 @@ from torch import nn
 
 from helpers.files import write_toptagging_h5
 from helpers.jets import toy_arrays, toy_batch
-from parttag.data.dataset import open_dataset
+from parttag.data.loading.dataset import open_dataset
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import evaluate_run
 from parttag.evaluation.probe import (
@@ -23,8 +23,8 @@ from parttag.evaluation.probe import (
     probe_run,
 )
 from parttag.evaluation.scores import Scorer
-from parttag.features import feature_names, particle_features
-from parttag.jets import make_batch
+from parttag.jets.batch import make_batch
+from parttag.jets.features import feature_names, particle_features
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import torch
 from helpers.jets import toy_arrays
 from parttag.errors import InputError
 from parttag.evaluation.scores import Scorer, join
-from parttag.jets import make_batch
+from parttag.jets.batch import make_batch
 from parttag.models import Tagger, build_model
 from parttag.models.pfn import PFNOptions
 

@@ -18,10 +18,10 @@ from helpers.files import (
     write_toptagging_h5,
 )
 from helpers.jets import toy_arrays
-from parttag.data.quality import jet_faults
 from parttag.data.readers import read_chunks
 from parttag.errors import InputError
-from parttag.jets import JetArrays, concatenate
+from parttag.jets.arrays import JetArrays, concatenate
+from parttag.jets.validity import jet_faults
 
 REFUSED = "refused"
 SAME = "same jets"

@@ -6,9 +6,9 @@ import torch
 
 from helpers.networks import SMALL
 from helpers.runs import toy_config
-from parttag.config import RunConfig
 from parttag.models import build_model
 from parttag.models.particle_tokenizer import ParticleTokenizerOptions
+from parttag.runs.config import RunConfig
 from parttag.training.checkpoint import describe_network, write_checkpoint
 
 DECODER = {"name": "omnijet", **SMALL["omnijet"]}

@@ -10,7 +10,7 @@ import hdf5plugin
 import numpy as np
 import uproot
 
-from parttag.jets import JetArrays
+from parttag.jets.arrays import JetArrays
 
 JETCLASS_EXTRAS = {
     "charge": "part_charge",

@@ -5,7 +5,7 @@ from dataclasses import replace
 import awkward as ak
 import numpy as np
 
-from parttag.jets import JetArrays
+from parttag.jets.arrays import JetArrays
 
 FOREIGN = """
 tree: analysis/Nominal

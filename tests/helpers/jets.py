@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from parttag.features import EXTRA_NAMES
-from parttag.jets import JetArrays, JetBatch, make_batch, make_index
+from parttag.jets.arrays import JetArrays, make_index
+from parttag.jets.batch import JetBatch, make_batch
+from parttag.jets.features import EXTRA_NAMES
 
 
 def toy_arrays(

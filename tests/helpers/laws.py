@@ -7,8 +7,9 @@ import torch
 
 from helpers.jets import toy_arrays
 from helpers.tolerances import FLOAT64_NETWORK
-from parttag.data.quality import valid_jets
-from parttag.jets import JetArrays, JetBatch, concatenate, make_batch
+from parttag.jets.arrays import JetArrays, concatenate
+from parttag.jets.batch import JetBatch, make_batch
+from parttag.jets.validity import valid_jets
 from parttag.models import Tagger
 
 LENGTHS = [1, 2, 16, 17, 40, 5, 3]

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parttag import kinematics
-from parttag.jets import JetBatch
+from parttag.jets import kinematics
+from parttag.jets.batch import JetBatch
 from parttag.ops.jet_sums import sum_over_particles
 
 SEED = 11

@@ -9,7 +9,7 @@ from itertools import product
 import torch
 from torch.nn.functional import leaky_relu
 
-from parttag.models.clebsch_gordan import (
+from parttag.models.layers.clebsch_gordan import (
     clebsch_gordan,
     invariant_form,
     product_irreps,

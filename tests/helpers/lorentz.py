@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.linalg import expm
 
-from parttag.jets import JetBatch
+from parttag.jets.batch import JetBatch
 from parttag.models import Tagger
 
 # Generators of rotations and boosts of (px, py, pz, E): a turn about axis i by a small angle, and

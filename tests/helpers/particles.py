@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from parttag.data.simulation.clustering import Jets
-from parttag.data.simulation.generator import Particles
+from parttag.jets.clustered import Jets
+from parttag.samples.simulation.generator import Particles
 
 MASSES = {211: 0.13957, 321: 0.49368, 2212: 0.93827, 13: 0.10566, 310: 0.49761, 130: 0.49761}
 CHARGED = {11: -1, 13: -1, 211: 1, 321: 1, 2212: 1}

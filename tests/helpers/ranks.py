@@ -19,7 +19,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 _fork = multiprocessing.get_context("forkserver")
 # torch._dynamo is what every optimizer imports at its first step.
-_fork.set_forkserver_preload(["parttag.runs", "parttag.cli", "torch._dynamo"])
+_fork.set_forkserver_preload(["parttag.runs.train", "parttag.cli", "torch._dynamo"])
 
 
 class Result(NamedTuple):

@@ -8,7 +8,7 @@ import yaml
 
 from helpers.files import write_toptagging_h5
 from helpers.jets import toy_arrays
-from parttag.config import RunConfig, load_config
+from parttag.runs.config import RunConfig, load_config
 
 NETWORK = {"name": "pfn", "particle_dims": [8, 8], "jet_dims": [8]}
 

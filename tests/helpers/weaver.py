@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from parttag.jets import JetArrays, JetBatch, make_batch, make_index
+from parttag.jets.arrays import JetArrays, make_index
+from parttag.jets.batch import JetBatch, make_batch
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -5,7 +5,7 @@ import torch
 
 from helpers.jets import toy_batch
 from helpers.networks import NETWORKS, small_network
-from parttag.models.particle_blocks import ParticleBlock
+from parttag.models.layers.particle_blocks import ParticleBlock
 from parttag.models.particle_transformer import ParticleTrimmer
 
 pytestmark = [

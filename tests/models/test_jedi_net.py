@@ -9,7 +9,7 @@ import torch
 from helpers.jets import toy_arrays, toy_batch
 from helpers.networks import small_network
 from helpers.tolerances import FLOAT32_FEATURE
-from parttag.jets import make_batch
+from parttag.jets.batch import make_batch
 from parttag.models import build_model
 from parttag.models.jedi_net import JEDINetOptions, particle_inputs
 

@@ -11,12 +11,12 @@ from helpers.jets import toy_arrays, toy_batch
 from helpers.networks import SMALL, small_network
 from helpers.tolerances import FLOAT64_NETWORK
 from parttag.errors import InputError
-from parttag.jets import make_batch
+from parttag.jets.batch import make_batch
 from parttag.models import build_model
 from parttag.models.jetclr import JetCLROptions
-from parttag.objectives import build_objective
-from parttag.objectives.contrastive import ContrastiveOptions
 from parttag.options import read_options
+from parttag.training.objectives import build_objective
+from parttag.training.objectives.contrastive import ContrastiveOptions
 
 LENGTHS = [1, 2, 3, 17, 24, 23, 11]
 

@@ -9,7 +9,7 @@ from helpers.jets import toy_arrays, toy_batch
 from helpers.lgn_direct import direct_logits
 from helpers.lorentz import random_lorentz, transformed_logits
 from helpers.networks import small_network
-from parttag.jets import make_batch
+from parttag.jets.batch import make_batch
 from parttag.models import build_model
 from parttag.models.lgn import LGNOptions
 

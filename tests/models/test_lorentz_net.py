@@ -9,8 +9,8 @@ from helpers.lorentz import random_lorentz, transformed_logits
 from helpers.networks import small_network
 from helpers.tolerances import FLOAT64_NETWORK
 from parttag.models import build_model
+from parttag.models.layers.batch_norm import PackedBatchNorm
 from parttag.models.lorentz_net import LorentzNetOptions, minkowski, psi
-from parttag.ops.batch_norm import PackedBatchNorm
 
 LENGTHS = [1, 2, 16, 0, 40, 5]
 

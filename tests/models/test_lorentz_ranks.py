@@ -10,7 +10,7 @@ from helpers.jets import toy_arrays
 from helpers.networks import small_network
 from helpers.ranks import run_forked
 from helpers.tolerances import FLOAT64_NETWORK
-from parttag.jets import make_batch
+from parttag.jets.batch import make_batch
 
 # The first jets go to one rank, the others to the last.
 ENDS = [0, 4, 4, 7]

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from helpers.jets import toy_batch
 from helpers.tolerances import FLOAT64
 from parttag.models import build_model, mpm
+from parttag.models.layers.normformer import dense_network
 from parttag.models.mpm import MPMOptions, Standardization
-from parttag.models.normformer import dense_network
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from helpers.jets import toy_arrays, toy_batch
 from helpers.networks import SMALL, small_network
 from helpers.tolerances import FLOAT32_NETWORK, FLOAT64_NETWORK
 from parttag.errors import InputError
-from parttag.jets import make_batch
+from parttag.jets.batch import make_batch
 from parttag.models import build_model
 from parttag.models.omnijet import OmniJet, OmniJetOptions, Sentences
 from parttag.ops.layout import JetLayout

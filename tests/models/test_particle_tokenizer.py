@@ -11,7 +11,7 @@ from helpers.jets import toy_batch
 from helpers.leaks import check_no_leak
 from helpers.networks import small_network
 from helpers.tolerances import FLOAT64
-from parttag import kinematics
+from parttag.jets import kinematics
 from parttag.models.particle_tokenizer import (
     FrozenTokenizer,
     Tokenizer,

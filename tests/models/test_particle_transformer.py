@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from helpers.jets import toy_arrays, toy_batch
 from helpers.networks import small_network
 from helpers.tolerances import FLOAT32_NETWORK, FLOAT64_NETWORK
-from parttag import kinematics
-from parttag.features import particle_features
-from parttag.jets import make_batch
+from parttag.jets import kinematics
+from parttag.jets.batch import make_batch
+from parttag.jets.features import particle_features
 from parttag.models import build_model, particle_transformer
-from parttag.models.hiding import visible_jets
+from parttag.models.layers.masking import visible_jets
 from parttag.models.particle_transformer import (
     ParticleTransformerOptions,
     ParticleTrimmer,

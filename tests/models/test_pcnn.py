@@ -6,8 +6,8 @@ import torch
 
 from helpers.jets import toy_arrays, toy_batch
 from helpers.networks import small_network
-from parttag.features import particle_features
-from parttag.jets import make_batch
+from parttag.jets.batch import make_batch
+from parttag.jets.features import particle_features
 from parttag.models import build_model
 from parttag.models.pcnn import PCNNOptions
 
@@ -124,7 +124,7 @@ def test_batch_norm_over_several_ranks_is_that_of_one(monkeypatch):
     network, batch = make_network(dropout=0.0).train(), toy_batch(8).to("cpu", torch.float64)
     logits = [network(batch).detach()]
     monkeypatch.setattr("parttag.models.pcnn.num_ranks", lambda: 2)
-    monkeypatch.setattr("parttag.ops.batch_norm.num_ranks", lambda: 2)
-    monkeypatch.setattr("parttag.ops.ranks.num_ranks", lambda: 1)  # nothing to sum over
+    monkeypatch.setattr("parttag.models.layers.batch_norm.num_ranks", lambda: 2)
+    monkeypatch.setattr("parttag.ops.collectives.num_ranks", lambda: 1)  # nothing to sum over
     logits.append(network(batch).detach())
     torch.testing.assert_close(*logits, rtol=0, atol=1e-9)

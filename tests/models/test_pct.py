@@ -7,7 +7,7 @@ import torch
 from helpers.jets import toy_arrays, toy_batch
 from helpers.networks import SMALL, small_network
 from helpers.tolerances import FLOAT64_NETWORK
-from parttag.jets import make_batch
+from parttag.jets.batch import make_batch
 from parttag.models import build_model
 from parttag.models.pct import MomentumSchedule, PCTOptions
 

@@ -6,8 +6,8 @@ import torch
 
 from helpers.jets import toy_arrays
 from helpers.networks import small_network
-from parttag.features import particle_features
-from parttag.jets import make_batch
+from parttag.jets.batch import make_batch
+from parttag.jets.features import particle_features
 from parttag.models import build_model
 from parttag.models.pfn import PFNOptions
 

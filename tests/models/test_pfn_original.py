@@ -9,7 +9,7 @@ import torch
 
 from helpers.jets import toy_arrays, toy_batch
 from helpers.networks import small_network
-from parttag.jets import make_batch
+from parttag.jets.batch import make_batch
 from parttag.models import build_model
 from parttag.models.pfn_original import PFNOriginalOptions, particle_inputs
 

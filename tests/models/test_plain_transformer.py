@@ -6,7 +6,7 @@ import torch
 from helpers.jets import toy_batch
 from helpers.networks import small_network
 from helpers.tolerances import FLOAT64_NETWORK
-from parttag import kinematics
+from parttag.jets import kinematics
 from parttag.models import build_model
 from parttag.models.particle_transformer import ParticleTransformerOptions
 

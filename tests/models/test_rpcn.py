@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from helpers.jets import toy_batch
 from helpers.networks import small_network
-from parttag import kinematics
 from parttag.errors import InputError
-from parttag.features import particle_features
+from parttag.jets import kinematics
+from parttag.jets.features import particle_features
 from parttag.models import build_model
 from parttag.models.rpcn import RPCNOptions
 

@@ -12,13 +12,14 @@ from torch.nn import functional as F
 from helpers.files import write_toptagging_h5
 from helpers.jets import toy_arrays
 from helpers.runs import NETWORK, same_weights, toy_config
-from parttag.data.dataset import open_dataset
-from parttag.data.loader import JetLoader
+from parttag.data.loading.dataset import open_dataset
+from parttag.data.loading.loader import JetLoader
 from parttag.errors import InputError
 from parttag.models import build_model
-from parttag.runs import load_run, train_run
+from parttag.runs.run import load_run
+from parttag.runs.train import train_run
 from parttag.training.loop import Trainer
-from parttag.training.watch import PreemptionError, Stopwatch
+from parttag.training.monitor import PreemptionError, Stopwatch
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "pfn_losses.json"
 SMALL_TRANSFORMER = {

@@ -8,10 +8,11 @@ import torch
 from helpers.networks import small_network
 from helpers.runs import same_weights, toy_config
 from parttag.errors import InputError
-from parttag.objectives import build_objective
-from parttag.objectives.masked import MaskedOptions
-from parttag.runs import load_run, train_run
+from parttag.runs.run import load_run
+from parttag.runs.train import train_run
 from parttag.training.checkpoint import describe_network, write_checkpoint
+from parttag.training.objectives import build_objective
+from parttag.training.objectives.masked import MaskedOptions
 from parttag.training.tokenizers import take_tokenizer
 from parttag.training.transfer import InitOptions
 

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
-from parttag.data.intake import Intake
 from parttag.data.readers import find_files
 from parttag.data.readers.layout import Layout
+from parttag.data.selection.good_jets import Intake
 from parttag.errors import InputError
-from parttag.jets import JetArrays, make_batch
+from parttag.jets.arrays import JetArrays
+from parttag.jets.batch import make_batch
 from parttag.models import Tagger
 
 # Files that jets are taken from, if there are more: some of every class, soon read.

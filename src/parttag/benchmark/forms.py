@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from parttag.benchmark.notes import changes
+from parttag.benchmark.footnotes import changes
 from parttag.benchmark.results import Point, RowResult
 from parttag.benchmark.table import Table
-from parttag.evaluation.output import new_files
-from parttag.evaluation.published import Published
+from parttag.metrics.published import Published
+from parttag.system.atomic_files import new_files
 
 _FORMS = ("md", "tex", "csv", "json")
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parttag.benchmark.options import BenchmarkOptions, PretrainingOptions, RowOptions
-from parttag.benchmark.toys import toy_files
-from parttag.config import RunConfig, first_difference, load_config
-from parttag.data.files import refuse_damaged, sha256
 from parttag.data.readers import find_files
 from parttag.errors import InputError
-from parttag.features import feature_names
+from parttag.jets.features import feature_names
+from parttag.runs.config import RunConfig, first_difference, load_config
+from parttag.samples.toys import toy_files
+from parttag.system.files import refuse_damaged, sha256
 
 OPTIONS_FILE = "benchmark.yaml"
 

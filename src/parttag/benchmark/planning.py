@@ -13,10 +13,11 @@ from parttag.benchmark.options import (
     directory_name,
 )
 from parttag.benchmark.plan import Job, Plan, Row
-from parttag.benchmark.toys import toy_files
-from parttag.config import RunConfig, build_config, merge, read_content
 from parttag.errors import InputError
 from parttag.options import read_options
+from parttag.runs.config import RunConfig, build_config, merge
+from parttag.runs.yaml_files import read_content
+from parttag.samples.toys import toy_files
 
 
 def load_benchmark(path: Path, overrides: Sequence[str] = ()) -> BenchmarkOptions:

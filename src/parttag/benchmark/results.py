@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from parttag.benchmark.execution import RECORD, Failure, failure_file, is_done
-from parttag.benchmark.notes import configuration_notes, why_unpublished
+from parttag.benchmark.footnotes import configuration_notes, why_unpublished
+from parttag.benchmark.jobs import RECORD, Failure, failure_file, is_done
 from parttag.benchmark.options import PUBLISHED, BenchmarkOptions
 from parttag.benchmark.plan import Job, Plan, Row, refuse_other_configuration
-from parttag.data.files import refuse_damaged, sha256
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import METRICS
-from parttag.evaluation.published import Published
 from parttag.metrics import background_class
+from parttag.metrics.published import Published
+from parttag.system.files import refuse_damaged, sha256
 
 Point = tuple[str, str]
 """A working point: the signal class, and ε_S as ``metrics.json`` writes it."""

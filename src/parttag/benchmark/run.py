@@ -7,18 +7,18 @@ from pathlib import Path
 
 import yaml
 
-from parttag.benchmark.execution import Failure, failure_file
-from parttag.benchmark.figures import draw_all
 from parttag.benchmark.forms import write_tables
+from parttag.benchmark.jobs import Failure, failure_file
 from parttag.benchmark.plan import OPTIONS_FILE, Job, Plan, check_jobs
+from parttag.benchmark.plots import draw_all
 from parttag.benchmark.results import RowResult, gather
 from parttag.benchmark.scheduler import run_jobs
 from parttag.benchmark.table import Table, make_table
-from parttag.benchmark.toys import make_toys
-from parttag.data.files import refuse_unwritable
-from parttag.data.writing import write_file
 from parttag.errors import InputError
 from parttag.progress import Progress, no_progress
+from parttag.samples.toys import make_toys
+from parttag.system.atomic_files import write_file
+from parttag.system.files import refuse_unwritable
 
 
 @dataclass(frozen=True)

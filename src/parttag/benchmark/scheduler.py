@@ -19,10 +19,10 @@ from pathlib import Path
 
 import torch
 
-from parttag.benchmark.execution import Failure, attempt, is_done
+from parttag.benchmark.jobs import Failure, attempt, is_done
 from parttag.benchmark.plan import Job
 from parttag.progress import Progress, no_progress
-from parttag.training.watch import PreemptionError, Termination
+from parttag.training.monitor import PreemptionError, Termination
 
 logger = logging.getLogger(__name__)
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from parttag.benchmark.notes import change_notes
+from parttag.benchmark.footnotes import change_notes
 from parttag.benchmark.results import Point, Quantity, RowResult
-from parttag.evaluation.published import Published
 from parttag.metrics import CONFIDENCE_LEVEL
+from parttag.metrics.published import Published
 
 _NONE = "–"
 

@@ -14,6 +14,7 @@ from parttag.cli.terminal import (
     Overwrite,
     console,
     errors,
+    local_path,
     say,
     show_progress,
 )
@@ -27,7 +28,9 @@ def simulate(
         typer.Argument(help="Top and QCD jets like those of the top-tagging set, or ten classes."),
     ],
     jets: Annotated[int, typer.Option(min=20, help="Jets in all, the same number of each class.")],
-    out: Annotated[Path, typer.Option(help="Directory for train/, val/, test/.", file_okay=False)],
+    out: Annotated[
+        Path, typer.Option(parser=local_path, help="Directory for train/, val/, test/.")
+    ],
     seed: Annotated[int, typer.Option(min=0, max=8999, help="Other seeds share no event.")] = 0,
     processes: Annotated[
         int | None, typer.Option(min=1, help="As many as there are cores, if not given.")
@@ -54,8 +57,8 @@ def simulate(
 
     Example: parttag simulate toptagging --jets 20000 --out jets --windows demonstration
     """
-    from parttag.data.simulation.campaign import simulate as run
-    from parttag.data.simulation.samples import make_sample
+    from parttag.samples.simulation.campaign import simulate as run
+    from parttag.samples.simulation.samples import make_sample
 
     options: dict[str, Any] = {"num_jets": jets, "seed": seed, "mpi": mpi}
     if windows is not None:
@@ -84,7 +87,7 @@ def download(
     data_set: Annotated[
         Literal["toptagging", "jetclass", "quarkgluon"], typer.Argument(help="Which public set.")
     ],
-    out: Annotated[Path, typer.Option(help="Directory to download to.", file_okay=False)],
+    out: Annotated[Path, typer.Option(parser=local_path, help="Directory to download to.")],
     files: Annotated[
         str,
         typer.Option(
@@ -100,7 +103,7 @@ def download(
 
     Given again after an interruption, the command continues.
     """
-    from parttag.data.download import download as fetch
+    from parttag.samples.download import download as fetch
 
     try:
         parts = [name for name in files.split(",") if name]
@@ -116,7 +119,7 @@ def download(
 @app.command()
 def prepare(
     files: Files,
-    out: Annotated[Path, typer.Option(help="Directory to make.")],
+    out: Annotated[Path, typer.Option(parser=local_path, help="Directory to make.")],
     shuffle: Annotated[
         bool, typer.Option(help="Mix the jets of all files, or keep their order.")
     ] = True,
@@ -141,8 +144,8 @@ def prepare(
     The store depends on the files, --shuffle and --seed only. Given again after an interruption,
     the command continues.
     """
-    from parttag.config import load_columns, parse_cuts
     from parttag.data import prepare as prepare_store
+    from parttag.runs.config import load_columns, parse_cuts
 
     try:
         report = prepare_store(
@@ -174,7 +177,10 @@ def inspect(
         list[str] | None, typer.Option(metavar="FILES...", help="A reference to compare with.")
     ] = None,
     plots: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Draw multiplicity, mass and pT into it.")
+        Path | None,
+        typer.Option(
+            parser=local_path, metavar="DIR", help="Draw multiplicity, mass and pT into it."
+        ),
     ] = None,
     columns: Columns = None,
     overwrite: Overwrite = False,
@@ -189,19 +195,13 @@ def inspect(
     Jets that several of the files or stores hold are counted pair by pair: give train, val and
     test together to see that they share none.
     """
-    from parttag.config import load_columns
+    from parttag.cli import tables
     from parttag.data.readers import find_files
     from parttag.data.readers.column_layout import layout_of
-    from parttag.data.writing import refuse_existing
-    from parttag.evaluation import tables
-    from parttag.evaluation.compare import compare
-    from parttag.evaluation.inspect import (
-        by_input,
-        draw,
-        inspect_files,
-        num_common,
-        picture_paths,
-    )
+    from parttag.inspection.compare import compare
+    from parttag.inspection.inspect import by_input, draw, inspect_files, num_common, picture_paths
+    from parttag.runs.config import load_columns
+    from parttag.system.atomic_files import refuse_existing
 
     pictures = picture_paths(plots).values() if plots is not None else ()
     if not overwrite:

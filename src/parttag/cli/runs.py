@@ -19,6 +19,7 @@ from parttag.cli.terminal import (
     Strict,
     console,
     errors,
+    local_path,
     say,
     show_progress,
 )
@@ -27,13 +28,16 @@ from parttag.errors import InputError
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="The configuration, a YAML file.")],
+    config: Annotated[
+        Path, typer.Argument(parser=local_path, help="The configuration, a YAML file.")
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Values that replace the file's."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Directory of the run.", show_default="runs/CONFIG")
+        Path | None,
+        typer.Option(parser=local_path, help="Directory of the run.", show_default="runs/CONFIG"),
     ] = None,
     processes: Annotated[
         int, typer.Option(min=1, help="Train in so many processes: one a GPU, or one a core.")
@@ -55,7 +59,7 @@ def train(
     nearly twice as fast; on several machines: torchrun ... --module parttag.cli train CONFIG ...
     """
     from parttag.cli.ranks import is_rank, run_ranks
-    from parttag.config import dump_config, load_config
+    from parttag.runs.config import dump_config, load_config
 
     settings = load_config(config, [*(overrides or ()), *(["data.strict=true"] if strict else [])])
     if print_config:
@@ -64,9 +68,9 @@ def train(
     if processes > 1 and not is_rank():
         raise typer.Exit(run_ranks(processes))
 
-    from parttag.runs import train_run
+    from parttag.runs.train import train_run
     from parttag.training.distributed import first_to_report
-    from parttag.training.watch import PreemptionError
+    from parttag.training.monitor import PreemptionError
 
     try:
         directory = train_run(settings, out or Path("runs") / config.stem, progress=show_progress)
@@ -98,13 +102,16 @@ def train(
 
 @app.command(cls=ManyValues)
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Directory of a run.")],
+    run: Annotated[Path, typer.Argument(parser=local_path, help="Directory of a run.")],
     data: Annotated[
         list[str] | None,
         typer.Option(metavar="FILES...", help="Files to evaluate on.", show_default="data.test"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Directory to write to.", show_default="RUN/evaluation")
+        Path | None,
+        typer.Option(
+            parser=local_path, help="Directory to write to.", show_default="RUN/evaluation"
+        ),
     ] = None,
     probe: Annotated[
         Literal["linear", "untrained", "raw"] | None,
@@ -143,10 +150,10 @@ def evaluate(
     Bad jets are left out of the metrics, counted, and kept in scores.h5 without scores. With
     --probe linear, a run of any objective can be measured, in RUN/evaluation/probe.
     """
-    from parttag.config import load_columns, parse_classes
+    from parttag.cli.tables import jets_sentence, metrics_table, sculpting_sentences
     from parttag.evaluation.evaluate import evaluate_run
-    from parttag.evaluation.tables import jets_sentence, metrics_table, sculpting_sentences
-    from parttag.runs import load_run
+    from parttag.runs.config import load_columns, parse_classes
+    from parttag.runs.run import load_run
 
     if probe is None and (train_data or classes):
         raise InputError("--train and --classes are of a probe; add --probe linear")
@@ -180,9 +187,11 @@ def evaluate(
 
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(help="Directory of a run.")],
+    run: Annotated[Path, typer.Argument(parser=local_path, help="Directory of a run.")],
     files: Files,
-    out: Annotated[Path, typer.Option(help="File to write: .root, .h5 or .parquet.")],
+    out: Annotated[
+        Path, typer.Option(parser=local_path, help="File to write: .root, .h5 or .parquet.")
+    ],
     keep: Annotated[
         str, typer.Option(metavar="BRANCH,...", help="Branches of the input to pass through.")
     ] = "",
@@ -198,12 +207,12 @@ def predict(
 
     Bad jets are kept as rows of NaN with valid = 0.
     """
-    from parttag.config import load_columns
     from parttag.data.readers import find_files
     from parttag.data.readers.column_layout import layout_of
     from parttag.evaluation.predict import predict as predict_files
     from parttag.evaluation.scores import Scorer
-    from parttag.runs import load_run
+    from parttag.runs.config import load_columns
+    from parttag.runs.run import load_run
 
     tagger = load_run(run)
     own = tagger.config.data.columns if columns is None else load_columns(columns)
@@ -227,12 +236,14 @@ def predict(
 
 @app.command("import")
 def import_weights(
-    weights: Annotated[Path, typer.Argument(help="A state dict that weaver-core saved, .pt.")],
+    weights: Annotated[
+        Path, typer.Argument(parser=local_path, help="A state dict that weaver-core saved, .pt.")
+    ],
     features: Annotated[
         str,
         typer.Option(help="What it was trained with: kin, kinpid, full, or a list with commas."),
     ],
-    out: Annotated[Path, typer.Option(help="Directory of the run to make.")],
+    out: Annotated[Path, typer.Option(parser=local_path, help="Directory of the run to make.")],
     model: Annotated[
         Literal["particle_transformer", "particle_net"],
         typer.Option(help="The network that it belongs to."),
@@ -252,7 +263,7 @@ def import_weights(
 
     Weights of every version since 0.4 give the scores that the version which wrote them gives.
     """
-    from parttag.runs import import_run
+    from parttag.runs.import_weights import import_run
 
     names = features.split(",") if "," in features else features
     class_names = [name for name in classes.split(",") if name]
@@ -266,6 +277,6 @@ def schema() -> None:
 
     Example: parttag schema > parttag.schema.json
     """
-    from parttag.config import RunConfig
+    from parttag.runs.config import RunConfig
 
     typer.echo(json.dumps(RunConfig.model_json_schema(), indent=2))

@@ -7,20 +7,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from parttag.data.dataset import JetDataset, open_dataset
-    from parttag.data.loader import JetLoader
-    from parttag.data.preparation import PrepareReport, prepare
-    from parttag.data.store import JetStore
+    from parttag.data.loading.dataset import JetDataset, open_dataset
+    from parttag.data.loading.loader import JetLoader
+    from parttag.data.preparation.prepare import PrepareReport, prepare
+    from parttag.data.store.store import JetStore
 
 __all__ = ["JetDataset", "JetLoader", "JetStore", "PrepareReport", "open_dataset", "prepare"]
 
 _HOMES = {
-    "JetDataset": "dataset",
-    "JetLoader": "loader",
-    "JetStore": "store",
-    "PrepareReport": "preparation",
-    "open_dataset": "dataset",
-    "prepare": "preparation",
+    "JetDataset": "loading.dataset",
+    "JetLoader": "loading.loader",
+    "JetStore": "store.store",
+    "PrepareReport": "preparation.prepare",
+    "open_dataset": "loading.dataset",
+    "prepare": "preparation.prepare",
 }
 
 

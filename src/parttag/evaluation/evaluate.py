@@ -13,18 +13,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from parttag.data.classes import ClassCheck
-from parttag.data.cuts import CutOptions, passing
-from parttag.data.files import refuse_damaged
+from parttag import plotting as plots
 from parttag.data.readers import find_files
 from parttag.data.readers.column_layout import layout_of
 from parttag.data.readers.layout import Layout
-from parttag.data.writing import made_directory
+from parttag.data.selection.all_jets import read_jets
+from parttag.data.selection.classes import ClassCheck
+from parttag.data.selection.cuts import CutOptions, passing
 from parttag.errors import InputError
-from parttag.evaluation import plots
-from parttag.evaluation.output import OutputFile, new_files
-from parttag.evaluation.reading import read_jets
-from parttag.evaluation.score_files import score_rows
 from parttag.evaluation.scores import Precision, ScoredJets, Scorer, join
 from parttag.metrics import (
     SCULPTING_EPS_S,
@@ -41,7 +37,10 @@ from parttag.metrics import (
     sculpting_to_json,
 )
 from parttag.progress import Progress, no_progress
-from parttag.runs import Run
+from parttag.runs.run import Run
+from parttag.system.atomic_files import OutputFile, made_directory, new_files
+from parttag.system.files import refuse_damaged
+from parttag.system.row_files import score_rows
 from parttag.training.distributed import DeviceName
 
 logger = logging.getLogger(__name__)

@@ -10,11 +10,11 @@ import awkward as ak
 
 from parttag.data.readers import read_branches
 from parttag.data.readers.layout import Layout
+from parttag.data.selection.all_jets import read_jets
 from parttag.errors import InputError
-from parttag.evaluation.reading import read_jets
-from parttag.evaluation.score_files import Columns, check_format, new_score_file
 from parttag.evaluation.scores import ScoredJets, Scorer
 from parttag.progress import Progress, no_progress
+from parttag.system.row_files import Columns, check_format, new_score_file
 
 
 @dataclass(frozen=True)

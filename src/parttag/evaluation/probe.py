@@ -27,19 +27,19 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
-from parttag.data.dataset import JetDataset
-from parttag.data.writing import refuse_existing
+from parttag.data.loading.dataset import JetDataset
 from parttag.errors import InputError
-from parttag.evaluation.devices import move_to
 from parttag.evaluation.evaluate import METRICS, evaluate_run, files_to_evaluate
 from parttag.evaluation.scores import Precision, computing_in
-from parttag.features import feature_names, particle_features
-from parttag.jets import JetBatch, make_batch
+from parttag.jets.batch import JetBatch, make_batch
+from parttag.jets.features import feature_names, particle_features
 from parttag.models import Tagger, build_model
-from parttag.objectives.classify import ClassifyOptions
 from parttag.progress import Progress, no_progress
-from parttag.runs import Run, open_jets
-from parttag.training.distributed import DeviceName
+from parttag.runs.run import Run
+from parttag.runs.train import open_jets
+from parttag.system.atomic_files import refuse_existing
+from parttag.training.distributed import DeviceName, move_to
+from parttag.training.objectives.classify import ClassifyOptions
 
 ProbeOf = Literal["linear", "untrained", "raw"]
 """Probe the trained network, a network of the same kind without training, or its inputs."""

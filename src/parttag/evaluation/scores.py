@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int64
 
-from parttag.data.classes import assign_classes
-from parttag.data.quality import FAULTS, jet_faults, jet_name
+from parttag.data.selection.classes import assign_classes
 from parttag.errors import InputError
-from parttag.evaluation.devices import move_to
-from parttag.evaluation.jet_variables import jet_kinematics
-from parttag.jets import JetArrays, make_batch
+from parttag.jets.arrays import JetArrays
+from parttag.jets.batch import make_batch
+from parttag.jets.validity import FAULTS, jet_faults, jet_name
+from parttag.jets.variables import jet_kinematics
 from parttag.models import Tagger
-from parttag.runs import Run
-from parttag.training.distributed import DeviceName
+from parttag.runs.run import Run
+from parttag.training.distributed import DeviceName, move_to
 
 Precision = Literal["fp32", "bf16"]
 """Single precision throughout, or autocast to bfloat16: faster on a GPU, scores to 3 digits."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from parttag.features import feature_names
+from parttag.jets.features import feature_names
 from parttag.models.encoder_decoder import EncoderDecoder, EncoderDecoderOptions
 from parttag.models.jedi_net import JEDINet, JEDINetOptions
 from parttag.models.jetclr import JetCLR, JetCLROptions

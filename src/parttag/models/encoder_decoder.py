@@ -32,15 +32,15 @@ from jaxtyping import Float, Int64
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from parttag.features import particle_features
-from parttag.jets import JetBatch
+from parttag.jets.batch import JetBatch
+from parttag.jets.features import particle_features
+from parttag.jets.packing import places
 from parttag.models.tagger import Tagger
 from parttag.ops.attention import attend
-from parttag.ops.cross_attention import CrossLayout, cross_attend, make_cross_layout
+from parttag.ops.attention.cross import CrossLayout, cross_attend, make_cross_layout
 from parttag.ops.kernels import Kernels, choose_path
 from parttag.ops.layout import JetLayout
 from parttag.options import Options
-from parttag.packing import places
 
 # The longest wavelength of a position is 2π times this.
 _LONGEST = 10_000.0

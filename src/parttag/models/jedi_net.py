@@ -2,7 +2,7 @@
 
 - Inputs: sixteen raw features of up to 150 particles, not standardized; see ``particle_inputs``.
 - f_R, on the features of receiver and sender of each edge: linear layers to 256, 128 and 64, each
-  with SELU. An edge goes from each particle to each other one (``ops/edge_sums.py``).
+  with SELU. An edge goes from each particle to each other one (``models/layers/edge_sums.py``).
 - The sum of f_R over the edges that a particle receives: its effect.
 - f_O, on the features of each particle beside its effect: linear layers to 256, 128 and 32, each
   with ReLU.
@@ -33,10 +33,10 @@ from jaxtyping import Float, Int64
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from parttag import kinematics
-from parttag.jets import JetBatch
+from parttag.jets import kinematics
+from parttag.jets.batch import JetBatch
+from parttag.models.layers.edge_sums import EdgeSums
 from parttag.models.tagger import Tagger
-from parttag.ops.edge_sums import EdgeSums
 from parttag.ops.jet_sums import sum_over_particles
 from parttag.options import Options
 

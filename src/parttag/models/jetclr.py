@@ -32,10 +32,10 @@ from jaxtyping import Float
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from parttag import kinematics
-from parttag.jets import JetBatch
+from parttag.jets import kinematics
+from parttag.jets.batch import JetBatch
+from parttag.models.layers.basic import Dropout
 from parttag.models.tagger import Tagger
-from parttag.ops.dropout import Dropout
 from parttag.ops.jet_sums import pt_centroids, sum_over_particles
 from parttag.ops.layout import JetLayout
 from parttag.options import Options

@@ -44,10 +44,10 @@ from jaxtyping import Bool, Complex, Float
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from parttag.jets import JetBatch
-from parttag.models.beams import add_beams, make_beams
-from parttag.models.clebsch_gordan import SCALAR, VECTOR, Irrep, vector_from_momentum
-from parttag.models.lorentz_tensors import (
+from parttag.jets.batch import JetBatch
+from parttag.models.layers.beam_particles import add_beams, make_beams
+from parttag.models.layers.clebsch_gordan import SCALAR, VECTOR, Irrep, vector_from_momentum
+from parttag.models.layers.lorentz_tensors import (
     Features,
     Invariants,
     LorentzLayer,
@@ -55,10 +55,10 @@ from parttag.models.lorentz_tensors import (
     sum_over_neighbors,
 )
 from parttag.models.tagger import Tagger
-from parttag.ops.bells import bell_mixture
+from parttag.ops.attention.spread import spread_pairs
 from parttag.ops.jet_sums import sum_over_rows
 from parttag.ops.layout import JetLayout
-from parttag.ops.spread import spread_pairs
+from parttag.ops.radial_functions import bell_mixture
 from parttag.options import Options
 
 

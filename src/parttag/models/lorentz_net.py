@@ -41,13 +41,13 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from parttag.jets import JetBatch
-from parttag.models.beams import add_beams, make_beams
+from parttag.jets.batch import JetBatch
+from parttag.models.layers.batch_norm import PackedBatchNorm
+from parttag.models.layers.beam_particles import add_beams, make_beams
 from parttag.models.tagger import Tagger
-from parttag.ops.batch_norm import PackedBatchNorm
+from parttag.ops.collectives import sum_over_ranks
 from parttag.ops.jet_sums import mean_over_rows, sum_over_rows
 from parttag.ops.layout import Group, JetLayout
-from parttag.ops.ranks import sum_over_ranks
 from parttag.options import Options
 
 # Pairs in a chunk: 72 channels of float32 then take 2.4 MB.

@@ -3,7 +3,7 @@
 - Inputs of a particle: Δη and Δφ to the jet's axis, cut at ±0.8, and ln(1 + pT), each shifted and
   scaled by the mean and standard deviation of the first million training particles.
 - Embedding: linear → leaky ReLU → LN → linear.
-- NormFormer layers (``models/normformer.py``) over the particles of the jet, which have no order,
+- NormFormer layers (``layers/normformer.py``) over the particles of the jet, which have no order,
   then LN.
 - To classify: the mean over the particles, then linear → leaky ReLU → LN → linear. The published
   code leaves the classifier open; this one adds nothing to the backbone that pre-training has not
@@ -26,15 +26,15 @@ from jaxtyping import Bool, Float
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from parttag import kinematics
-from parttag.jets import JetBatch
-from parttag.models.hiding import visible_jets
-from parttag.models.normformer import NormFormer, dense_network, layout_for
+from parttag.jets import kinematics
+from parttag.jets.batch import JetBatch
+from parttag.models.layers.masking import visible_jets
+from parttag.models.layers.normformer import NormFormer, dense_network, layout_for
 from parttag.models.tagger import ParticleEncoder
+from parttag.ops.collectives import sum_over_ranks
 from parttag.ops.jet_sums import mean_over_particles
 from parttag.ops.kernels import Kernels
 from parttag.ops.layout import JetLayout
-from parttag.ops.ranks import sum_over_ranks
 from parttag.options import Options
 
 _NUM_INPUTS = 3

@@ -7,7 +7,7 @@
   linear (x4) → ReLU → linear → residual → LN. No dropout.
 - To classify: linear → ReLU of every token, summed over the tokens of a jet → logits. The tokens
   are all of the sentence, start and stop included, and each still sees only those before it.
-- To predict the next particle (``objectives/next_particle.py``): one linear layer from each token
+- To predict the next particle (``next_particle.py``): one linear layer from each token
   to the logits of the one that follows.
 
 With 8,192 codes the backbone has 4,464,640 parameters besides the tokenizer, the head 66,306 for
@@ -41,10 +41,10 @@ from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from parttag.jets import JetBatch
+from parttag.jets.batch import JetBatch
 from parttag.models.particle_tokenizer import FrozenTokenizer, TokenizerOptions
 from parttag.models.tagger import Tagger
-from parttag.ops.causal_attention import KeyValues, attend_causally, attend_next
+from parttag.ops.attention.causal import KeyValues, attend_causally, attend_next
 from parttag.ops.jet_sums import sum_over_rows
 from parttag.ops.layout import JetLayout
 from parttag.options import Options

@@ -4,8 +4,8 @@
 - 3 blocks, each with the 16 nearest neighbours of every particle: in (Δη, Δφ) for the first block,
   in the output of the block before for the others, so that the graph changes as it is learnt. The
   network of each edge (x_i, x_j − x_i) is three [linear without bias → BN → ReLU]
-  (``ops/edge_network.py``); its average over the neighbours is added to a linear shortcut with BN
-  of x_i, and goes through ReLU. Widths 64, 128, 256.
+  (``layers/edge_network.py``); its average over the neighbours is added to a linear shortcut with
+  BN of x_i, and goes through ReLU. Widths 64, 128, 256.
 - The average over the particles of a jet, whatever their number.
 - Linear → ReLU → dropout; then the logits, which alone are the head: fine-tuning as published
   renews nothing but the last layer.
@@ -36,14 +36,14 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from parttag.features import particle_features
-from parttag.jets import JetBatch
+from parttag.jets.batch import JetBatch
+from parttag.jets.features import particle_features
+from parttag.models.layers.batch_norm import PackedBatchNorm
+from parttag.models.layers.edge_network import EdgeNetwork
 from parttag.models.tagger import Tagger
-from parttag.ops.batch_norm import PackedBatchNorm
-from parttag.ops.edge_network import EdgeNetwork
 from parttag.ops.jet_sums import mean_over_rows
+from parttag.ops.knn import nearest_neighbours
 from parttag.ops.layout import JetLayout
-from parttag.ops.neighbours import nearest_neighbours
 from parttag.options import Options
 
 Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]

@@ -2,7 +2,7 @@
 
 - Features of a particle: ln pT − 1.8, 3Δη, 3Δφ, relative to the axis of the jet's *frame*.
 - Encoder: dense network, NormFormer layers over the jet, LN, dense network to a short latent.
-- Quantizer: the latent becomes the nearest of ``num_codes`` codes (``models/vector_quantizer.py``).
+- Quantizer: the latent becomes the nearest of ``num_codes`` codes (``layers/vector_quantizer.py``).
 - Decoder: the mirror image, back to the three features; the particle is taken to be massless.
 
 Without layers (``num_layers: 0``) a particle's code is a function of its own features and of the
@@ -31,11 +31,11 @@ from jaxtyping import Float, Int64
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from parttag import kinematics
-from parttag.jets import JetBatch
-from parttag.models.normformer import NormFormer, dense_network, layout_for
+from parttag.jets import kinematics
+from parttag.jets.batch import JetBatch
+from parttag.models.layers.normformer import NormFormer, dense_network, layout_for
+from parttag.models.layers.vector_quantizer import VectorQuantizer
 from parttag.models.tagger import Tagger
-from parttag.models.vector_quantizer import VectorQuantizer
 from parttag.ops.jet_sums import mean_over_particles
 from parttag.ops.layout import JetLayout
 from parttag.options import Options

@@ -2,7 +2,7 @@
 
 - Particles: batch norm, then three [layer norm → linear → GELU] of widths 128, 512, 128.
 - Pairs: ln kT, ln z, ln Δ, ln m² of every pair, itself included, through one small network
-  (``ops/pair_network.py``) to one additive attention bias a head, the same in every block.
+  (``layers/pair_network.py``) to one additive attention bias a head, the same in every block.
 - 8 particle blocks: LN → attention with bias → heads scaled → LN → residual;
   LN → linear (x4) → GELU → LN → linear → residual scaled by channel.
 - 2 class blocks: a learned class token, not normalized as the query, attends to itself and to the
@@ -35,18 +35,19 @@ from jaxtyping import Bool, Float, Int64
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from parttag import kinematics
-from parttag.features import particle_features
-from parttag.jets import JetBatch, places
-from parttag.models.hiding import pairs_in_full, visible_jets
-from parttag.models.particle_blocks import ClassBlock, ParticleBlock
+from parttag.jets import kinematics
+from parttag.jets.batch import JetBatch
+from parttag.jets.features import particle_features
+from parttag.jets.packing import places
+from parttag.models.layers.basic import LinearGELU
+from parttag.models.layers.batch_norm import PackedBatchNorm
+from parttag.models.layers.masking import pairs_in_full, visible_jets
+from parttag.models.layers.pair_network import PairNetwork
+from parttag.models.layers.particle_blocks import ClassBlock, ParticleBlock
 from parttag.models.tagger import ParticleEncoder
 from parttag.ops.attention import spread_bias
-from parttag.ops.batch_norm import PackedBatchNorm
 from parttag.ops.kernels import Kernels, choose_path
 from parttag.ops.layout import JetLayout
-from parttag.ops.linear import LinearGELU
-from parttag.ops.pair_network import PairNetwork
 from parttag.options import Options
 
 # Of a network as wide as the paper's; parts of half the size or twice as large take as long.

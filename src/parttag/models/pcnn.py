@@ -30,11 +30,11 @@ from jaxtyping import Float
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from parttag.features import particle_features
-from parttag.jets import JetBatch
+from parttag.jets.batch import JetBatch
+from parttag.jets.features import particle_features
+from parttag.models.layers.batch_norm import PackedBatchNorm
 from parttag.models.tagger import Tagger
-from parttag.ops.batch_norm import PackedBatchNorm
-from parttag.ops.ranks import num_ranks
+from parttag.ops.collectives import num_ranks
 from parttag.options import Options
 
 

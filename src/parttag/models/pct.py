@@ -2,7 +2,7 @@
 
 PCT (``embedding: edges``, 171,202 parameters with 7 features and 2 classes):
 
-- two edge convolutions (``ops/edge_network.py``) with the 20 nearest neighbours, the particle
+- two edge convolutions (``layers/edge_network.py``) with the 20 nearest neighbours, the particle
   itself among them: in (Δη, Δφ) with widths 128, 128, then in the first one's output with widths
   64, 64;
 - three layers of offset attention, width 64, one head: queries and keys of width 16 and values,
@@ -42,16 +42,17 @@ from jaxtyping import Bool, Float, Int64
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from parttag import kinematics
-from parttag.features import particle_features
-from parttag.jets import JetBatch, places
+from parttag.jets import kinematics
+from parttag.jets.batch import JetBatch
+from parttag.jets.features import particle_features
+from parttag.jets.packing import places
+from parttag.models.layers.batch_norm import PackedBatchNorm
+from parttag.models.layers.edge_network import EdgeNetwork
 from parttag.models.tagger import Tagger
-from parttag.ops.batch_norm import PackedBatchNorm
-from parttag.ops.edge_network import EdgeNetwork
+from parttag.ops.collectives import num_ranks
 from parttag.ops.jet_sums import mean_over_rows, sum_over_particles
+from parttag.ops.knn import nearest_neighbours
 from parttag.ops.layout import JetLayout
-from parttag.ops.neighbours import nearest_neighbours
-from parttag.ops.ranks import num_ranks
 from parttag.options import Options
 
 _ANGLES = ("delta_eta", "delta_phi")

@@ -16,8 +16,8 @@ from jaxtyping import Float
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from parttag.features import particle_features
-from parttag.jets import JetBatch
+from parttag.jets.batch import JetBatch
+from parttag.jets.features import particle_features
 from parttag.models.tagger import Tagger
 from parttag.ops.jet_sums import sum_over_particles
 from parttag.options import Options

@@ -26,8 +26,8 @@ from jaxtyping import Float
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from parttag import kinematics
-from parttag.jets import JetBatch
+from parttag.jets import kinematics
+from parttag.jets.batch import JetBatch
 from parttag.models.pfn import relu_layers
 from parttag.models.tagger import Tagger
 from parttag.ops.jet_sums import sum_over_particles

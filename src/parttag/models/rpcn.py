@@ -34,8 +34,8 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from parttag.errors import InputError
-from parttag.features import particle_features
-from parttag.jets import JetBatch
+from parttag.jets.batch import JetBatch
+from parttag.jets.features import particle_features
 from parttag.models.pfn import relu_layers
 from parttag.models.tagger import Tagger
 from parttag.ops.jet_sums import sum_over_particles

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from parttag.jets import JetBatch
+from parttag.jets.batch import JetBatch
 from parttag.options import Options
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 _LEVELS = 1 << 16
@@ -39,16 +39,12 @@ def draw_kept(
     return torch.from_numpy(is_kept.view(np.uint8)).view(*shape)
 
 
-class Dropout(nn.Dropout):
-    """As ``torch.nn.Dropout``, in a fraction of its time on a CPU."""
-
-    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:  # noqa: D102
-        if not self.training or self.p == 0:
-            return x
-        if x.device.type != "cpu" or torch.compiler.is_compiling():
-            return F.dropout(x, self.p)
-        output: Tensor = _Drop.apply(x, self.p)
-        return output
+def drop(x: Float[Tensor, "*shape"], probability: float) -> Float[Tensor, "*shape"]:
+    """Return x with elements set to zero with this probability, the others scaled up to match."""
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return F.dropout(x, probability)
+    output: Tensor = _Drop.apply(x, probability)
+    return output
 
 
 class _Drop(torch.autograd.Function):

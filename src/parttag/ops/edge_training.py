@@ -1,6 +1,6 @@
 """The edge network in training: in chunks that fit the cache, and back again by hand.
 
-``ops/edge_network.py`` says what is computed; this is how, with the gradients.
+``models/layers/edge_network.py`` says what is computed; this is how, with the gradients.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from parttag.ops.batch_norm import BatchStatistics
-from parttag.ops.ranks import sum_over_ranks
+from parttag.ops.batch_statistics import BatchStatistics
+from parttag.ops.collectives import sum_over_ranks
 
 # Numbers in a chunk of one width: 1 MB of float32, a core's level-2 cache.
 _CHUNK = 1 << 18

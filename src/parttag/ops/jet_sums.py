@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from parttag import kinematics
-from parttag.jets import JetBatch
+from parttag.jets import kinematics
+from parttag.jets.batch import JetBatch
 from parttag.ops.layout import JetLayout
 
 

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
-from parttag.packing import offsets_of
+from parttag.jets.packing import offsets_of
 
 # A group is closed when one more jet would raise the share of padding in its pairs above this.
 _MAX_PADDING = 0.15

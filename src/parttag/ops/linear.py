@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # An operation of torch's own compiler, not of its public interface.
@@ -43,20 +43,6 @@ def linear_gelu(
     if torch.is_grad_enabled() or not _takes(x):
         return F.gelu(linear(x, weight, bias))
     return _infer(x, weight, bias, "gelu")
-
-
-class Linear(nn.Linear):
-    """As ``torch.nn.Linear``, for rows."""
-
-    def forward(self, x: Float[Tensor, "*rows inputs"]) -> Float[Tensor, "*rows outputs"]:  # noqa: D102
-        return linear(x, self.weight, self.bias)
-
-
-class LinearGELU(nn.Linear):
-    """A linear layer and the GELU after it, for rows."""
-
-    def forward(self, x: Float[Tensor, "*rows inputs"]) -> Float[Tensor, "*rows outputs"]:  # noqa: D102
-        return linear_gelu(x, self.weight, self.bias)
 
 
 class _Linear(torch.autograd.Function):

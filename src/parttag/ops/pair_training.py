@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from parttag.ops.batch_norm import BatchStatistics
+from parttag.ops.batch_statistics import BatchStatistics
+from parttag.ops.collectives import sum_over_ranks
 from parttag.ops.pair_source import Source
-from parttag.ops.ranks import sum_over_ranks
 
 # Pairs in a chunk: 64 channels of float32 then take 1 MB, about a core's level-2 cache.
 _CHUNK = 4096

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parttag.data.writing import write_file
 from parttag.errors import InputError
 from parttag.models import Tagger
+from parttag.system.atomic_files import write_file
 
 logger = logging.getLogger(__name__)
 

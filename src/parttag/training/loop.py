@@ -20,21 +20,22 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from parttag.data.loader import JetLoader
-from parttag.data.writing import write_file
+from parttag.data.loading.loader import JetLoader
 from parttag.errors import InputError
-from parttag.jets import JetBatch, split_index
+from parttag.jets.arrays import split_index
+from parttag.jets.batch import JetBatch
 from parttag.models import Tagger
-from parttag.objectives import Objective
 from parttag.progress import Progress, no_progress
+from parttag.system.atomic_files import write_file
 from parttag.training import checkpoint
 from parttag.training.distributed import Ranks
 from parttag.training.memory import HeapWatch
+from parttag.training.monitor import LossWatch, PreemptionError, SeenLoss, Stopwatch, Termination
+from parttag.training.objectives import Objective
 from parttag.training.optimizers import Optimizer, multiply_learning_rates
 from parttag.training.options import TrainingOptions
 from parttag.training.record import Record
 from parttag.training.schedules import ScheduleOptions, lr_multiplier
-from parttag.training.watch import LossWatch, PreemptionError, SeenLoss, Stopwatch, Termination
 
 logger = logging.getLogger(__name__)
 
@@ -291,14 +292,18 @@ class Trainer:
     def _save(self) -> None:
         """Write all that an exact continuation needs."""
         self._refuse_bad_loss(self._watch.first_bad(wait=True))
-        random_states = self.ranks.gather(checkpoint.random_state(self.ranks.device))
+        own = checkpoint.random_state(self.ranks.device)
+        states = {name: self.ranks.gather(state) for name, state in own.items()}
         if not self.ranks.is_first:
             return
         content = {
             **self._network(),
             "optimizer": self.optimizer.state_dict(),
             "state": asdict(self.state),
-            "random_states": random_states,
+            "random_states": [
+                {name: state[rank] for name, state in states.items()}
+                for rank in range(self.ranks.size)
+            ],
         }
         checkpoint.write_last(self._checkpoints, content)
 

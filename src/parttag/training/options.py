@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from parttag.data.resident import Resident
+from parttag.data.loading.resident import Resident
 from parttag.options import Options
 from parttag.training.distributed import DeviceName
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from parttag.data.writing import write_file
 from parttag.errors import InputError
+from parttag.system.atomic_files import write_file
 
 
 class Record:

@@ -12,13 +12,14 @@ import yaml
 from helpers.files import write_jetclass_root, write_root, write_toptagging_h5
 from helpers.foreign import EXTRAS, FOREIGN, coordinates, foreign_branches, massive
 from helpers.jets import toy_arrays
-from parttag.data.quality import valid_jets
 from parttag.data.readers import count_jets, read_branches, read_chunks
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
-from parttag.features import EXTRA_NAMES, particle_features
-from parttag.jets import JetArrays, make_batch
+from parttag.jets.arrays import JetArrays
+from parttag.jets.batch import make_batch
+from parttag.jets.features import EXTRA_NAMES, particle_features
+from parttag.jets.validity import valid_jets
 from parttag.options import Options, read_options
 
 

@@ -27,7 +27,7 @@ from helpers.files import write_jetclass_parquet, write_jetclass_root, write_top
 from parttag.data.readers import read_chunks
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.columns import ColumnsOptions
-from parttag.jets import JetArrays, concatenate
+from parttag.jets.arrays import JetArrays, concatenate
 
 ANY_NUMBER = st.floats(width=32, allow_nan=True, allow_infinity=True)
 COLUMNS = ColumnsOptions(

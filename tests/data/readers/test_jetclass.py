@@ -12,8 +12,9 @@ from helpers.jets import toy_arrays
 from parttag.data.readers import read_chunks
 from parttag.data.readers.jetclass import to_jets
 from parttag.errors import InputError
-from parttag.features import particle_features
-from parttag.jets import JetArrays, make_batch
+from parttag.jets.arrays import JetArrays
+from parttag.jets.batch import make_batch
+from parttag.jets.features import particle_features
 
 
 def read(path: Path) -> JetArrays:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.lib import format as npy
 
-from parttag.data.quality import valid_jets
 from parttag.data.readers import count_jets, quarkgluon, read_branches, read_chunks
 from parttag.errors import InputError
-from parttag.jets import JetArrays
+from parttag.jets.arrays import JetArrays
+from parttag.jets.validity import valid_jets
 
 KAON, PHOTON, MUON, NEUTRON = 321, 22, 13, -2112
 

@@ -9,7 +9,7 @@ from helpers.jets import toy_arrays
 from parttag.data import prepare
 from parttag.data.readers import count_jets, find_files, read_branches, read_chunks
 from parttag.errors import InputError
-from parttag.jets import split_index
+from parttag.jets.arrays import split_index
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 
 from helpers.files import toptagging_table, write_toptagging_h5
 from helpers.jets import toy_arrays
-from parttag.data.quality import FAULTS, jet_faults
 from parttag.data.readers import count_jets, read_branches, read_chunks
 from parttag.errors import InputError
+from parttag.jets.validity import FAULTS, jet_faults
 
 
 @pytest.mark.parametrize("compression", ["zlib", "blosc", None])

@@ -5,7 +5,8 @@ import pytest
 from helpers.decoders import decoder_config
 from helpers.files import write_toptagging_h5
 from helpers.jets import toy_arrays
-from parttag.runs import Run, load_run, train_run
+from parttag.runs.run import Run, load_run
+from parttag.runs.train import train_run
 
 
 @pytest.fixture(scope="session")

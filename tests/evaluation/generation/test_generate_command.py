@@ -13,8 +13,9 @@ from parttag.data.readers import read_chunks
 from parttag.errors import InputError
 from parttag.evaluation.generation import Sampling, generate
 from parttag.evaluation.generation import command as module
-from parttag.jets import concatenate
-from parttag.runs import load_run, train_run
+from parttag.jets.arrays import concatenate
+from parttag.runs.run import load_run
+from parttag.runs.train import train_run
 
 
 @pytest.fixture

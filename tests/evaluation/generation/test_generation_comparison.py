@@ -9,7 +9,8 @@ from rich.console import Console
 
 from helpers.files import write_toptagging_h5
 from helpers.jets import toy_arrays
-from parttag.data.dataset import JetDataset, open_dataset
+from parttag.cli.tables import generation_table, rounded, tokens_sentence
+from parttag.data.loading.dataset import JetDataset, open_dataset
 from parttag.evaluation.generation import comparison as module
 from parttag.evaluation.generation.comparison import (
     COMPARED,
@@ -18,11 +19,11 @@ from parttag.evaluation.generation.comparison import (
     tokenized_jets,
     variables_of,
 )
-from parttag.evaluation.generation.tables import generation_table, rounded, tokens_sentence
-from parttag.jets import JetArrays, make_batch
+from parttag.jets.arrays import JetArrays
+from parttag.jets.batch import make_batch
 from parttag.metrics import Estimate
-from parttag.objectives.next_particle import token_sums
-from parttag.runs import Run
+from parttag.runs.run import Run
+from parttag.training.objectives.next_particle import token_sums
 
 NAMES = [variable.name for variable in COMPARED]
 

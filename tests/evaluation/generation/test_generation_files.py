@@ -8,12 +8,12 @@ import torch
 from helpers.jets import toy_arrays
 from helpers.tolerances import FLOAT32_FEATURE
 from parttag.data.readers import read_chunks, read_schema
-from parttag.data.simulation.files import read_provenance
+from parttag.data.writers.jetclass import read_provenance
 from parttag.errors import InputError
 from parttag.evaluation.generation.files import check_format, write_jets
 from parttag.evaluation.generation.sampling import bare_jets
-from parttag.evaluation.inspect import NO_LABEL, inspect_files
-from parttag.evaluation.output import new_files
+from parttag.inspection.inspect import NO_LABEL, inspect_files
+from parttag.system.atomic_files import new_files
 
 PROVENANCE = {"seed": 3, "run": "runs/decoder"}
 

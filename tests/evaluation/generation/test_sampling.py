@@ -5,7 +5,6 @@ from torch import nn
 
 from helpers.networks import small_network
 from helpers.tolerances import FLOAT32_FEATURE
-from parttag import kinematics
 from parttag.errors import InputError
 from parttag.evaluation.generation import sampling as module
 from parttag.evaluation.generation.sampling import (
@@ -16,7 +15,8 @@ from parttag.evaluation.generation.sampling import (
     sample_codes,
     sample_jets,
 )
-from parttag.jets import concatenate
+from parttag.jets import kinematics
+from parttag.jets.arrays import concatenate
 from parttag.models.omnijet import START, OmniJet, Sentences
 from parttag.ops.layout import JetLayout
 

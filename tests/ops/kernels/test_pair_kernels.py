@@ -6,9 +6,9 @@ import torch
 
 from helpers.jets import toy_batch
 from helpers.tolerances import FLOAT32_FEATURE, KERNEL_BFLOAT16, KERNEL_FLOAT32
-from parttag import kinematics
+from parttag.jets import kinematics
+from parttag.models.layers.pair_network import PairNetwork
 from parttag.ops.layout import JetLayout
-from parttag.ops.pair_network import PairNetwork
 
 pytest.importorskip("triton")
 from parttag.ops.kernels.pair_features import pair_features

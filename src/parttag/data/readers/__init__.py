@@ -14,13 +14,13 @@ import parttag.data.readers.parquet as parquet
 import parttag.data.readers.quarkgluon as quarkgluon
 import parttag.data.readers.root as root
 import parttag.data.readers.toptagging as toptagging
-from parttag.data.files import refuse_damaged
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.layout import Layout, Schema
-from parttag.data.remote import is_url, remote_path
-from parttag.data.store import JetStore, is_store, is_unfinished_store
+from parttag.data.store.store import JetStore, is_store, is_unfinished_store
 from parttag.errors import InputError
-from parttag.jets import JetArrays, make_index
+from parttag.jets.arrays import JetArrays, make_index
+from parttag.system.files import refuse_damaged
+from parttag.system.remote_files import is_url, remote_path
 
 CHUNK_JETS = 10_000
 """Jets read at a time: few enough that a chunk and what it is made from take some 200 MB."""
@@ -64,7 +64,7 @@ def find_files(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
     ------
     InputError
         If a pattern matches nothing, a directory has nothing to read, a store is unfinished, or a
-        URL is a glob or of a kind that cannot be read here.
+        URL is a glob, a chain, or of a kind that is not or cannot be read here.
     """
     found: dict[Path, Path] = {}
     for pattern in patterns:

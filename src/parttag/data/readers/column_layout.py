@@ -25,8 +25,8 @@ from parttag.data.readers.momenta import four_momenta, transverse
 from parttag.data.readers.particles import offsets_of, pack_jets
 from parttag.data.readers.pdg import IDENTITY_NAMES, identify
 from parttag.errors import InputError
-from parttag.features import EXTRA_NAMES
-from parttag.jets import JetArrays
+from parttag.jets.arrays import JetArrays
+from parttag.jets.features import EXTRA_NAMES
 
 _MOMENTUM = ("px", "py", "pz", "pt", "eta", "rapidity", "phi", "energy", "mass")
 _IN_GEV = ("px", "py", "pz", "pt", "energy", "mass")

@@ -21,7 +21,7 @@ from parttag.data.readers.particles import (
     pack_jets,
 )
 from parttag.errors import InputError
-from parttag.jets import JetArrays
+from parttag.jets.arrays import JetArrays
 
 _MOMENTUM = ("part_px", "part_py", "part_pz", "part_energy")
 _ANGLES = ("part_deta", "part_dphi")

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import awkward as ak
 
-from parttag.jets import JetArrays
+from parttag.jets.arrays import JetArrays
 
 
 @dataclass(frozen=True)

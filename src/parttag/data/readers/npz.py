@@ -15,9 +15,9 @@ from zipfile import ZipExtFile, ZipFile
 import numpy as np
 from numpy.lib import format as npy
 
-from parttag.data.files import refuse_damaged
-from parttag.data.remote import openable
 from parttag.errors import InputError
+from parttag.system.files import refuse_damaged
+from parttag.system.remote_files import openable
 
 _MAX_HEADER_BYTES = 10_000
 _PIECE_BYTES = 1 << 20

@@ -9,11 +9,11 @@ import awkward as ak
 import numpy as np
 
 import parttag.data.readers.jetclass as jetclass
-from parttag.data.files import refuse_damaged
 from parttag.data.readers.branches import require_branches
 from parttag.data.readers.layout import Layout, Schema
-from parttag.data.remote import openable
-from parttag.jets import JetArrays
+from parttag.jets.arrays import JetArrays
+from parttag.system.files import refuse_damaged
+from parttag.system.remote_files import openable
 
 if TYPE_CHECKING:
     from pyarrow import Array, ChunkedArray

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float64, Int64, UInt8
 
-from parttag.jets import JetArrays
-from parttag.kinematics import TINY
+from parttag.jets.arrays import JetArrays
+from parttag.jets.kinematics import TINY
 
 # Files are sorted by a pT of more digits than the components they store: a step up by no more than
 # this share is rounding, and leaves the file's order as it is.

@@ -21,7 +21,7 @@ from parttag.data.readers.npz import ArrayStream, open_array, open_npz
 from parttag.data.readers.particles import offsets_of, pack_jets
 from parttag.data.readers.pdg import IDENTITY_NAMES, identify
 from parttag.errors import InputError
-from parttag.jets import JetArrays
+from parttag.jets.arrays import JetArrays
 
 _LABEL_NAMES = ("label_quark", "label_gluon")
 # Of X in memory at a time: a jet may have any number of slots, if not a senseless one.

@@ -3,7 +3,6 @@
 from parttag.evaluation.generation.command import GenerateReport, generate
 from parttag.evaluation.generation.comparison import Comparison, VariableComparison
 from parttag.evaluation.generation.sampling import Sampling
-from parttag.evaluation.generation.tables import generation_table, tokens_sentence
 
 __all__ = [
     "Comparison",
@@ -11,6 +10,4 @@ __all__ = [
     "Sampling",
     "VariableComparison",
     "generate",
-    "generation_table",
-    "tokens_sentence",
 ]

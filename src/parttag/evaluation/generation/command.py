@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import parttag
-from parttag.data.dataset import JetDataset, open_dataset
-from parttag.data.files import sha256
+from parttag.data.loading.dataset import JetDataset, open_dataset
 from parttag.data.readers.column_layout import layout_of
-from parttag.data.writing import made_directory, refuse_existing
 from parttag.errors import InputError
-from parttag.evaluation.devices import move_to
 from parttag.evaluation.generation.comparison import (
     Comparison,
     Variables,
@@ -25,15 +22,16 @@ from parttag.evaluation.generation.comparison import (
 )
 from parttag.evaluation.generation.files import check_format, write_jets
 from parttag.evaluation.generation.sampling import Sampling, num_batches, sample_jets
-from parttag.evaluation.inspect import picture_paths
-from parttag.evaluation.jet_variables import Variable
-from parttag.evaluation.output import OutputFile, new_files
-from parttag.jets import JetArrays, concatenate
+from parttag.inspection.inspect import picture_paths
+from parttag.jets.arrays import JetArrays, concatenate
+from parttag.jets.variables import Variable
 from parttag.models.omnijet import OmniJet
 from parttag.progress import Progress, no_progress
-from parttag.runs import Run
+from parttag.runs.run import Run
+from parttag.system.atomic_files import OutputFile, made_directory, new_files, refuse_existing
+from parttag.system.files import sha256
 from parttag.training.checkpoint import BEST
-from parttag.training.distributed import DeviceName
+from parttag.training.distributed import DeviceName, move_to
 
 # More jets of a reference would not make its means and distances noticeably better.
 _MOST_REFERENCE_JETS = 100_000
@@ -155,7 +153,7 @@ def _generate(network: OmniJet, num_jets: int, sampling: Sampling, progress: Pro
 def _draw(
     pictures: Mapping[Variable, OutputFile], generated: Variables, reference: Variables
 ) -> None:
-    from parttag.evaluation.plots import Sample, plot_distribution
+    from parttag.plotting import Sample, plot_distribution
 
     both = {"reference": reference, "generated": generated}
     jet_weights = {name: jets.jet_weights for name, jets in both.items()}

@@ -11,16 +11,17 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 
-from parttag.data.dataset import JetDataset
-from parttag.evaluation.compare import distance
+from parttag.data.loading.dataset import JetDataset
 from parttag.evaluation.generation.sampling import bare_jets
-from parttag.evaluation.jet_variables import JET_VARIABLES, jet_variables
-from parttag.jets import JetArrays, JetBatch, make_batch
+from parttag.inspection.compare import distance
+from parttag.jets.arrays import JetArrays
+from parttag.jets.batch import JetBatch, make_batch
+from parttag.jets.variables import JET_VARIABLES, jet_variables
 from parttag.metrics import Estimate
 from parttag.metrics.estimate import effective_number, json_number
 from parttag.models.omnijet import OmniJet
 from parttag.models.particle_tokenizer import frame_axis, token_p4
-from parttag.objectives.next_particle import token_sums
+from parttag.training.objectives.next_particle import token_sums
 
 COMPARED = tuple(variable for variable in JET_VARIABLES if variable.name != "abs_eta")
 """What is compared; generated jets have no direction of their own."""

@@ -11,11 +11,11 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from parttag.data.simulation.clustering import Jets
-from parttag.data.simulation.files import LabeledJets
+from parttag.data.writers.jetclass import LabeledJets
 from parttag.errors import InputError
-from parttag.evaluation.output import OutputFile
-from parttag.jets import JetArrays
+from parttag.jets.arrays import JetArrays
+from parttag.jets.clustered import Jets
+from parttag.system.atomic_files import OutputFile
 
 Provenance = Mapping[str, Any]
 

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from parttag.data.readers.particles import pack_jets
 from parttag.errors import InputError
-from parttag.jets import JetArrays
+from parttag.jets.arrays import JetArrays
+from parttag.jets.packing import offsets_of
 from parttag.models.omnijet import START, OmniJet
 from parttag.models.particle_tokenizer import token_p4
-from parttag.packing import offsets_of
 
 # Jets that grow together; part of what a seed means.
 _BATCH_JETS = 256

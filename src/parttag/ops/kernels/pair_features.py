@@ -11,7 +11,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from parttag import kinematics
+from parttag.jets import kinematics
 from parttag.ops.layout import JetLayout
 
 _BLOCK = 256

@@ -1,0 +1,274 @@
+"""The pictures of a table: all ROCs and what rejection costs, or what so many labels give."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Int64, Shaped
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
+
+from parttag.benchmark.results import Point, Quantity, RowResult, SeedResult
+from parttag.data.readers.hdf5 import open_hdf5, own_dataset
+from parttag.errors import InputError
+from parttag.metrics import Roc, background_class, class_rocs
+from parttag.plotting import Target, cycle, draw_roc, new_figure, plain
+from parttag.system.atomic_files import new_files
+from parttag.system.files import refuse_damaged
+
+ROC, PARAMETERS, COST = "roc.png", "rejection_parameters.png", "rejection_cost.png"
+EFFICIENCY = "data_efficiency.png"
+
+# Rows are told apart by color and line, and by color and marker: more than there are colors.
+_LINES = ("-", "--", ":", "-.")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+def draw_all(directory: Path, results: Sequence[RowResult]) -> list[Path]:
+    """Draw what there is of the table, in place of the pictures that are there.
+
+    With budgets of labels, that is what each gives; without, ROCs and what rejection costs.
+
+    Raises
+    ------
+    InputError
+        If scores cannot be read, or a picture cannot be written.
+    """
+    shown = [result for result in results if result.seeds]
+    classes = next((next(iter(r.seeds.values())).classes for r in shown), ())
+    if not shown or background_class(classes) is None:
+        return []
+    if any(result.labels is not None for result in shown):
+        with new_files([directory / EFFICIENCY], overwrite=True) as (file,):
+            plot_efficiency(file, shown)
+        return [directory / EFFICIENCY]
+    paths = [directory / name for name in (ROC, PARAMETERS, COST)]
+    rocs = {result.name: _read_rocs(next(iter(result.seeds.values()))) for result in shown}
+    with new_files(paths, overwrite=True) as (roc_file, parameters_file, cost_file):
+        plot_rocs(roc_file, rocs, classes)
+        with_published = any(result.published for result in shown)
+        plot_against(parameters_file, shown, "parameters", published=with_published)
+        plot_against(cost_file, shown, "training cost", published=False)
+    return paths
+
+
+def plot_rocs(
+    target: Target, rocs: Mapping[str, Mapping[str, Roc]], classes: Sequence[str]
+) -> None:
+    """Draw 1/ε_B against ε_S of all rows, in a panel for each signal class."""
+    signals = list(next(iter(rocs.values())))
+    columns = 1 if len(signals) == 1 else 3
+    lines = -(-len(signals) // columns)
+    size = (8.6, 6.2) if columns == 1 else (4.4 * columns + 2, 3.8 * lines)
+    colors = cycle(len(rocs))
+    with new_figure(target, size) as figure:
+        panels = list(figure.subplots(lines, columns, squeeze=False).flat)
+        for axes, signal in zip(panels, signals, strict=False):
+            for number, (name, curves) in enumerate(rocs.items()):
+                style = _LINES[number // 10 % len(_LINES)]
+                draw_roc(
+                    axes,
+                    curves[signal],
+                    colors[number],
+                    plain(name),
+                    linestyle=style,
+                    with_error=False,
+                )
+            axes.set_yscale("log")
+            axes.set_xlim(0, 1)
+            axes.set_ylim(bottom=1)
+            if len(signals) > 1:
+                axes.set_title(plain(signal))
+        for axes in panels[len(signals) :]:
+            axes.remove()
+        background = plain(f"Rejection of {background_class(classes)}")
+        for axes in panels[: len(signals)]:
+            axes.set_xlabel(r"Signal efficiency $\varepsilon_{\mathrm{S}}$")
+        for axes in panels[: len(signals) : columns]:
+            axes.set_ylabel(background + r"  $1/\varepsilon_{\mathrm{B}}$")
+        handles, labels = panels[0].get_legend_handles_labels()
+        title = "first seed of each row"
+        figure.legend(handles, labels, loc="outside right upper", title=title)
+
+
+def plot_against(
+    target: Target, results: Sequence[RowResult], quantity: str, *, published: bool
+) -> None:
+    """Draw the first rejection of each row against its parameters or the cost of its training.
+
+    The bar is the spread over seeds; with one seed, the statistical error.
+    """
+    point = next(iter(results[0].rejection))
+    with new_figure(target, (8.6, 5.4)) as figure:
+        axes = figure.subplots()
+        colors = cycle(len(results))
+        for number, result in enumerate(results):
+            marker = _MARKERS[number // 10 % len(_MARKERS)]
+            _draw_row(axes, result, point, quantity, colors[number], marker, published=published)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.margins(0.12)
+        axes.set_ylim(bottom=max(0.9, axes.get_ylim()[0]))  # no tagger is worse than none
+        if published:
+            axes.plot([], [], " ", label="open: published, trained\non the full set")
+        axes.set_ylabel(_rejection_label(point))
+        axes.set_xlabel(_AXES[quantity])
+        low, high = np.log10(axes.get_xlim())
+        if np.ceil(low) <= high:  # numbers between powers of ten would run into one another
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        figure.legend(loc="outside right upper")
+
+
+def plot_efficiency(target: Target, results: Sequence[RowResult]) -> None:
+    """Draw AUC and the first rejection against the number of labels, a line for each row.
+
+    The bar is the spread over seeds; with one seed, the statistical error.
+    """
+    point = next(iter(results[0].rejection))
+    rows: dict[str, list[RowResult]] = {}
+    for result in results:
+        rows.setdefault(result.name, []).append(result)
+    with new_figure(target, (12.4, 5.0)) as figure:
+        panels = figure.subplots(1, 2)
+        colors = cycle(len(rows))
+        for number, (name, own) in enumerate(rows.items()):
+            own.sort(key=lambda result: result.labels or 0)
+            # Side by side, so that bars do not hide one another.
+            shift = 1.03 ** (number - 0.5 * (len(rows) - 1))
+            places = [shift * (result.labels or 0) for result in own]
+            look = (
+                colors[number],
+                _MARKERS[number // 10 % len(_MARKERS)],
+                _LINES[number // 10 % len(_LINES)],
+            )
+            values = [[r.metric("auc") for r in own], [r.rejection[point] for r in own]]
+            for axes, quantities in zip(panels, values, strict=True):
+                _draw_line(axes, places, quantities, look, plain(name))
+        numbers = sorted({result.labels or 0 for result in results})
+        for axes in panels:
+            axes.set_xscale("log")
+            axes.margins(x=0.1)
+            axes.set_xticks(numbers, [f"{number:,}" for number in numbers])
+            axes.set_xlabel("Training jets with labels")
+        panels[0].set_ylabel("AUC")
+        panels[1].set_yscale("log")
+        panels[1].set_ylabel(_rejection_label(point))
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right upper")
+
+
+def _draw_line(
+    axes: Axes,
+    places: Sequence[float],
+    quantities: Sequence[Quantity],
+    look: tuple[str, str, str],
+    label: str,
+) -> None:
+    known = [(x, q, q.value) for x, q in zip(places, quantities, strict=True) if q.value]
+    bars = [
+        0.3 * value if quantity.is_lower_limit else quantity.spread or quantity.error or 0.0
+        for _, quantity, value in known
+    ]
+    color, marker, line = look
+    axes.errorbar(
+        [x for x, _, _ in known],
+        [value for _, _, value in known],
+        yerr=bars,
+        lolims=[quantity.is_lower_limit for _, quantity, _ in known],
+        marker=marker,
+        linestyle=line,
+        color=color,
+        markersize=7,
+        label=label,
+    )
+
+
+def _rejection_label(point: Point) -> str:
+    signal, eps_s = point
+    return r"$1/\varepsilon_{\mathrm{B}}$ at $\varepsilon_{\mathrm{S}}$ = " + plain(
+        f"{float(eps_s):g} ({signal})"
+    )
+
+
+_AXES = {
+    "parameters": "Parameters",
+    "training cost": "Jets seen × multiply-adds a jet (forward)",
+}
+
+
+def _draw_row(
+    axes: Axes,
+    result: RowResult,
+    point: Point,
+    quantity: str,
+    color: str,
+    marker: str,
+    *,
+    published: bool,
+) -> None:
+    rejection = result.rejection[point]
+    if quantity == "parameters":
+        place = float(result.parameters or 0)
+    else:
+        place = (result.jets_seen or 0) * (result.multiply_adds or 0)
+    if rejection.value is not None and place > 0:
+        bar = rejection.spread if rejection.spread is not None else rejection.error
+        axes.errorbar(
+            place,
+            rejection.value,
+            yerr=0.3 * rejection.value if rejection.is_lower_limit else bar,
+            lolims=rejection.is_lower_limit,
+            fmt=marker,
+            color=color,
+            markersize=8,
+            label=plain(result.name),
+        )
+    line = result.published
+    quoted = line and line.rejection.get(point[0], {}).get(float(point[1]))
+    if published and line and quoted and line.num_parameters:
+        axes.errorbar(
+            line.num_parameters,
+            quoted.value,
+            yerr=quoted.spread or 0,
+            fmt=marker,
+            color=color,
+            markerfacecolor="white",
+            markersize=8,
+            label=f"_{line.name}, published",  # which the legend leaves out
+        )
+
+
+def _read_rocs(result: SeedResult) -> dict[str, Roc]:
+    """Return the ROC of each signal class from the scores of a run, jets unweighted."""
+    path = result.job.directory / "evaluation" / "scores.h5"
+    logits, labels, valid = read_logits(path, result.classes)
+    used = valid & (labels >= 0)
+    return class_rocs(logits[used], labels[used], result.classes)
+
+
+def read_logits(
+    path: Path, classes: Sequence[str]
+) -> tuple[
+    Shaped[np.ndarray, "jets classes"], Int64[np.ndarray, " jets"], Bool[np.ndarray, " jets"]
+]:
+    """Return logits, class numbers and which jets are good, of a file of scores.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, lacks a column, or one lies outside of the file.
+    """
+    with open_hdf5(path) as file:
+
+        def column(name: str) -> np.ndarray:
+            dataset = own_dataset(file, name, path)
+            if dataset is None:
+                raise InputError(f"{path} has no column {name}: evaluate the run again")
+            with refuse_damaged(path):
+                values: np.ndarray = dataset[:]
+            return values
+
+        columns = [column(f"logit_{name}") for name in classes]
+        labels, valid = column("label"), column("valid")
+    with refuse_damaged(path):
+        return np.stack(columns, axis=1), labels.astype(np.int64), valid == 1

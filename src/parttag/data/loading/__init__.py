@@ -1,0 +1,1 @@
+"""Data sets to batches: order, shares of ranks, prefetching and the copy on a device."""

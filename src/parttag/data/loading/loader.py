@@ -1,0 +1,212 @@
+"""Jets to batches, in an order that depends on seed and epoch only."""
+
+import math
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+
+from parttag.data.loading.dataset import JetDataset
+from parttag.data.loading.order import (
+    WINDOW_BYTES,
+    BlockShuffle,
+    FullShuffle,
+    Order,
+    Sequential,
+    Window,
+    rows_of,
+)
+from parttag.data.loading.resident import ResidentJets
+from parttag.jets.batch import JetBatch, join_batches, make_batch
+
+
+class _Piece(NamedTuple):
+    """Jets of one window that belong to one batch; ``ends_batch`` if no later window has more."""
+
+    batch: int
+    jets: JetBatch
+    ends_batch: bool
+
+
+class JetLoader:
+    """Cuts a data set into batches, epoch by epoch, and prepares the next ones in the background.
+
+    The order of the jets follows from ``seed`` and the epoch's number alone, so that a position is
+    two integers: epoch and batch. Every jet comes once an epoch, whatever the number of ranks.
+
+    Jets of shuffled stores are streamed: threads read windows of some 64 MB of particles ahead,
+    and no more than ``num_workers`` + 1 of them are in memory. See ``order.BlockShuffle`` for what
+    shuffling means then; jets in memory, and those of stores that are not shuffled, are drawn from
+    all of them.
+
+    Parameters
+    ----------
+    batch_size
+        Jets in a batch of all ranks together.
+    shuffle
+        Draw a new order each epoch; otherwise jets come as they are in the data set.
+    max_particles
+        Keep so many particles a jet, those of the highest pT.
+    drop_last
+        Leave out the last batch of an epoch if it is smaller.
+    rank, world_size
+        This rank takes every ``world_size``-th jet of a batch, from its ``rank``-th on. Of a small
+        last batch that may be none.
+    extras
+        Whether batches have the particle columns besides the four-momentum.
+    num_workers
+        Threads that work ahead; they change nothing but the speed.
+    pin_memory
+        Whether batches are in page-locked memory, from which copies to a GPU are asynchronous.
+    resident
+        Keep the whole set on this device and make the batches there, without threads.
+    """
+
+    def __init__(
+        self,
+        dataset: JetDataset,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int = 0,
+        max_particles: int | None = None,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+        extras: bool = True,
+        num_workers: int = 1,
+        pin_memory: bool = False,
+        resident: torch.device | str | None = None,
+    ) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.max_particles = max_particles
+        self.drop_last = drop_last
+        self.rank = rank
+        self.world_size = world_size
+        self.num_workers = num_workers
+        self.pin_memory = pin_memory
+        self._jets = dataset if extras else dataset.without_extras()
+        self._resident = None
+        if resident is not None:
+            self._resident = ResidentJets(self._jets, torch.device(resident))
+        self._position = (0, 0)
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        if self.drop_last:
+            return len(self.dataset) // self.batch_size
+        return math.ceil(len(self.dataset) / self.batch_size)
+
+    # ---------------------------------------------------------------------- the running position
+
+    def __iter__(self) -> Iterator[JetBatch]:
+        """Yield what is left of the running epoch, and go on to the next one."""
+        epoch, start = self._position
+        for number, batch in enumerate(self.epoch(epoch, start), start):
+            self._position = (epoch, number + 1)
+            yield batch
+        self._position = (epoch + 1, 0)
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the position: the epoch, and how many of its batches have been given out."""
+        epoch, batch = self._position
+        return {"epoch": epoch, "batch": batch}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from a position, as if there had been no interruption."""
+        self._position = (state["epoch"], state["batch"])
+
+    # ------------------------------------------------------------------------------- one epoch
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[JetBatch]:
+        """Yield this rank's part of each batch of an epoch, from batch ``start`` on.
+
+        The threads end when the iterator does or is closed. What goes wrong in them is raised here.
+
+        Raises
+        ------
+        InputError
+            If a block of a store is not what was written.
+        """
+        if start >= len(self):
+            return
+        order = self._order(epoch)
+        if self._resident is not None:
+            yield from self._resident_batches(self._resident, order, start)
+            return
+        windows = self._ahead(order, start * self.batch_size // order.window_jets)
+        parts: list[JetBatch] = []
+        try:
+            for piece in chain.from_iterable(windows):
+                parts.append(piece.jets)
+                if piece.ends_batch:
+                    if start <= piece.batch < len(self):
+                        yield self._pinned(join_batches(parts))
+                    parts = []
+        finally:
+            windows.close()
+
+    def _order(self, epoch: int) -> Order:
+        if not self.shuffle:
+            return Sequential(len(self.dataset))
+        if not self.dataset.is_streamed:
+            return FullShuffle(len(self.dataset), self.seed, epoch)
+        share = WINDOW_BYTES / max(self.dataset.num_bytes, 1)
+        window_jets = max(1, int(share * len(self.dataset)))
+        return BlockShuffle(self.dataset.part_sizes, window_jets, self.seed, epoch)
+
+    def _ahead(self, order: Order, first: int) -> Generator[list[_Piece]]:
+        """Yield the pieces of one window after the other, while threads work on the next ones."""
+        ahead: deque[Future[list[_Piece]]] = deque()
+        pool = ThreadPoolExecutor(self.num_workers, thread_name_prefix="JetLoader")
+        try:
+            for number in range(first, math.ceil(order.num_jets / order.window_jets)):
+                ahead.append(pool.submit(self._cut, order, number))
+                if len(ahead) > self.num_workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _cut(self, order: Order, number: int) -> list[_Piece]:
+        """Return what this rank has of a window, cut where batches end."""
+        begin = number * order.window_jets
+        end = min(begin + order.window_jets, order.num_jets)
+        own = np.flatnonzero(np.arange(begin, end) % self.batch_size % self.world_size == self.rank)
+        jets = self._pinned(self._load(order.window(number), own))
+        pieces = []
+        for batch in range(begin // self.batch_size, math.ceil(end / self.batch_size)):
+            last = (batch + 1) * self.batch_size
+            start, stop = np.searchsorted(own, [batch * self.batch_size - begin, last - begin])
+            ends_batch = last <= end or end == order.num_jets
+            pieces.append(_Piece(batch, jets.span(int(start), int(stop)), ends_batch))
+        return pieces
+
+    def _load(self, window: Window, own: Int64[np.ndarray, " jets"]) -> JetBatch:
+        rows = window.rows[own]
+        if window.ranges:
+            jets = self._jets.read(window.ranges).take(rows, self.max_particles)
+        else:
+            jets = self._jets.take(rows, self.max_particles)
+        classes = self.dataset.classes[window.rows_of_all()[own]].astype(np.int64)
+        return make_batch(jets, classes, copy=False)
+
+    def _resident_batches(
+        self, resident: ResidentJets, order: Order, start: int
+    ) -> Iterator[JetBatch]:
+        for number in range(start, len(self)):
+            first = number * self.batch_size
+            rows = rows_of(order, first + self.rank, first + self.batch_size)[:: self.world_size]
+            yield resident.batch(rows, self.max_particles)
+
+    def _pinned(self, batch: JetBatch) -> JetBatch:
+        return batch.pin_memory() if self.pin_memory else batch

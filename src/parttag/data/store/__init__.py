@@ -1,0 +1,1 @@
+"""The JetStore: jets on disk, in shards that are read in any order."""

@@ -1,0 +1,1 @@
+"""Jets to files in the layouts of the public sets."""

@@ -1,0 +1,1 @@
+"""What files of jets hold: no network is needed for it."""

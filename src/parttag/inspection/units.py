@@ -1,0 +1,53 @@
+"""Whether momenta are in the unit that they should be in: GeV."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float64
+
+from parttag.jets.arrays import JetArrays
+
+# In GeV. No beam that there is gives jets above, and hardly anyone tags jets below.
+_HIGHEST_MEDIAN_PT = 1e4
+_LOWEST_MEDIAN_PT = 4.0
+# Sums of particles differ from their jet by a few percent, by twice if only charged ones are kept.
+_LARGEST_RATIO = 10.0
+
+
+class Scales:
+    """The pT of jets, and of the sums of their particles, as they are read chunk by chunk."""
+
+    def __init__(self) -> None:
+        self._jet_pt: list[Float64[np.ndarray, " jets"]] = []
+        self._sum_pt: list[Float64[np.ndarray, " jets"]] = []
+
+    def add(self, jets: JetArrays) -> None:
+        """Add good jets, which have at least one particle each."""
+        if len(jets) == 0:
+            return
+        px, py, _, _ = jets.jet_p4.T.astype(np.float64)
+        sums = np.add.reduceat(jets.p4[:, :2], jets.offsets[:-1], axis=0, dtype=np.float64)
+        self._jet_pt.append(np.hypot(px, py))
+        self._sum_pt.append(np.hypot(*sums.T))
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what is doubtful about the unit of the momenta, one sentence each."""
+        if not self._jet_pt:
+            return ()
+        jet, total = (float(np.median(np.concatenate(p))) for p in (self._jet_pt, self._sum_pt))
+        read = f"{jet:,.0f}" if jet > _HIGHEST_MEDIAN_PT else f"{jet:.3g}"
+        if max(jet, total) > _LARGEST_RATIO * min(jet, total):
+            return (
+                f"the median pT of the jets is {jet:.4g} and that of the sums of their particles "
+                f"{total:.4g}: one of the two is not in GeV, or most particles are missing",
+            )
+        for unit, is_doubtful, factor in (
+            ("MeV", jet > _HIGHEST_MEDIAN_PT, "divide by"),
+            ("TeV", jet < _LOWEST_MEDIAN_PT, "multiply by"),
+        ):
+            if is_doubtful:
+                return (
+                    f"the momenta look like {unit}: the median jet pT, read as GeV, is {read}; "
+                    f"{factor} 1000, because features and published weights are made for GeV",
+                )
+        return ()

@@ -1,1 +1,0 @@
-"""Foreign formats, one adapter each."""

@@ -1,0 +1,1 @@
+"""Jets in memory: arrays, batches, kinematics and particle features."""

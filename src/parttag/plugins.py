@@ -1,0 +1,130 @@
+"""What other packages add to parttag: registries, and the entry points that fill them.
+
+A package names a module of its own in the group ``parttag.plugins``; importing it registers its
+networks, objectives, features, metrics and readers:
+
+    [project.entry-points."parttag.plugins"]
+    mypackage = "mypackage.nets"
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar
+
+from parttag.errors import InputError
+
+GROUP = "parttag.plugins"
+
+Entry = TypeVar("Entry")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A package that adds something to parttag."""
+
+    package: str
+    version: str
+
+
+class Registry(Mapping[str, Entry], Generic[Entry]):
+    """Entries by name: those of parttag, and those that plug-ins add.
+
+    Looking an entry up loads the plug-ins first, so that those of other packages are there.
+
+    Parameters
+    ----------
+    kind
+        What the entries are, for messages: ``"network"``.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Entry] = {}
+        self._plugins: dict[str, Plugin] = {}
+
+    def add(self, name: str, entry: Entry) -> None:
+        """Add an entry; it belongs to the plug-in that is being loaded, if one is.
+
+        Raises
+        ------
+        InputError
+            If the name is taken by something else.
+        """
+        if name in self._entries and not _is_same(self._entries[name], entry):
+            raise InputError(f"there is a {self.kind} of the name {name} already; choose another")
+        self._entries[name] = entry
+        if _LOADER.current is not None:
+            self._plugins[name] = _LOADER.current
+
+    def plugin_of(self, name: str) -> Plugin | None:
+        """Return the plug-in that an entry came from; none for parttag's own."""
+        load_plugins()
+        return self._plugins.get(name)
+
+    def __getitem__(self, name: str) -> Entry:
+        if name not in self._entries:
+            load_plugins()
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        load_plugins()
+        return iter(dict(self._entries))
+
+    def __len__(self) -> int:
+        load_plugins()
+        return len(self._entries)
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Return whether two entries are one definition, as after a module was imported anew."""
+    names = [
+        (getattr(entry, "__module__", None), getattr(entry, "__qualname__", None))
+        for entry in (one, other)
+    ]
+    return one is other or (names[0] == names[1] and None not in names[0])
+
+
+class _Loader:
+    """Which plug-ins there are, and the one whose import is under way."""
+
+    def __init__(self) -> None:
+        self.loaded: tuple[Plugin, ...] | None = None
+        self.current: Plugin | None = None
+
+    def load(self) -> tuple[Plugin, ...]:
+        if self.loaded is None:
+            self.loaded = ()  # what a plug-in looks up while it is imported loads none again
+            self.loaded = tuple(p for point in entry_points(group=GROUP) if (p := self._one(point)))
+        return self.loaded
+
+    def _one(self, point: EntryPoint) -> Plugin | None:
+        package, version = point.name, "unknown"
+        if point.dist is not None:
+            package, version = point.dist.name, point.dist.version
+        self.current = Plugin(package, version)
+        try:
+            point.load()
+        except Exception as error:  # noqa: BLE001 (whatever a foreign module raises)
+            warnings.warn(
+                f"the plug-in {package} is left out: {point.value} cannot be imported "
+                f"({type(error).__name__}: {error})",
+                stacklevel=3,
+            )
+            return None
+        else:
+            return self.current
+        finally:
+            self.current = None
+
+
+_LOADER = _Loader()
+
+
+def load_plugins() -> tuple[Plugin, ...]:
+    """Import the modules that other packages name, once; return the packages that loaded.
+
+    A plug-in that cannot be imported is a warning that names it, and parttag goes on without it.
+    """
+    return _LOADER.load()

@@ -1,0 +1,1 @@
+"""Configurations, training runs and the directories that they leave."""

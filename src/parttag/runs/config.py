@@ -1,0 +1,256 @@
+"""The configuration of a run: YAML to typed options, with errors that name the key.
+
+The options of each part are declared beside it; this file composes them. A YAML file holds what
+differs from the defaults. Nothing in it is code: no expression is evaluated and no path imported.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, PositiveInt, field_validator, model_validator
+
+from parttag.data.readers.columns import ColumnsOptions
+from parttag.data.selection.cuts import CutOptions
+from parttag.data.selection.pt_weights import FlattenOptions
+from parttag.errors import InputError
+from parttag.jets.features import feature_names
+from parttag.models import MODELS, ModelOptions
+from parttag.options import LocalName, Options, Texts, read_options
+from parttag.runs.yaml_files import parse_text, read_content
+from parttag.training.objectives import ObjectiveOptions
+from parttag.training.objectives.classify import ClassifyOptions
+from parttag.training.optimizers import OptimizerOptions, RangerOptions
+from parttag.training.options import TrainingOptions
+from parttag.training.schedules import FlatDecayOptions, ScheduleOptions
+from parttag.training.transfer import InitOptions
+
+_DEFAULT_FEATURES = "kin"
+
+
+class DataOptions(Options):
+    """The jets: files, globs, directories or stores, relative to where the command is run."""
+
+    train: Texts = ()
+    """Jets to train on."""
+    num_train_jets: PositiveInt | None = None
+    """Train on so many of them, drawn at random, the same for every seed; null for all."""
+    val: Texts = ()
+    """Jets that say which epoch is best."""
+    test: Texts = ()
+    """Jets that the trained network is evaluated on at the end or, if its objective gives no
+    scores, a probe of it."""
+    classes: dict[str, Texts] = Field(default_factory=dict)
+    """Name of each class, in the order of the logits, and the label branches that make it. Without
+    any, all jets are taken, for a training that needs no labels."""
+    columns: ColumnsOptions | None = None
+    """What the branches of files in a layout of their own mean."""
+    cuts: CutOptions = CutOptions()
+    """Ranges outside of which jets are left out."""
+    flatten_pt: FlattenOptions | None = None
+    """Weigh the training jets so that every class has the same spectrum of the jet's pT."""
+    strict: bool = False
+    """Refuse bad jets instead of leaving them out."""
+    published: bool = True
+    """Draw the published numbers of top tagging beside top against QCD; not beside simulated jets,
+    which are of another set."""
+
+
+class RunConfig(Options):
+    """Everything that decides what a run does."""
+
+    data: DataOptions
+    features: str | tuple[str, ...] = _DEFAULT_FEATURES
+    """A set of particle features (kin, kinpid, full), or a list of them. To be left out for
+    networks that make their own inputs from four-momenta."""
+    model: ModelOptions
+    objective: ObjectiveOptions = ClassifyOptions()
+    optimizer: OptimizerOptions = RangerOptions()
+    schedule: ScheduleOptions = FlatDecayOptions()
+    training: TrainingOptions = TrainingOptions()
+    init_from: InitOptions | None = None
+    """Weights to start from; null for fresh ones."""
+    tokenizer_from: LocalName | None = None
+    """Run of objective tokenize, or a checkpoint of one, for a training that reads or predicts
+    tokens."""
+
+    @field_validator("features")
+    @classmethod
+    def _features_exist(cls, features: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        feature_names(features)
+        return features
+
+    @model_validator(mode="after")
+    def _classes_suffice(self) -> "RunConfig":
+        if self.objective.needs_labels and len(self.data.classes) < 2:
+            raise InputError(
+                f"data.classes has {len(self.data.classes)} entries, but objective "
+                f"{self.objective.name} needs two or more: name the classes and their labels"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _jets_can_be_compared(self) -> "RunConfig":
+        if self.objective.name == "contrastive" and self.training.batch_size < 2:
+            raise InputError(
+                "training.batch_size is 1, but objective contrastive tells the jets of a batch "
+                "apart; make it 2 or more"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _features_are_read(self) -> "RunConfig":
+        name = self.model.name
+        is_other = feature_names(self.features) != feature_names(_DEFAULT_FEATURES)
+        if is_other and not MODELS[name].network.reads_features:
+            raise InputError(
+                f"features: {name} makes its own inputs from four-momenta; leave features out"
+            )
+        return self
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the trained network tells the classes apart."""
+        return self.objective.name == "classify"
+
+
+# What a section without a name is about.
+_DEFAULT_NAMES = {"objective": "classify", "optimizer": "ranger", "schedule": "flat+decay"}
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Return the configuration in a YAML file, after the overrides.
+
+    Parameters
+    ----------
+    path
+        The YAML file.
+    overrides
+        ``section.key=value`` each; the value is YAML, or plain text where it is no YAML.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or no YAML, an override has no ``=``, a key is unknown (the nearest
+        known one is named), or a value is of the wrong type or out of range.
+    """
+    return build_config(read_content(path, overrides))
+
+
+def build_config(content: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration that nested mappings describe.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown (the nearest known one is named), or a value is of the wrong type or out
+        of range.
+    """
+    named = {
+        section: {"name": default, **content[section]}
+        for section, default in _DEFAULT_NAMES.items()
+        if isinstance(content.get(section), dict)
+    }
+    return read_options(RunConfig, {**content, **named})
+
+
+def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested mappings with some values replaced.
+
+    A section of another ``name`` replaces the whole section: its options are others.
+    """
+    merged = dict(content)
+    for key, value in changes.items():
+        old = merged.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            name = old.get("name", _DEFAULT_NAMES.get(key))
+            is_same = value.get("name", name) == name
+            merged[key] = merge(old, value) if is_same else value
+        else:
+            merged[key] = value
+    return merged
+
+
+def load_columns(path: str | Path) -> ColumnsOptions | None:
+    """Return the section ``columns`` of a YAML file, or ``data.columns`` of a configuration.
+
+    Returns
+    -------
+    ColumnsOptions or None
+        ``None`` if the section is null: files are in the layouts of the public sets.
+
+    Raises
+    ------
+    InputError
+        As ``read_content``, or if a key is unknown, a value wrong, or there is no such section.
+    """
+    content = read_content(path)
+    data = content.get("data")
+    section = content if "columns" in content else data if isinstance(data, dict) else {}
+    if "columns" not in section:
+        raise InputError(f"{path} has no section columns, nor data.columns")
+    return read_options(_Columns, {"columns": section["columns"]}).columns
+
+
+def parse_cuts(text: str) -> CutOptions:
+    """Return the cuts that a YAML text gives, such as ``{jet_pt: [500, 1000]}``.
+
+    Raises
+    ------
+    InputError
+        If it is no YAML of that form, or a quantity is unknown.
+    """
+    return read_options(_Cuts, {"cuts": parse_text("cuts", text)}).cuts
+
+
+def parse_classes(text: str) -> dict[str, tuple[str, ...]]:
+    """Return the classes that a YAML text gives, such as ``{top: label_top, QCD: label_QCD}``.
+
+    Raises
+    ------
+    InputError
+        If it is no YAML of that form.
+    """
+    return read_options(_Classes, {"classes": parse_text("--classes", text)}).classes
+
+
+class _Columns(Options):
+    columns: ColumnsOptions | None
+
+
+class _Cuts(Options):
+    cuts: CutOptions
+
+
+class _Classes(Options):
+    classes: dict[str, Texts] = Field(min_length=2)
+
+
+def dump_config(config: RunConfig) -> str:
+    """Return the configuration as YAML, all defaults written out; it loads again to the same."""
+    values = config.model_dump(mode="json")
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None)
+
+
+def first_difference(one: RunConfig, other: RunConfig) -> str | None:
+    """Return the path of the first key in which two configurations differ, ``None`` if in none."""
+    ours, theirs = (dict(_leaves(c.model_dump(mode="json"))) for c in (one, other))
+    for key in [*ours, *theirs]:
+        if key not in ours or key not in theirs or ours[key] != theirs[key]:
+            return key
+    return None
+
+
+# The order of classes is that of the logits; of patterns, the first that fits counts.
+_ORDERED = ("data.classes", "init_from.lr_multipliers")
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        yield path, value
+        return
+    if path in _ORDERED:
+        yield path, list(value)
+    for key, below in value.items():
+        yield from _leaves(below, f"{path}.{key}" if path else key)

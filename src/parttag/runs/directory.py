@@ -1,0 +1,92 @@
+"""The directory of a run: whose it is, what is written before training, and its log."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from parttag.data.loading.dataset import JetDataset
+from parttag.errors import InputError
+from parttag.runs.config import RunConfig, dump_config, first_difference, load_config
+from parttag.runs.provenance import describe_start
+from parttag.system.atomic_files import remove_partial_files, write_file
+from parttag.system.files import refuse_damaged, refuse_unwritable
+from parttag.training.distributed import Ranks
+
+
+def refuse_other_run(directory: Path, config: RunConfig) -> None:
+    """Refuse a directory that holds something else than this run.
+
+    A run without a checkpoint, such as one whose first weights could not be used, is nothing yet.
+    """
+    if not directory.exists():
+        return
+    path = directory / "config.yaml"
+    if path.is_file() and not _is_begun(directory):
+        return
+    if path.is_file():
+        key = first_difference(load_config(path), config)
+        if key is not None:
+            raise InputError(
+                f"{directory} holds another run, whose {key} is different; give another --out, or "
+                "the configuration of that run to continue it"
+            )
+    elif not directory.is_dir() or any(directory.iterdir()):
+        raise InputError(f"{directory} exists and is not a run; give another --out")
+
+
+def _is_begun(directory: Path) -> bool:
+    return any((directory / "checkpoints").glob("*.pt"))
+
+
+def create(directory: Path, config: RunConfig, data: dict[str, JetDataset], ranks: Ranks) -> None:
+    """Write what is known before training, or add this start to what an earlier one wrote."""
+    path = directory / "provenance.json"
+    hashes = {name: part.provenance() for name, part in data.items()}
+    starts = []
+    if path.is_file():
+        with refuse_damaged(path):
+            earlier = json.loads(path.read_text())
+            starts, earlier_hashes = earlier["starts"], earlier["data"]
+        if earlier_hashes != hashes and _is_begun(directory):
+            raise InputError(
+                f"{directory}: the jets that this run began with have changed since, by the sums "
+                f"in {path.name}; give another --out to train on the new ones"
+            )
+    starts.append(describe_start(ranks))
+    with refuse_unwritable(directory):
+        (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
+    provenance = {"data": hashes, "starts": starts}
+    for place in (directory, directory / "checkpoints"):
+        remove_partial_files(place)
+    write_file(path, json.dumps(provenance, indent=2).encode())
+    write_file(directory / "config.yaml", dump_config(config).encode())
+
+
+@contextmanager
+def log_to(path: Path, ranks: Ranks) -> Iterator[None]:
+    """Write what parttag logs to a file as well; ranks other than the first only warn."""
+    package = logging.getLogger("parttag")
+    level = package.level
+    if not ranks.is_first:
+        package.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            package.setLevel(level)
+        return
+    with refuse_unwritable(path):
+        handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    package.addHandler(handler)
+    package.setLevel(logging.INFO)
+    try:
+        yield
+    except Exception as error:
+        handler.emit(package.makeRecord(package.name, logging.ERROR, "", 0, str(error), (), None))
+        raise
+    finally:
+        package.removeHandler(handler)
+        package.setLevel(level)
+        handler.close()

@@ -1,0 +1,186 @@
+"""The training of a run: from its configuration to a directory with the trained network."""
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from parttag.data.loading.dataset import JetDataset, open_dataset, try_files
+from parttag.data.loading.loader import JetLoader
+from parttag.data.loading.resident import resident_device
+from parttag.data.readers.column_layout import layout_of
+from parttag.errors import InputError
+from parttag.jets.features import required_extras
+from parttag.options import local_name
+from parttag.progress import Progress, no_progress
+from parttag.runs.config import RunConfig, build_config
+from parttag.runs.directory import create, log_to, refuse_other_run
+from parttag.runs.run import build_network
+from parttag.training import checkpoint
+from parttag.training.distributed import Ranks, join_ranks
+from parttag.training.loop import Trainer
+from parttag.training.memory import allocator_hint
+from parttag.training.optimizers import build_optimizer
+from parttag.training.tokenizers import take_tokenizer
+from parttag.training.transfer import (
+    freeze_parameters,
+    learning_rate_multipliers,
+    load_initial_weights,
+)
+
+logger = logging.getLogger(__name__)
+
+
+def train_run(
+    config: RunConfig, directory: str | Path, *, progress: Progress = no_progress
+) -> Path:
+    """Train what a configuration describes, or continue where a run of it stopped.
+
+    Under ``torchrun`` all processes call it, and the first one writes.
+
+    Returns
+    -------
+    Path
+        The directory, with the trained network. If the run was complete already, nothing is done.
+
+    Raises
+    ------
+    InputError
+        If the directory holds something else, the data cannot be used, a loss is not finite, a
+        file cannot be written, or another rank died.
+    PreemptionError
+        At SIGTERM, after a checkpoint.
+    """
+    directory = Path(local_name(directory))
+    if not config.data.train:
+        raise InputError("data.train is empty: name the files to train on, data.train=FILES")
+    options = config.training
+    with join_ranks(options.device, options.rank_timeout) as ranks:
+        if ranks.is_first:
+            refuse_other_run(directory, config)
+        else:
+            progress = no_progress
+        try_files(
+            config.data.test,
+            config.data.classes if config.is_classifier else {},
+            layout=layout_of(config.data.columns),
+            require_extras=required_extras(config.features),
+        )
+        train_data = open_jets(config, "train", progress)
+        if config.data.num_train_jets is not None:
+            train_data = train_data.subset(config.data.num_train_jets)
+        if config.data.flatten_pt is not None:
+            train_data = train_data.flattened(config.data.flatten_pt, tuple(config.data.classes))
+        val_data = open_jets(config, "val", progress) if config.data.val else None
+        data = {"train": train_data} | ({"val": val_data} if val_data is not None else {})
+        if ranks.is_first:
+            create(directory, config, data, ranks)
+        ranks.wait()
+        with log_to(directory / "train.log", ranks):
+            for name, part in data.items():
+                logger.info("data.%s: %s", name, part.counts)
+                if ranks.is_first and part.check is not None:
+                    for warning in part.check.warnings(f"data.{name}"):
+                        logger.warning("%s", warning)
+            trainer = _build_trainer(config, directory, train_data, val_data, ranks, progress)
+            trainer.run()
+    return directory
+
+
+def open_jets(
+    config: RunConfig, part: Literal["train", "val"], progress: Progress = no_progress
+) -> JetDataset:
+    """Return all jets of ``data.train`` or ``data.val``, as the configuration reads them.
+
+    Raises
+    ------
+    InputError
+        As ``open_dataset``.
+    """
+    return open_dataset(
+        getattr(config.data, part),
+        config.data.classes,
+        strict=config.data.strict,
+        layout=layout_of(config.data.columns),
+        cuts=config.data.cuts,
+        require_extras=required_extras(config.features),
+        progress=progress,
+    )
+
+
+def _build_trainer(
+    config: RunConfig,
+    directory: Path,
+    train_data: JetDataset,
+    val_data: JetDataset | None,
+    ranks: Ranks,
+    progress: Progress,
+) -> Trainer:
+    """Return a trainer at the run's last checkpoint, or at the beginning if there is none."""
+    options = config.training
+    checkpoints = directory / "checkpoints"
+    last = checkpoint.read_last(checkpoints)
+    if last is not None:  # of an earlier version, which had fewer options?
+        last["config"] = build_config(last["config"]).model_dump(mode="json")
+    torch.manual_seed(options.seed)
+    model, objective = build_network(config)
+    description = checkpoint.describe_network(
+        model, config.model_dump(mode="json"), tuple(config.data.classes)
+    )
+    multipliers: dict[str, float] = {}
+    if config.init_from is not None:
+        if last is None:
+            load_initial_weights(model, config.init_from, description)
+        freeze_parameters(model, config.init_from)
+        multipliers = learning_rate_multipliers(model, config.init_from)
+    if last is None:
+        take_tokenizer(model, config.tokenizer_from, config.init_from)
+    model.to(ranks.device, torch.float64 if options.precision == "fp64" else torch.float32)
+    if options.compile:
+        model.compile(dynamic=True)
+    hint = allocator_hint() if ranks.device.type == "cpu" else None
+    if hint is not None:
+        logger.info(hint)
+    # Ranks begin with the same weights, and then drop out each its own particles.
+    torch.manual_seed(_seed_of_rank(options.seed, ranks.rank))
+
+    def loader(data: JetDataset, *, train: bool) -> JetLoader:
+        resident = options.resident if train else False
+        return JetLoader(
+            data,
+            options.batch_size,
+            shuffle=train,
+            seed=options.seed,
+            max_particles=model.max_particles,
+            drop_last=train and options.drop_last,
+            rank=ranks.rank,
+            world_size=ranks.size,
+            extras=bool(required_extras(config.features)),
+            pin_memory=ranks.device.type == "cuda",
+            resident=resident_device(resident, data, ranks.device),
+        )
+
+    trainer = Trainer(
+        model=model,
+        objective=objective,
+        optimizer=build_optimizer(model, config.optimizer, multipliers),
+        schedule=config.schedule,
+        options=options,
+        train_loader=loader(train_data, train=True),
+        val_loader=None if val_data is None else loader(val_data, train=False),
+        sources=train_data.sources,
+        directory=directory,
+        description=description,
+        ranks=ranks,
+        progress=progress,
+    )
+    if last is not None:
+        trainer.restore(last)
+        logger.info("continuing after step %d of %d", trainer.state.step, trainer.num_steps)
+    return trainer
+
+
+def _seed_of_rank(seed: int, rank: int) -> int:
+    return int(np.random.SeedSequence([seed, rank]).generate_state(1, np.uint64)[0])

@@ -1,0 +1,1 @@
+"""Where jets come from: simulation, public records and toys."""

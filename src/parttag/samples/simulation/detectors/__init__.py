@@ -1,0 +1,1 @@
+"""Fast detectors: cards of efficiencies and resolutions, tracking, calorimeters, energy flow."""

@@ -1,0 +1,80 @@
+"""What is said of a file that cannot be read or written, and its SHA-256."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from parttag.errors import InputError
+from parttag.system.remote_files import RemotePath
+
+
+@contextmanager
+def refuse_damaged(path: Path) -> Iterator[None]:
+    """Turn whatever a library raises while it reads the file into one sentence.
+
+    Damaged bytes make the libraries raise almost anything, from ``KeyError`` to ``zlib.error``: so
+    put only their calls into the block, and none of our own logic.
+
+    Raises
+    ------
+    InputError
+        If the block raises.
+    """
+    try:
+        yield
+    except (InputError, ImportError):
+        raise
+    except MemoryError as error:
+        raise InputError(
+            f"{path} asks for more memory than there is ({error}): it is damaged, or too large for "
+            "this machine"
+        ) from error
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file") from error
+    except PermissionError as error:
+        raise InputError(f"{path}: no permission to read it") from error
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].strip()
+        if isinstance(path, RemotePath):
+            raise InputError(
+                f"{path} cannot be read ({reason}); try again, or copy the file to this machine"
+            ) from error
+        raise InputError(
+            f"{path} is damaged or cut short ({reason}); get the file again, or leave it out"
+        ) from error
+
+
+@contextmanager
+def refuse_unwritable(path: Path) -> Iterator[None]:
+    """Turn a full disk, a missing permission and the like into one sentence.
+
+    Raises
+    ------
+    InputError
+        If the block raises ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        # h5py puts a paragraph of its own where the system's short message belongs.
+        reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
+        advice = "free some space" if error.errno in _NO_SPACE else "choose another place"
+        raise InputError(f"{path} cannot be written ({reason.lower()}): {advice}") from error
+
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content in hexadecimal.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
+    with refuse_damaged(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
