@@ -235,9 +235,7 @@ def test_configurations_know_registered_features_and_name_the_nearest(registered
     register_feature("log_mass")(lambda particles: particles.pt)
     registered.append("log_mass")
     assert build_config(config("log_pt", "log_mass")).features == ("log_pt", "log_mass")
-    with pytest.raises(
-        InputError, match=r"no feature 'log_maas'; the nearest .* is log_mass"
-    ):
+    with pytest.raises(InputError, match=r"no feature 'log_maas'; the nearest .* is log_mass"):
         build_config(config("log_pt", "log_maas"))
 
 

@@ -46,7 +46,8 @@ path = Path(sys.argv[1]) / "shard-00000.h5"
 shard = write_shard(path, jets)
 with h5py.File(path) as file:
     assert list(file["jet_age"].attrs["columns"]) == ["mean", "width"]
-file, columns = ShardFile(path, shard), Columns(extra_names=("charge",), label_names=("label_top",))
+columns = Columns(extra_names=("charge",), label_names=("label_top",))
+file = ShardFile(path, shard, columns)
 check(file.mapped(columns, ("a",)).take(rows), "mapped")
 check(read_spans([(file, 2, 3), (file, 0, 1)], columns, ("a",)), "read")
 batch = make_batch(jets)

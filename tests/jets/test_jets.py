@@ -162,9 +162,9 @@ print(len(os.listdir("/proc/self/task")) - before)
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads in /proc")
 def test_making_a_batch_starts_no_threads_of_torch():
-    # In the loader's thread they would slow down those that train: see jets._owned.
+    # In the loader's thread they would slow down those that train: see batch._owned.
     command = [sys.executable, "-c", _COUNT_THREADS]
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert int(result.stdout) == 0
 

@@ -193,7 +193,7 @@ def join_batches(parts: Sequence[JetBatch]) -> JetBatch:
     if len(parts) == 1:
         return parts[0]
     lengths = np.concatenate([part.lengths for part in parts])
-    starts = np.cumsum([part.num_particles for part in parts[:-1]])
+    starts = offsets_of([part.num_particles for part in parts])[1:-1]
     later = [part.offsets[1:] + int(n) for part, n in zip(parts[1:], starts, strict=True)]
     tensors: dict[str, Any] = {
         name: torch.cat([getattr(part, name) for part in parts])
