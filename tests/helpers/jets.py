@@ -20,7 +20,7 @@ def toy_arrays(
     particles, which are otherwise 1 to 40.
     """
     rng = np.random.default_rng(seed)
-    counts = rng.integers(1, 41, num_jets) if lengths is None else np.array(lengths)
+    counts = rng.integers(1, 41, num_jets) if lengths is None else np.array(lengths, int)
     jets = [_toy_jet(rng, int(count), row % 2 == 0) for row, count in enumerate(counts)]
     p4 = np.concatenate([*jets, np.zeros((0, 4))]).astype(np.float32)
     offsets = offsets_of(counts)
