@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from types import FrameType
 
 from parttag.cli.terminal import STOPPED_BY_SIGTERM
 from parttag.errors import InputError
+from parttag.system.processes import end_with
 
 # Ranks that have lost another one notice it at once; one that does not is stopped.
 _SECONDS_TO_NOTICE = 20.0
@@ -28,13 +28,8 @@ def is_rank() -> bool:
 def end_with_parent() -> None:
     """In a rank that ``run_ranks`` started, watch the process that did, and end as it ends."""
     if _MARK in os.environ:
-        threading.Thread(target=_wait_for_parent, daemon=True).start()
-
-
-def _wait_for_parent() -> None:
-    # Nothing is ever written: the pipe closes when the first process ends, in whatever way.
-    os.read(sys.stdin.fileno(), 1)
-    os._exit(1)
+        # Nothing is ever written: the pipe closes when the first process ends, in whatever way.
+        end_with(sys.stdin.fileno())
 
 
 def run_ranks(number: int) -> int:

@@ -11,20 +11,20 @@ from typing import Any
 import yaml
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
+from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.selection.cuts import CutOptions
 from parttag.data.selection.pt_weights import FlattenOptions
-from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
 from parttag.jets.features import feature_names
 from parttag.models import MODELS, ModelOptions
+from parttag.options import Options, Texts, read_options
+from parttag.runs.yaml_files import parse_text, read_content
 from parttag.training.objectives import ObjectiveOptions
 from parttag.training.objectives.classify import ClassifyOptions
-from parttag.options import Options, Texts, read_options
 from parttag.training.optimizers import OptimizerOptions, RangerOptions
 from parttag.training.options import TrainingOptions
 from parttag.training.schedules import FlatDecayOptions, ScheduleOptions
 from parttag.training.transfer import InitOptions
-from parttag.runs.yaml_files import parse_text, read_content
 
 _DEFAULT_FEATURES = "kin"
 
@@ -138,8 +138,6 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     return build_config(read_content(path, overrides))
 
 
-
-
 def build_config(content: Mapping[str, Any]) -> RunConfig:
     """Return the configuration that nested mappings describe.
 
@@ -215,8 +213,6 @@ def parse_classes(text: str) -> dict[str, tuple[str, ...]]:
         If it is no YAML of that form.
     """
     return read_options(_Classes, {"classes": parse_text("--classes", text)}).classes
-
-
 
 
 class _Columns(Options):

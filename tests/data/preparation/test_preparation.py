@@ -28,7 +28,7 @@ from parttag.data.store import writer as store_writer
 from parttag.errors import InputError
 from parttag.jets.arrays import split_index
 from parttag.system import atomic_files as writing
-from parttag.system import farm
+from parttag.system import processes as farm
 
 
 def with_bad_jets(seed: int = 0):
@@ -394,7 +394,7 @@ def test_killed_at_any_moment_it_continues_to_the_same_store(
 def test_a_killed_process_leaves_no_store_but_what_it_needs_to_continue(tmp_path, files):
     code = f"""
         import os
-        from parttag.data import preparation
+        from parttag.data.preparation import prepare as preparation
         preparation.make_shard = lambda plan, number: os.kill(os.getpid(), 9)
         preparation.prepare({list(map(str, files))!r}, {str(tmp_path / "store")!r})
     """

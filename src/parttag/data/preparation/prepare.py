@@ -39,8 +39,8 @@ from parttag.data.store.writer import write_manifest
 from parttag.errors import InputError
 from parttag.progress import Progress, no_progress
 from parttag.system.atomic_files import write_file
-from parttag.system.farm import UnfinishedError, do_all
 from parttag.system.files import refuse_damaged, refuse_unwritable
+from parttag.system.processes import UnfinishedError, map_tasks
 from parttag.system.remote_files import is_url
 
 # By so many jets of the first file it is known how much memory a jet takes.
@@ -215,7 +215,7 @@ def _run(
 ) -> None:
     """Do a task once for each proof, a file that it writes at its end, that is not there."""
     missing = [number for number, proof in enumerate(proofs) if not proof.exists()]
-    done = do_all(partial(task, plan), missing, processes=processes, scheduler=scheduler)
+    done = map_tasks(partial(task, plan), missing, processes=processes, scheduler=scheduler)
     with closing(done):
         for _ in progress(done, total=len(missing), description=description):
             pass

@@ -13,6 +13,7 @@ from typing import Any
 import parttag
 from parttag.data.loading.dataset import JetDataset, open_dataset
 from parttag.data.readers.column_layout import layout_of
+from parttag.data.writers.jetclass import check_format, write_open_file
 from parttag.errors import InputError
 from parttag.evaluation.generation.comparison import (
     Comparison,
@@ -20,7 +21,6 @@ from parttag.evaluation.generation.comparison import (
     compare,
     variables_of,
 )
-from parttag.evaluation.generation.files import check_format, write_jets
 from parttag.evaluation.generation.sampling import Sampling, num_batches, sample_jets
 from parttag.inspection.inspect import picture_paths
 from parttag.jets.arrays import JetArrays, concatenate
@@ -118,7 +118,7 @@ def generate(
             _draw(dict(zip(pictures, files[2:], strict=True)), found, expected)
         report = GenerateReport(num_jets, num_cut, seconds, comparison, tuple(paths))
         provenance = _provenance(run, network, sampling)
-        write_jets(files[0], out, jets, provenance)
+        write_open_file(files[0], out, jets, provenance)
         files[1].write(json.dumps({**provenance, **report.to_json()}, indent=2).encode())
     return report
 
