@@ -144,7 +144,7 @@ def test_tables_follow_one_another(tmp_path, name):
     tables = [JetClassTable.of_jets(toys.span(*ends)) for ends in ((0, 4), (4, 10))]
     write_jets(tmp_path / name, iter(tables))
     write_jets(tmp_path / f"whole_{name}", toys)
-    read, whole = (list(read_chunks(tmp_path / n))[0] for n in (name, f"whole_{name}"))
+    read, whole = (next(read_chunks(tmp_path / n)) for n in (name, f"whole_{name}"))
     np.testing.assert_array_equal(read.p4, toys.p4)
     for field in ("p4", "extra", "offsets", "jet_p4", "jet_axis", "labels"):
         np.testing.assert_array_equal(getattr(read, field), getattr(whole, field))
