@@ -232,3 +232,10 @@ def test_a_manifest_cut_short_is_refused(store, content):
 def change_manifest(store, **changes):
     content = json.loads((store / "manifest.json").read_text())
     (store / "manifest.json").write_text(json.dumps(content | changes))
+
+
+def test_a_store_says_what_it_is(made):
+    text = repr(JetStore(made / "store"))
+    manifest = JetStore(made / "store").manifest
+    assert text.startswith(f"JetStore {made / 'store'}: {manifest.num_jets} jets, ")
+    assert text.endswith("labels: label_top, label_QCD")

@@ -31,8 +31,6 @@ Provenance = Mapping[str, Any]
 
 _TREE = "tree"
 _PROVENANCE = "provenance"
-# An axis that is so near to the direction of the jet is that direction, in single precision.
-_AXIS_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +59,7 @@ class JetClassTable:
 
         p4, jet_p4 = jets.p4.astype(np.float64), jets.jet_p4.astype(np.float64)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            direction = np.stack(pt_eta_phi(jet_p4)[1:], axis=1)
             axis = jets.jet_axis.astype(np.float64)
-            axis = np.where(np.abs(axis - direction) < _AXIS_ROUNDING, direction, axis)
             extra = {
                 EXTRA_BRANCHES[name].removeprefix("part_"): jets.extra[:, column]
                 for column, name in enumerate(jets.extra_names)
