@@ -128,7 +128,7 @@ def _start(listening: Connection) -> None:
     end_with(listening)
 
 
-def end_with(lifeline: int | Connection) -> None:
+def end_with(lifeline: int | Connection, first: Callable[[], None] | None = None) -> None:
     """Let this process end, in whatever it is doing, as soon as another one does.
 
     Parameters
@@ -136,13 +136,19 @@ def end_with(lifeline: int | Connection) -> None:
     lifeline
         What can be read from once the other process has ended: a pipe that it holds the other end
         of and never writes to, or its sentinel.
+    first
+        What to do before this process ends.
     """
-    threading.Thread(target=_wait_and_end, args=(lifeline,), daemon=True).start()
+    threading.Thread(target=_wait_and_end, args=(lifeline, first), daemon=True).start()
 
 
-def _wait_and_end(lifeline: int | Connection) -> None:
+def _wait_and_end(lifeline: int | Connection, first: Callable[[], None] | None) -> None:
     wait([lifeline])
-    os._exit(1)
+    try:
+        if first is not None:
+            first()
+    finally:
+        os._exit(1)
 
 
 def _on_dask(

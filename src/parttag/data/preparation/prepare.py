@@ -38,6 +38,7 @@ from parttag.data.store.store import (
 )
 from parttag.data.store.writer import write_manifest
 from parttag.errors import InputError
+from parttag.options import local_name
 from parttag.progress import Progress, no_progress
 from parttag.system.atomic_files import write_file
 from parttag.system.files import refuse_damaged, refuse_unwritable
@@ -119,7 +120,7 @@ def prepare(
         If a file cannot be read; if there is anything else at ``out``; if the disk is full or
         writing not permitted. Then nothing is left at ``out``.
     """
-    out = Path(out)
+    out = Path(local_name(out))
     jet_files = JetFiles(tuple(files), columns, cuts, strict)
     if scheduler is not None:  # Dask's workers have other working directories
         out = out.absolute()

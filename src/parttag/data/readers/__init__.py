@@ -30,7 +30,6 @@ CHUNK_JETS = 10_000
 """Jets read at a time: few enough that a chunk and what it is made from take some 200 MB."""
 
 
-
 def _is_mapped(path: Path, layout: Layout | None) -> bool:
     """Return whether an HDF5 file is read as ``data.columns`` says, not as a top-tagging one."""
     return isinstance(layout, ColumnLayout) and not toptagging.is_table(path)
@@ -56,7 +55,7 @@ def find_files(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
     ------
     InputError
         If a pattern matches nothing, a directory has nothing to read, a store is unfinished, or a
-        URL is a glob or of a kind that cannot be read here.
+        URL is a glob, a chain, or of a kind that is not or cannot be read here.
     """
     found: dict[Path, Path] = {}
     for pattern in patterns:

@@ -24,8 +24,8 @@ class Reader(Protocol):
 
     ``layout`` says what the branches mean (``data.columns``), ``None`` if nothing was said; a
     format whose jets are always of the same columns need not look at it. What cannot be read is an
-    ``InputError`` that names the file and says what to do. Files are not changed, and may be read by
-    several threads at a time.
+    ``InputError`` that names the file and says what to do. Files are not changed; several threads
+    may read one at a time.
     """
 
     def count_jets(self, path: Path, layout: Layout | None) -> int:

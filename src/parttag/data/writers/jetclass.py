@@ -25,6 +25,7 @@ from parttag.jets.clustered import Jets
 from parttag.jets.geometry import delta_phi, pt_eta_phi
 from parttag.system.atomic_files import OutputFile, whole_file
 from parttag.system.files import refuse_damaged
+from parttag.system.root_files import new_root, open_root
 
 Provenance = Mapping[str, Any]
 """What is said of where jets come from, as JSON has it."""
@@ -203,7 +204,8 @@ def _tables(jets: JetArrays | JetClassTable | Iterable[JetClassTable]) -> Iterab
 def _write_root(
     target: Path | OutputFile, tables: Iterable[JetClassTable], provenance: Provenance | None
 ) -> None:
-    with uproot.recreate(target) as file:
+    opened = new_root(target) if isinstance(target, Path) else uproot.recreate(target)
+    with opened as file:
         tree = None
         for table in tables:
             # One record, so that the particles of a jet are counted in one branch.
@@ -255,7 +257,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
         If the file has none, or cannot be read.
     """
     try:
-        with uproot.open(path) as file:
+        with open_root(path) as file:
             provenance: dict[str, Any] = json.loads(str(file[_PROVENANCE]))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
@@ -269,5 +271,5 @@ def is_simulated(path: Path) -> bool:
     """Return whether a file is there and was written by ``write_jets`` with a provenance."""
     if path.suffix != ".root" or not path.is_file():
         return False
-    with refuse_damaged(path), uproot.open(path) as file:
+    with refuse_damaged(path), open_root(path) as file:
         return _PROVENANCE in file
