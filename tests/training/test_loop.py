@@ -354,8 +354,7 @@ def test_a_loss_that_is_not_finite_names_step_files_and_rows(tmp_path):
     assert message in (tmp_path / "run" / "train.log").read_text()
 
 
-def test_a_checkpoint_is_never_written_after_a_bad_loss(tmp_path, monkeypatch):
-    monkeypatch.setattr("parttag.training.loop._LAG_STEPS", 8)
+def test_a_checkpoint_is_never_written_after_a_bad_loss(tmp_path):
     config = toy_config(
         tmp_path, "optimizer.lr=1e38", "schedule.name=constant", "training.checkpoint_every=1"
     )

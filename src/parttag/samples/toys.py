@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from parttag.data.writers.jetclass import LabeledJets, read_provenance, write_jets
+from parttag.data.writers.jetclass import JetClassTable, read_provenance, write_jets
 from parttag.errors import InputError
 from parttag.jets.clustered import Jets
 from parttag.jets.kinematics import massless
@@ -47,7 +47,7 @@ def make_toys(directory: Path, num_jets: int) -> None:
         write_jets(path, _toys(num_jets, seed), provenance)
 
 
-def _toys(num_jets: int, seed: int) -> LabeledJets:
+def _toys(num_jets: int, seed: int) -> JetClassTable:
     rng = np.random.default_rng(seed)
     is_top = np.arange(num_jets) % 2 == 0
     jets = [_toy(rng, bool(top)) for top in is_top]
@@ -55,7 +55,7 @@ def _toys(num_jets: int, seed: int) -> LabeledJets:
     p4 = np.array([jet.sum(axis=0) for jet in jets])
     particles = np.concatenate(jets)
     packed = Jets(np.arange(num_jets), p4, offsets, particles)
-    return LabeledJets(packed, {"label_top": is_top, "label_QCD": ~is_top})
+    return JetClassTable.of_clustered(packed, {"label_top": is_top, "label_QCD": ~is_top})
 
 
 def _toy(rng: np.random.Generator, is_top: bool) -> Float64[np.ndarray, "particles 4"]:

@@ -21,7 +21,6 @@ from helpers.files import write_jetclass_root
 from helpers.jets import toy_arrays
 from helpers.reading import RUN
 from parttag.data import prepare
-from parttag.data.preparation import shuffle as shuffling
 
 NUM_JETS = 400
 BLOCK = 1 << 20
@@ -315,9 +314,7 @@ def good(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     sets = [toy_arrays(NUM_JETS, seed) for seed in range(3)]
     files = [write_jetclass_root(folder / f"{i}.root", jets) for i, jets in enumerate(sets)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shuffling, "SHARD_BYTES", 1)
-        prepare(files, folder / "good", shuffle=False)
+    prepare(files, folder / "good", shuffle=False, shard_bytes=1)
     return folder / "good"
 
 
