@@ -190,7 +190,7 @@ def test_the_start_vector_is_not_decayed():
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"embed_dim": 20, "num_heads": 8}, "embed_dim, 20, is not a multiple of 8, for num_heads"),
+        ({"embed_dim": 20, "num_heads": 8}, "embed_dim, 20, is not a multiple of num_heads, 8"),
         ({"embed_dim": 9, "num_heads": 3}, "embed_dim, 9, is not a multiple of 2"),
     ],
 )

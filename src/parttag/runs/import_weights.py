@@ -6,8 +6,7 @@ from pathlib import Path
 
 from parttag.errors import InputError
 from parttag.models.weaver import KNOWN_CLASSES, ModelName, WeaverNetwork, read_network
-from parttag.options import read_options
-from parttag.runs.config import RunConfig, dump_config
+from parttag.runs.config import RunConfig, build_config, dump_config
 from parttag.runs.provenance import describe_start
 from parttag.system.atomic_files import whole_directory
 from parttag.system.files import sha256
@@ -55,9 +54,8 @@ def import_run(
             f"{weights}: the network has {read.num_classes} classes; give their names in the order "
             "of its logits, --classes NAME,NAME,..."
         )
-    config = read_options(
-        RunConfig,
-        {"data": {"classes": labels}, "features": features, "model": read.options.model_dump()},
+    config = build_config(
+        {"data": {"classes": labels}, "features": features, "model": read.options.model_dump()}
     )
     _write_import(directory, config, read, weights)
     return directory
