@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from parttag.data import prepare
+from parttag.testing import toy_jets
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,7 +23,7 @@ def at_the_users(tmp_path, monkeypatch):
     """A directory with files of the names that the documentation uses."""
     monkeypatch.chdir(tmp_path)
     Path("data").mkdir()
-    toys = toy_arrays(60)
+    toys = toy_jets(60)
     labels = {"label_Tbqq": toys.labels[:, 0] == 1}
     for number in range(2):
         write_jetclass_root(Path(f"data/train_{number}.root"), toys, replaced=labels)
@@ -44,6 +44,6 @@ def test_five_lines_of_h5py_read_a_jet(at_the_users):
     assert len([line for line in code.splitlines() if line.strip()]) <= 5
     variables: dict[str, object] = {}
     exec(code, variables)
-    np.testing.assert_array_equal(variables["p4"], toy_arrays(60).span(7, 8).p4)
+    np.testing.assert_array_equal(variables["p4"], toy_jets(60).span(7, 8).p4)
     with h5py.File("STORE/shard-00000.h5") as shard:
         assert all(dataset.chunks is None for dataset in shard.values())

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.jets import toy_arrays, toy_batch
-from helpers.tolerances import FLOAT32_FEATURE
 from parttag.errors import InputError
 from parttag.jets.batch import make_batch
 from parttag.jets.features import (
@@ -17,6 +15,8 @@ from parttag.jets.features import (
     particle_features,
     required_extras,
 )
+from parttag.testing import toy_batch, toy_jets
+from parttag.testing.tolerances import FLOAT32_FEATURE
 
 
 def restated(jets, names):
@@ -53,7 +53,7 @@ def restated(jets, names):
 
 @pytest.mark.parametrize(("features", "count"), [("kin", 7), ("kinpid", 13), ("full", 17)])
 def test_sets_are_the_published_ones(features, count):
-    jets = toy_arrays(30, seed=1)
+    jets = toy_jets(30, seed=1)
     values = particle_features(make_batch(jets), features)
     assert values.shape == (len(jets.p4), count)
     expected = torch.from_numpy(restated(jets, FEATURE_SETS[features])).float()
@@ -74,7 +74,7 @@ def test_a_list_of_features_keeps_its_order():
 
 
 def test_angles_are_mirrored_for_jets_of_negative_eta():
-    jets = toy_arrays(1, seed=3)
+    jets = toy_jets(1, seed=3)
     mirror = np.array([1, 1, -1, 1], dtype=np.float32)
     mirrored = replace(
         jets,
@@ -104,13 +104,13 @@ def test_rows_beyond_the_last_particle_are_zero():
 
 
 def test_particles_of_no_momentum_have_finite_features():
-    jets = toy_arrays(lengths=[4])
+    jets = toy_jets(lengths=[4])
     null = replace(jets, p4=np.concatenate([jets.p4[:-1], np.zeros((1, 4), dtype=np.float32)]))
     assert particle_features(make_batch(null), "kin").isfinite().all()
 
 
 def test_columns_that_are_not_numbers_count_as_zero():
-    jets = toy_arrays(lengths=[3])
+    jets = toy_jets(lengths=[3])
     d0 = jets.extra_names.index("d0")
     jets.extra[:, d0] = [np.nan, np.inf, -np.inf]
     values = particle_features(make_batch(jets), ["tanh_d0", "log_pt"])
@@ -128,11 +128,11 @@ def test_an_unknown_feature_is_refused_by_name():
 
 
 def test_a_missing_column_is_refused_by_name():
-    batch = make_batch(toy_arrays(3, extra_names=("charge",)))
+    batch = make_batch(toy_jets(3, extra_names=("charge",)))
     with pytest.raises(InputError, match=r"needs the particle column is_charged_hadron.*charge"):
         particle_features(batch, "kinpid")
     with pytest.raises(InputError, match="four-momenta only"):
-        particle_features(make_batch(toy_arrays(3, extra_names=())), "full")
+        particle_features(make_batch(toy_jets(3, extra_names=())), "full")
 
 
 def test_required_extras_are_the_columns_that_features_read():
@@ -142,7 +142,7 @@ def test_required_extras_are_the_columns_that_features_read():
 
 
 def test_raw_features_are_those_before_standardization_without_the_sign_of_eta():
-    jets = toy_arrays(30, seed=1)
+    jets = toy_jets(30, seed=1)
     jets = replace(jets, jet_p4=jets.jet_p4 * np.float32([1, 1, -1, 1]))  # every jet's sign flips
     names = ("log_pt", "delta_r", "delta_eta", "d0_error")
     raw = particle_features(make_batch(jets), names, raw=True)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.jets import toy_arrays, toy_batch
 from parttag.jets import packing
 from parttag.jets.arrays import concatenate, make_index, split_index
 from parttag.jets.batch import make_batch
+from parttag.testing import toy_batch, toy_jets
 
 
 def particles_of(jets, number):
@@ -27,7 +27,7 @@ def test_an_index_names_file_and_row():
 
 
 def test_taking_jets_takes_their_particles_in_the_order_asked_for():
-    jets = toy_arrays(10)
+    jets = toy_jets(10)
     rows = np.array([7, 2, 2, 9])
     taken = jets.take(rows)
     assert len(taken) == 4
@@ -39,7 +39,7 @@ def test_taking_jets_takes_their_particles_in_the_order_asked_for():
 
 
 def test_a_span_of_jets_is_a_view():
-    jets = toy_arrays(10)
+    jets = toy_jets(10)
     span = jets.span(3, 6)
     assert len(span) == 3
     np.testing.assert_array_equal(particles_of(span, 0), particles_of(jets, 3))
@@ -47,7 +47,7 @@ def test_a_span_of_jets_is_a_view():
 
 
 def test_spans_join_to_the_whole():
-    jets = toy_arrays(10)
+    jets = toy_jets(10)
     whole = concatenate([jets.span(0, 4), jets.span(4, 4), jets.span(4, 10)])
     np.testing.assert_array_equal(whole.p4, jets.p4)
     np.testing.assert_array_equal(whole.offsets, jets.offsets)
@@ -56,7 +56,7 @@ def test_spans_join_to_the_whole():
 
 def test_jets_of_different_columns_do_not_join():
     with pytest.raises(ValueError, match="extra_names"):
-        concatenate([toy_arrays(2), toy_arrays(2, extra_names=("charge",))])
+        concatenate([toy_jets(2), toy_jets(2, extra_names=("charge",))])
     with pytest.raises(ValueError, match="no jets"):
         concatenate([])
 
@@ -80,7 +80,7 @@ def test_the_padded_view_can_be_longer_or_shorter_than_the_longest_jet():
 
 
 def test_truncation_keeps_the_particles_of_highest_pt_and_the_jet():
-    jets = toy_arrays(lengths=[3, 10, 6])
+    jets = toy_jets(lengths=[3, 10, 6])
     batch = make_batch(jets, max_particles=5)
     assert batch.lengths.tolist() == [3, 5, 5]
     assert batch.offsets.tolist() == [0, 3, 8, 13]
@@ -138,7 +138,7 @@ def test_a_change_of_dtype_leaves_integers_alone():
 
 
 def test_unknown_classes_are_minus_one():
-    assert make_batch(toy_arrays(3)).labels.tolist() == [-1, -1, -1]
+    assert make_batch(toy_jets(3)).labels.tolist() == [-1, -1, -1]
 
 
 _COUNT_THREADS = """
@@ -146,11 +146,11 @@ import os
 import sys
 import torch
 sys.path.append("tests")
-from helpers.jets import toy_arrays
+from parttag.testing import toy_jets
 from parttag.jets import make_batch
 
 torch.set_num_threads(4)
-jets = toy_arrays(lengths=[100] * 2000)
+jets = toy_jets(lengths=[100] * 2000)
 before = len(os.listdir("/proc/self/task"))
 make_batch(jets)
 print(len(os.listdir("/proc/self/task")) - before)
@@ -168,7 +168,7 @@ def test_making_a_batch_starts_no_threads_of_torch():
 
 @pytest.mark.parametrize("max_particles", [None, 1, 7, 100])
 def test_many_jets_and_few_are_taken_alike(max_particles):
-    toys = toy_arrays(lengths=[3, 0, 40, 8, 7, 1, 12])
+    toys = toy_jets(lengths=[3, 0, 40, 8, 7, 1, 12])
     rows = np.array([6, 2, 2, 0, 1, 5, 4, 3])
     together = toys.take(rows, max_particles)
     alone = concatenate(

@@ -19,20 +19,20 @@ from pydantic import (
     model_validator,
 )
 
+from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.selection.cuts import CutOptions
 from parttag.data.selection.pt_weights import FlattenOptions
-from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
 from parttag.jets.features import feature_names
 from parttag.models import MODELS, ModelOptions
+from parttag.options import Options, Texts, read_options
+from parttag.runs.yaml_files import parse_text, read_content
 from parttag.training.objectives import OBJECTIVES, ObjectiveOptions
 from parttag.training.objectives.classify import ClassifyOptions
-from parttag.options import Options, Texts, read_options
 from parttag.training.optimizers import OptimizerOptions, RangerOptions
 from parttag.training.options import TrainingOptions
 from parttag.training.schedules import FlatDecayOptions, ScheduleOptions
 from parttag.training.transfer import InitOptions
-from parttag.runs.yaml_files import parse_text, read_content
 
 _DEFAULT_FEATURES = "kin"
 
@@ -145,16 +145,15 @@ def run_config_class() -> type[RunConfig]:
 def _run_config_class(
     models: tuple[type[ModelOptions], ...], objectives: tuple[type[ObjectiveOptions], ...]
 ) -> type[RunConfig]:
-    return create_model(
-        RunConfig.__name__,
-        __base__=RunConfig,
-        __doc__="Everything that decides what a run does.",
-        model=(Union[models], Field(discriminator="name")),  # noqa: UP007 (of a tuple)
-        objective=(
+    fields: dict[str, Any] = {
+        "model": (Union[models], Field(discriminator="name")),  # noqa: UP007 (of a tuple)
+        "objective": (
             Union[objectives],  # noqa: UP007
             Field(default=ClassifyOptions(), discriminator="name"),
         ),
-    )
+    }
+    doc = "Everything that decides what a run does."
+    return create_model(RunConfig.__name__, __base__=RunConfig, __doc__=doc, **fields)
 
 
 def _restored(state: dict[str, Any]) -> RunConfig:
@@ -185,8 +184,6 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         known one is named), or a value is of the wrong type or out of range.
     """
     return build_config(read_content(path, overrides))
-
-
 
 
 def build_config(content: Mapping[str, Any]) -> RunConfig:
@@ -264,8 +261,6 @@ def parse_classes(text: str) -> dict[str, tuple[str, ...]]:
         If it is no YAML of that form.
     """
     return read_options(_Classes, {"classes": parse_text("--classes", text)}).classes
-
-
 
 
 class _Columns(Options):

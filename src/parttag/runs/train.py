@@ -1,32 +1,22 @@
 """The training of a run: from its configuration to a directory with the trained network."""
 
-import json
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 
-from parttag.runs.config import RunConfig, build_config, dump_config, first_difference, load_config
 from parttag.data.loading.dataset import JetDataset, open_dataset, try_files
-from parttag.system.files import refuse_damaged, refuse_unwritable, sha256
 from parttag.data.loading.loader import JetLoader
-from parttag.data.readers.column_layout import layout_of
-from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.loading.resident import resident_device
-from parttag.system.atomic_files import remove_partial_files, whole_directory, write_file
+from parttag.data.readers.column_layout import layout_of
 from parttag.errors import InputError
 from parttag.jets.features import required_extras
-from parttag.models.weaver import KNOWN_CLASSES, ModelName, WeaverNetwork, read_network
-from parttag.models import Tagger, build_model
-from parttag.training.objectives import Objective, build_objective
-from parttag.options import read_options
 from parttag.progress import Progress, no_progress
+from parttag.runs.config import RunConfig, build_config
 from parttag.runs.directory import create, log_to, refuse_other_run
+from parttag.runs.plugin_parts import plugin_parts
 from parttag.runs.run import build_network
 from parttag.training import checkpoint
 from parttag.training.distributed import Ranks, join_ranks
@@ -41,10 +31,6 @@ from parttag.training.transfer import (
 )
 
 logger = logging.getLogger(__name__)
-
-
-
-
 
 
 def train_run(
@@ -103,8 +89,6 @@ def train_run(
     return directory
 
 
-
-
 def open_jets(
     config: RunConfig, part: Literal["train", "val"], progress: Progress = no_progress
 ) -> JetDataset:
@@ -143,7 +127,10 @@ def _build_trainer(
     torch.manual_seed(options.seed)
     model, objective = build_network(config)
     description = checkpoint.describe_network(
-        model, config.model_dump(mode="json"), tuple(config.data.classes)
+        model,
+        config.model_dump(mode="json"),
+        tuple(config.data.classes),
+        plugin_parts(config),
     )
     multipliers: dict[str, float] = {}
     if config.init_from is not None:
@@ -196,8 +183,6 @@ def _build_trainer(
         trainer.restore(last)
         logger.info("continuing after step %d of %d", trainer.state.step, trainer.num_steps)
     return trainer
-
-
 
 
 def _seed_of_rank(seed: int, rank: int) -> int:

@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from parttag.data import JetDataset, JetLoader, open_dataset, prepare
 from parttag.data.loading import loader as loader_module
 from parttag.data.loading import order as order_module
 from parttag.data.loading.resident import resident_device
 from parttag.data.preparation import shuffle as shuffling
 from parttag.jets.batch import make_batch
+from parttag.testing import toy_jets
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def small_windows(monkeypatch):
 
 
 def dataset(num_jets: int = 23) -> JetDataset:
-    toys = toy_arrays(num_jets)
+    toys = toy_jets(num_jets)
     return JetDataset([toys], toys.labels.argmax(axis=1).astype(np.int64))
 
 
@@ -165,7 +165,7 @@ def loader_threads() -> list[threading.Thread]:
 @pytest.fixture(scope="module")
 def store_paths(tmp_path_factory):
     directory = tmp_path_factory.mktemp("stores")
-    toys = toy_arrays(140)
+    toys = toy_jets(140)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shuffling, "SHARD_BYTES", 20_000)
         for name, rows in (("top", np.arange(0, 140, 2)), ("QCD", np.arange(1, 101, 2))):
@@ -285,7 +285,7 @@ def test_a_killed_process_is_continued_without_loss_or_repetition(stores):
 
 def test_jets_of_no_class_are_left_out_of_the_stream(tmp_path, monkeypatch):
     monkeypatch.setattr(loader_module, "WINDOW_BYTES", 8 * 1100)
-    toys = toy_arrays(60)
+    toys = toy_jets(60)
     prepare([write_jetclass_root(tmp_path / "a.root", toys)], tmp_path / "store")
     data = open_dataset([tmp_path / "store"], {"top": ["label_top"]})
     assert data.is_streamed
@@ -297,7 +297,7 @@ def test_jets_of_no_class_are_left_out_of_the_stream(tmp_path, monkeypatch):
 
 
 def test_a_store_that_is_not_shuffled_is_drawn_from_at_random(tmp_path):
-    file = write_jetclass_root(tmp_path / "a.root", toy_arrays(40))
+    file = write_jetclass_root(tmp_path / "a.root", toy_jets(40))
     prepare([file], tmp_path / "store", shuffle=False)
     data = open_dataset([tmp_path / "store"], CLASSES)
     assert not data.is_streamed

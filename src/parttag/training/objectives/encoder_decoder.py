@@ -81,6 +81,7 @@ class EncodeDecode(Objective):
     options_class = EncodeDecodeOptions
     needs_labels = False
     gives_scores = False
+
     def __init__(self, options: EncodeDecodeOptions) -> None:
         self.options = options
         self.metric_names = (

@@ -168,6 +168,7 @@ class Masked(Objective):
     options_class = MaskedOptions
     needs_labels = False
     gives_scores = False
+
     def __init__(self, options: MaskedOptions) -> None:
         self.options = options
         self.metric_names = (

@@ -32,6 +32,7 @@ class NextParticleOptions(ObjectiveOptions):
 
     name: Literal["next_particle"] = "next_particle"
 
+
 @register_objective("next_particle")
 class NextParticle(Objective):
     """Sums over the tokens of all jets; ``loss`` is the mean −ln p, its exponential the perplexity.

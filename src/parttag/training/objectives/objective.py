@@ -53,7 +53,8 @@ class Objective(ABC):
     """Whether the trained network's outputs are logits of the classes."""
 
     def __init__(self, options: ObjectiveOptions) -> None:
-        """Take the options, of ``options_class``."""
+        """Take the options, of ``options_class``; here there is nothing to choose."""
+        del options
 
     def build_head(self, model: Tagger) -> nn.Module | None:  # noqa: ARG002
         """Return what takes the place of the network's head; ``None`` to keep it.
