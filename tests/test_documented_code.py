@@ -1,4 +1,4 @@
-"""The Python that README.md and data/README.md show, run as it stands."""
+"""The Python that README.md, data/README.md and CONTRIBUTING.md show, run as it stands."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from helpers.files import write_jetclass_root
+from helpers.plugins import registers_kept
 from parttag.data import prepare
+from parttag.models import MODELS
 from parttag.testing import toy_jets
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +38,15 @@ def test_the_readme_shows_a_loader_that_works(at_the_users, capsys):
     assert variables["position"] == {"epoch": 0, "batch": 1}
     assert "tensor" in capsys.readouterr().out
     assert len(variables["loader"].dataset) == 120
+
+
+def test_a_network_of_ones_own_is_built_and_obeys_the_laws():
+    network, check = python_blocks("CONTRIBUTING.md")
+    with registers_kept():
+        variables: dict[str, object] = {"__name__": "mypackage.nets"}
+        exec(network + check, variables)
+        variables["test_my_net"]()
+        assert MODELS["my_net"].network is variables["MyNet"]
 
 
 def test_five_lines_of_h5py_read_a_jet(at_the_users):

@@ -46,20 +46,18 @@ def run_parttag(
 
 
 @contextmanager
-def registers_kept() -> Iterator[None]:
-    """Forget afterwards what was registered inside."""
+def registers_kept(*packages: str) -> Iterator[None]:
+    """Forget afterwards what was registered inside, and that ``packages`` were imported."""
     kept = [
         (held, dict(held))
         for registry in plugins._REGISTRIES
         for held in (registry._entries, registry._definitions, registry._plugins)
     ]
-    modules = set(sys.modules)
     try:
         yield
     finally:
         for held, content in kept:
             held.clear()
             held.update(content)
-        for name in set(sys.modules) - modules:
-            if not name.startswith("parttag."):
-                del sys.modules[name]
+        for name in [n for n in sys.modules if n.partition(".")[0] in packages]:
+            del sys.modules[name]

@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,13 @@ def test_patterns_in_another_order_are_another_run(minimal):
         for patterns in ("head.*: 5, '*.bias': 2", "'*.bias': 2, head.*: 5")
     )
     assert first_difference(one, other) == "init_from.lr_multipliers"
+
+
+def test_a_configuration_travels_to_another_process(minimal):
+    config = load_config(minimal, ["training.epochs=3"])
+    again = pickle.loads(pickle.dumps(config))
+    assert isinstance(again, RunConfig)
+    assert again == config
 
 
 def test_equal_configurations_do_not_differ(minimal):

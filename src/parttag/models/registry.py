@@ -1,40 +1,11 @@
 """The register of networks, and how one is added.
 
-A network of another package, in a module that its entry point ``parttag.plugins`` names:
-
-    from typing import Literal
-
-    from pydantic import PositiveInt
-    from torch import Tensor, nn
-
-    from parttag.jets.batch import JetBatch
-    from parttag.jets.features import particle_features
-    from parttag.models import ModelOptions, Tagger, register_model
-    from parttag.ops.jet_sums import mean_over_particles
-
-
-    class MyNetOptions(ModelOptions):
-        name: Literal["my_net"] = "my_net"
-        width: PositiveInt = 32
-
-
-    @register_model("my_net", paper="arXiv:…")
-    class MyNet(Tagger):
-        options_class = MyNetOptions
-
-        def __init__(
-            self, options: MyNetOptions, feature_names: tuple[str, ...], num_classes: int
-        ) -> None:
-            super().__init__()
-            self.feature_names, self.max_particles = feature_names, None
-            self.backbone = nn.Sequential(
-                nn.Linear(len(feature_names), options.width), nn.ReLU()
-            )
-            self.head = nn.Linear(options.width, num_classes)
-
-        def encode(self, batch: JetBatch) -> Tensor:
-            particles = self.backbone(particle_features(batch, self.feature_names))
-            return mean_over_particles(particles, batch)
+A network, in parttag or in another package, is two classes: options that derive from
+``ModelOptions``, with the name as ``name: Literal["my_net"] = "my_net"`` and a default for each
+size, and a ``Tagger`` under ``@register_model("my_net")`` that has them as ``options_class`` and is
+built as ``MyNet(options, feature_names, num_classes)``. It sets ``feature_names``,
+``max_particles``, ``backbone`` and ``head``, and ``encode`` turns a batch into one vector a jet.
+CONTRIBUTING.md shows one with its test.
 """
 
 from collections.abc import Callable, Sequence

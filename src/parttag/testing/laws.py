@@ -33,7 +33,8 @@ _LENGTHS = [1, 2, 16, 17, 40, 5, 3]
 
 def _logits(network: Tagger, batch: JetBatch) -> torch.Tensor:
     with torch.no_grad():
-        return network(batch.to("cpu", torch.float64))
+        logits: torch.Tensor = network(batch.to("cpu", torch.float64))
+        return logits
 
 
 def _network(network: Tagger) -> Tagger:
