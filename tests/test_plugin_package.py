@@ -69,12 +69,10 @@ def test_it_is_evaluated_and_predicts_in_other_processes(run, site, folder):
 
 def test_a_misspelt_key_is_answered_with_the_nearest_of_the_plugin(site, folder):
     result = run_parttag(
-        "train", folder / "config.yaml", "model.widht=3", "--print-config", site=site
+        "train", folder / "config.yaml", "model.widt=3", "--print-config", site=site
     )
     assert result.returncode == 2
-    assert (
-        "model.widht: there is no such key; the nearest known one is model.width" in result.stderr
-    )
+    assert "model.widt: there is no such key; the nearest known one is model.width" in result.stderr
 
 
 def test_the_schema_has_the_options_of_the_plugin(site):
@@ -94,9 +92,11 @@ def test_without_the_package_a_run_says_which_it_needs(run, tmp_path):
     try:
         with pytest.raises(InputError, match=sentence):  # by its checkpoint
             load_run(run)
-        (run / "provenance.json").write_text('{"starts": [3]}')
-        with pytest.raises(InputError, match=sentence):
-            load_run(run)
+        damaged = ({"starts": [3]}, {"starts": [{"plugins": [PARTS[0] | {"package": "a\nb"}]}]})
+        for content in damaged:
+            (run / "provenance.json").write_text(json.dumps(content))
+            with pytest.raises(InputError, match=sentence):
+                load_run(run)
     finally:
         (tmp_path / "kept.json").rename(run / "provenance.json")
     result = run_parttag("evaluate", run, "--data", "none.h5")

@@ -89,6 +89,12 @@ def test_nothing_of_a_plugin_that_is_left_out_stays(found, tmp_path, monkeypatch
         assert "half" not in REGISTRY
 
 
+def test_an_entry_point_that_names_no_module_is_a_warning(found):
+    found.append(point("typo", "no module: at all"))
+    with pytest.warns(UserWarning, match="plug-in typo is left out: no module: at all"):
+        assert load_plugins() == ()
+
+
 def test_a_definition_that_is_run_again_replaces_the_first():
     """As a cell of a notebook is."""
     registry: Registry[tuple[object, str]] = Registry("network")

@@ -136,18 +136,17 @@ class _Loader:
         return self.loaded
 
     def _one(self, point: EntryPoint) -> Plugin | None:
-        package, version = point.name, "unknown"
-        if point.dist is not None:
-            package, version = point.dist.name, point.dist.version
-        self.current = Plugin(package, version)
-        self.by_package[point.module.partition(".")[0]] = self.current
+        self.current = Plugin(point.name, "unknown")
         try:
+            if (dist := point.dist) is not None:
+                self.current = Plugin(dist.name or point.name, dist.version or "unknown")
+            self.by_package[point.module.partition(".")[0]] = self.current
             point.load()
         except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever a foreign module raises)
             for registry in _REGISTRIES:
                 registry.leave_out(self.current)
             warnings.warn(
-                f"the plug-in {package} is left out: {point.value} cannot be imported "
+                f"the plug-in {self.current.package} is left out: {point.value} cannot be imported "
                 f"({type(error).__name__}: {error})",
                 stacklevel=3,
             )

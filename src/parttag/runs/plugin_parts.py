@@ -19,14 +19,18 @@ from parttag.training.objectives import OBJECTIVES
 
 
 class PluginPart(Options):
-    """Something that a run uses, and the package that it came from."""
+    """Something that a run uses, and the package that it came from, as its files have them.
+
+    Names of packages and versions have no other characters, so that a file can put nothing else
+    into a message.
+    """
 
     kind: str
     """network, objective, …"""
     name: str
     """What the configuration calls it."""
-    package: str = Field(pattern=r"^[\w.-]+$")
-    version: str = Field(pattern=r"^[\w.+!-]+$")
+    package: str = Field(pattern=r"^[\w.-]{1,100}$")
+    version: str = Field(pattern=r"^[\w.+!-]{1,100}$")
 
 
 _PARTS = TypeAdapter(list[PluginPart])
@@ -34,15 +38,11 @@ _PARTS = TypeAdapter(list[PluginPart])
 
 def plugin_parts(config: RunConfig) -> list[dict[str, str]]:
     """Return what in a configuration is of a plug-in, as provenance and checkpoints have it."""
-    parts = []
-    for registry, name in _registered(config):
-        plugin = registry.plugin_of(name)
-        if plugin is not None:
-            part = PluginPart(
-                kind=registry.kind, name=name, package=plugin.package, version=plugin.version
-            )
-            parts.append(part.model_dump())
-    return parts
+    return [
+        {"kind": registry.kind, "name": name, "package": plugin.package, "version": plugin.version}
+        for registry, name in _registered(config)
+        if (plugin := registry.plugin_of(name)) is not None
+    ]
 
 
 def _registered(config: RunConfig) -> Iterator[tuple[Registry[Any], str]]:
