@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
@@ -62,8 +63,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         entry
             What a look-up returns.
         definition
-            The class or function that the entry is about, if that is not the entry itself. Its
-            module says whose it is; an entry without any belongs to the plug-in that is being
+            The class, function or module that the entry is about, if that is not the entry
+            itself: it says whose it is. A value does not, and belongs to the plug-in that is being
             loaded.
 
         Raises
@@ -84,10 +85,10 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return self._owner(name) if name in self._entries else None
 
     def _owner(self, name: str) -> Plugin | None:
-        definition = self._definitions[name]
-        if hasattr(definition, "__qualname__"):
+        module = _module_of(self._definitions[name])
+        if module is not None:
             # What a plug-in imports first is not its own: a part of parttag, another plug-in.
-            package = str(definition.__module__).partition(".")[0]
+            package = module.partition(".")[0]
             if package == "parttag" or package in _LOADER.by_package:
                 return _LOADER.by_package.get(package)
         return self._plugins.get(name)
@@ -119,6 +120,13 @@ def _is_same(one: object, other: object) -> bool:
         for entry in (one, other)
     ]
     return one is other or (names[0] == names[1] and None not in names[0])
+
+
+def _module_of(definition: object) -> str | None:
+    """Return where something is defined; ``None`` for a value, which does not say it."""
+    if isinstance(definition, ModuleType):
+        return definition.__name__
+    return str(definition.__module__) if hasattr(definition, "__qualname__") else None
 
 
 class _Loader:

@@ -40,15 +40,9 @@ def plugin_parts(config: RunConfig) -> list[dict[str, str]]:
     """Return what in a configuration is of a plug-in, as provenance and checkpoints have it."""
     return [
         {"kind": registry.kind, "name": name, "package": plugin.package, "version": plugin.version}
-        for registry, name in _registered(config)
+        for registry, name in _named(config.model_dump())
         if (plugin := registry.plugin_of(name)) is not None
     ]
-
-
-def _registered(config: RunConfig) -> Iterator[tuple[Registry[Any], str]]:
-    """Yield what a configuration names that is looked up in a register."""
-    yield MODELS, config.model.name
-    yield OBJECTIVES, config.objective.name
 
 
 def read_config(directory: Path) -> RunConfig:
@@ -59,16 +53,22 @@ def read_config(directory: Path) -> RunConfig:
     Raises
     ------
     InputError
-        If it cannot be read, or its network or objective is of a plug-in that is missing, which
-        is named.
+        If it cannot be read, or a part of it is of a plug-in that is missing, which is named.
     """
     content = read_content(directory / "config.yaml")
+    for registry, name in _named(content):
+        if name not in registry:
+            raise InputError(f"{directory}: {_what_is_missing(registry.kind, name, directory)}")
+    return build_config(content)
+
+
+def _named(content: Mapping[str, Any]) -> Iterator[tuple[Registry[Any], str]]:
+    """Yield what a configuration names that plug-ins can add; it need not be a valid one."""
     for registry, section in ((MODELS, "model"), (OBJECTIVES, "objective")):
         options = content.get(section)
         name = options.get("name") if isinstance(options, Mapping) else None
-        if isinstance(name, str) and name not in registry:
-            raise InputError(f"{directory}: {_what_is_missing(registry.kind, name, directory)}")
-    return build_config(content)
+        if isinstance(name, str):
+            yield registry, name
 
 
 def _what_is_missing(kind: str, name: str, directory: Path) -> str:
