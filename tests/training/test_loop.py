@@ -10,7 +10,6 @@ import torch
 from torch.nn import functional as F
 
 from helpers.files import write_toptagging_h5
-from helpers.jets import toy_arrays
 from helpers.runs import NETWORK, same_weights, toy_config
 from parttag.data.loading.dataset import open_dataset
 from parttag.data.loading.loader import JetLoader
@@ -18,6 +17,7 @@ from parttag.errors import InputError
 from parttag.models import build_model
 from parttag.runs.run import load_run
 from parttag.runs.train import train_run
+from parttag.testing import toy_jets
 from parttag.training.loop import Trainer
 from parttag.training.monitor import PreemptionError, Stopwatch
 
@@ -366,7 +366,7 @@ def test_a_checkpoint_is_never_written_after_a_bad_loss(tmp_path):
 
 def test_jets_of_several_files_are_named_by_file(tmp_path):
     config = toy_config(tmp_path, "optimizer.lr=1e38", "training.batch_size=70")
-    write_toptagging_h5(tmp_path / "more.h5", toy_arrays(10, 5))
+    write_toptagging_h5(tmp_path / "more.h5", toy_jets(10, 5))
     config = toy_config(
         tmp_path,
         f"data.train=[{tmp_path}/train.h5, {tmp_path}/more.h5]",

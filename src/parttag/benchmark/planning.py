@@ -78,7 +78,7 @@ class _Planner:
         for seed in self.options.seeds:
             started, needs = self._started(content, row.entries, seed)
             config = _config(started, seed, place)
-            if config.objective.name != "classify":
+            if not config.is_classifier:
                 raise InputError(
                     f"{place}: its objective is {config.objective.name}, which has no classes to "
                     "evaluate; put it in the section pretraining"
