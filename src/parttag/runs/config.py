@@ -138,8 +138,6 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     return build_config(read_content(path, overrides))
 
 
-
-
 def build_config(content: Mapping[str, Any]) -> RunConfig:
     """Return the configuration that nested mappings describe.
 
@@ -215,8 +213,6 @@ def parse_classes(text: str) -> dict[str, tuple[str, ...]]:
         If it is no YAML of that form.
     """
     return read_options(_Classes, {"classes": parse_text("--classes", text)}).classes
-
-
 
 
 class _Columns(Options):

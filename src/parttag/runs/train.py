@@ -43,10 +43,6 @@ from parttag.training.transfer import (
 logger = logging.getLogger(__name__)
 
 
-
-
-
-
 def train_run(
     config: RunConfig, directory: str | Path, *, progress: Progress = no_progress
 ) -> Path:
@@ -101,8 +97,6 @@ def train_run(
             trainer = _build_trainer(config, directory, train_data, val_data, ranks, progress)
             trainer.run()
     return directory
-
-
 
 
 def open_jets(
@@ -196,8 +190,6 @@ def _build_trainer(
         trainer.restore(last)
         logger.info("continuing after step %d of %d", trainer.state.step, trainer.num_steps)
     return trainer
-
-
 
 
 def _seed_of_rank(seed: int, rank: int) -> int:
