@@ -69,13 +69,13 @@ def rocs_figure(
     with style_context(style):
         for axes, signal in zip(panels, signals, strict=False):
             for number, (name, curves) in enumerate(rocs.items()):
-                style = _LINES[number // 10 % len(_LINES)]
+                line = _LINES[number // 10 % len(_LINES)]
                 draw_roc(
                     axes,
                     curves[signal],
                     colors[number],
                     plain(name),
-                    linestyle=style,
+                    linestyle=line,
                     with_error=False,
                 )
             axes.set_yscale("log")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Float64
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hist import Hist
 
 
-def score_histograms(given: SignalScores) -> dict[str, Hist]:
+def score_histograms(given: SignalScores) -> dict[str, Hist[Any]]:
     """Return the histogram of a score by class, in the bins of ``scores``.
 
     They hold sums of weights and of their squares, not shares; what lies beyond the edges is in
@@ -32,7 +32,7 @@ def score_histograms(given: SignalScores) -> dict[str, Hist]:
 
 def distribution_histograms(
     samples: Sequence[Sample], name: str, unit: str
-) -> dict[tuple[str, str], Hist]:
+) -> dict[tuple[str, str], Hist[Any]]:
     """Return the histogram of a variable by sample and class, in the bins of ``distribution``.
 
     They are filled as those of ``score_histograms``.
@@ -53,7 +53,7 @@ def distribution_histograms(
     }
 
 
-def mass_histograms(masses: SignalMasses) -> dict[str, Hist]:
+def mass_histograms(masses: SignalMasses) -> dict[str, Hist[Any]]:
     """Return the histograms of the jet mass in the fine bins of ``mass_sculpting``.
 
     They are filled as those of ``score_histograms``: of the signal, of the background and, by the
@@ -76,14 +76,14 @@ def _fill(
     jet_weights: Mapping[str, Float[np.ndarray, " jets"]],
     axis: str,
     title: str,
-) -> dict[str, Hist]:
+) -> dict[str, Hist[Any]]:
     try:
         import hist
     except ImportError as error:
         raise InputError(
             "histograms need the package hist: install the extra, pip install 'parttag[plot]'"
         ) from error
-    filled = {}
+    filled: dict[str, Hist[Any]] = {}
     for name, own in values.items():
         binned = hist.axis.Variable(edges, name=axis, label=title)
         filled[name] = hist.Hist(binned, storage=hist.storage.Weight(), label=name)

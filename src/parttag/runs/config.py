@@ -11,20 +11,20 @@ from typing import Any
 import yaml
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
+from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.selection.cuts import CutOptions
 from parttag.data.selection.pt_weights import FlattenOptions
-from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
 from parttag.jets.features import feature_names
 from parttag.models import MODELS, ModelOptions
+from parttag.options import Options, Texts, read_options
+from parttag.runs.yaml_files import parse_text, read_content
 from parttag.training.objectives import ObjectiveOptions
 from parttag.training.objectives.classify import ClassifyOptions
-from parttag.options import Options, Texts, read_options
 from parttag.training.optimizers import OptimizerOptions, RangerOptions
 from parttag.training.options import TrainingOptions
 from parttag.training.schedules import FlatDecayOptions, ScheduleOptions
 from parttag.training.transfer import InitOptions
-from parttag.runs.yaml_files import parse_text, read_content
 
 _DEFAULT_FEATURES = "kin"
 
