@@ -1,7 +1,10 @@
 """The pictures of an evaluation, and what they show as histograms.
 
 Every function draws one panel on ``ax``, which it makes if there is none, and returns it; those
-whose names end in ``_figure`` return a figure of all panels, and ``save_figure`` writes it.
+whose names end in ``_figure`` return a figure of all panels, and ``save_figure`` writes it::
+
+    axes = roc({"mine": curve}, background="QCD", style="CMS", label="Simulation")
+    save_figure(axes.figure, "roc.pdf")
 """
 
 from parttag.plotting.curves import roc, training

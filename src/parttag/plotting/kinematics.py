@@ -272,8 +272,8 @@ def mass_sculpting(
 
 def _mass_height(axes: Axes) -> float:
     """Return how much of a panel is for the histograms: in a low one the legend takes more."""
-    figure_height = axes.figure.get_figheight() if hasattr(axes.figure, "get_figheight") else 5.0
-    return _DATA_HEIGHT if axes.get_position().height * figure_height > 3.0 else 0.5
+    inches = axes.bbox.height / axes.figure.dpi
+    return _DATA_HEIGHT if inches > 3 else 0.5
 
 
 def _draw_survivors(axes: Axes, masses: SignalMasses, edges: Float64[np.ndarray, " edges"]) -> None:

@@ -182,7 +182,8 @@ def drawing(
         style = figure.style
     else:
         axes = ax
-        style = style or getattr(ax.figure, "style", None)
+        if style is None and isinstance(ax.figure, StyledFigure):
+            style = ax.figure.style
     with nullcontext() if style is None else style_context(style):
         yield axes
         if label is not None:
