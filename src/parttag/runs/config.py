@@ -17,7 +17,7 @@ from parttag.data.selection.pt_weights import FlattenOptions
 from parttag.errors import InputError
 from parttag.jets.features import feature_names
 from parttag.models import MODELS, ModelOptions
-from parttag.options import Options, Texts, read_options
+from parttag.options import LocalName, Options, Texts, read_options
 from parttag.runs.yaml_files import parse_text, read_content
 from parttag.training.objectives import ObjectiveOptions
 from parttag.training.objectives.classify import ClassifyOptions
@@ -71,7 +71,7 @@ class RunConfig(Options):
     training: TrainingOptions = TrainingOptions()
     init_from: InitOptions | None = None
     """Weights to start from; null for fresh ones."""
-    tokenizer_from: str | None = None
+    tokenizer_from: LocalName | None = None
     """Run of objective tokenize, or a checkpoint of one, for a training that reads or predicts
     tokens."""
 
