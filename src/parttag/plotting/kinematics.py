@@ -22,8 +22,8 @@ from parttag.plotting.elements import COLORS, bin_edges, draw_histogram, make_ro
 from parttag.plotting.styles import Style, drawing
 
 _PT_LABEL = r"Jet $p_{\mathrm{T}}$ [GeV]"
-# How far the points of one bin stand apart: as a fraction of its width, and of the axis at most.
-_APART, _MOST_APART = 0.22, 0.016
+# The points of one bin stand apart by their own size, and all of them take this part of it at most.
+_MARKER_POINTS, _PART_OF_BIN = 7.0, 0.9
 # Of the vertical axis, for the legend above the points.
 _DATA_HEIGHT = 0.6
 # A histogram of n jets has so many bins times n^(1/3).
@@ -59,10 +59,11 @@ def rejection_by_pt(
         (color, eps_s, kind) for color, eps_s in zip(COLORS, points, strict=False) for kind in kinds
     ]
     with drawing(ax, style, label, (7.2, 5.2)) as axes:
+        apart = _distance(axes, by_pt.edges, len(series))
         for number, (color, eps_s, kind) in enumerate(series):
             text = rf"$\varepsilon_{{\mathrm{{S}}}}$ = {eps_s:.4g}, {kind}"
-            place = number - (len(series) - 1) / 2
-            _draw_bins(axes, by_pt.edges, kinds[kind][eps_s], color, kind, place=place, label=text)
+            shift = (number - (len(series) - 1) / 2) * apart
+            _draw_bins(axes, by_pt.edges, kinds[kind][eps_s], color, kind, shift=shift, label=text)
         axes.set_yscale("log")
         # Often less than a decade: 20, not 2 × 10¹.
         axes.yaxis.set_major_formatter(LogFormatter())
@@ -108,7 +109,7 @@ def efficiency_by_pt(
     with drawing(ax, style, label, (7.2, 4.0)) as axes:
         for color, (eps_s, found) in zip(COLORS, by_pt.one_cut_eps_s[signal].items(), strict=False):
             axes.axhline(eps_s, color="0.6", linestyle=":", linewidth=1)
-            _draw_bins(axes, by_pt.edges, found, color, "one cut", place=0.0)
+            _draw_bins(axes, by_pt.edges, found, color, "one cut")
         axes.margins(y=0.25)
         axes.set_xlim(by_pt.edges[0], by_pt.edges[-1])
         axes.set_ylabel(r"One cut: $\varepsilon_{\mathrm{S}}$")
@@ -132,6 +133,15 @@ def _against(by_pt: RejectionByPt, signal: str) -> str:
     return f"{signal} against {', '.join(others)}"
 
 
+def _distance(
+    axes: Axes, edges: Float64[np.ndarray, " edges"], number: int
+) -> Float64[np.ndarray, " bins"]:
+    """Return how far apart so many points stand in each bin, in GeV."""
+    points = 72 * axes.bbox.width / axes.figure.dpi
+    markers = (edges[-1] - edges[0]) * _MARKER_POINTS / points
+    return np.minimum(np.diff(edges) * _PART_OF_BIN / number, markers)
+
+
 def _draw_bins(
     axes: Axes,
     edges: Float64[np.ndarray, " edges"],
@@ -139,13 +149,11 @@ def _draw_bins(
     color: str,
     kind: str,
     *,
-    place: float,
+    shift: Float64[np.ndarray, " bins"] | float = 0.0,
     label: str | None = None,
 ) -> None:
     """Draw an estimate for each bin: its error, or an arrow upwards where it is a lower limit."""
-    width = np.diff(edges)
-    apart = np.minimum(_APART * width, _MOST_APART * (edges[-1] - edges[0]))
-    centers = (edges[:-1] + edges[1:]) / 2 + place * apart
+    centers = (edges[:-1] + edges[1:]) / 2 + shift
     values = np.array([estimate.value for estimate in estimates])
     errors = np.array([estimate.error for estimate in estimates])
     limits = np.array([estimate.is_lower_limit for estimate in estimates])

@@ -79,9 +79,7 @@ def list_recipes() -> tuple[Recipe, ...]:
     for name, path in _shipped().items():
         if not name.startswith(_TABLES):
             config = load_config(path)
-            found.append(
-                Recipe(name, _title(path), config.model.name, config.objective.name, path)
-            )
+            found.append(Recipe(name, _title(path), config.model.name, config.objective.name, path))
     return tuple(found)
 
 
