@@ -139,7 +139,9 @@ def _distance(
     """Return how far apart so many points stand in each bin, in GeV."""
     points = 72 * axes.bbox.width / axes.figure.dpi
     markers = (edges[-1] - edges[0]) * _MARKER_POINTS / points
-    return np.minimum(np.diff(edges) * _PART_OF_BIN / number, markers)
+    apart: Float64[np.ndarray, " bins"]
+    apart = np.minimum(np.diff(edges) * _PART_OF_BIN / number, markers)
+    return apart
 
 
 def _draw_bins(
