@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
+from parttag.testing import toy_jets
 
 MODULES = [
     "parttag.jets.arrays",
@@ -58,5 +58,5 @@ prepare([sys.argv[1]], sys.argv[2])
 
 @pytest.mark.parametrize("code", [INSPECT, PREPARE], ids=["inspect", "prepare"])
 def test_a_real_run_does_without_torch(tmp_path, code):
-    write_jetclass_root(tmp_path / "jets.root", toy_arrays(40))
+    write_jetclass_root(tmp_path / "jets.root", toy_jets(40))
     assert not imports_torch(code, tmp_path / "jets.root", tmp_path / "store")

@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 import vector
 
-from helpers.jets import toy_arrays
 from parttag.errors import InputError
 from parttag.jets.arrays import PER_JET, PER_PARTICLE
 from parttag.jets.awkward_arrays import from_awkward
+from parttag.testing import toy_jets
 
 vector.register_awkward()
 
 
 def test_jets_come_back_as_they_were():
-    jets = toy_arrays(30)
+    jets = toy_jets(30)
     again = from_awkward(jets.to_awkward())
     for name in (*PER_PARTICLE, "offsets", *PER_JET):
         if name != "index":
@@ -25,20 +25,20 @@ def test_jets_come_back_as_they_were():
 
 
 def test_some_jets_of_many_are_those_jets():
-    some = toy_arrays(30).span(10, 20)
+    some = toy_jets(30).span(10, 20)
     np.testing.assert_array_equal(ak.num(some.to_awkward().particles), some.lengths)
     np.testing.assert_array_equal(from_awkward(some.to_awkward()).p4, some.p4)
 
 
 def test_jets_without_labels_and_extras_and_no_jets_at_all_come_back():
-    bare = from_awkward(toy_arrays(4, extra_names=()).to_awkward().particles)
+    bare = from_awkward(toy_jets(4, extra_names=()).to_awkward().particles)
     assert (bare.extra_names, bare.label_names, len(bare)) == ((), (), 4)
     assert len(from_awkward(bare.to_awkward())) == 4
-    assert len(from_awkward(toy_arrays(4).span(2, 2).to_awkward())) == 0
+    assert len(from_awkward(toy_jets(4).span(2, 2).to_awkward())) == 0
 
 
 def test_behaviors_of_vector_give_the_masses_of_the_jets():
-    jets = toy_arrays(20)
+    jets = toy_jets(20)
     array = ak.values_astype(jets.to_awkward(), np.float64)  # masses are differences
     sums = ak.zip(
         {name: ak.sum(array.particles[name], axis=1) for name in ("px", "py", "pz", "E")},
@@ -67,12 +67,12 @@ GETTERS = {"e": "E", "m": "mass", "t": "t", "M": "M"}
 
 @pytest.mark.parametrize("names", COORDINATES, ids="-".join)
 def test_whatever_vector_accepts_is_the_same_momentum(names):
-    exact = ak.values_astype(toy_arrays(10).to_awkward().particles, np.float64)
+    exact = ak.values_astype(toy_jets(10).to_awkward().particles, np.float64)
     given = ak.zip({name: getattr(exact, GETTERS.get(name, name)) for name in names})
     assert set(vector.zip({name: given[name] for name in names}).fields)  # vector takes it
     jets = from_awkward(given)
     assert jets.extra_names == ()
-    expected = toy_arrays(10).p4
+    expected = toy_jets(10).p4
     # Masses of massless particles are rounding.
     np.testing.assert_allclose(jets.p4, expected, rtol=1e-4, atol=1e-3)
 
@@ -99,7 +99,7 @@ def test_particles_are_put_in_order_of_falling_pt_and_take_their_columns_along()
 
 
 def test_the_jets_own_momenta_and_the_columns_to_keep_can_be_given():
-    array = toy_arrays(3).to_awkward()
+    array = toy_jets(3).to_awkward()
     own = ak.zip({"pt": [1.0, 2, 3], "eta": [0.0, 1, 2], "phi": [0.0, 1, 2], "mass": [1.0, 0, 0]})
     jets = from_awkward(array.particles, jets=own, extras=["d0"])
     assert jets.extra_names == ("d0",)

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.jets import toy_arrays, toy_batch
-from helpers.tolerances import FLOAT32_FEATURE
 from parttag.errors import InputError
 from parttag.jets import kinematics
 from parttag.jets.arrays import EXTRA_NAMES
@@ -25,6 +23,8 @@ from parttag.jets.features import (
     required_extras,
 )
 from parttag.runs.config import build_config
+from parttag.testing import toy_batch, toy_jets
+from parttag.testing.tolerances import FLOAT32_FEATURE
 
 
 def restated(jets, names):
@@ -61,7 +61,7 @@ def restated(jets, names):
 
 @pytest.mark.parametrize(("features", "count"), [("kin", 7), ("kinpid", 13), ("full", 17)])
 def test_sets_are_the_published_ones(features, count):
-    jets = toy_arrays(30, seed=1)
+    jets = toy_jets(30, seed=1)
     values = particle_features(make_batch(jets), features)
     assert values.shape == (len(jets.p4), count)
     expected = torch.from_numpy(restated(jets, FEATURE_SETS[features])).float()
@@ -82,7 +82,7 @@ def test_a_list_of_features_keeps_its_order():
 
 
 def test_angles_are_mirrored_for_jets_of_negative_eta():
-    jets = toy_arrays(1, seed=3)
+    jets = toy_jets(1, seed=3)
     mirror = np.array([1, 1, -1, 1], dtype=np.float32)
     mirrored = replace(
         jets,
@@ -112,13 +112,13 @@ def test_rows_beyond_the_last_particle_are_zero():
 
 
 def test_particles_of_no_momentum_have_finite_features():
-    jets = toy_arrays(lengths=[4])
+    jets = toy_jets(lengths=[4])
     null = replace(jets, p4=np.concatenate([jets.p4[:-1], np.zeros((1, 4), dtype=np.float32)]))
     assert particle_features(make_batch(null), "kin").isfinite().all()
 
 
 def test_columns_that_are_not_numbers_count_as_zero():
-    jets = toy_arrays(lengths=[3])
+    jets = toy_jets(lengths=[3])
     d0 = jets.extra_names.index("d0")
     jets.extra[:, d0] = [np.nan, np.inf, -np.inf]
     values = particle_features(make_batch(jets), ["tanh_d0", "log_pt"])
@@ -136,11 +136,11 @@ def test_an_unknown_feature_is_refused_by_name():
 
 
 def test_a_missing_column_is_refused_by_name():
-    batch = make_batch(toy_arrays(3, extra_names=("charge",)))
+    batch = make_batch(toy_jets(3, extra_names=("charge",)))
     with pytest.raises(InputError, match=r"needs the particle column is_charged_hadron.*charge"):
         particle_features(batch, "kinpid")
     with pytest.raises(InputError, match="four-momenta only"):
-        particle_features(make_batch(toy_arrays(3, extra_names=())), "full")
+        particle_features(make_batch(toy_jets(3, extra_names=())), "full")
 
 
 def test_required_extras_are_the_columns_that_features_read():
@@ -150,7 +150,7 @@ def test_required_extras_are_the_columns_that_features_read():
 
 
 def test_raw_features_are_those_before_standardization_without_the_sign_of_eta():
-    jets = toy_arrays(30, seed=1)
+    jets = toy_jets(30, seed=1)
     jets = replace(jets, jet_p4=jets.jet_p4 * np.float32([1, 1, -1, 1]))  # every jet's sign flips
     names = ("log_pt", "delta_r", "delta_eta", "d0_error")
     raw = particle_features(make_batch(jets), names, raw=True)
@@ -171,7 +171,7 @@ def test_a_column_alone_needs_no_kinematics(monkeypatch):
     def never(*_):
         raise AssertionError("not asked for")
 
-    jets = toy_arrays(5)
+    jets = toy_jets(5)
     for name in ("pt", "eta", "phi", "delta_phi"):
         monkeypatch.setattr(kinematics, name, never)
     values = particle_features(make_batch(jets), ["charge"])
@@ -198,6 +198,7 @@ def registered():
     yield names
     for name in names:
         FEATURES._entries.pop(name)
+        FEATURES._definitions.pop(name)
 
 
 def test_a_feature_of_ones_own_is_one_like_the_others(registered):
@@ -206,7 +207,7 @@ def test_a_feature_of_ones_own_is_one_like_the_others(registered):
         return particles.extra("d0") / 0.5 + 0 * particles.pt
 
     registered.append("d0_significance")
-    jets = toy_arrays(10)
+    jets = toy_jets(10)
     names = ["log_pt", "d0_significance"]
     own = particle_features(make_batch(jets), names)
     expected = np.clip((jets["d0"] / np.float32(0.5) - 1) * 2, -3, 3)
@@ -216,16 +217,34 @@ def test_a_feature_of_ones_own_is_one_like_the_others(registered):
     torch.testing.assert_close(raw[:, 1], torch.from_numpy(jets["d0"] / np.float32(0.5)))
     assert required_extras(names) == ("d0",)
     with pytest.raises(InputError, match="d0_significance needs the particle column d0, which"):
-        particle_features(make_batch(toy_arrays(3, extra_names=())), names)
+        particle_features(make_batch(toy_jets(3, extra_names=())), names)
     with pytest.raises(InputError, match="there is a feature of the name d0_significance already"):
         register_feature("d0_significance")(lambda particles: particles.pt)
+
+
+def test_a_function_that_is_defined_anew_takes_its_own_place(registered):
+    """As when a cell of a notebook is run again."""
+    registered.append("twice")
+    for factor in (2, 3):
+
+        @register_feature("twice", clip=None)
+        def twice(particles, factor=factor):
+            return factor * particles.pt
+
+    batch = toy_batch(3)
+    values = particle_features(batch, ["twice"])[:, 0]
+    torch.testing.assert_close(values, 3 * FeatureContext(batch).pt)
+
+
+def test_features_are_parttags_own_unless_a_plugin_brings_them():
+    assert {FEATURES.plugin_of(name) for name in FEATURE_SETS["full"]} == {None}
 
 
 def test_a_column_that_a_feature_does_not_name_is_refused_where_it_is_read(registered):
     register_feature("careless")(lambda particles: particles.extra("d0"))
     registered.append("careless")
     with pytest.raises(InputError, match=r"no particle column d0 .*names it in requires"):
-        particle_features(make_batch(toy_arrays(3, extra_names=("charge",))), ["careless"])
+        particle_features(make_batch(toy_jets(3, extra_names=("charge",))), ["careless"])
 
 
 def test_configurations_know_registered_features_and_name_the_nearest(registered):
@@ -246,7 +265,7 @@ CONFIG = {
 
 COMPILE = """
 import torch
-from helpers.jets import toy_batch
+from parttag.testing import toy_batch
 from helpers.networks import small_network
 from parttag.jets.features import register_feature
 

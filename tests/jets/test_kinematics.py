@@ -10,9 +10,9 @@ import torch
 import vector
 
 from helpers.momenta import massive_particles
-from helpers.tolerances import FLOAT64
 from parttag.jets import kinematics
 from parttag.jets.pair_features import pair_features
+from parttag.testing.tolerances import FLOAT64
 
 DOUBLE = {"dtype": torch.float64}
 # Two photons of 45 GeV, back to back in the transverse plane: a Z boson at rest.

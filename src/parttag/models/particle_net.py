@@ -40,16 +40,16 @@ from parttag.jets.batch import JetBatch
 from parttag.jets.features import FeatureContext
 from parttag.models.layers.batch_norm import PackedBatchNorm
 from parttag.models.layers.edge_network import EdgeNetwork
-from parttag.models.tagger import Tagger
+from parttag.models.registry import register_model
+from parttag.models.tagger import ModelOptions, Tagger
 from parttag.ops.jet_sums import mean_over_rows
 from parttag.ops.knn import nearest_neighbours
 from parttag.ops.layout import JetLayout
-from parttag.options import Options
 
 Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
-class ParticleNetOptions(Options):
+class ParticleNetOptions(ModelOptions):
     """Sizes of a ParticleNet; the defaults are those of the published one."""
 
     name: Literal["particle_net"] = "particle_net"
@@ -67,6 +67,7 @@ class ParticleNetOptions(Options):
     """Particles of highest pT that are used; null for all."""
 
 
+@register_model("particle_net", paper="arXiv:1902.08570", recipe="toptagging/particle_net.yaml")
 class ParticleNet(Tagger):
     """ParticleNet; see the module's documentation."""
 

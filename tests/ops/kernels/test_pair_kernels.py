@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.jets import toy_batch
-from helpers.tolerances import FLOAT32_FEATURE, KERNEL_BFLOAT16, KERNEL_FLOAT32
 from parttag.jets.pair_features import pair_features as plain_pair_features
 from parttag.models.layers.pair_network import PairNetwork
 from parttag.ops.layout import JetLayout
+from parttag.testing import toy_batch
+from parttag.testing.tolerances import FLOAT32_FEATURE, KERNEL_BFLOAT16, KERNEL_FLOAT32
 
 pytest.importorskip("triton")
 from parttag.ops.kernels.pair_features import pair_features

@@ -91,10 +91,11 @@ class FullShuffle:
     For jets that can be had at random: in memory, or mapped into it.
     """
 
-    window_jets = WINDOW_JETS
-
-    def __init__(self, num_jets: int, seed: int, epoch: int) -> None:
+    def __init__(
+        self, num_jets: int, seed: int, epoch: int, window_jets: int = WINDOW_JETS
+    ) -> None:
         self.num_jets = num_jets
+        self.window_jets = window_jets
         self._order = np.random.default_rng([seed, epoch]).permutation(num_jets)
 
     def window(self, number: int) -> Window:

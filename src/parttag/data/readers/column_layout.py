@@ -216,13 +216,6 @@ class ColumnLayout:
         return f"{where}; the nearest is {nearest}: correct data.columns.{key}"
 
 
-def layout_of(
-    columns: ColumnsOptions | None, *, truth_optional: bool = False
-) -> ColumnLayout | None:
-    """Return the layout of ``data.columns``; ``None`` stands for those of the public sets."""
-    return None if columns is None else ColumnLayout(columns, truth_optional)
-
-
 def _without_labels(branches: Mapping[str, ak.Array]) -> dict[str, ak.Array]:
     return {name: b for name, b in branches.items() if not name.startswith("label_")}
 

@@ -21,7 +21,7 @@ from parttag.jets.packing import jet_medians, jet_sums, offsets_of
 _MOMENTUM = ("part_px", "part_py", "part_pz", "part_energy")
 _ANGLES = ("part_deta", "part_dphi")
 _JET = ("jet_pt", "jet_eta", "jet_phi", "jet_energy")
-_EXTRAS = {
+EXTRA_BRANCHES = {
     "charge": "part_charge",
     "is_charged_hadron": "part_isChargedHadron",
     "is_neutral_hadron": "part_isNeutralHadron",
@@ -33,6 +33,7 @@ _EXTRAS = {
     "dz": "part_dzval",
     "dz_error": "part_dzerr",
 }
+"""The branch of each particle column besides the four-momentum."""
 
 # The axis of a jet is the median of what so many particles say.
 _AXIS_PARTICLES = 9
@@ -56,7 +57,7 @@ def branches_to_read(available: Iterable[str], path: Path) -> list[str]:
             "in data.columns (--columns)"
         )
     require_branches(_MOMENTUM, there, path)
-    used = {*_MOMENTUM, *_ANGLES, *_JET, *_EXTRAS.values()}
+    used = {*_MOMENTUM, *_ANGLES, *_JET, *EXTRA_BRANCHES.values()}
     return [name for name in there if name in used or name.startswith("label_")]
 
 
@@ -72,7 +73,7 @@ def schema(available: Iterable[str], path: Path) -> Schema:
     used_together = [names for names in (_JET, _ANGLES) if set(names) <= set(there)]
     return Schema(
         label_names=tuple(name for name in there if name.startswith("label_")),
-        extra_names=tuple(name for name, branch in _EXTRAS.items() if branch in there),
+        extra_names=tuple(name for name, branch in EXTRA_BRANCHES.items() if branch in there),
         other=frozenset(name for names in used_together for name in names),
     )
 
@@ -98,7 +99,7 @@ def to_jets(branches: Mapping[str, ak.Array], path: Path, first_row: int) -> Jet
         jet_p4 = _jet_momenta(columns, p4)
         extra = np.empty((len(p4), len(found.extra_names)), dtype=np.float32)
         for column, name in enumerate(found.extra_names):
-            extra[:, column] = columns.of_particles(_EXTRAS[name])
+            extra[:, column] = columns.of_particles(EXTRA_BRANCHES[name])
         return pack_jets(
             p4,
             columns.offsets,

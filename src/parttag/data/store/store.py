@@ -87,6 +87,16 @@ class JetStore:
     def __len__(self) -> int:
         return self.manifest.num_jets
 
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        order = f"shuffled, seed {manifest.shuffle_seed}" if self.is_shuffled else "in order"
+        return (
+            f"JetStore {self.directory}: {len(self):,} jets, {manifest.num_particles:,} particles, "
+            f"{order}, shards: {len(manifest.shards)} | "
+            f"extra: {', '.join(manifest.extra_names) or 'none'} | "
+            f"labels: {', '.join(manifest.label_names) or 'none'}"
+        )
+
     @property
     def sources(self) -> tuple[str, ...]:
         """The files that the jets were read from."""
