@@ -1,5 +1,7 @@
-"""The Python that README.md, data/README.md and CONTRIBUTING.md show, run as it stands."""
+"""The Python that README.md, data/README.md and docstrings show, run as it stands."""
 
+import doctest
+import importlib
 import re
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+import parttag
 from helpers.files import write_jetclass_root
 from helpers.plugins import registers_kept
 from parttag.data import prepare
@@ -14,6 +17,7 @@ from parttag.models import MODELS
 from parttag.testing import toy_jets
 
 ROOT = Path(__file__).parents[1]
+SOURCE = Path(parttag.__file__).parent
 
 
 def python_blocks(name: str) -> list[str]:
@@ -57,3 +61,17 @@ def test_five_lines_of_h5py_read_a_jet(at_the_users):
     np.testing.assert_array_equal(variables["p4"], toy_jets(60).span(7, 8).p4)
     with h5py.File("STORE/shard-00000.h5") as shard:
         assert all(dataset.chunks is None for dataset in shard.values())
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts)
+        for path in SOURCE.rglob("*.py")
+        if ">>> " in path.read_text(encoding="utf-8")
+    ),
+)
+def test_examples_of_docstrings_say_what_happens(name):
+    found = doctest.testmod(importlib.import_module(name.removesuffix(".__init__")))
+    assert found.attempted > 0
+    assert found.failed == 0

@@ -54,11 +54,10 @@ def test_rows_are_the_jets_of_all_files_in_order_with_the_branches_to_keep(tmp_p
     np.testing.assert_allclose(found["logit_top"], np.concatenate(direct), rtol=1e-6)
 
 
-def test_chunks_join_without_a_seam(tmp_path, scorer, monkeypatch):
+def test_chunks_join_without_a_seam(tmp_path, scorer):
     path = write_jetclass_root(tmp_path / "in.root", toy_jets(11), replaced={"row": np.arange(11)})
     predict(scorer, [path], tmp_path / "whole.parquet", keep=["row"])
-    monkeypatch.setattr("parttag.data.selection.all_jets.STEP_JETS", 4)
-    predict(scorer, [path], tmp_path / "parts.parquet", keep=["row"])
+    predict(scorer, [path], tmp_path / "parts.parquet", keep=["row"], step_jets=4)
     whole, parts = (
         pq.read_table(tmp_path / f"{name}.parquet").to_pydict() for name in ("whole", "parts")
     )
@@ -151,8 +150,7 @@ def test_a_damaged_file_among_good_ones_leaves_nothing(tmp_path, scorer):
     assert not (tmp_path / "out.root").exists()
 
 
-def test_the_progress_counts_the_chunks_of_all_files(tmp_path, scorer, monkeypatch):
-    monkeypatch.setattr("parttag.data.selection.all_jets.STEP_JETS", 4)
+def test_the_progress_counts_the_chunks_of_all_files(tmp_path, scorer):
     files = [write_jetclass_root(tmp_path / f"{i}.root", toy_jets(6)) for i in range(2)]
     seen = []
 
@@ -162,5 +160,5 @@ def test_the_progress_counts_the_chunks_of_all_files(tmp_path, scorer, monkeypat
             yield item
             seen.append(item)
 
-    predict(scorer, files, tmp_path / "out.h5", progress=watch)
+    predict(scorer, files, tmp_path / "out.h5", step_jets=4, progress=watch)
     assert len(seen) == 4

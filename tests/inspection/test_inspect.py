@@ -8,7 +8,6 @@ from helpers.files import write_jetclass_root, write_toptagging_h5
 from helpers.limits import largest_file
 from parttag.data.readers import find_files
 from parttag.errors import InputError
-from parttag.inspection import sample as jet_sample
 from parttag.inspection.duplicates import num_repeated
 from parttag.inspection.inspect import by_input, draw, inspect_files, num_common
 from parttag.jets.arrays import concatenate
@@ -64,10 +63,9 @@ def test_ranges_and_sample_are_of_the_good_jets(spoiled):
     assert found.ranges["particle_pt"] == pytest.approx((pt.min(), pt.max()))
 
 
-def test_chunks_do_not_matter(spoiled, monkeypatch):
+def test_chunks_do_not_matter(spoiled):
     whole = inspect_files([spoiled])
-    monkeypatch.setattr("parttag.data.selection.all_jets.STEP_JETS", 7)
-    parts = inspect_files([spoiled])
+    parts = inspect_files([spoiled], step_jets=7)
     assert (parts.labels, parts.faults, parts.ranges) == (whole.labels, whole.faults, whole.ranges)
     np.testing.assert_array_equal(parts.sample.variables, whole.sample.variables)
     np.testing.assert_array_equal(parts.fingerprints[spoiled], whole.fingerprints[spoiled])
@@ -153,11 +151,9 @@ def test_momenta_in_another_unit_are_noticed(tmp_path, jet_scale, particle_scale
         assert expected in warning
 
 
-def test_a_large_sample_is_a_fair_choice_of_all_jets(tmp_path, monkeypatch):
-    monkeypatch.setattr(jet_sample, "_SAMPLE_JETS", 50)
-    monkeypatch.setattr("parttag.data.selection.all_jets.STEP_JETS", 20)
+def test_a_large_sample_is_a_fair_choice_of_all_jets(tmp_path):
     path = write_toptagging_h5(tmp_path / "in.h5", toy_jets(300))
-    found = inspect_files([path])
+    found = inspect_files([path], step_jets=20, sample_jets=50)
     assert found.num_jets == 300
     assert len(found.sample) == 50
     everything = jet_variables(toy_jets(300))[:, NAMES.index("pt")]

@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from helpers.networks import small_network
-from parttag.jets import kinematics
+from parttag.jets import pair_features
 from parttag.jets.batch import make_batch
 from parttag.jets.features import particle_features
 from parttag.models import build_model, particle_transformer
@@ -56,7 +56,7 @@ def dense_logits(network, batch):
     bias = torch.zeros(len(batch), slots, slots, num_heads, dtype=torch.float64)
     for jet, p4 in enumerate(batch.pad().p4):
         high, low = torch.maximum(first, second), torch.minimum(first, second)
-        pairs = kinematics.pair_features(p4, high, low)
+        pairs = pair_features.pair_features(p4, high, low)
         bias[jet] = backbone.pair_network.reference(pairs).t().view(slots, slots, num_heads)
 
     def attention(block, query, key_value, key_mask, bias=None):
@@ -103,12 +103,12 @@ def test_packed_network_is_a_padded_one_of_torchs_layers():
 def test_float32_logits_are_those_of_float64_given_the_same_pair_features(monkeypatch):
     network = small_network("particle_transformer").eval()
     batch = toy_batch(60, seed=4)
-    exact = kinematics.pair_features
+    exact = pair_features.pair_features
 
     def from_float32(p4, first, second, **options):
         return exact(p4.float(), first, second, **options).to(p4.dtype)
 
-    monkeypatch.setattr(kinematics, "pair_features", from_float32)
+    monkeypatch.setattr(pair_features, "pair_features", from_float32)
     with torch.no_grad():
         narrow = network(batch)
         wide = network.double()(batch.to("cpu", torch.float64))

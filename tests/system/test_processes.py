@@ -8,19 +8,19 @@ import pytest
 from helpers.files import write_jetclass_root
 from parttag.data import prepare
 from parttag.errors import InputError
-from parttag.system.farm import do_all
+from parttag.system.processes import map_tasks
 from parttag.testing import toy_jets
 
 
 def test_here_tasks_are_done_in_order():
     done = []
-    assert len(list(do_all(done.append, [3, 1, 2]))) == 3
+    assert len(list(map_tasks(done.append, [3, 1, 2]))) == 3
     assert done == [3, 1, 2]
 
 
 def test_an_error_of_a_task_is_raised():
     with pytest.raises(ZeroDivisionError):
-        list(do_all(lambda number: 1 // number, [1, 0]))
+        list(map_tasks(lambda number: 1 // number, [1, 0]))
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +55,13 @@ def test_a_users_error_comes_back_from_dask_as_one_sentence(tmp_path, cluster):
     assert not (tmp_path / "store").exists()
 
 
-def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
-    monkeypatch.setattr("parttag.system.farm._CONNECT_SECONDS", 0.3)
+def test_a_scheduler_that_does_not_answer_is_named():
     pytest.importorskip("dask.distributed")
     with pytest.raises(InputError, match=r"tcp://127\.0\.0\.1:9: no Dask scheduler answers"):
-        list(do_all(print, [1], scheduler="tcp://127.0.0.1:9"))
+        list(map_tasks(print, [1], scheduler="tcp://127.0.0.1:9", connect_seconds=0.3))
 
 
 def test_without_dask_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
     with pytest.raises(InputError, match=r"needs Dask: install the extra, pip install 'parttag"):
-        list(do_all(print, [1], scheduler="tcp://127.0.0.1:9"))
+        list(map_tasks(print, [1], scheduler="tcp://127.0.0.1:9"))

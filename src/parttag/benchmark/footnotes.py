@@ -12,9 +12,6 @@ from typing import Any
 
 from parttag.benchmark.options import PUBLISHED, BenchmarkOptions, PretrainingOptions
 from parttag.benchmark.plan import Row
-from parttag.data.readers import find_files
-from parttag.data.store.store import JetStore, is_store
-from parttag.data.writers.jetclass import is_simulated
 from parttag.models import MODELS
 
 # What does not decide what a network learns, or is told elsewhere in the table.
@@ -90,18 +87,6 @@ def why_unpublished(options: BenchmarkOptions, test_is_simulated: bool) -> str |
     if not options.data.published:
         return left_out + "data.published is false"
     return None
-
-
-def any_simulated(patterns: Sequence[str | Path]) -> bool:
-    """Return whether some of the files were made by parttag, or stores from such files.
-
-    Of a store whose sources are no longer there it is not known, which counts as no.
-    """
-    for entry in find_files(patterns):
-        sources = JetStore(entry).sources if is_store(entry) else (entry,)
-        if any(is_simulated(Path(source)) for source in sources):
-            return True
-    return False
 
 
 # ---------------------------------------------------------------------------------- the recipes

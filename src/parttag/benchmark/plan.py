@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parttag.benchmark.options import BenchmarkOptions, PretrainingOptions, RowOptions
-from parttag.data.readers import find_files
+from parttag.data.jet_files import JetFiles
 from parttag.errors import InputError
 from parttag.jets.features import feature_names
 from parttag.runs.config import RunConfig, first_difference
@@ -186,7 +186,7 @@ def _check_files(job: Job, config: RunConfig, plan: Plan) -> None:
     toys = toy_files(plan.directory) if plan.options.jets is not None else ()
     for pattern in (*config.data.train, *config.data.val, *config.data.test):
         if pattern not in toys:  # those are made later
-            find_files([pattern])
+            _ = JetFiles([pattern]).paths
     begins = {
         "init_from.path": config.init_from.path if config.init_from is not None else None,
         "tokenizer_from": config.tokenizer_from,

@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from parttag.jets.batch import JetBatch
-from parttag.jets.features import particle_features
+from parttag.jets.features import FeatureContext
 from parttag.models.layers.batch_norm import PackedBatchNorm
 from parttag.models.layers.edge_network import EdgeNetwork
 from parttag.models.registry import register_model
@@ -87,9 +87,10 @@ class ParticleNet(Tagger):
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the last hidden layer of each jet."""
         real = slice(batch.num_particles)
+        particles = FeatureContext(batch)
         jets: Tensor = self.backbone(
-            particle_features(batch, self.feature_names)[real],
-            particle_features(batch, ("delta_eta", "delta_phi"))[real],
+            particles.table(self.feature_names)[real],
+            particles.table(("delta_eta", "delta_phi"))[real],
             batch,
         )
         return jets

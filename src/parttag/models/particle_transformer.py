@@ -35,7 +35,7 @@ from jaxtyping import Bool, Float, Int64
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from parttag.jets import kinematics
+from parttag.jets import pair_features
 from parttag.jets.batch import JetBatch
 from parttag.jets.features import particle_features
 from parttag.jets.packing import places
@@ -277,11 +277,11 @@ class Backbone(nn.Module):
         if self.pair_network is None:
             return None
         if layout.uses_kernels:
-            from parttag.ops.kernels.pair_features import pair_features
+            from parttag.ops.kernels import pair_features as kernel
 
-            features = pair_features(p4, layout)
+            features = kernel.pair_features(p4, layout)
         else:
-            features = kinematics.pair_features(p4, layout.first, layout.second)
+            features = pair_features.pair_features(p4, layout.first, layout.second)
         if layout.path == "reference":
             return self.pair_network.reference(features)
         bias: Tensor = self.pair_network(features, uses_kernels=layout.uses_kernels)

@@ -44,7 +44,7 @@ from torch import Tensor, nn
 
 from parttag.jets import kinematics
 from parttag.jets.batch import JetBatch
-from parttag.jets.features import particle_features
+from parttag.jets.features import FeatureContext
 from parttag.jets.packing import places
 from parttag.models.layers.batch_norm import PackedBatchNorm
 from parttag.models.layers.edge_network import EdgeNetwork
@@ -139,8 +139,8 @@ class PCT(Tagger):
         batch = _used(batch, self._length)
         # The angles come first; the order of the others is that of the configuration.
         names = sorted(self.feature_names, key=lambda name: name not in _ANGLES)
-        features = particle_features(batch, names, raw=True)
-        angles = particle_features(batch, _ANGLES, raw=True)
+        particles = FeatureContext(batch, raw=True)
+        features, angles = particles.table(names), particles.table(_ANGLES)
         if self._is_padded:
             rows, slots = _all_slots(batch, self._length)
             features, angles = (

@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 import torch
 
+from parttag.data.jet_files import JetFiles
 from parttag.data.loading.dataset import JetDataset, open_dataset, try_files
 from parttag.data.loading.loader import JetLoader
 from parttag.data.loading.resident import resident_device
-from parttag.data.readers.column_layout import layout_of
 from parttag.errors import InputError
 from parttag.jets.features import required_extras
 from parttag.options import local_name
@@ -64,9 +64,8 @@ def train_run(
         else:
             progress = no_progress
         try_files(
-            config.data.test,
+            JetFiles(config.data.test, config.data.columns),
             config.data.classes if config.is_classifier else {},
-            layout=layout_of(config.data.columns),
             require_extras=required_extras(config.features),
         )
         train_data = open_jets(config, "train", progress)
@@ -101,11 +100,10 @@ def open_jets(
         As ``open_dataset``.
     """
     return open_dataset(
-        getattr(config.data, part),
+        JetFiles(
+            getattr(config.data, part), config.data.columns, config.data.cuts, config.data.strict
+        ),
         config.data.classes,
-        strict=config.data.strict,
-        layout=layout_of(config.data.columns),
-        cuts=config.data.cuts,
         require_extras=required_extras(config.features),
         progress=progress,
     )

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from parttag.data.writers.jetclass import LabeledJets, read_provenance, write_jets
+from parttag.data.writers.jetclass import JetClassTable, read_provenance, write_jets
 from parttag.errors import InputError
-from parttag.jets.arrays import JetArrays, make_index
-from parttag.jets.clustered import Jets
-from parttag.jets.features import EXTRA_NAMES
+from parttag.jets import kinematics
+from parttag.jets.arrays import EXTRA_NAMES, JetArrays, make_index
+from parttag.jets.packing import offsets_of
 
 _PARTS = ("train", "val", "test")
 _NUM_PARTICLES = 5, 50
@@ -45,13 +45,11 @@ def toy_jets(
         Columns besides the four-momenta, filled with random numbers.
     """
     rng = np.random.default_rng(seed)
-    counts = rng.integers(1, 41, num_jets) if lengths is None else np.array(lengths)
+    counts = rng.integers(1, 41, num_jets) if lengths is None else np.array(lengths, dtype=np.int64)
     jets = [_toy_jet(rng, int(count), row % 2 == 0) for row, count in enumerate(counts)]
     p4 = np.concatenate([*jets, np.zeros((0, 4))]).astype(np.float32)
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    offsets = offsets_of(counts)
     jet_p4 = np.array([jet.sum(axis=0) for jet in jets]).reshape(-1, 4).astype(np.float32)
-    jet_pt = np.hypot(jet_p4[:, 0], jet_p4[:, 1])
-    jet_eta = np.arcsinh(jet_p4[:, 2] / np.maximum(jet_pt, 1e-20))
     is_top = (np.arange(len(counts)) % 2 == 0).astype(np.uint8)
     return JetArrays(
         p4=p4,
@@ -59,7 +57,7 @@ def toy_jets(
         extra_names=extra_names,
         offsets=offsets,
         jet_p4=jet_p4,
-        jet_axis=np.stack([jet_eta, np.arctan2(jet_p4[:, 1], jet_p4[:, 0])], axis=1),
+        jet_axis=np.stack([kinematics.eta(jet_p4), kinematics.phi(jet_p4)], axis=1),
         labels=np.stack([is_top, 1 - is_top], axis=1),
         label_names=("label_top", "label_QCD"),
         jet_weights=np.ones(len(counts), dtype=np.float32),
@@ -107,10 +105,6 @@ def make_toys(directory: Path, num_jets: int) -> None:
         write_jets(path, _toys(num_jets, seed), provenance)
 
 
-def _toys(num_jets: int, seed: int) -> LabeledJets:
+def _toys(num_jets: int, seed: int) -> JetClassTable:
     lengths = np.random.default_rng(seed).integers(*_NUM_PARTICLES, num_jets)
-    toys = toy_jets(seed=seed, lengths=lengths, extra_names=())
-    is_top, is_qcd = toys.labels.T == 1
-    jet_p4, p4 = (values.astype(np.float64) for values in (toys.jet_p4, toys.p4))
-    jets = Jets(np.arange(num_jets), jet_p4, toys.offsets, p4)
-    return LabeledJets(jets, {"label_top": is_top, "label_QCD": is_qcd})
+    return JetClassTable.of_jets(toy_jets(seed=seed, lengths=lengths, extra_names=()))

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.files import write_jetclass_root
 from parttag.data import JetDataset, JetStore, open_dataset, prepare
-from parttag.data.preparation import shuffle as shuffling
+from parttag.data.jet_files import JetFiles
 from parttag.errors import InputError
 from parttag.jets.arrays import concatenate
 from parttag.testing import toy_jets
@@ -27,9 +27,8 @@ def files(tmp_path):
 
 
 @pytest.fixture
-def store(tmp_path, files, monkeypatch):
-    monkeypatch.setattr(shuffling, "SHARD_BYTES", 1)
-    prepare(files, tmp_path / "store", shuffle=False)
+def store(tmp_path, files):
+    prepare(files, tmp_path / "store", shuffle=False, shard_bytes=1)
     return tmp_path / "store"
 
 
@@ -107,7 +106,7 @@ def test_bad_jets_are_left_out_and_counted(tmp_path):
     assert dataset.counts.dropped == {"non-finite momentum": 1}
     assert dataset.take(np.arange(5)).index.tolist() == [0, 1, 2, 4, 5]
     with pytest.raises(InputError, match=r"a\.root, jet 3 is bad"):
-        open_dataset([path], CLASSES, strict=True)
+        open_dataset(JetFiles(path, strict=True), CLASSES)
 
 
 def test_required_columns_must_be_there(tmp_path):

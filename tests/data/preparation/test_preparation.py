@@ -18,6 +18,7 @@ import uproot
 
 from helpers.files import write_jetclass_root, write_toptagging_h5
 from parttag.data import JetStore, prepare
+from parttag.data.jet_files import JetFiles
 from parttag.data.loading.dataset import open_dataset
 from parttag.data.preparation import prepare as preparation
 from parttag.data.preparation import shuffle as shuffling
@@ -27,7 +28,7 @@ from parttag.data.store import writer as store_writer
 from parttag.errors import InputError
 from parttag.jets.arrays import split_index
 from parttag.system import atomic_files as writing
-from parttag.system import farm
+from parttag.system import processes
 from parttag.testing import toy_jets
 
 
@@ -67,7 +68,7 @@ def test_strict_refuses_a_store_that_was_made_without_bad_jets(tmp_path):
     with pytest.raises(InputError, match=sentence):
         prepare([path], tmp_path / "store", strict=True)
     with pytest.raises(InputError, match=sentence):
-        open_dataset([tmp_path / "store"], {"all": ["label_top", "label_QCD"]}, strict=True)
+        open_dataset(JetFiles(tmp_path / "store", strict=True), {"all": ["label_top", "label_QCD"]})
 
 
 def test_a_file_of_bad_jets_only_is_refused(tmp_path):
@@ -80,9 +81,6 @@ def test_a_file_of_bad_jets_only_is_refused(tmp_path):
 
 def test_memory_is_bounded_by_chunks_pieces_and_shards(tmp_path, monkeypatch):
     num_bytes = toy_jets(10).p4.nbytes + toy_jets(10).extra.nbytes
-    monkeypatch.setattr(intake, "CHUNK_JETS", 5)
-    monkeypatch.setattr(shuffling, "PIECE_BYTES", num_bytes)
-    monkeypatch.setattr(shuffling, "SHARD_BYTES", 2 * num_bytes)
     largest = {"piece": 0, "shard": 0}
     write_shard = shuffling.write_shard
 
@@ -93,7 +91,8 @@ def test_memory_is_bounded_by_chunks_pieces_and_shards(tmp_path, monkeypatch):
 
     monkeypatch.setattr(shuffling, "write_shard", noted)
     path = write_jetclass_root(tmp_path / "a.root", toy_jets(200))
-    report = prepare([path], tmp_path / "store")
+    sizes = {"chunk_jets": 5, "piece_bytes": num_bytes, "shard_bytes": 2 * num_bytes}
+    report = prepare([path], tmp_path / "store", **sizes)
     shards = JetStore(tmp_path / "store").manifest.shards
     assert report.num_shards == len(shards) >= 9
     assert sum(shard.bytes for shard in shards) == report.num_bytes
@@ -288,33 +287,26 @@ def files(tmp_path_factory):
     return paths
 
 
-@pytest.fixture
-def small_pieces(monkeypatch):
-    """Chunks of 20 jets, pieces of one chunk, shards of about 30 jets."""
-    for name, value in SMALL.items():
-        monkeypatch.setattr(shuffling, name, value)
-    monkeypatch.setattr(intake, "CHUNK_JETS", 20)
-
-
-SMALL = {"PIECE_BYTES": 15_000, "SHARD_BYTES": 30_000}
+# Chunks of 20 jets, pieces of one chunk, shards of about 30 jets.
+SMALL = {"piece_bytes": 15_000, "shard_bytes": 30_000, "chunk_jets": 20}
 
 
 def contents(store: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in store.iterdir()}
 
 
-def test_a_seed_gives_one_store_byte_for_byte(tmp_path, files, small_pieces):
+def test_a_seed_gives_one_store_byte_for_byte(tmp_path, files):
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
-        prepare(files, tmp_path / name, seed=seed)
+        prepare(files, tmp_path / name, **SMALL, seed=seed)
     first, again, other = (contents(tmp_path / name) for name in "abc")
     assert len(first) > 4
     assert first == again
     assert first["shard-00001.h5"] != other["shard-00001.h5"]
 
 
-def test_shuffled_stores_hold_every_jet_once_with_its_source(tmp_path, files, small_pieces):
-    prepare(files, tmp_path / "kept", shuffle=False)
-    prepare(files, tmp_path / "mixed")
+def test_shuffled_stores_hold_every_jet_once_with_its_source(tmp_path, files):
+    prepare(files, tmp_path / "kept", **SMALL, shuffle=False)
+    prepare(files, tmp_path / "mixed", **SMALL)
     kept = next(JetStore(tmp_path / "kept").read_chunks(1000))
     mixed = next(JetStore(tmp_path / "mixed").read_chunks(1000))
     assert kept.index.tolist() == sorted(kept.index.tolist())
@@ -333,35 +325,31 @@ def test_another_order_of_the_same_jets_is_not_overwritten(tmp_path, files):
             prepare(files, tmp_path / "store", **choices)
 
 
-def test_processes_change_nothing(tmp_path, files, small_pieces, monkeypatch):
-    prepare(files, tmp_path / "one")
+def test_processes_change_nothing(tmp_path, files, monkeypatch):
+    prepare(files, tmp_path / "one", **SMALL)
     called = []
 
     def in_two_processes(function, numbers, processes):
         called.append(processes)
         yield from map(pickle.loads(pickle.dumps(function)), reversed(numbers))
 
-    monkeypatch.setattr(farm, "run_all", in_two_processes)
-    monkeypatch.setattr(preparation, "CHUNK_JETS", 20)
-    prepare(files, tmp_path / "two", processes=2)
+    monkeypatch.setattr(processes, "run_all", in_two_processes)
+    prepare(files, tmp_path / "two", **SMALL, processes=2)
     assert called == [2, 2]
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
 @pytest.mark.slow
-def test_real_processes_make_the_same_store(tmp_path, files, monkeypatch):
-    prepare(files, tmp_path / "one")
-    monkeypatch.setattr(preparation, "CHUNK_JETS", 20)
-    prepare(files, tmp_path / "two", processes=2)
+def test_real_processes_make_the_same_store(tmp_path, files):
+    prepare(files, tmp_path / "one", **SMALL)
+    prepare(files, tmp_path / "two", **SMALL, processes=2)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
 @pytest.mark.parametrize("moment", range(1, 12, 2))
-def test_killed_at_any_moment_it_continues_to_the_same_store(
-    tmp_path, files, small_pieces, monkeypatch, moment
-):
+def test_killed_at_any_moment_it_continues_to_the_same_store(tmp_path, files, monkeypatch, moment):
     """What stops it is no exception that anything could be done about."""
-    prepare(files, tmp_path / "straight")
+    prepare(files, tmp_path / "straight", **SMALL)
     replace_file, calls = Path.replace, []
 
     def dies(self, target):
@@ -373,7 +361,7 @@ def test_killed_at_any_moment_it_continues_to_the_same_store(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", dies)
         with pytest.raises(KeyboardInterrupt):
-            prepare(files, tmp_path / "store")
+            prepare(files, tmp_path / "store", **SMALL)
     assert not (tmp_path / "store" / "manifest.json").exists()
     with pytest.raises(InputError, match="is an unfinished store"):
         find_files([tmp_path / "store"])
@@ -385,7 +373,7 @@ def test_killed_at_any_moment_it_continues_to_the_same_store(
         monkeypatch.setattr(
             preparation, name, lambda *args, task=task: made.append(args[1]) or task(*args)
         )
-    assert prepare(files, tmp_path / "store").counts.kept == 120
+    assert prepare(files, tmp_path / "store", **SMALL).counts.kept == 120
     assert contents(tmp_path / "store") == contents(tmp_path / "straight")
     num_tasks = len(files) + len(JetStore(tmp_path / "store").manifest.shards)
     assert len(made) == num_tasks - max(done, 0)
@@ -408,7 +396,7 @@ def test_a_killed_process_leaves_no_store_but_what_it_needs_to_continue(tmp_path
     assert contents(tmp_path / "store") == contents(tmp_path / "straight")
 
 
-def test_files_that_changed_in_between_are_read_again(tmp_path, small_pieces, monkeypatch):
+def test_files_that_changed_in_between_are_read_again(tmp_path, monkeypatch):
     path = write_jetclass_root(tmp_path / "a.root", toy_jets(40))
 
     def interrupted(plan, number):
@@ -417,11 +405,11 @@ def test_files_that_changed_in_between_are_read_again(tmp_path, small_pieces, mo
     with monkeypatch.context() as patch:
         patch.setattr(preparation, "make_shard", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            prepare([path], tmp_path / "store")
+            prepare([path], tmp_path / "store", **SMALL)
     path.unlink()
     write_jetclass_root(path, toy_jets(30, seed=1))
-    assert prepare([path], tmp_path / "store").counts.kept == 30
-    prepare([path], tmp_path / "straight")
+    assert prepare([path], tmp_path / "store", **SMALL).counts.kept == 30
+    prepare([path], tmp_path / "straight", **SMALL)
     assert contents(tmp_path / "store") == contents(tmp_path / "straight")
 
 
@@ -437,9 +425,8 @@ def test_a_process_that_dies_can_be_replaced(tmp_path, files, monkeypatch):
         raise BrokenProcessPool
         yield
 
-    monkeypatch.setattr(preparation, "CHUNK_JETS", 20)
     with monkeypatch.context() as patch:
-        patch.setattr(farm, "run_all", dead)
+        patch.setattr(processes, "run_all", dead)
         with pytest.raises(InputError, match=r"a process was killed .* it continues"):
-            prepare(files, tmp_path / "store", processes=2)
-    assert prepare(files, tmp_path / "store").counts.kept == 120
+            prepare(files, tmp_path / "store", **SMALL, processes=2)
+    assert prepare(files, tmp_path / "store", **SMALL).counts.kept == 120

@@ -15,9 +15,9 @@ from parttag.data.readers import count_jets, read_branches, read_chunks
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
-from parttag.jets.arrays import JetArrays
+from parttag.jets.arrays import EXTRA_NAMES, JetArrays
 from parttag.jets.batch import make_batch
-from parttag.jets.features import EXTRA_NAMES, particle_features
+from parttag.jets.features import particle_features
 from parttag.jets.validity import valid_jets
 from parttag.options import Options, read_options
 from parttag.testing import toy_jets

@@ -11,7 +11,7 @@ from helpers.files import write_toptagging_h5
 from parttag.benchmark.plots import read_logits
 from parttag.data import prepare
 from parttag.data.readers import count_jets, read_branches, read_chunks, read_schema
-from parttag.data.readers.column_layout import layout_of
+from parttag.data.readers.column_layout import ColumnLayout
 from parttag.errors import InputError
 from parttag.runs.config import load_columns
 from parttag.testing import toy_jets
@@ -67,7 +67,7 @@ BY_STORAGE = ATTACKS[:2]
 @pytest.fixture
 def layout(tmp_path):
     (tmp_path / "columns.yaml").write_text(yaml.safe_dump({"columns": COLUMNS}))
-    return layout_of(load_columns(tmp_path / "columns.yaml"))
+    return ColumnLayout(load_columns(tmp_path / "columns.yaml"))
 
 
 def write_columns(path, attack=None, secret=None):

@@ -7,6 +7,7 @@ import pytest
 
 from helpers.files import write_jetclass_root
 from parttag.data import JetStore, open_dataset, prepare
+from parttag.data.jet_files import JetFiles
 from parttag.data.selection.cuts import CutOptions, passing
 from parttag.data.selection.good_jets import JetCounts
 from parttag.errors import InputError
@@ -87,7 +88,7 @@ def test_a_data_set_holds_the_jets_that_pass(tmp_path, path, stored):
         prepare([path], tmp_path / "store", shuffle=False)
         source = tmp_path / "store"
     cuts = CutOptions(num_particles={"min": 10, "max": 30})
-    dataset = open_dataset([source], CLASSES, cuts=cuts)
+    dataset = open_dataset(JetFiles(source, cuts=cuts), CLASSES)
     toys = toy_jets(20)
     rows = np.flatnonzero((toys.lengths >= 10) & (toys.lengths <= 30))
     assert 0 < len(rows) < 20
@@ -99,7 +100,7 @@ def test_a_data_set_holds_the_jets_that_pass(tmp_path, path, stored):
 
 def test_jets_outside_of_a_cut_do_not_count_as_of_no_class(path):
     cuts = CutOptions(num_particles={"min": 10})
-    dataset = open_dataset([path], {"top": ["label_top"]}, cuts=cuts)
+    dataset = open_dataset(JetFiles(path, cuts=cuts), {"top": ["label_top"]})
     passed = toy_jets(20).lengths >= 10
     assert dataset.counts.dropped == {
         "outside num_particles [10, ]": int((~passed).sum()),
@@ -111,7 +112,7 @@ def test_a_cut_that_leaves_nothing_is_one_sentence_with_the_numbers(tmp_path, pa
     cuts = CutOptions(num_particles={"min": 39}, jet_pt={"max": 1})
     message = r"20 jets read, 0 kept, 20 dropped \(20 outside jet_pt \[, 1\]\)"
     with pytest.raises(InputError, match=message):
-        open_dataset([path], CLASSES, cuts=cuts)
+        open_dataset(JetFiles(path, cuts=cuts), CLASSES)
     with pytest.raises(InputError, match=message):
         prepare([path], tmp_path / "store", cuts=cuts)
     assert not (tmp_path / "store").exists()

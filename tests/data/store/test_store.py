@@ -9,7 +9,6 @@ import pytest
 
 from helpers.files import write_jetclass_root
 from parttag.data import JetStore, prepare
-from parttag.data.preparation import shuffle as shuffling
 from parttag.data.readers import find_files, read_chunks
 from parttag.data.store import shard as shard_file
 from parttag.errors import InputError
@@ -26,9 +25,8 @@ def made(tmp_path_factory):
     path = tmp_path_factory.mktemp("made")
     files = [write_jetclass_root(path / f"{i}.root", toy_jets(10, seed=i)) for i in range(3)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shuffling, "SHARD_BYTES", 1)
         patch.setattr(shard_file, "BLOCK_BYTES", BLOCK)
-        prepare(files, path / "store", shuffle=False)
+        prepare(files, path / "store", shuffle=False, shard_bytes=1)
     return path
 
 
@@ -232,3 +230,10 @@ def test_a_manifest_cut_short_is_refused(store, content):
 def change_manifest(store, **changes):
     content = json.loads((store / "manifest.json").read_text())
     (store / "manifest.json").write_text(json.dumps(content | changes))
+
+
+def test_a_store_says_what_it_is(store):
+    text = repr(JetStore(store))
+    assert text.startswith(f"JetStore {store}: 30 jets, ")
+    assert ", in order, shards: 3 | extra: charge, " in text
+    assert text.endswith("labels: label_top, label_QCD")

@@ -10,7 +10,6 @@ from rich.console import Console
 from helpers.files import write_toptagging_h5
 from parttag.cli.tables import generation_table, rounded, tokens_sentence
 from parttag.data.loading.dataset import JetDataset, open_dataset
-from parttag.evaluation.generation import comparison as module
 from parttag.evaluation.generation.comparison import (
     COMPARED,
     Variables,
@@ -91,9 +90,7 @@ def test_the_tokens_alone_cost_what_the_reference_loses_through_them(
     )
 
 
-def test_perplexity_and_accuracies_are_those_of_the_objective(
-    decoder_run: Run, dataset, jets, monkeypatch
-):
+def test_perplexity_and_accuracies_are_those_of_the_objective(decoder_run: Run, dataset, jets):
     whole, _ = compare(decoder_run.model, variables_of(jets), dataset)
     with torch.no_grad():
         sums = token_sums(decoder_run.model, make_batch(jets))
@@ -101,8 +98,7 @@ def test_perplexity_and_accuracies_are_those_of_the_objective(
     assert whole.token_accuracy == pytest.approx(
         (sums.metrics["token_accuracy"] / sums.weight).item()
     )
-    monkeypatch.setattr(module, "_BATCH_JETS", 7)
-    parts, _ = compare(decoder_run.model, variables_of(jets), dataset)
+    parts, _ = compare(decoder_run.model, variables_of(jets), dataset, batch_jets=7)
     assert parts.perplexity == pytest.approx(whole.perplexity, rel=1e-5)
     for one, other in zip(parts.variables, whole.variables, strict=True):
         assert one.wasserstein_tokenized == pytest.approx(other.wasserstein_tokenized, rel=1e-3)
