@@ -8,9 +8,9 @@ from pathlib import Path
 
 import awkward as ak
 import numpy as np
-from parttag.data.readers.registry import register_reader
 
 from parttag.data.readers.layout import Layout, Schema
+from parttag.data.readers.registry import register_reader
 from parttag.jets.arrays import JetArrays, pack_jets
 from parttag.jets.packing import offsets_of
 
