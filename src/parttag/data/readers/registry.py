@@ -131,7 +131,8 @@ def register_reader(
                     f"{name} a suffix of its own, or what its files begin with"
                 )
         chosen = Format(instance, ends, magic)
-        READERS.add(name, chosen if applies is None else replace(chosen, applies=applies))
+        chosen = chosen if applies is None else replace(chosen, applies=applies)
+        READERS.add(name, chosen, definition=reader)
         return reader
 
     return add
