@@ -15,7 +15,7 @@ from parttag.benchmark.options import (
 from parttag.benchmark.plan import Job, Plan, Row
 from parttag.errors import InputError
 from parttag.options import read_options
-from parttag.runs.config import RunConfig, build_config, merge
+from parttag.runs.config import RunConfig, build_config, merge, read_config_content
 from parttag.runs.yaml_files import read_content
 from parttag.samples.toys import toy_files
 
@@ -141,7 +141,7 @@ class _Planner:
         path = self.recipes / recipe
         if not path.is_file():
             raise InputError(f"{key}: {path}: there is no such file")
-        return read_content(path)
+        return read_config_content(path)
 
 
 def _config(content: Mapping[str, Any], seed: int | None, place: str) -> RunConfig:

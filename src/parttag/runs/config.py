@@ -16,15 +16,20 @@ from parttag.data.selection.cuts import CutOptions
 from parttag.data.selection.pt_weights import FlattenOptions
 from parttag.errors import InputError
 from parttag.jets.features import feature_names
+from parttag.migrations.configurations import CONFIGURATION, upgraded_configuration
+from parttag.migrations.formats import VERSION_KEY
 from parttag.models import MODELS, ModelOptions
 from parttag.options import Options, Texts, read_options
-from parttag.runs.yaml_files import parse_text, read_content
+from parttag.runs.yaml_files import apply_overrides, parse_text, read_content
 from parttag.training.objectives import ObjectiveOptions
 from parttag.training.objectives.classify import ClassifyOptions
 from parttag.training.optimizers import OptimizerOptions, RangerOptions
 from parttag.training.options import TrainingOptions
 from parttag.training.schedules import FlatDecayOptions, ScheduleOptions
 from parttag.training.transfer import InitOptions
+
+CONFIG, PROVENANCE = "config.yaml", "provenance.json"
+"""What every run's directory holds."""
 
 _DEFAULT_FEATURES = "kin"
 
@@ -135,7 +140,24 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         If the file is missing or no YAML, an override has no ``=``, a key is unknown (the nearest
         known one is named), or a value is of the wrong type or out of range.
     """
-    return build_config(read_content(path, overrides))
+    return build_config(read_config_content(path, overrides))
+
+
+def read_config_content(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the nested mappings of a configuration, in the present form, after the overrides.
+
+    What parttag has written into the directory of a run is known by what lies beside it.
+
+    Raises
+    ------
+    InputError
+        As ``read_content``, or if a newer parttag has written the file.
+    """
+    path = Path(path)
+    of_run = path.name == CONFIG and (path.parent / PROVENANCE).is_file()
+    content = upgraded_configuration(read_content(path), path, of_run=of_run)
+    apply_overrides(overrides, content)
+    return content
 
 
 def build_config(content: Mapping[str, Any]) -> RunConfig:
@@ -147,6 +169,7 @@ def build_config(content: Mapping[str, Any]) -> RunConfig:
         If a key is unknown (the nearest known one is named), or a value is of the wrong type or out
         of range.
     """
+    content = upgraded_configuration(content, "the configuration")
     named = {
         section: {"name": default, **content[section]}
         for section, default in _DEFAULT_NAMES.items()
@@ -229,7 +252,7 @@ class _Classes(Options):
 
 def dump_config(config: RunConfig) -> str:
     """Return the configuration as YAML, all defaults written out; it loads again to the same."""
-    values = config.model_dump(mode="json")
+    values = {VERSION_KEY: CONFIGURATION.version, **config.model_dump(mode="json")}
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None)
 
 

@@ -27,9 +27,20 @@ def read_content(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, A
         raise InputError(f"{path}: this is not YAML: {_one_line(error)}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: a configuration is a list of sections, such as data and model")
+    apply_overrides(overrides, content)
+    return content
+
+
+def apply_overrides(overrides: Sequence[str], content: dict[str, Any]) -> None:
+    """Set values in nested mappings, ``section.key=value`` each.
+
+    Raises
+    ------
+    InputError
+        If one has no ``=``, or something on the way is no section.
+    """
     for override in overrides:
         _apply(override, content)
-    return content
 
 
 def parse_text(key: str, text: str) -> Any:

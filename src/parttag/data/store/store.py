@@ -18,9 +18,11 @@ from pydantic import ValidationError
 from parttag.data.store.shard import Columns, Count, Record, Shard, ShardFile, read_spans
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, take_from_parts
+from parttag.migrations.formats import VERSION_KEY
+from parttag.migrations.stores import STORE
 from parttag.system.files import refuse_damaged
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = STORE.version
 MANIFEST = "manifest.json"
 WORK = ".unfinished"
 """Where, inside the directory of a store, its making keeps what it needs to continue."""
@@ -66,7 +68,8 @@ class JetStore:
     Raises
     ------
     InputError
-        If the directory is no finished store, is of another schema, or a shard has another size.
+        If the directory is no finished store, is of a schema that is not read, or a shard has
+        another size.
     """
 
     def __init__(self, directory: str | Path) -> None:
@@ -201,16 +204,9 @@ def _read_manifest(directory: Path) -> Manifest:
         raise InputError(f"{directory} is not a store: it has no {MANIFEST}")
     with refuse_damaged(path):
         content = json.loads(path.read_bytes())
-        version = content["schema_version"]
-    if version != SCHEMA_VERSION:
-        older = isinstance(version, int) and version < SCHEMA_VERSION
-        advice = "" if older else "update parttag, or "
-        raise InputError(
-            f"{directory} is a store of schema {version}, but this parttag reads schema "
-            f"{SCHEMA_VERSION}: {advice}prepare the store again"
-        )
+        _ = content[VERSION_KEY]
     try:
-        return Manifest.model_validate(content)
+        return Manifest.model_validate(STORE.upgraded(content, directory))
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise InputError(f"{path} is damaged ({where}): prepare the store again") from error
