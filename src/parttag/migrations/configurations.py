@@ -7,7 +7,7 @@ name by now are still understood there, and a line in the log says the new one.
 
 import logging
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from parttag.errors import InputError
@@ -47,17 +47,16 @@ def upgraded_configuration(
         return upgraded
     upgraded = dict(content)
     for version, changes in _KEYS.items():
+        say = partial(_log, where, version)
         for change in changes:
-            upgraded = change(
-                upgraded, lambda text, n=version: _log(f"{where}: {text} since {VERSION_KEY} {n}")
-            )
+            upgraded = change(upgraded, say)
     return upgraded
 
 
 @cache
-def _log(sentence: str) -> None:
-    """Log a sentence once: a benchmark reads a recipe for every seed."""
-    logger.warning("%s", sentence)
+def _log(where: object, version: int, text: str) -> None:
+    """Log what became of an old key, once: a benchmark reads a recipe for every seed."""
+    logger.warning("%s: %s since %s %d", where, text, VERSION_KEY, version)
 
 
 # --------------------------------------------------------------------------------------- 0 to 1

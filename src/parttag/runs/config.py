@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.selection.cuts import CutOptions
@@ -62,8 +62,16 @@ class DataOptions(Options):
     which are of another set."""
 
 
+def _add_version(schema: dict[str, Any]) -> None:
+    """Say in the JSON schema what a file may say of its version; no option of a run is it."""
+    version = {"type": "integer", "minimum": 0, "maximum": CONFIGURATION.version}
+    schema["properties"] = {VERSION_KEY: version, **schema["properties"]}
+
+
 class RunConfig(Options):
     """Everything that decides what a run does."""
+
+    model_config = ConfigDict(json_schema_extra=_add_version)
 
     data: DataOptions
     features: str | tuple[str, ...] = _DEFAULT_FEATURES
