@@ -19,7 +19,7 @@ from parttag.jets.features import feature_names
 from parttag.migrations.configurations import CONFIGURATION, upgraded_configuration
 from parttag.migrations.formats import VERSION_KEY
 from parttag.models import MODELS, ModelOptions
-from parttag.options import Options, Texts, read_options
+from parttag.options import LocalName, Options, Texts, read_options
 from parttag.runs.yaml_files import apply_overrides, parse_text, read_content
 from parttag.training.objectives import ObjectiveOptions
 from parttag.training.objectives.classify import ClassifyOptions
@@ -84,7 +84,7 @@ class RunConfig(Options):
     training: TrainingOptions = TrainingOptions()
     init_from: InitOptions | None = None
     """Weights to start from; null for fresh ones."""
-    tokenizer_from: str | None = None
+    tokenizer_from: LocalName | None = None
     """Run of objective tokenize, or a checkpoint of one, for a training that reads or predicts
     tokens."""
 
@@ -161,9 +161,9 @@ def read_config_content(path: str | Path, overrides: Sequence[str] = ()) -> dict
     InputError
         As ``read_content``, or if a newer parttag has written the file.
     """
-    path = Path(path)
-    of_run = path.name == CONFIG and (path.parent / PROVENANCE).is_file()
-    content = upgraded_configuration(read_content(path), path, of_run=of_run)
+    content = read_content(path)
+    of_run = Path(path).name == CONFIG and Path(path).with_name(PROVENANCE).is_file()
+    content = upgraded_configuration(content, path, of_run=of_run)
     apply_overrides(overrides, content)
     return content
 

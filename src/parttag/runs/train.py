@@ -13,6 +13,7 @@ from parttag.data.loading.resident import resident_device
 from parttag.data.readers.column_layout import layout_of
 from parttag.errors import InputError
 from parttag.jets.features import required_extras
+from parttag.options import local_name
 from parttag.progress import Progress, no_progress
 from parttag.runs.config import RunConfig, build_config
 from parttag.runs.directory import create, log_to, refuse_other_run
@@ -52,7 +53,7 @@ def train_run(
     PreemptionError
         At SIGTERM, after a checkpoint.
     """
-    directory = Path(directory)
+    directory = Path(local_name(directory))
     if not config.data.train:
         raise InputError("data.train is empty: name the files to train on, data.train=FILES")
     options = config.training
