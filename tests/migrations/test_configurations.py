@@ -8,7 +8,7 @@ import yaml
 from parttag.errors import InputError
 from parttag.migrations import configurations
 from parttag.migrations.configurations import CONFIGURATION
-from parttag.runs.config import build_config, dump_config, first_difference, load_config
+from parttag.runs.config import RunConfig, build_config, dump_config, first_difference, load_config
 
 DATA = {"classes": {"top": "label_top", "QCD": "label_QCD"}}
 TRANSFORMER = {"name": "particle_transformer"}
@@ -164,6 +164,9 @@ def test_what_is_written_says_its_version(tmp_path):
     path = tmp_path / "printed.yaml"
     path.write_text(text)
     assert load_config(path) == config
+    # An editor that knows the schema knows the key, which is no option.
+    assert "schema_version" in RunConfig.model_json_schema()["properties"]
+    assert "schema_version" not in RunConfig.model_fields
 
 
 def test_a_version_in_a_file_of_a_user_counts(tmp_path, caplog):
