@@ -12,12 +12,12 @@ import torch
 import yaml
 
 from helpers.golden import one_thread
-from helpers.tolerances import FLOAT32_STEPS
 from parttag import cli
 from parttag.data import JetStore
 from parttag.jets.arrays import split_index
 from parttag.runs.config import first_difference, load_config
 from parttag.runs.run import load_run
+from parttag.testing.tolerances import FLOAT32_STEPS
 from parttag.training.checkpoint import read_checkpoint
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "make_old_runs.py"

@@ -14,10 +14,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from parttag import plotting as plots
-from parttag.data.readers import find_files
-from parttag.data.readers.column_layout import layout_of
-from parttag.data.readers.layout import Layout
-from parttag.data.selection.all_jets import read_jets
+from parttag.data.jet_files import JetFiles
 from parttag.data.selection.classes import ClassCheck
 from parttag.data.selection.cuts import CutOptions, passing
 from parttag.errors import InputError
@@ -94,7 +91,7 @@ def evaluate_run(
     """
     directory = out if out is not None else run.directory / "evaluation"
     sources = files_to_evaluate(run, data)
-    cuts, layout = run.config.data.cuts, layout_of(run.config.data.columns)
+    cuts = run.config.data.cuts
     scorer = Scorer.of_run(
         run, labels_required=True, strict=strict, precision=precision, device=device
     )
@@ -105,15 +102,15 @@ def evaluate_run(
         new_files([directory / n for n in names], overwrite=overwrite) as opened,
     ):
         files = dict(zip(names, opened, strict=True))
-        scored, passed = _score(scorer, sources, layout, cuts, progress)
+        scored, passed = _score(scorer, sources, cuts, progress)
         left_out = _left_out(scored, passed if cuts.given else None)
         used = ~np.any(list(left_out.values()), axis=0)
-        found = _find(scored.take(np.flatnonzero(used)), sources)
+        found = _find(scored.take(np.flatnonzero(used)), sources.paths)
         result = {
             **about,
             **found.to_json(),
             "num_left_out": {reason: int(jets.sum()) for reason, jets in left_out.items()},
-            "data": [str(path) for path in sources],
+            "data": [str(path) for path in sources.paths],
         }
         _draw(files, found, run, epochs)
         with score_rows(files["scores.h5"], directory / "scores.h5") as append:
@@ -122,7 +119,7 @@ def evaluate_run(
     return result
 
 
-def files_to_evaluate(run: Run, data: Sequence[str | Path] | None) -> tuple[Path, ...]:
+def files_to_evaluate(run: Run, data: Sequence[str | Path] | None) -> JetFiles:
     """Return the files that ``data`` name, or else those of the run's ``data.test``.
 
     Raises
@@ -135,7 +132,7 @@ def files_to_evaluate(run: Run, data: Sequence[str | Path] | None) -> tuple[Path
         raise InputError(
             f"{run.directory}: the run has no data.test; name the files to evaluate on with --data"
         )
-    return find_files(patterns)
+    return JetFiles(patterns, run.config.data.columns, run.config.data.cuts)
 
 
 def _file_names(classes: Sequence[str], epochs: Sequence[Mapping[str, float]]) -> list[str]:
@@ -151,14 +148,13 @@ def _file_names(classes: Sequence[str], epochs: Sequence[Mapping[str, float]]) -
 
 def _score(
     scorer: Scorer,
-    sources: Sequence[Path],
-    layout: Layout | None,
+    sources: JetFiles,
     cuts: CutOptions,
     progress: Progress,
 ) -> tuple[ScoredJets, Bool[np.ndarray, " jets"]]:
     """Return the scores of all jets and which pass the cuts; warn of labels that do not fit."""
     parts, passed, check = [], [], ClassCheck(scorer.classes)
-    for _, jets in read_jets(sources, progress, "evaluating", layout):
+    for _, jets in sources.all_jets(progress, "evaluating"):
         parts.append(scorer.score(jets))
         passed.append(passing(jets, cuts))
         check.add(jets, parts[-1].labels)
@@ -225,29 +221,27 @@ def _draw(
     epochs: Sequence[Mapping[str, float]],
 ) -> None:
     jets, classes = found.jets, found.jets.classes
-    plots.plot_scores(
-        files["scores.png"], jets.logits, jets.labels, jets.jet_weights, classes, found.rocs
-    )
+    labels, weights = jets.labels, jets.jet_weights
+    by_signal = plots.signal_scores(jets.logits, labels, weights, classes, found.rocs)
+    pictures = {"scores.png": plots.scores_figure(by_signal)}
     if found.by_pt is not None:
-        plots.plot_roc(
-            files["roc.png"],
-            found.rocs,
-            classes,
-            run.directory.name,
-            published=run.config.data.published,
+        curves = found.rocs
+        if len(curves) == 1:
+            curves = {run.directory.name: next(iter(curves.values()))}
+        masses = plots.signal_masses(
+            jets.jet_mass, labels, weights, classes, found.passing, found.sculpting
         )
-        plots.plot_rejection_by_pt(files["rejection_pt.png"], found.by_pt, classes)
-        plots.plot_mass_sculpting(
-            files["mass_sculpting.png"],
-            jets.jet_mass,
-            jets.labels,
-            jets.jet_weights,
-            classes,
-            found.passing,
-            found.sculpting,
+        pictures["roc.png"] = plots.roc_figure(
+            curves,
+            background=str(background_class(classes)),
+            published=run.config.data.published and set(classes) == {"top", "QCD"},
         )
+        pictures["rejection_pt.png"] = plots.rejection_by_pt_figure(found.by_pt)
+        pictures["mass_sculpting.png"] = plots.mass_sculpting_figure(masses)
     if "training.png" in files:
-        plots.plot_training(files["training.png"], epochs)
+        pictures["training.png"] = plots.training_figure(epochs)
+    for name, figure in pictures.items():
+        plots.save_figure(figure, files[name], "png")
 
 
 def _read_epochs(path: Path) -> list[dict[str, float]]:

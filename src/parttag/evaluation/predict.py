@@ -8,9 +8,8 @@ from pathlib import Path
 
 import awkward as ak
 
+from parttag.data.jet_files import STEP_JETS, JetFiles, Patterns, jet_files
 from parttag.data.readers import read_branches
-from parttag.data.readers.layout import Layout
-from parttag.data.selection.all_jets import read_jets
 from parttag.errors import InputError
 from parttag.evaluation.scores import ScoredJets, Scorer
 from parttag.progress import Progress, no_progress
@@ -28,23 +27,26 @@ class PredictReport:
 
 def predict(
     scorer: Scorer,
-    files: Sequence[Path],
+    files: JetFiles | Patterns,
     out: Path,
     *,
-    layout: Layout | None = None,
     keep: Sequence[str] = (),
     overwrite: bool = False,
+    step_jets: int = STEP_JETS,
     progress: Progress = no_progress,
 ) -> PredictReport:
     """Write the scores of every jet of the files to ``out``, whose name gives the format.
 
     Parameters
     ----------
-    layout
-        What the branches of the files mean, if not what they do in the public sets.
+    files
+        Files, globs, directories and stores, as the public sets or as ``JetFiles`` says; cuts do
+        not matter.
     keep
         Branches of the files to pass through. ``jet_pt``, ``jet_eta``, ``jet_mass`` and
         ``num_particles`` among them replace the columns of that name.
+    step_jets
+        Jets read at a time.
 
     Raises
     ------
@@ -56,7 +58,7 @@ def predict(
     _refuse_names(keep, scorer.classes)
     num_jets = num_bad = num_unlabelled = 0
     with new_score_file(out, overwrite=overwrite) as append:
-        for scored, kept in _score_files(scorer, files, keep, layout, progress):
+        for scored, kept in _score_files(scorer, jet_files(files), keep, step_jets, progress):
             append({**scored.columns(), **kept})
             num_jets += len(scored)
             num_bad += int((~scored.valid).sum())
@@ -66,16 +68,16 @@ def predict(
 
 def _score_files(
     scorer: Scorer,
-    files: Sequence[Path],
+    files: JetFiles,
     keep: Sequence[str],
-    layout: Layout | None,
+    step_jets: int,
     progress: Progress,
 ) -> Iterator[tuple[ScoredJets, Columns]]:
     current, row, branches = None, 0, dict[str, ak.Array]()
-    for path, jets in read_jets(files, progress, "scoring", layout):
+    for path, jets in files.all_jets(progress, "scoring", step_jets=step_jets):
         if path != current:
             earlier = branches
-            branches = read_branches(path, keep, layout) if keep else {}
+            branches = read_branches(path, keep, files.layout) if keep else {}
             _refuse_other_types(path, branches, earlier)
             current, row = path, 0
         rows = slice(row, row + len(jets))

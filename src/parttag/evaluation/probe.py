@@ -107,7 +107,7 @@ def probe_run(
     directory = out or probe_directory(run.directory, probe_of)
     if not overwrite:
         refuse_existing([directory / METRICS])
-    files_to_evaluate(run, data)  # not after what may take minutes
+    _ = files_to_evaluate(run, data).paths  # not after what may take minutes
     probed = replace(_to_probe(run, labeled or LabeledJets(), probe_of), directory=directory)
     move_to(probed.model, device)
     place = next(probed.model.parameters()).device
