@@ -6,7 +6,7 @@ from pathlib import Path
 import parttag
 
 LEVELS = [
-    ["errors", "options", "progress", "plugins"],
+    ["errors", "options", "progress", "plugins", "migrations"],
     ["system", "jets", "metrics"],
     ["ops"],
     ["models", "data"],
