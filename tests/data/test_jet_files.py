@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from helpers.files import write_jetclass_root, write_toptagging_h5
-from helpers.jets import toy_arrays
 from parttag.data import prepare
 from parttag.data.jet_files import JetFiles
 from parttag.data.readers.columns import ColumnsOptions
@@ -16,6 +15,7 @@ from parttag.errors import InputError
 from parttag.jets.arrays import concatenate
 from parttag.samples.toys import make_toys
 from parttag.system.files import sha256
+from parttag.testing import toy_jets
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def paths(tmp_path):
     """Two files of 12 jets; the third of each has a particle that is no number."""
     found = []
     for seed in (0, 1):
-        toys = toy_arrays(12, seed=seed)
+        toys = toy_jets(12, seed=seed)
         p4 = toys.p4.copy()
         p4[toys.offsets[2]] = np.nan
         found.append(write_jetclass_root(tmp_path / f"{seed}.root", replace(toys, p4=p4)))
@@ -33,7 +33,7 @@ def paths(tmp_path):
 def test_paths_are_found_when_they_are_needed(tmp_path):
     files = JetFiles(f"{tmp_path}/*.root")
     assert files.patterns == (f"{tmp_path}/*.root",)
-    write_jetclass_root(tmp_path / "a.root", toy_arrays(2))
+    write_jetclass_root(tmp_path / "a.root", toy_jets(2))
     assert files.paths == (tmp_path / "a.root",)
     with pytest.raises(InputError, match="there is no such file"):
         _ = JetFiles([tmp_path / "b.root"]).paths
@@ -44,7 +44,7 @@ def test_all_jets_are_counted_and_good_ones_come_in_chunks(paths):
     assert files.count() == 24
     chunks = list(files.chunks(chunk_jets=5))
     assert [len(jets) for jets in chunks] == [4, 5, 2, 4, 5, 2]
-    expected = [toy_arrays(12, seed=seed).take(np.r_[0:2, 3:12]).p4 for seed in (0, 1)]
+    expected = [toy_jets(12, seed=seed).take(np.r_[0:2, 3:12]).p4 for seed in (0, 1)]
     np.testing.assert_array_equal(concatenate(chunks).p4, np.concatenate(expected))
     with pytest.raises(InputError, match=r"0\.root, jet 2 is bad \(non-finite momentum\)"):
         list(JetFiles(paths, strict=True).chunks())
@@ -66,7 +66,7 @@ def test_every_jet_comes_with_its_file(paths):
 
 def test_cuts_leave_jets_out(paths):
     cuts = CutOptions(num_particles=(20, None))
-    lengths = np.concatenate([toy_arrays(12, seed=seed).lengths for seed in (0, 1)])
+    lengths = np.concatenate([toy_jets(12, seed=seed).lengths for seed in (0, 1)])
     good = np.arange(24) % 12 != 2
     files = JetFiles(paths, cuts=cuts)
     assert sum(map(len, files.chunks())) == (good & (lengths >= 20)).sum()
@@ -95,7 +95,7 @@ def test_files_that_parttag_made_are_known(paths, tmp_path):
     make_toys(tmp_path / "toys", 4)
     assert JetFiles([*paths, tmp_path / "toys" / "jets"]).is_simulated
     assert not JetFiles(paths).is_simulated
-    assert not JetFiles(write_toptagging_h5(tmp_path / "a.h5", toy_arrays(2))).is_simulated
+    assert not JetFiles(write_toptagging_h5(tmp_path / "a.h5", toy_jets(2))).is_simulated
 
 
 def test_they_travel_to_other_processes(paths):

@@ -8,7 +8,6 @@ import pytest
 from matplotlib.figure import Figure
 
 from helpers.files import write_jetclass_root, write_toptagging_h5
-from helpers.jets import toy_arrays
 from helpers.limits import largest_file
 from parttag import metrics
 from parttag.errors import InputError
@@ -16,6 +15,7 @@ from parttag.evaluation.evaluate import evaluate_run
 from parttag.models import build_model
 from parttag.runs.config import DataOptions
 from parttag.runs.run import load_run
+from parttag.testing import toy_jets
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def test_pt_bins_and_sculpting_are_those_of_the_scores(run, tmp_path):
 
 
 def test_bad_jets_and_jets_of_no_class_are_counted_and_left_out(run, tmp_path):
-    jets = toy_arrays(40)
+    jets = toy_jets(40)
     p4, labels = jets.p4.copy(), jets.labels.copy()
     p4[jets.offsets[3]] = np.inf
     labels[[10, 20]] = 0
@@ -85,7 +85,7 @@ def test_an_evaluation_is_replaced_only_if_asked(run, tmp_path):
     first = evaluate_run(run, out=tmp_path / "out")
     with pytest.raises(InputError, match=r"scores.h5 exists already; add --overwrite"):
         evaluate_run(run, out=tmp_path / "out")
-    other = write_toptagging_h5(tmp_path / "other.h5", toy_arrays(30, seed=9))
+    other = write_toptagging_h5(tmp_path / "other.h5", toy_jets(30, seed=9))
     second = evaluate_run(run, [other], tmp_path / "out", overwrite=True)
     assert second != first
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == second
@@ -107,7 +107,7 @@ def run_classes(run):
 
 
 def test_jets_without_labels_cannot_be_evaluated(run, tmp_path):
-    jets = toy_arrays(10)
+    jets = toy_jets(10)
     path = write_jetclass_root(tmp_path / "in.root", jets, without=["label_top", "label_QCD"])
     with pytest.raises(InputError, match="no label label_top for class top"):
         evaluate_run(run, [path], tmp_path / "out")
@@ -139,7 +139,7 @@ def test_a_network_that_was_not_trained_here_has_no_training_curves(run, tmp_pat
 
 
 def test_classes_without_a_background_have_no_roc(run, tmp_path):
-    jets = toy_arrays(60)
+    jets = toy_jets(60)
     labels = np.eye(3, dtype=np.uint8)[np.arange(60) % 3]
     names = ("label_a", "label_b", "label_c")
     path = write_jetclass_root(

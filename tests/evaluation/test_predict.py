@@ -8,12 +8,12 @@ import pytest
 import uproot
 
 from helpers.files import write_jetclass_parquet, write_jetclass_root, write_toptagging_h5
-from helpers.jets import toy_arrays
 from helpers.limits import largest_file
 from parttag.data.readers import read_chunks
 from parttag.errors import InputError
 from parttag.evaluation.predict import predict
 from parttag.evaluation.scores import Scorer
+from parttag.testing import toy_jets
 
 FORMATS = ("root", "h5", "parquet")
 
@@ -35,7 +35,7 @@ def read(path, *names) -> dict[str, list]:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_rows_are_the_jets_of_all_files_in_order_with_the_branches_to_keep(tmp_path, scorer, form):
-    arrays = [toy_arrays(8, seed=1), toy_arrays(5, seed=2)]
+    arrays = [toy_jets(8, seed=1), toy_jets(5, seed=2)]
     files = [
         write_jetclass_root(tmp_path / f"{i}.root", jets, replaced={"row": np.arange(len(jets))})
         for i, jets in enumerate(arrays)
@@ -55,9 +55,7 @@ def test_rows_are_the_jets_of_all_files_in_order_with_the_branches_to_keep(tmp_p
 
 
 def test_chunks_join_without_a_seam(tmp_path, scorer):
-    path = write_jetclass_root(
-        tmp_path / "in.root", toy_arrays(11), replaced={"row": np.arange(11)}
-    )
+    path = write_jetclass_root(tmp_path / "in.root", toy_jets(11), replaced={"row": np.arange(11)})
     predict(scorer, [path], tmp_path / "whole.parquet", keep=["row"])
     predict(scorer, [path], tmp_path / "parts.parquet", keep=["row"], step_jets=4)
     whole, parts = (
@@ -68,7 +66,7 @@ def test_chunks_join_without_a_seam(tmp_path, scorer):
 
 
 def test_bad_and_unlabelled_jets_keep_their_rows(tmp_path, scorer):
-    jets = toy_arrays(6)
+    jets = toy_jets(6)
     p4 = jets.p4.copy()
     p4[jets.offsets[2], 3] = -1
     bad = replace(jets, p4=p4, labels=jets.labels[:, :0], label_names=())
@@ -83,7 +81,7 @@ def test_bad_and_unlabelled_jets_keep_their_rows(tmp_path, scorer):
 
 
 def test_strict_leaves_no_file(tmp_path, run):
-    path = write_toptagging_h5(tmp_path / "in.h5", toy_arrays(lengths=[3, 0, 2]))
+    path = write_toptagging_h5(tmp_path / "in.h5", toy_jets(lengths=[3, 0, 2]))
     strict = Scorer.of_run(run, labels_required=False, strict=True)
     with pytest.raises(InputError, match=r"in.h5, jet 1: bad jet \(no particles\)"):
         predict(strict, [path], tmp_path / "out.root")
@@ -92,7 +90,7 @@ def test_strict_leaves_no_file(tmp_path, run):
 
 def test_a_kept_branch_takes_the_place_of_a_jet_quantity(tmp_path, scorer):
     own = np.arange(4, dtype=np.float64)
-    path = write_jetclass_root(tmp_path / "in.root", toy_arrays(4), replaced={"jet_mass": own})
+    path = write_jetclass_root(tmp_path / "in.root", toy_jets(4), replaced={"jet_mass": own})
     predict(scorer, [path], tmp_path / "out.root", keep=["jet_mass"])
     assert read(tmp_path / "out.root", "jet_mass")["jet_mass"] == own.tolist()
 
@@ -104,7 +102,7 @@ def test_a_kept_branch_may_not_hide_a_score(tmp_path, scorer, name):
 
 
 def test_a_branch_that_is_not_there_is_named_with_what_is(tmp_path, scorer):
-    path = write_jetclass_root(tmp_path / "in.root", toy_arrays(4))
+    path = write_jetclass_root(tmp_path / "in.root", toy_jets(4))
     with pytest.raises(InputError, match=r"in.root.*jet_sdmass.*part_px"):
         predict(scorer, [path], tmp_path / "out.root", keep=["jet_sdmass"])
     assert list(tmp_path.iterdir()) == [path]
@@ -113,7 +111,7 @@ def test_a_branch_that_is_not_there_is_named_with_what_is(tmp_path, scorer):
 def test_a_branch_that_changes_its_type_between_files_is_refused(tmp_path, scorer):
     files = [
         write_jetclass_root(
-            tmp_path / f"{kind}.root", toy_arrays(4), replaced={"tau": np.ones(4, dtype=kind)}
+            tmp_path / f"{kind}.root", toy_jets(4), replaced={"tau": np.ones(4, dtype=kind)}
         )
         for kind in ("f4", "f8")
     ]
@@ -123,7 +121,7 @@ def test_a_branch_that_changes_its_type_between_files_is_refused(tmp_path, score
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_full_disk_leaves_nothing_behind(tmp_path, scorer, form):
-    path = write_jetclass_root(tmp_path / "in.root", toy_arrays(200))
+    path = write_jetclass_root(tmp_path / "in.root", toy_jets(200))
     with (
         largest_file(4000),
         pytest.raises(InputError, match=rf"out.{form} cannot be written \(file too large\)"),
@@ -133,7 +131,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, scorer, form):
 
 
 def test_a_file_is_replaced_only_if_asked(tmp_path, scorer):
-    path = write_jetclass_root(tmp_path / "in.root", toy_arrays(4))
+    path = write_jetclass_root(tmp_path / "in.root", toy_jets(4))
     out = tmp_path / "out.h5"
     out.write_text("mine")
     with pytest.raises(InputError, match=r"out.h5 exists already; add --overwrite"):
@@ -144,7 +142,7 @@ def test_a_file_is_replaced_only_if_asked(tmp_path, scorer):
 
 
 def test_a_damaged_file_among_good_ones_leaves_nothing(tmp_path, scorer):
-    good = write_jetclass_root(tmp_path / "good.root", toy_arrays(4))
+    good = write_jetclass_root(tmp_path / "good.root", toy_jets(4))
     damaged = tmp_path / "damaged.root"
     damaged.write_bytes(good.read_bytes()[:500])
     with pytest.raises(InputError, match=r"damaged.root"):
@@ -153,7 +151,7 @@ def test_a_damaged_file_among_good_ones_leaves_nothing(tmp_path, scorer):
 
 
 def test_the_progress_counts_the_chunks_of_all_files(tmp_path, scorer):
-    files = [write_jetclass_root(tmp_path / f"{i}.root", toy_arrays(6)) for i in range(2)]
+    files = [write_jetclass_root(tmp_path / f"{i}.root", toy_jets(6)) for i in range(2)]
     seen = []
 
     def watch(items, *, total, description):

@@ -6,10 +6,10 @@ import warnings
 import pytest
 
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from parttag.data import prepare
 from parttag.errors import InputError
 from parttag.system.processes import map_tasks
+from parttag.testing import toy_jets
 
 
 def test_here_tasks_are_done_in_order():
@@ -35,7 +35,7 @@ def cluster():
 
 
 def test_dask_makes_the_same_store(tmp_path, cluster):
-    files = [write_jetclass_root(tmp_path / f"{i}.root", toy_arrays(20, seed=i)) for i in range(3)]
+    files = [write_jetclass_root(tmp_path / f"{i}.root", toy_jets(20, seed=i)) for i in range(3)]
     prepare(files, tmp_path / "here")
     prepare(files, tmp_path / "there", scheduler=cluster.scheduler_address)
     stores = [
@@ -47,8 +47,8 @@ def test_dask_makes_the_same_store(tmp_path, cluster):
 
 def test_a_users_error_comes_back_from_dask_as_one_sentence(tmp_path, cluster):
     files = [
-        write_jetclass_root(tmp_path / "a.root", toy_arrays(3)),
-        write_jetclass_root(tmp_path / "b.root", toy_arrays(3), without=["label_top"]),
+        write_jetclass_root(tmp_path / "a.root", toy_jets(3)),
+        write_jetclass_root(tmp_path / "b.root", toy_jets(3), without=["label_top"]),
     ]
     with pytest.raises(InputError, match=r"b\.root and .*a\.root differ in their labels"):
         prepare(files, tmp_path / "store", scheduler=cluster.scheduler_address)

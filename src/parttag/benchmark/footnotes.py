@@ -12,6 +12,7 @@ from typing import Any
 
 from parttag.benchmark.options import PUBLISHED, BenchmarkOptions, PretrainingOptions
 from parttag.benchmark.plan import Row
+from parttag.models import MODELS
 
 # What does not decide what a network learns, or is told elsewhere in the table.
 _UNTOLD = {
@@ -48,13 +49,7 @@ def configuration_notes(row: Row, pretraining: Mapping[str, PretrainingOptions])
     """
     config, notes = row.config, list[str]()
     assert config is not None
-    match getattr(config.model, "reference_padding", None):
-        case True:
-            notes.append("padding takes part, as in the published network")
-        case False:
-            notes.append("padding takes no part (in the published network it does)")
-    if getattr(config.model, "pair_bias", True) is False:
-        notes.append("the Particle Transformer without the pair bias")
+    notes += MODELS[config.model.name].network.footnotes(config.model)
     if config.init_from is not None:
         needs = row.options.needs
         origin = config.init_from.path if needs is None else _origin(pretraining[needs])

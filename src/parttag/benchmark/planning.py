@@ -16,6 +16,7 @@ from parttag.benchmark.plan import Job, Plan, Row
 from parttag.errors import InputError
 from parttag.options import read_options
 from parttag.runs.config import RunConfig, build_config, merge
+from parttag.runs.recipes import find_recipe
 from parttag.runs.yaml_files import read_content
 from parttag.samples.toys import toy_files
 
@@ -37,7 +38,7 @@ def make_plan(options: BenchmarkOptions, recipes: Path, directory: Path) -> Plan
     Parameters
     ----------
     recipes
-        The directory that recipes are relative to.
+        The directory that recipes are relative to; shipped ones are found by name.
     directory
         Where the runs are.
 
@@ -78,7 +79,7 @@ class _Planner:
         for seed in self.options.seeds:
             started, needs = self._started(content, row.entries, seed)
             config = _config(started, seed, place)
-            if config.objective.name != "classify":
+            if not config.is_classifier:
                 raise InputError(
                     f"{place}: its objective is {config.objective.name}, which has no classes to "
                     "evaluate; put it in the section pretraining"
@@ -138,9 +139,10 @@ class _Planner:
         return data
 
     def _read(self, recipe: str, key: str) -> dict[str, Any]:
-        path = self.recipes / recipe
-        if not path.is_file():
-            raise InputError(f"{key}: {path}: there is no such file")
+        try:
+            path = find_recipe(recipe, self.recipes)
+        except InputError as error:
+            raise InputError(f"{key}: {error}") from error
         return read_content(path)
 
 

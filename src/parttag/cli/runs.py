@@ -275,6 +275,6 @@ def schema() -> None:
 
     Example: parttag schema > parttag.schema.json
     """
-    from parttag.runs.config import RunConfig
+    from parttag.runs.config import run_config_class
 
-    typer.echo(json.dumps(RunConfig.model_json_schema(), indent=2))
+    typer.echo(json.dumps(run_config_class().model_json_schema(), indent=2))

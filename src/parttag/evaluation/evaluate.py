@@ -221,29 +221,27 @@ def _draw(
     epochs: Sequence[Mapping[str, float]],
 ) -> None:
     jets, classes = found.jets, found.jets.classes
-    plots.plot_scores(
-        files["scores.png"], jets.logits, jets.labels, jets.jet_weights, classes, found.rocs
-    )
+    labels, weights = jets.labels, jets.jet_weights
+    by_signal = plots.signal_scores(jets.logits, labels, weights, classes, found.rocs)
+    pictures = {"scores.png": plots.scores_figure(by_signal)}
     if found.by_pt is not None:
-        plots.plot_roc(
-            files["roc.png"],
-            found.rocs,
-            classes,
-            run.directory.name,
-            published=run.config.data.published,
+        curves = found.rocs
+        if len(curves) == 1:
+            curves = {run.directory.name: next(iter(curves.values()))}
+        masses = plots.signal_masses(
+            jets.jet_mass, labels, weights, classes, found.passing, found.sculpting
         )
-        plots.plot_rejection_by_pt(files["rejection_pt.png"], found.by_pt, classes)
-        plots.plot_mass_sculpting(
-            files["mass_sculpting.png"],
-            jets.jet_mass,
-            jets.labels,
-            jets.jet_weights,
-            classes,
-            found.passing,
-            found.sculpting,
+        pictures["roc.png"] = plots.roc_figure(
+            curves,
+            background=str(background_class(classes)),
+            published=run.config.data.published and set(classes) == {"top", "QCD"},
         )
+        pictures["rejection_pt.png"] = plots.rejection_by_pt_figure(found.by_pt)
+        pictures["mass_sculpting.png"] = plots.mass_sculpting_figure(masses)
     if "training.png" in files:
-        plots.plot_training(files["training.png"], epochs)
+        pictures["training.png"] = plots.training_figure(epochs)
+    for name, figure in pictures.items():
+        plots.save_figure(figure, files[name], "png")
 
 
 def _read_epochs(path: Path) -> list[dict[str, float]]:

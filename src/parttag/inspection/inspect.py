@@ -127,7 +127,7 @@ def draw(
     InputError
         If a picture exists and is not to be overwritten, or cannot be written.
     """
-    from parttag.plotting import Sample, plot_distribution
+    from parttag.plotting import Sample, distribution_figure, save_figure
 
     paths = picture_paths(directory)
     with (
@@ -139,7 +139,8 @@ def draw(
                 Sample(name, *_by_label(inspection.sample, JET_VARIABLES.index(variable)))
                 for name, inspection in inspections.items()
             ]
-            plot_distribution(file, samples, variable.label, variable.unit)
+            figure = distribution_figure(samples, variable.label, variable.unit)
+            save_figure(figure, file, "png")
 
 
 def picture_paths(directory: Path) -> dict[Variable, Path]:

@@ -17,6 +17,7 @@ from parttag.options import local_name
 from parttag.progress import Progress, no_progress
 from parttag.runs.config import RunConfig, build_config
 from parttag.runs.directory import create, log_to, refuse_other_run
+from parttag.runs.plugin_parts import plugin_parts
 from parttag.runs.run import build_network
 from parttag.training import checkpoint
 from parttag.training.distributed import Ranks, join_ranks
@@ -125,7 +126,10 @@ def _build_trainer(
     torch.manual_seed(options.seed)
     model, objective = build_network(config)
     description = checkpoint.describe_network(
-        model, config.model_dump(mode="json"), tuple(config.data.classes)
+        model,
+        config.model_dump(mode="json"),
+        tuple(config.data.classes),
+        plugin_parts(config),
     )
     multipliers: dict[str, float] = {}
     if config.init_from is not None:

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from parttag.data import JetDataset, JetLoader, open_dataset, prepare
 from parttag.data.loading.resident import resident_device
 from parttag.jets.batch import make_batch
+from parttag.testing import toy_jets
 
 # Few jets in a window, so that small sets have several: four in memory, about 16 in a store.
 WINDOW_JETS = 4
@@ -27,7 +27,7 @@ WINDOWS = {"window_jets": WINDOW_JETS, "window_bytes": 16 * 1100}
 
 
 def dataset(num_jets: int = 23) -> JetDataset:
-    toys = toy_arrays(num_jets)
+    toys = toy_jets(num_jets)
     return JetDataset([toys], toys.labels.argmax(axis=1).astype(np.int64))
 
 
@@ -160,7 +160,7 @@ def loader_threads() -> list[threading.Thread]:
 def stores(tmp_path_factory):
     """Two shuffled stores, of 70 tops and 50 QCD jets."""
     directory = tmp_path_factory.mktemp("stores")
-    toys = toy_arrays(140)
+    toys = toy_jets(140)
     for name, rows in (("top", np.arange(0, 140, 2)), ("QCD", np.arange(1, 101, 2))):
         file = write_jetclass_root(directory / f"{name}.root", toys.take(rows))
         prepare([file], directory / name, shard_bytes=20_000)
@@ -271,7 +271,7 @@ def test_a_killed_process_is_continued_without_loss_or_repetition(stores):
 
 
 def test_jets_of_no_class_are_left_out_of_the_stream(tmp_path):
-    toys = toy_arrays(60)
+    toys = toy_jets(60)
     prepare([write_jetclass_root(tmp_path / "a.root", toys)], tmp_path / "store")
     data = open_dataset([tmp_path / "store"], {"top": ["label_top"]})
     assert data.is_streamed
@@ -283,7 +283,7 @@ def test_jets_of_no_class_are_left_out_of_the_stream(tmp_path):
 
 
 def test_a_store_that_is_not_shuffled_is_drawn_from_at_random(tmp_path):
-    file = write_jetclass_root(tmp_path / "a.root", toy_arrays(40))
+    file = write_jetclass_root(tmp_path / "a.root", toy_jets(40))
     prepare([file], tmp_path / "store", shuffle=False)
     data = open_dataset([tmp_path / "store"], CLASSES)
     assert not data.is_streamed

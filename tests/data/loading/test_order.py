@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from parttag.data import JetLoader, open_dataset, prepare
 from parttag.data.loading.order import BlockShuffle, FullShuffle, Sequential, rows_of
+from parttag.testing import toy_jets
 
 CLASSES = {"top": ["label_top"], "QCD": ["label_QCD"]}
 
@@ -80,7 +80,7 @@ BATCH_SIZE = 100
 def files(tmp_path_factory):
     """Two files, one a class, each in order of falling pT."""
     directory = tmp_path_factory.mktemp("sorted")
-    toys = toy_arrays(lengths=[1] * NUM_JETS, extra_names=())
+    toys = toy_jets(lengths=[1] * NUM_JETS, extra_names=())
     scale = np.random.default_rng(0).uniform(1, 2, NUM_JETS).astype(np.float32)[:, None]
     toys.p4[:] *= scale
     toys.jet_p4[:] *= scale

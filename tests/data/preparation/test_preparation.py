@@ -17,7 +17,6 @@ import pytest
 import uproot
 
 from helpers.files import write_jetclass_root, write_toptagging_h5
-from helpers.jets import toy_arrays
 from parttag.data import JetStore, prepare
 from parttag.data.jet_files import JetFiles
 from parttag.data.loading.dataset import open_dataset
@@ -30,11 +29,12 @@ from parttag.errors import InputError
 from parttag.jets.arrays import split_index
 from parttag.system import atomic_files as writing
 from parttag.system import processes
+from parttag.testing import toy_jets
 
 
 def with_bad_jets(seed: int = 0):
     """Return ten jets, of which the third and the fifth are bad."""
-    toys = toy_arrays(10, seed=seed)
+    toys = toy_jets(10, seed=seed)
     p4 = toys.p4.copy()
     p4[toys.offsets[2]] = np.nan
     p4[toys.offsets[4], 3] = -1
@@ -80,7 +80,7 @@ def test_a_file_of_bad_jets_only_is_refused(tmp_path):
 
 
 def test_memory_is_bounded_by_chunks_pieces_and_shards(tmp_path, monkeypatch):
-    num_bytes = toy_arrays(10).p4.nbytes + toy_arrays(10).extra.nbytes
+    num_bytes = toy_jets(10).p4.nbytes + toy_jets(10).extra.nbytes
     largest = {"piece": 0, "shard": 0}
     write_shard = shuffling.write_shard
 
@@ -90,7 +90,7 @@ def test_memory_is_bounded_by_chunks_pieces_and_shards(tmp_path, monkeypatch):
         return write_shard(path, jets, *args, **kwargs)
 
     monkeypatch.setattr(shuffling, "write_shard", noted)
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(200))
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(200))
     sizes = {"chunk_jets": 5, "piece_bytes": num_bytes, "shard_bytes": 2 * num_bytes}
     report = prepare([path], tmp_path / "store", **sizes)
     shards = JetStore(tmp_path / "store").manifest.shards
@@ -101,7 +101,7 @@ def test_memory_is_bounded_by_chunks_pieces_and_shards(tmp_path, monkeypatch):
 
 
 def test_files_of_several_formats_become_one_store(tmp_path):
-    toys = toy_arrays(6, extra_names=())
+    toys = toy_jets(6, extra_names=())
     files = [
         write_toptagging_h5(tmp_path / "a.h5", toys),
         # An RNTuple lists its branches by the alphabet: other order, same labels.
@@ -118,8 +118,8 @@ def test_files_of_several_formats_become_one_store(tmp_path):
 )
 def test_files_of_different_columns_are_refused_by_name(tmp_path, without, kind):
     files = [
-        write_jetclass_root(tmp_path / "a.root", toy_arrays(3)),
-        write_jetclass_root(tmp_path / "b.root", toy_arrays(3), without=[without]),
+        write_jetclass_root(tmp_path / "a.root", toy_jets(3)),
+        write_jetclass_root(tmp_path / "b.root", toy_jets(3), without=[without]),
     ]
     message = rf"b\.root and .*a\.root differ in their {kind} \((label_top|charge)\)"
     with pytest.raises(InputError, match=message):
@@ -129,9 +129,9 @@ def test_files_of_different_columns_are_refused_by_name(tmp_path, without, kind)
 
 def test_files_of_other_jet_branches_are_refused_before_any_is_read(tmp_path, monkeypatch):
     files = [
-        write_jetclass_root(tmp_path / "a.root", toy_arrays(3)),
-        write_jetclass_root(tmp_path / "b.root", toy_arrays(3)),
-        write_jetclass_root(tmp_path / "c.root", toy_arrays(3), without=["jet_energy"]),
+        write_jetclass_root(tmp_path / "a.root", toy_jets(3)),
+        write_jetclass_root(tmp_path / "b.root", toy_jets(3)),
+        write_jetclass_root(tmp_path / "c.root", toy_jets(3), without=["jet_energy"]),
     ]
     monkeypatch.setattr(intake, "read_chunks", None)
     message = r"c\.root and .*a\.root differ in their jet branches \(jet_energy, jet_eta, jet_phi"
@@ -140,7 +140,7 @@ def test_files_of_other_jet_branches_are_refused_before_any_is_read(tmp_path, mo
 
 
 def test_extra_columns_of_another_order_are_put_into_the_firsts(tmp_path):
-    toys = toy_arrays(3)
+    toys = toy_jets(3)
     files = [
         write_jetclass_root(tmp_path / "a.root", toys),
         write_jetclass_root(tmp_path / "b.root", toys),
@@ -160,7 +160,7 @@ def test_extra_columns_of_another_order_are_put_into_the_firsts(tmp_path):
 
 
 def test_stores_are_merged_and_keep_their_sources(tmp_path):
-    files = [write_jetclass_root(tmp_path / f"{i}.root", toy_arrays(4, seed=i)) for i in range(3)]
+    files = [write_jetclass_root(tmp_path / f"{i}.root", toy_jets(4, seed=i)) for i in range(3)]
     prepare(files[:2], tmp_path / "first", shuffle=False)
     prepare([files[2], tmp_path / "first"], tmp_path / "all", shuffle=False)
     store = JetStore(tmp_path / "all")
@@ -172,7 +172,7 @@ def test_stores_are_merged_and_keep_their_sources(tmp_path):
 
 
 def test_the_same_sources_again_change_nothing(tmp_path):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(4))
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(4))
     first = prepare([path], tmp_path / "store")
     before = sorted((p.name, p.stat().st_mtime_ns) for p in (tmp_path / "store").iterdir())
     second = prepare([path.rename(tmp_path / "moved.root")], tmp_path / "store")
@@ -182,7 +182,7 @@ def test_the_same_sources_again_change_nothing(tmp_path):
 
 
 def test_a_store_of_other_sources_is_never_overwritten(tmp_path):
-    files = [write_jetclass_root(tmp_path / f"{i}.root", toy_arrays(4, seed=i)) for i in range(2)]
+    files = [write_jetclass_root(tmp_path / f"{i}.root", toy_jets(4, seed=i)) for i in range(2)]
     prepare([files[0]], tmp_path / "store")
     with pytest.raises(InputError, match="store holds a store made from other files"):
         prepare([files[1]], tmp_path / "store")
@@ -191,7 +191,7 @@ def test_a_store_of_other_sources_is_never_overwritten(tmp_path):
 
 @pytest.mark.parametrize("kind", ["file", "directory"])
 def test_whatever_else_is_in_the_place_stays(tmp_path, kind):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(2))
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(2))
     out = tmp_path / "out"
     if kind == "directory":
         out.mkdir()
@@ -203,7 +203,7 @@ def test_whatever_else_is_in_the_place_stays(tmp_path, kind):
 
 
 def test_what_an_interrupted_writing_left_is_replaced(tmp_path):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(4))
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(4))
     out = tmp_path / "store"
     out.mkdir()
     for name in (
@@ -219,7 +219,7 @@ def test_what_an_interrupted_writing_left_is_replaced(tmp_path):
 
 @pytest.mark.parametrize("moment", ["shard", "manifest"])
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, moment):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(4))
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(4))
 
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "long text of a library")
@@ -235,7 +235,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, m
 
 
 def test_h5py_running_out_of_space_is_noticed(tmp_path):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(200))
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(200))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
@@ -249,7 +249,7 @@ def test_h5py_running_out_of_space_is_noticed(tmp_path):
 
 
 def test_no_permission_is_one_sentence(tmp_path, monkeypatch):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(4))
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(4))
 
     def refuse(*args, **kwargs):
         raise PermissionError(errno.EACCES, "Permission denied")
@@ -261,7 +261,7 @@ def test_no_permission_is_one_sentence(tmp_path, monkeypatch):
 
 
 def test_a_damaged_file_leaves_nothing_even_if_others_were_read(tmp_path):
-    files = [write_jetclass_root(tmp_path / f"{i}.root", toy_arrays(20)) for i in range(2)]
+    files = [write_jetclass_root(tmp_path / f"{i}.root", toy_jets(20)) for i in range(2)]
     with uproot.open(files[1]) as file:
         basket = int(file["tree"]["part_py"].member("fBasketSeek")[0])
     content = files[1].read_bytes()
@@ -278,7 +278,7 @@ def test_a_damaged_file_leaves_nothing_even_if_others_were_read(tmp_path):
 def files(tmp_path_factory):
     """Two files by class, in order of falling pT."""
     directory = tmp_path_factory.mktemp("files")
-    toys = toy_arrays(120)
+    toys = toy_jets(120)
     paths = []
     for number, name in enumerate(("top", "QCD")):
         jets = toys.take(np.arange(number, 120, 2))
@@ -397,7 +397,7 @@ def test_a_killed_process_leaves_no_store_but_what_it_needs_to_continue(tmp_path
 
 
 def test_files_that_changed_in_between_are_read_again(tmp_path, monkeypatch):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(40))
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(40))
 
     def interrupted(plan, number):
         raise KeyboardInterrupt
@@ -407,7 +407,7 @@ def test_files_that_changed_in_between_are_read_again(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             prepare([path], tmp_path / "store", **SMALL)
     path.unlink()
-    write_jetclass_root(path, toy_arrays(30, seed=1))
+    write_jetclass_root(path, toy_jets(30, seed=1))
     assert prepare([path], tmp_path / "store", **SMALL).counts.kept == 30
     prepare([path], tmp_path / "straight", **SMALL)
     assert contents(tmp_path / "store") == contents(tmp_path / "straight")

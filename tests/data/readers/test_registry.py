@@ -6,9 +6,9 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 import pytest
+from parttag.data.readers.particles import pack_jets
 
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from parttag.data import JetStore, prepare
 from parttag.data.readers import (
     count_jets,
@@ -19,11 +19,11 @@ from parttag.data.readers import (
     read_schema,
 )
 from parttag.data.readers.layout import Schema
-from parttag.data.readers.particles import pack_jets
 from parttag.data.readers.registry import READERS, register_reader
 from parttag.errors import InputError
 from parttag.inspection.inspect import inspect_files
 from parttag.jets.arrays import split_index
+from parttag.testing import toy_jets
 
 
 class LinesReader:
@@ -69,7 +69,7 @@ def registered(monkeypatch):
 
 @pytest.fixture
 def path(tmp_path, registered):
-    toys = toy_arrays(7)
+    toys = toy_jets(7)
     lines = [
         {"top": int(toys.labels[i, 0]), "run": 7 + i, "particles": toys.span(i, i + 1).p4.tolist()}
         for i in range(7)
@@ -86,7 +86,7 @@ def test_its_files_are_found_counted_and_read(path):
     assert read_schema(path).label_names == ("label_top",)
     chunks = list(read_chunks(path, chunk_jets=3, file_number=1, sources=("x", "y")))
     assert [len(chunk) for chunk in chunks] == [3, 3, 1]
-    np.testing.assert_array_equal(chunks[0].p4, toy_arrays(7).span(0, 3).p4)
+    np.testing.assert_array_equal(chunks[0].p4, toy_jets(7).span(0, 3).p4)
     files, rows = split_index(chunks[1].index)
     assert (files.tolist(), rows.tolist()) == ([1, 1, 1], [3, 4, 5])
     assert chunks[0].sources == ("x", "y")
@@ -103,7 +103,7 @@ def test_its_jets_are_prepared_and_inspected(path, tmp_path):
     assert inspect_files([path]).num_jets == 7
     prepare([path], tmp_path / "store", shuffle=False)
     (jets,) = JetStore(tmp_path / "store").read_chunks(100)
-    np.testing.assert_array_equal(jets.p4, toy_arrays(7).p4)
+    np.testing.assert_array_equal(jets.p4, toy_jets(7).p4)
 
 
 def test_a_suffix_of_another_reader_is_refused(registered):
@@ -130,7 +130,7 @@ def test_what_a_file_begins_with_can_choose_the_reader(tmp_path, registered):
 
 def test_the_own_formats_are_entries(tmp_path):
     assert list(READERS)[:5] == ["root", "hdf5", "toptagging", "parquet", "quarkgluon"]
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(3))
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(3))
     assert "part_px" in list_branches(path)
     prepare([path], tmp_path / "store")
     assert list_branches(tmp_path / "store") == ()

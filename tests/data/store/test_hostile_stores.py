@@ -18,9 +18,9 @@ import pytest
 import xxhash
 
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from helpers.reading import RUN
 from parttag.data import prepare
+from parttag.testing import toy_jets
 
 NUM_JETS = 400
 BLOCK = 1 << 20
@@ -312,7 +312,7 @@ def columns_twice(store: Store) -> None:
 def good(tmp_path_factory):
     """A store of three shards, shuffled as far as it says."""
     folder = tmp_path_factory.mktemp("hostile")
-    sets = [toy_arrays(NUM_JETS, seed) for seed in range(3)]
+    sets = [toy_jets(NUM_JETS, seed) for seed in range(3)]
     files = [write_jetclass_root(folder / f"{i}.root", jets) for i, jets in enumerate(sets)]
     prepare(files, folder / "good", shuffle=False, shard_bytes=1)
     return folder / "good"

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import uproot
 
-from helpers.jets import toy_arrays
 from helpers.particles import jets, p4
 from parttag.data.readers import read_chunks
 from parttag.data.writers.jetclass import (
@@ -19,6 +18,7 @@ from parttag.data.writers.jetclass import (
     write_jets,
 )
 from parttag.errors import InputError
+from parttag.testing import toy_jets
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_damaged_file_is_named(written, damage):
 
 
 def test_jets_of_a_reader_are_written_with_all_that_they_have(tmp_path):
-    toys = toy_arrays(12)
+    toys = toy_jets(12)
     toys = replace(toys, jet_axis=toys.jet_axis + np.float32(0.1))  # not the jets' own direction
     write_jets(tmp_path / "jets.root", toys)
     assert not is_simulated(tmp_path / "jets.root")
@@ -140,7 +140,7 @@ def test_jets_of_a_reader_are_written_with_all_that_they_have(tmp_path):
 
 @pytest.mark.parametrize("name", ["jets.root", "jets.parquet"])
 def test_tables_follow_one_another(tmp_path, name):
-    toys = toy_arrays(10)
+    toys = toy_jets(10)
     tables = [JetClassTable.of_jets(toys.span(*ends)) for ends in ((0, 4), (4, 10))]
     write_jets(tmp_path / name, iter(tables))
     write_jets(tmp_path / f"whole_{name}", toys)
@@ -151,7 +151,7 @@ def test_tables_follow_one_another(tmp_path, name):
 
 
 def test_bad_jets_are_written_as_they_are(tmp_path):
-    toys = toy_arrays(3)
+    toys = toy_jets(3)
     p4 = toys.p4.copy()
     p4[0], p4[1] = np.nan, 0
     write_jets(tmp_path / "jets.root", replace(toys, p4=p4))

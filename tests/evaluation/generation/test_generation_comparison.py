@@ -8,7 +8,6 @@ import torch
 from rich.console import Console
 
 from helpers.files import write_toptagging_h5
-from helpers.jets import toy_arrays
 from parttag.cli.tables import generation_table, rounded, tokens_sentence
 from parttag.data.loading.dataset import JetDataset, open_dataset
 from parttag.evaluation.generation.comparison import (
@@ -22,6 +21,7 @@ from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import make_batch
 from parttag.metrics import Estimate
 from parttag.runs.run import Run
+from parttag.testing import toy_jets
 from parttag.training.objectives.next_particle import token_sums
 
 NAMES = [variable.name for variable in COMPARED]
@@ -29,7 +29,7 @@ NAMES = [variable.name for variable in COMPARED]
 
 @pytest.fixture
 def jets() -> JetArrays:
-    return toy_arrays(50, seed=8)
+    return toy_jets(50, seed=8)
 
 
 @pytest.fixture

@@ -5,14 +5,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from helpers.jets import toy_arrays
-from helpers.tolerances import FLOAT32_FEATURE
 from parttag.data.readers import read_chunks, read_schema
 from parttag.data.writers.jetclass import check_format, read_provenance, write_open_file
 from parttag.errors import InputError
 from parttag.evaluation.generation.sampling import bare_jets
 from parttag.inspection.inspect import NO_LABEL, inspect_files
 from parttag.system.atomic_files import new_files
+from parttag.testing import toy_jets
+from parttag.testing.tolerances import FLOAT32_FEATURE
 
 PROVENANCE = {"seed": 3, "run": "runs/decoder"}
 
@@ -20,7 +20,7 @@ PROVENANCE = {"seed": 3, "run": "runs/decoder"}
 @pytest.fixture(params=["jets.root", "jets.parquet"])
 def written(request, tmp_path):
     """Some jets, and the file that they are written to."""
-    toys = toy_arrays(12, seed=4)
+    toys = toy_jets(12, seed=4)
     jets = bare_jets(torch.from_numpy(toys.p4), toys.lengths)
     path = tmp_path / request.param
     with new_files([path], overwrite=False) as (file,):

@@ -4,7 +4,6 @@ import torch
 from torch import nn
 
 from helpers.networks import small_network
-from helpers.tolerances import FLOAT32_FEATURE
 from parttag.errors import InputError
 from parttag.evaluation.generation import sampling as module
 from parttag.evaluation.generation.sampling import (
@@ -19,6 +18,7 @@ from parttag.jets import kinematics
 from parttag.jets.arrays import concatenate
 from parttag.models.omnijet import START, OmniJet, Sentences
 from parttag.ops.layout import JetLayout
+from parttag.testing.tolerances import FLOAT32_FEATURE
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -22,6 +22,7 @@ from parttag.data.selection.pt_weights import FlattenOptions, PtSpectra, PtWeigh
 from parttag.data.store.store import JetStore, Source, is_store
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, concatenate, take_from_parts
+from parttag.jets.packing import offsets_of
 from parttag.jets.validity import source_name
 from parttag.progress import Progress, no_progress
 
@@ -58,7 +59,7 @@ class JetDataset:
         check: ClassCheck | None = None,
     ) -> None:
         self._parts = tuple(InMemory(p) if isinstance(p, JetArrays) else p for p in parts)
-        self._starts = np.cumsum([0, *(len(part) for part in parts)])
+        self._starts = offsets_of([len(part) for part in parts])
         labeled = classes >= 0
         self._rows = None if labeled.all() else np.flatnonzero(labeled)
         # As ``starts``, but without the jets that are left out.
@@ -237,7 +238,7 @@ class JetDataset:
         # Read the jets that are left out with the others, then take these.
         rows = [self._rows[a:b] - begin for a, b in ranges]
         jets = part.read([(int(own[0]), int(own[-1]) + 1) for own in rows])
-        before = np.cumsum([0, *(own[-1] + 1 - own[0] for own in rows)])
+        before = offsets_of([int(own[-1]) + 1 - int(own[0]) for own in rows])
         local = [own - own[0] + n for own, n in zip(rows, before, strict=False)]
         return jets.take(np.concatenate(local))
 

@@ -33,6 +33,7 @@ from parttag.data.store.store import SCHEMA_VERSION, WORK, Source
 from parttag.data.store.writer import write_shard
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, concatenate
+from parttag.jets.packing import offsets_of
 from parttag.options import Options
 from parttag.system.atomic_files import write_file
 from parttag.system.files import refuse_damaged
@@ -162,7 +163,7 @@ def _write_piece(plan: Plan, number: int, piece_number: int, jets: JetArrays) ->
     rng = np.random.default_rng([plan.seed, _DRAW_SHARDS, number, 1 + piece_number])
     shard_of_jet = rng.integers(plan.num_shards, size=len(jets))
     counts = np.bincount(shard_of_jet, minlength=plan.num_shards)
-    bounds = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
+    bounds = offsets_of(counts)
     ordered = jets.take(np.argsort(shard_of_jet, kind="stable"))
     return write_shard(path, ordered, {"shard_bounds": bounds}, lasting=False)
 

@@ -19,9 +19,9 @@ from jaxtyping import Int64
 
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.layout import Layout, Schema
-from parttag.data.readers.particles import offsets_of
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
+from parttag.jets.packing import offsets_of
 from parttag.system.files import refuse_damaged
 from parttag.system.remote_files import openable
 

@@ -13,15 +13,10 @@ from jaxtyping import Float64, Int64
 
 from parttag.data.readers.branches import Branches, require_branches
 from parttag.data.readers.layout import Schema
-from parttag.data.readers.particles import (
-    eta_phi,
-    jet_medians,
-    jet_sums,
-    offsets_of,
-    pack_jets,
-)
 from parttag.errors import InputError
-from parttag.jets.arrays import JetArrays
+from parttag.jets import kinematics
+from parttag.jets.arrays import JetArrays, pack_jets
+from parttag.jets.packing import jet_medians, jet_sums, offsets_of
 
 _MOMENTUM = ("part_px", "part_py", "part_pz", "part_energy")
 _ANGLES = ("part_deta", "part_dphi")
@@ -125,7 +120,8 @@ def _jet_momenta(
     if not columns.has(_JET):
         return jet_sums(p4, columns.offsets)
     pt, eta, phi, energy = (columns.of_jets(name) for name in _JET)
-    return np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy], axis=1)
+    px, py = kinematics.transverse(pt, phi)
+    return np.stack([px, py, pt * np.sinh(eta), energy], axis=1)
 
 
 def _jet_axes(
@@ -139,19 +135,19 @@ def _jet_axes(
     particles of a jet give the same axis but for rounding; the median of the first ones ignores a
     broken one.
     """
-    jet_eta, jet_phi = eta_phi(jet_p4)
+    jet_eta, jet_phi = kinematics.eta(jet_p4), kinematics.phi(jet_p4)
     if not columns.has(_ANGLES):
         return np.stack([jet_eta, jet_phi], axis=1)
     delta_eta, delta_phi = (columns.of_particles(name) for name in _ANGLES)
     some = _first_particles(columns.offsets)
     offsets = offsets_of(np.minimum(columns.lengths, _AXIS_PARTICLES))
-    eta, phi = eta_phi(p4[some])
+    _, eta, phi = kinematics.pt_eta_phi(p4[some])
     jet = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     sign = np.where(jet_p4[:, 2] < 0, -1.0, 1.0)[jet]
     # Azimuths near ±π have no median: take that of their differences to the jet's.
-    turn = _wrap(phi - delta_phi[some] - jet_phi[jet])
+    turn = kinematics.delta_phi(phi - delta_phi[some], jet_phi[jet])
     axis_eta = jet_medians(eta - sign * delta_eta[some], offsets)
-    axis_phi = _wrap(jet_phi + jet_medians(turn, offsets))
+    axis_phi = kinematics.wrap(jet_phi + jet_medians(turn, offsets))
     return np.stack([axis_eta, axis_phi], axis=1)
 
 
@@ -160,7 +156,3 @@ def _first_particles(offsets: Int64[np.ndarray, " jets_and_one"]) -> Int64[np.nd
     lengths = np.minimum(np.diff(offsets), _AXIS_PARTICLES)
     own = offsets_of(lengths)
     return np.repeat(offsets[:-1] - own[:-1], lengths) + np.arange(own[-1])
-
-
-def _wrap(angle: Float64[np.ndarray, " rows"]) -> Float64[np.ndarray, " rows"]:
-    return (angle + np.pi) % (2 * np.pi) - np.pi

@@ -15,12 +15,12 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from parttag.data.readers.layout import Layout, Schema
-from parttag.data.readers.momenta import four_momenta, transverse
 from parttag.data.readers.npz import ArrayStream, open_array, open_npz
-from parttag.data.readers.particles import offsets_of, pack_jets
 from parttag.data.readers.pdg import IDENTITY_NAMES, identify
 from parttag.errors import InputError
-from parttag.jets.arrays import JetArrays
+from parttag.jets.arrays import JetArrays, pack_jets
+from parttag.jets.kinematics import four_momenta, transverse
+from parttag.jets.packing import offsets_of
 
 _LABEL_NAMES = ("label_quark", "label_gluon")
 # Of X in memory at a time: a jet may have any number of slots, if not a senseless one.

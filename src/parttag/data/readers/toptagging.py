@@ -20,9 +20,9 @@ from jaxtyping import Float32, Int64, UInt8
 
 from parttag.data.readers.hdf5 import open_hdf5, own_dataset
 from parttag.data.readers.layout import Layout, Schema
-from parttag.data.readers.particles import offsets_of, pack_jets
 from parttag.errors import InputError
-from parttag.jets.arrays import JetArrays
+from parttag.jets.arrays import JetArrays, pack_jets
+from parttag.jets.packing import offsets_of
 from parttag.system.files import refuse_damaged
 
 _TABLE = "table/table"

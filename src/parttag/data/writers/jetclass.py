@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float64, Int64, Shaped
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
 from parttag.jets.clustered import Jets
-from parttag.jets.geometry import delta_phi, pt_eta_phi
+from parttag.jets.kinematics import delta_phi, pt_eta_phi
 from parttag.system.atomic_files import OutputFile, whole_file
 from parttag.system.files import refuse_damaged
 from parttag.system.root_files import new_root, open_root

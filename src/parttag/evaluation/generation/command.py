@@ -162,14 +162,15 @@ def _table(jets: JetArrays) -> JetClassTable:
 def _draw(
     pictures: Mapping[Variable, OutputFile], generated: Variables, reference: Variables
 ) -> None:
-    from parttag.plotting import Sample, plot_distribution
+    from parttag.plotting import Sample, distribution_figure, save_figure
 
     both = {"reference": reference, "generated": generated}
     jet_weights = {name: jets.jet_weights for name, jets in both.items()}
     for variable, file in pictures.items():
         values = {name: jets.column(variable.name) for name, jets in both.items()}
         sample = Sample("", values, jet_weights)
-        plot_distribution(file, [sample], variable.label, variable.unit)
+        figure = distribution_figure([sample], variable.label, variable.unit)
+        save_figure(figure, file, "png")
 
 
 def _provenance(run: Run, network: OmniJet, sampling: Sampling) -> dict[str, Any]:

@@ -12,9 +12,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from parttag.data.readers.particles import pack_jets
 from parttag.errors import InputError
-from parttag.jets.arrays import JetArrays
+from parttag.jets.arrays import JetArrays, pack_jets
 from parttag.jets.packing import offsets_of
 from parttag.models.omnijet import START, OmniJet
 from parttag.models.particle_tokenizer import token_p4
