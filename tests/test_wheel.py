@@ -8,10 +8,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from helpers.jets import toy_arrays
 
 import parttag
 from helpers.files import write_toptagging_h5
-from helpers.jets import toy_arrays
 
 REPOSITORY = Path(__file__).parents[1]
 # From a recipe by its name, with nothing of the checkout.
