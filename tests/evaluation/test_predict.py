@@ -100,7 +100,7 @@ def test_a_kept_branch_takes_the_place_of_a_jet_quantity(tmp_path, scorer):
 
 @pytest.mark.parametrize("name", ["label", "valid", "score_top", "logit_QCD"])
 def test_a_kept_branch_may_not_hide_a_score(tmp_path, scorer, name):
-    with pytest.raises(InputError, match=rf"--keep {name}: the scores have a column of this name"):
+    with pytest.raises(InputError, match=rf'keep="{name}": the scores have a column of this name'):
         predict(scorer, [], tmp_path / "out.root", keep=[name])
 
 

@@ -7,7 +7,7 @@ from matplotlib.markers import CARETUPBASE
 
 from parttag import plotting as plots
 from parttag.metrics import (
-    SCULPTING_EPS_S,
+    EvaluationOptions,
     class_rocs,
     measure_by_pt,
     measure_sculpting,
@@ -68,9 +68,11 @@ def test_simulated_top_jets_have_no_published_points(drawn):
 def test_several_signals_share_a_roc_and_have_a_panel_of_scores_each(drawn):
     logits, labels, weights = jets(5)
     classes = ("QCD", "Hbb", "Hqql", "Tbl", "Wqq")
-    rocs = class_rocs(logits, labels, classes)
-    plots.plot_roc(io.BytesIO(), rocs, classes, "mine")
-    plots.plot_scores(io.BytesIO(), logits, labels, weights, classes, rocs)
+    points = {"Hbb": [0.5], "Hqql": [0.99], "Tbl": [0.995], "Wqq": [0.5]}
+    options = EvaluationOptions(background="QCD", working_points=points)
+    rocs = class_rocs(logits, labels, classes, options=options)
+    plots.plot_roc(io.BytesIO(), rocs, classes, "mine", options=options)
+    plots.plot_scores(io.BytesIO(), logits, labels, weights, classes, rocs, options)
     assert legend(drawn[0].axes[0]) == ["Hbb", "Hqql", "Tbl", "Wqq", "statistical error"]
     assert [legend(axes) for axes in drawn[1].axes] == [[s, "QCD"] for s in rocs]
     cuts = [[text.get_text()[-5:].split()[-1] for text in axes.texts] for axes in drawn[1].axes]
@@ -194,19 +196,21 @@ def test_lower_limits_are_arrows_and_unknown_rejections_are_left_out(drawn):
 def test_several_signals_have_a_panel_each_of_rejection_and_of_mass(drawn):
     logits, labels, weights = jets(4, 2000)
     classes = ("QCD", "Hbb", "Hqql", "Wqq")
-    by_pt = measure_by_pt(logits, labels, classes, pt_of(labels))
-    plots.plot_rejection_by_pt(io.BytesIO(), by_pt, classes)
+    options = EvaluationOptions(background="QCD")
+    by_pt = measure_by_pt(logits, labels, classes, pt_of(labels), options=options)
+    plots.plot_rejection_by_pt(io.BytesIO(), by_pt, classes, options)
     titles = [axes.get_legend().get_title().get_text() for axes in drawn[0].axes]
     assert titles == [f"{name} against QCD" for name in classes[1:]]
-    draw_masses(logits, labels, weights, classes)
+    draw_masses(logits, labels, weights, classes, options)
     assert [legend(axes)[1] for axes in drawn[1].axes] == ["Hbb, all", "Hqql, all", "Wqq, all"]
 
 
-def draw_masses(logits, labels, weights, classes) -> dict:
+def draw_masses(logits, labels, weights, classes, options=EvaluationOptions()) -> dict:
     mass = np.random.default_rng(2).exponential(80, len(labels))
-    passing = passing_jets(logits, classes, class_rocs(logits, labels, classes), SCULPTING_EPS_S)
-    found = measure_sculpting(mass, labels, classes, passing, weights)
-    plots.plot_mass_sculpting(io.BytesIO(), mass, labels, weights, classes, passing, found)
+    rocs = class_rocs(logits, labels, classes, options=options)
+    passing = passing_jets(logits, classes, rocs, options)
+    found = measure_sculpting(mass, labels, classes, passing, weights, options)
+    plots.plot_mass_sculpting(io.BytesIO(), mass, labels, weights, classes, passing, found, options)
     return found
 
 

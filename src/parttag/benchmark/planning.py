@@ -92,7 +92,9 @@ class _Planner:
                 needs=needs,
                 cost_jets=self.options.cost_jets,
             )
-        return Row(name, row, jobs, labels, _as_it_is({**recipe, "data": data, "evaluation": evaluation}))
+        return Row(
+            name, row, jobs, labels, _as_it_is({**recipe, "data": data, "evaluation": evaluation})
+        )
 
     def _started(
         self, content: Mapping[str, Any], entries: Mapping[str, str], seed: int

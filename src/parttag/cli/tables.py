@@ -19,6 +19,7 @@ from parttag.inspection.inspect import Inspection
 from parttag.jets.variables import JET_VARIABLES
 from parttag.metrics import Estimate, Report
 
+
 def metrics_table(title: str, report: Report) -> Table:
     """Return what was measured as a table of numbers with their errors."""
     return text_table(title, ("", "value", "error"), report.rows())

@@ -63,15 +63,15 @@ def evaluate_run(
     """
     options = options if options is not None else run.config.evaluation
     check_options(run.classes, options)
-    in_memory = isinstance(data, JetArrays)
-    sources = () if in_memory else files_to_evaluate(run, data)
+    sources = () if isinstance(data, JetArrays) else files_to_evaluate(run, data)
     scorer = Scorer.of_run(
         run, labels_required=True, strict=strict, precision=precision, device=device
     )
     epochs = read_epochs(run.directory)
-    chunks = (
-        steps(data, progress, "evaluating") if in_memory else _read(run, sources, progress)
-    )
+    if isinstance(data, JetArrays):
+        chunks = steps(data, progress, "evaluating")
+    else:
+        chunks = _read(run, sources, progress)
     scored, passed = _score(scorer, chunks, run)
     left_out = _left_out(scored, passed if run.config.data.cuts.given else None)
     used = ~np.any(list(left_out.values()), axis=0)
@@ -107,9 +107,7 @@ def evaluate_run(
     )
 
 
-def files_to_evaluate(
-    run: Run, data: str | Path | Sequence[str | Path] | None
-) -> tuple[Path, ...]:
+def files_to_evaluate(run: Run, data: str | Path | Sequence[str | Path] | None) -> tuple[Path, ...]:
     """Return the files that ``data`` name, or else those of the run's ``data.test``.
 
     Raises

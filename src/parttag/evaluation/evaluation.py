@@ -143,9 +143,7 @@ def read_epochs(run: Path) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in epoch.items()} for epoch in epochs]
 
 
-def _picture_names(
-    classes: Sequence[str], options: EvaluationOptions, epochs: Epochs
-) -> list[str]:
+def _picture_names(classes: Sequence[str], options: EvaluationOptions, epochs: Epochs) -> list[str]:
     """Return the pictures that an evaluation has."""
     found = discriminants(classes, options)
     quotes = any(score.working_points for score in found.values())

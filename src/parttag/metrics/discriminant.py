@@ -30,9 +30,7 @@ class Discriminant:
     working_points: tuple[float, ...]
     """Signal efficiencies at which the rejection is quoted."""
 
-    def __call__(
-        self, logits: Float[np.ndarray, "jets classes"]
-    ) -> Float64[np.ndarray, " jets"]:
+    def __call__(self, logits: Float[np.ndarray, "jets classes"]) -> Float64[np.ndarray, " jets"]:
         """Return the score in float64, where a softmax of float32 would tie the best jets at 1."""
         wide = logits.astype(np.float64)
         others = [self.classes.index(name) for name in self.fractions]
@@ -89,9 +87,7 @@ def background_of(classes: Sequence[str], options: EvaluationOptions) -> tuple[s
     return background
 
 
-def discriminants(
-    classes: Sequence[str], options: EvaluationOptions
-) -> dict[str, Discriminant]:
+def discriminants(classes: Sequence[str], options: EvaluationOptions) -> dict[str, Discriminant]:
     """Return the score of each signal class; none for classes without a background.
 
     Raises

@@ -118,7 +118,9 @@ class Report:
             "extra": {name: estimate.to_json() for name, estimate in self.extra.items()},
             "background": list(self.background),
             "rejection_by_pt": self.rejection_by_pt.to_json() if self.rejection_by_pt else {},
-            "mass_sculpting": {name: shapes.to_json() for name, shapes in self.mass_sculpting.items()},
+            "mass_sculpting": {
+                name: shapes.to_json() for name, shapes in self.mass_sculpting.items()
+            },
             "num_left_out": dict(self.num_left_out),
             "data": list(self.data),
             **({} if self.probe is None else {"probe": self.probe.to_json()}),
@@ -138,10 +140,13 @@ class Report:
         InputError
             If the file is missing or damaged, or a newer version of parttag wrote it.
         """
-        is_content = isinstance(source, Mapping)
-        path = Path("metrics.json") if is_content else Path(str(source))
+        path = Path("metrics.json") if isinstance(source, Mapping) else Path(source)
         with refuse_damaged(path):
-            content = source if is_content else json.loads(path.read_text(encoding="utf-8"))
+            content: Mapping[str, Any]
+            if isinstance(source, Mapping):
+                content = source
+            else:
+                content = json.loads(path.read_text(encoding="utf-8"))
             version = content.get("schema_version", 1)
             if version > SCHEMA_VERSION:
                 raise InputError(
@@ -157,9 +162,7 @@ class Report:
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Return the table that the terminal shows: what, its value, its error."""
-        return report_text.rows(
-            self.accuracy, self.auc, self.rejection, self.loss, self.extra
-        )
+        return report_text.rows(self.accuracy, self.auc, self.rejection, self.loss, self.extra)
 
     def sentences(self) -> list[str]:
         """Return what the terminal says below the table: of jets, and of the background's mass."""

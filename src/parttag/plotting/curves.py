@@ -43,7 +43,9 @@ def plot_roc(
         axes.set_xlim(0, 1)
         axes.set_ylim(bottom=1)
         axes.set_xlabel(r"Signal efficiency $\varepsilon_{\mathrm{S}}$")
-        axes.set_ylabel(plain(f"Rejection of {' + '.join(background)}") + r"  $1/\varepsilon_{\mathrm{B}}$")
+        axes.set_ylabel(
+            plain(f"Rejection of {' + '.join(background)}") + r"  $1/\varepsilon_{\mathrm{B}}$"
+        )
         draw_legend(axes, "lower left", columns=2 if len(rocs) > 5 else 1)
 
 
