@@ -104,26 +104,3 @@ def test_repeats_are_listed_within_and_between_inputs_the_most_first():
     assert "1 of 3 rows" in short
     assert "itself" not in short
     assert tables.repeats_table({"train": inputs["test"]}) is None
-
-
-def test_sculpting_is_one_sentence_for_each_signal_class():
-    shape = {"num_jets": 10, "mean": {"value": 80.0, "error": 1.0}}
-    before = shape | {"median": {"value": 71.6, "error": 1.0}}
-    after = shape | {"median": {"value": 151.2, "error": 9.0}}
-    known = {
-        "before": before,
-        "after": after,
-        "jensen_shannon": {"value": 0.434, "error": 0.05},
-        "by_chance": {"value": 0.111, "error": 0.02},
-    }
-    unknown = known | {"jensen_shannon": {"value": None, "error": None}}
-    assert tables.sculpting_sentences({"mass_sculpting": {"eps_s": 0.5, **known}}) == [
-        "median background mass 72 GeV, after the cut at ε_S = 0.5 151 GeV; Jensen–Shannon "
-        "distance 0.43 ± 0.05, by chance 0.11 ± 0.02"
-    ]
-    several = tables.sculpting_sentences(
-        {"mass_sculpting": {"eps_s": 0.5, "Hbb": known, "Tbl": unknown}}
-    )
-    assert several[0].startswith("Hbb: median background mass 72 GeV")
-    assert several[1] == "Tbl: too few background jets pass the cut at ε_S = 0.5 to see their mass"
-    assert tables.sculpting_sentences({"mass_sculpting": {}}) == []
