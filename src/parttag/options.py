@@ -7,14 +7,25 @@ beside the schedule); ``config.py`` composes them into the configuration of a ru
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import SequenceMatcher
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from parttag.errors import InputError
+
+REMOTE_PROTOCOLS = ("https", "http", "root")
+"""Where files may be read from, besides this machine."""
 
 _TEXTS_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 
@@ -24,6 +35,33 @@ Texts = Annotated[
     WithJsonSchema(_TEXTS_SCHEMA),
 ]
 """One text or a list of them."""
+
+
+def local_name(name: str | Path) -> str | Path:
+    """Return the name of a file or directory as it is, or refuse that of another machine.
+
+    Raises
+    ------
+    InputError
+        If it is a URL, of whatever protocol.
+    """
+    if isinstance(name, str) and "://" in name:
+        raise InputError(
+            f"{name}: this must be a file or directory of this machine; only jets are read from "
+            f"others ({', '.join(REMOTE_PROTOCOLS)})"
+        )
+    return name
+
+
+def _is_local(name: str) -> str:
+    try:
+        return str(local_name(name))
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
+LocalName = Annotated[str, AfterValidator(_is_local)]
+"""The name of a file or directory of this machine."""
 
 
 class Options(BaseModel):

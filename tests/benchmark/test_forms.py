@@ -62,9 +62,7 @@ def test_json_has_means_spreads_errors_and_limits(results):
     assert first["cut"]
     assert first["missing"] == {"1": "failed: no jets"}
     assert (first["notes"], first["unlike_recipe"]) == ([], {})
-    assert first["published"]["rejection"] == {
-        "top": {"0.3": {"value": 774.6, "spread": None}}
-    }
+    assert first["published"]["rejection"] == {"top": {"0.3": {"value": 774.6, "spread": None}}}
     assert second["seeds"] == []
     assert second["accuracy"] == {"value": None, "spread": None, "error": None}
     assert second["rejection"] == {}

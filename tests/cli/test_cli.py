@@ -16,7 +16,7 @@ from helpers.files import write_jetclass_root, write_toptagging_h5
 from helpers.jets import toy_arrays
 from parttag import cli
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 COMMANDS = typer.main.get_command(cli.app).commands
 # These need weights of weaver-core, minutes of Pythia, a server or a run of another kind, and are
 # run where those are tested.

@@ -205,9 +205,7 @@ def test_scores_are_written_as_predict_writes_them(tmp_path, run, scorer, form):
 
 
 def test_scores_are_a_data_frame_of_one_row_a_jet(tmp_path, run):
-    path = write_jetclass_root(
-        tmp_path / "in.root", toy_arrays(6), replaced={"row": np.arange(6)}
-    )
+    path = write_jetclass_root(tmp_path / "in.root", toy_arrays(6), replaced={"row": np.arange(6)})
     frame = score_files(run, [path], ["row", "part_px"]).to_pandas()
     assert frame.shape == (6, 12)
     assert frame["row"].to_list() == list(range(6))

@@ -147,7 +147,7 @@ import sys
 import torch
 sys.path.append("tests")
 from helpers.jets import toy_arrays
-from parttag.jets import make_batch
+from parttag.jets.batch import make_batch
 
 torch.set_num_threads(4)
 jets = toy_arrays(lengths=[100] * 2000)
@@ -159,9 +159,9 @@ print(len(os.listdir("/proc/self/task")) - before)
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads in /proc")
 def test_making_a_batch_starts_no_threads_of_torch():
-    # In the loader's thread they would slow down those that train: see jets._owned.
+    # In the loader's thread they would slow down those that train: see batch._owned.
     command = [sys.executable, "-c", _COUNT_THREADS]
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert int(result.stdout) == 0
 

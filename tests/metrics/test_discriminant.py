@@ -96,7 +96,10 @@ def test_options_that_do_not_fit_the_classes_are_refused(options, sentence):
         ({"working_points": [0.5, 0.5]}, "has a signal efficiency twice"),
         ({"working_points": True}, "working_points: True are no signal efficiencies"),
         ({"discriminant": {"a": {"b": -1}}}, "discriminant.a.b is -1, but must be greater than 0"),
-        ({"backgrund": "a"}, "backgrund: there is no such key; the nearest known one is background"),
+        (
+            {"backgrund": "a"},
+            "backgrund: there is no such key; the nearest known one is background",
+        ),
     ],
 )
 def test_values_out_of_range_are_named_by_their_key(options, sentence):

@@ -1,6 +1,6 @@
-import pytest
-
 from pathlib import Path
+
+import pytest
 
 from parttag.metrics import discriminants
 from parttag.metrics.published import JETCLASS, TOP_TAGGING, Rejection

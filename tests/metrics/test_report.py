@@ -19,7 +19,7 @@ from parttag.metrics import (
     measure,
 )
 
-# Files of schema 1, made by the version before schema 2 from 60 jets of two classes and 90 of three.
+# Files of schema 1, as the last version that wrote them made them of 60 and of 90 jets.
 TWO_CLASSES = """
 {"accuracy": {"value": 0.9667, "error": 0.024}, "auc": {"value": 0.9966, "error": 0.004197},
  "rejection": {"0.5": {"value": 11.86, "error": null, "lower_limit": true},

@@ -7,6 +7,7 @@ from matplotlib.markers import CARETUPBASE
 
 from parttag import plotting as plots
 from parttag.metrics import (
+    DEFAULTS,
     EvaluationOptions,
     class_rocs,
     measure_by_pt,
@@ -205,7 +206,7 @@ def test_several_signals_have_a_panel_each_of_rejection_and_of_mass(drawn):
     assert [legend(axes)[1] for axes in drawn[1].axes] == ["Hbb, all", "Hqql, all", "Wqq, all"]
 
 
-def draw_masses(logits, labels, weights, classes, options=EvaluationOptions()) -> dict:
+def draw_masses(logits, labels, weights, classes, options=DEFAULTS) -> dict:
     mass = np.random.default_rng(2).exponential(80, len(labels))
     rocs = class_rocs(logits, labels, classes, options=options)
     passing = passing_jets(logits, classes, rocs, options)

@@ -3,13 +3,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from parttag.runs.config import RunConfig, dump_config, first_difference, load_config
 from parttag.errors import InputError
 from parttag.jets.features import FEATURE_SETS
 from parttag.models import MODELS
+from parttag.runs.config import RunConfig, dump_config, first_difference, load_config
 from parttag.training.optimizers import AdamWOptions
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 RUNS = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "benchmarks")
 MINIMAL = """
 data:

@@ -12,9 +12,9 @@ from helpers.files import write_jetclass_root, write_toptagging_h5
 from helpers.jets import toy_arrays, toy_batch
 from helpers.ranks import RankGroup
 from helpers.runs import same_weights, toy_config
+from parttag.errors import InputError
 from parttag.runs import train as runs
 from parttag.runs.config import dump_config, load_config
-from parttag.errors import InputError
 from parttag.runs.run import load_run
 from parttag.runs.train import train_run
 

@@ -134,7 +134,8 @@ def test_a_directory_made_for_nothing_is_removed_and_one_with_files_stays(tmp_pa
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
     code = (
-        "import os, sys; from pathlib import Path; from parttag.data.writing import whole_file\n"
+        "import os, sys; from pathlib import Path\n"
+        "from parttag.system.atomic_files import whole_file\n"
         "with whole_file(Path(sys.argv[1])) as partial:\n"
         "    partial.write_text('half'); os.kill(os.getpid(), 9)"
     )

@@ -71,7 +71,7 @@ def test_a_file_that_the_server_does_not_have_is_named(url):
 
 
 def test_urls_stay_as_they_are_given(tmp_path):
-    text = "memory://host//store/user/a.root"
+    text = "http://host//store/user/a.root"
     (path,) = find_files([text])
     assert str(path) == text
     assert path == pickle.loads(pickle.dumps(path))
@@ -85,14 +85,12 @@ def test_a_glob_of_urls_is_refused():
         find_files(["https://host/*.root"])
 
 
-@pytest.mark.parametrize("kind", ["root", "gopher"])
+@pytest.mark.parametrize("kind", ["root", "https"])
 def test_a_kind_of_url_that_nothing_reads_is_one_sentence(monkeypatch, kind):
     import fsspec
 
-    def refuse(protocol):
-        if protocol == "root":  # as without fsspec-xrootd, which need not be installed
-            raise ImportError("Install fsspec-xrootd to access the XRootD storage system.")
-        raise ValueError(f"Protocol not known: {protocol}")
+    def refuse(protocol):  # as without fsspec-xrootd and aiohttp, which need not be installed
+        raise ImportError(f"Install what reads {protocol}.")
 
     monkeypatch.setattr(fsspec, "get_filesystem_class", refuse)
     message = rf"{kind}://host/a\.root cannot be read here \(.*\): install parttag\[remote\], or"
@@ -101,7 +99,7 @@ def test_a_kind_of_url_that_nothing_reads_is_one_sentence(monkeypatch, kind):
 
 
 def test_what_is_asked_of_a_path_is_answered_for_a_url():
-    path = RemotePath("memory://a/b.root")
+    path = RemotePath("http://a/b.root")
     assert not path.is_file()
     assert path.resolve() is path
-    assert str(path / "manifest.json") == "memory://a/b.root/manifest.json"
+    assert str(path / "manifest.json") == "http://a/b.root/manifest.json"

@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 from parttag.metrics import EvaluationOptions, check_options
 from parttag.metrics.published import JETCLASS, TOP_TAGGING, Published
 from parttag.models.weaver import ModelName
-from parttag.options import Options
+from parttag.options import LocalName, Options
 from parttag.runs.config import DataOptions
 
 PUBLISHED: Mapping[str, Mapping[str, Published]] = {
@@ -48,7 +48,7 @@ class PretrainingOptions(_StartOptions):
     It is trained here by a recipe, on any objective, or read from weights.
     """
 
-    recipe: str | None = None
+    recipe: LocalName | None = None
     """Configuration of its training, relative to this file."""
     overrides: Overrides = Field(default_factory=dict)
     """What replaces the recipe's values, ``data`` included; the benchmark's own do not apply."""
@@ -56,7 +56,7 @@ class PretrainingOptions(_StartOptions):
     """Train it on the jets of the table, with its classes, instead of the recipe's."""
     per_seed: bool = False
     """Train it anew for each seed of the table; else once, and all rows and seeds share it."""
-    weights: str | None = None
+    weights: LocalName | None = None
     """A file of weaver-core's weights to import instead; relative to where the command is run."""
     model: ModelName = "particle_transformer"
     """The network that the weights belong to."""
@@ -77,7 +77,7 @@ class PretrainingOptions(_StartOptions):
 class RowOptions(_StartOptions):
     """One system of the table."""
 
-    recipe: str
+    recipe: LocalName
     """Its configuration, relative to this file."""
     overrides: Overrides = Field(default_factory=dict)
     """What replaces the recipe's values and the benchmark's; the jets are those of the table."""

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
+from jaxtyping import Bool, Int64, Shaped
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
 from parttag.benchmark.results import Point, Quantity, RowResult, SeedResult
+from parttag.data.readers.hdf5 import open_hdf5, own_dataset
+from parttag.errors import InputError
 from parttag.metrics import Roc, class_rocs
 from parttag.plotting import Target, cycle, draw_roc, new_figure, plain
 from parttag.system.atomic_files import new_files
@@ -236,10 +238,36 @@ def _draw_row(
 def _read_rocs(result: SeedResult) -> dict[str, Roc]:
     """Return the ROC of each signal class from the scores of a run, jets unweighted."""
     path = result.job.directory / "evaluation" / "scores.h5"
-    with refuse_damaged(path), h5py.File(path) as file:
-        logits = np.stack([file[f"logit_{name}"][:] for name in result.classes], axis=1)
-        labels = file["label"][:].astype(np.int64)
-        used = (file["valid"][:] == 1) & (labels >= 0)
+    logits, labels, valid = read_logits(path, result.classes)
+    used = valid & (labels >= 0)
     assert result.job.config is not None
     options = result.job.config.evaluation
     return class_rocs(logits[used], labels[used], result.classes, options=options)
+
+
+def read_logits(
+    path: Path, classes: Sequence[str]
+) -> tuple[
+    Shaped[np.ndarray, "jets classes"], Int64[np.ndarray, " jets"], Bool[np.ndarray, " jets"]
+]:
+    """Return logits, class numbers and which jets are good, of a file of scores.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, lacks a column, or one lies outside of the file.
+    """
+    with open_hdf5(path) as file:
+
+        def column(name: str) -> np.ndarray:
+            dataset = own_dataset(file, name, path)
+            if dataset is None:
+                raise InputError(f"{path} has no column {name}: evaluate the run again")
+            with refuse_damaged(path):
+                values: np.ndarray = dataset[:]
+            return values
+
+        columns = [column(f"logit_{name}") for name in classes]
+        labels, valid = column("label"), column("valid")
+    with refuse_damaged(path):
+        return np.stack(columns, axis=1), labels.astype(np.int64), valid == 1

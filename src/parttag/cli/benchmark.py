@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from parttag.cli.application import app
-from parttag.cli.terminal import STOPPED_BY_SIGTERM, console, errors, say, show_progress
+from parttag.cli.terminal import STOPPED_BY_SIGTERM, console, errors, local_path, say, show_progress
 from parttag.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 @app.command()
 def benchmark(
-    config: Annotated[Path, typer.Argument(help="The table's configuration, a YAML file.")],
+    config: Annotated[
+        Path, typer.Argument(parser=local_path, help="The table's configuration, a YAML file.")
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Values that replace the file's."),
@@ -41,7 +43,8 @@ def benchmark(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
     out: Annotated[
-        Path | None, typer.Option(help="Directory of the table.", show_default="runs/CONFIG")
+        Path | None,
+        typer.Option(parser=local_path, help="Directory of the table.", show_default="runs/CONFIG"),
     ] = None,
     table_only: Annotated[
         bool, typer.Option("--table-only", help="Train nothing: gather what is there.")

@@ -11,6 +11,7 @@ from parttag.cli.terminal import (
     ManyValues,
     Overwrite,
     console,
+    local_path,
     say,
     show_progress,
 )
@@ -18,9 +19,12 @@ from parttag.cli.terminal import (
 
 @app.command(cls=ManyValues)
 def generate(
-    run: Annotated[Path, typer.Argument(help="Directory of a run of objective next_particle.")],
+    run: Annotated[
+        Path,
+        typer.Argument(parser=local_path, help="Directory of a run of objective next_particle."),
+    ],
     jets: Annotated[int, typer.Option(min=1, help="How many.")],
-    out: Annotated[Path, typer.Option(help="File to write: .root or .parquet.")],
+    out: Annotated[Path, typer.Option(parser=local_path, help="File to write: .root or .parquet.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same jets.")] = 0,
     temperature: Annotated[
         float, typer.Option(help="Below 1, likely particles become likelier.")
@@ -34,7 +38,10 @@ def generate(
         typer.Option(metavar="FILES...", help="Jets like those of the training, to compare with."),
     ] = None,
     plots: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Draw multiplicity, mass and pT into it.")
+        Path | None,
+        typer.Option(
+            parser=local_path, metavar="DIR", help="Draw multiplicity, mass and pT into it."
+        ),
     ] = None,
     overwrite: Overwrite = False,
     device: Device = "auto",

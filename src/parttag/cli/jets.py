@@ -14,6 +14,7 @@ from parttag.cli.terminal import (
     Overwrite,
     console,
     errors,
+    local_path,
     say,
     show_progress,
 )
@@ -27,7 +28,9 @@ def simulate(
         typer.Argument(help="Top and QCD jets like those of the top-tagging set, or ten classes."),
     ],
     jets: Annotated[int, typer.Option(min=20, help="Jets in all, the same number of each class.")],
-    out: Annotated[Path, typer.Option(help="Directory for train/, val/, test/.", file_okay=False)],
+    out: Annotated[
+        Path, typer.Option(parser=local_path, help="Directory for train/, val/, test/.")
+    ],
     seed: Annotated[int, typer.Option(min=0, max=8999, help="Other seeds share no event.")] = 0,
     processes: Annotated[
         int | None, typer.Option(min=1, help="As many as there are cores, if not given.")
@@ -84,7 +87,7 @@ def download(
     data_set: Annotated[
         Literal["toptagging", "jetclass", "quarkgluon"], typer.Argument(help="Which public set.")
     ],
-    out: Annotated[Path, typer.Option(help="Directory to download to.", file_okay=False)],
+    out: Annotated[Path, typer.Option(parser=local_path, help="Directory to download to.")],
     files: Annotated[
         str,
         typer.Option(
@@ -116,7 +119,7 @@ def download(
 @app.command()
 def prepare(
     files: Files,
-    out: Annotated[Path, typer.Option(help="Directory to make.")],
+    out: Annotated[Path, typer.Option(parser=local_path, help="Directory to make.")],
     shuffle: Annotated[
         bool, typer.Option(help="Mix the jets of all files, or keep their order.")
     ] = True,
@@ -174,7 +177,10 @@ def inspect(
         list[str] | None, typer.Option(metavar="FILES...", help="A reference to compare with.")
     ] = None,
     plots: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Draw multiplicity, mass and pT into it.")
+        Path | None,
+        typer.Option(
+            parser=local_path, metavar="DIR", help="Draw multiplicity, mass and pT into it."
+        ),
     ] = None,
     columns: Columns = None,
     overwrite: Overwrite = False,

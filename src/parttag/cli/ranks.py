@@ -2,22 +2,23 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 
 from parttag.cli.terminal import STOPPED_BY_SIGTERM
 from parttag.errors import InputError
+from parttag.training.rendezvous import RENDEZVOUS
 
 # Ranks that have lost another one notice it at once; one that does not is stopped.
 _SECONDS_TO_NOTICE = 20.0
 _POLL_SECONDS = 0.05
-_MARK = "PARTTAG_STARTED_RANK"
 
 
 def is_rank() -> bool:
@@ -27,13 +28,17 @@ def is_rank() -> bool:
 
 def end_with_parent() -> None:
     """In a rank that ``run_ranks`` started, watch the process that did, and end as it ends."""
-    if _MARK in os.environ:
+    if RENDEZVOUS in os.environ:
         threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 
 def _wait_for_parent() -> None:
     # Nothing is ever written: the pipe closes when the first process ends, in whatever way.
     os.read(sys.stdin.fileno(), 1)
+    meeting = Path(os.environ[RENDEZVOUS])
+    with suppress(OSError):  # another rank was first, or the first process did it
+        meeting.unlink(missing_ok=True)
+        meeting.parent.rmdir()
     os._exit(1)
 
 
@@ -51,14 +56,19 @@ def run_ranks(number: int) -> int:
     cores = len(os.sched_getaffinity(0))
     if number > cores:
         raise InputError(f"--processes {number}: this machine has {cores} cores; ask for fewer")
-    environment = {
-        **os.environ,
-        _MARK: "1",
-        "WORLD_SIZE": str(number),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(_free_port()),
-        "OMP_NUM_THREADS": str(cores // number),
-    }
+    # A directory of mode 0700, as always.
+    with TemporaryDirectory(prefix="parttag-", ignore_cleanup_errors=True) as directory:
+        environment = {
+            **os.environ,
+            RENDEZVOUS: str(Path(directory, "ranks")),
+            "WORLD_SIZE": str(number),
+            "GLOO_SOCKET_IFNAME": "lo",  # else the address of this machine's name
+            "OMP_NUM_THREADS": str(cores // number),
+        }
+        return _run(number, environment)
+
+
+def _run(number: int, environment: Mapping[str, str]) -> int:
     command = [sys.executable, "-m", "parttag.cli", *sys.argv[1:]]
     ranks = [
         # In a session of its own: Ctrl-C is for the first process, which then ends them.
@@ -103,9 +113,3 @@ def _passing_on_sigterm(ranks: Sequence[subprocess.Popen[bytes]]) -> Iterator[No
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

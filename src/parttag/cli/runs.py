@@ -19,6 +19,7 @@ from parttag.cli.terminal import (
     Strict,
     console,
     errors,
+    local_path,
     say,
     show_progress,
 )
@@ -27,13 +28,16 @@ from parttag.errors import InputError
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="The configuration, a YAML file.")],
+    config: Annotated[
+        Path, typer.Argument(parser=local_path, help="The configuration, a YAML file.")
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Values that replace the file's."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Directory of the run.", show_default="runs/CONFIG")
+        Path | None,
+        typer.Option(parser=local_path, help="Directory of the run.", show_default="runs/CONFIG"),
     ] = None,
     processes: Annotated[
         int, typer.Option(min=1, help="Train in so many processes: one a GPU, or one a core.")
@@ -98,13 +102,16 @@ def train(
 
 @app.command(cls=ManyValues)
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Directory of a run.")],
+    run: Annotated[Path, typer.Argument(parser=local_path, help="Directory of a run.")],
     data: Annotated[
         list[str] | None,
         typer.Option(metavar="FILES...", help="Files to evaluate on.", show_default="data.test"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Directory to write to.", show_default="RUN/evaluation")
+        Path | None,
+        typer.Option(
+            parser=local_path, help="Directory to write to.", show_default="RUN/evaluation"
+        ),
     ] = None,
     probe: Annotated[
         Literal["linear", "untrained", "raw"] | None,
@@ -189,9 +196,11 @@ def evaluate(
 
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(help="Directory of a run.")],
+    run: Annotated[Path, typer.Argument(parser=local_path, help="Directory of a run.")],
     files: Files,
-    out: Annotated[Path, typer.Option(help="File to write: .root, .h5 or .parquet.")],
+    out: Annotated[
+        Path, typer.Option(parser=local_path, help="File to write: .root, .h5 or .parquet.")
+    ],
     keep: Annotated[
         str, typer.Option(metavar="BRANCH,...", help="Branches of the input to pass through.")
     ] = "",
@@ -236,12 +245,14 @@ def predict(
 
 @app.command("import")
 def import_weights(
-    weights: Annotated[Path, typer.Argument(help="A state dict that weaver-core saved, .pt.")],
+    weights: Annotated[
+        Path, typer.Argument(parser=local_path, help="A state dict that weaver-core saved, .pt.")
+    ],
     features: Annotated[
         str,
         typer.Option(help="What it was trained with: kin, kinpid, full, or a list with commas."),
     ],
-    out: Annotated[Path, typer.Option(help="Directory of the run to make.")],
+    out: Annotated[Path, typer.Option(parser=local_path, help="Directory of the run to make.")],
     model: Annotated[
         Literal["particle_transformer", "particle_net"],
         typer.Option(help="The network that it belongs to."),

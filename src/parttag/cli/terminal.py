@@ -19,13 +19,25 @@ STOPPED_BY_SIGTERM = 128 + 15
 
 _BAR_AFTER_SECONDS = 2.0
 
+
+def local_path(name: str) -> Path:
+    """Return the path that an argument names, which must be of this machine."""
+    from parttag.options import local_name
+
+    return Path(local_name(name))
+
+
+local_path.__name__ = "path"  # what --help shows
+
 Files = Annotated[
     list[str], typer.Argument(help="Files of jets, URLs, globs, directories, stores.")
 ]
 Columns = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="YAML with a section columns (or data.columns): what branches mean."
+        parser=local_path,
+        metavar="FILE",
+        help="YAML with a section columns (or data.columns): what branches mean.",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]

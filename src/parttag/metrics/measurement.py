@@ -16,7 +16,7 @@ from parttag.metrics.discriminant import (
     passing_jets,
 )
 from parttag.metrics.estimate import Estimate, checked_weights
-from parttag.metrics.options import EvaluationOptions
+from parttag.metrics.options import DEFAULTS, EvaluationOptions
 from parttag.metrics.pt_bins import measure_by_pt
 from parttag.metrics.registry import METRICS, refuse_unknown_metrics
 from parttag.metrics.report import Report
@@ -43,7 +43,7 @@ def measure(
     labels: Int64[np.ndarray, " jets"],
     classes: Sequence[str],
     jet_weights: Float[np.ndarray, " jets"] | None = None,
-    options: EvaluationOptions = EvaluationOptions(),
+    options: EvaluationOptions = DEFAULTS,
     *,
     jet_pt: Float[np.ndarray, " jets"] | None = None,
     jet_mass: Float[np.ndarray, " jets"] | None = None,

@@ -18,7 +18,7 @@ from parttag.metrics.estimate import (
     efficiency,
     to_rejection,
 )
-from parttag.metrics.options import EvaluationOptions, point_key
+from parttag.metrics.options import DEFAULTS, EvaluationOptions, point_key
 from parttag.metrics.roc import Roc, roc
 
 _MOST_BINS = 5
@@ -102,7 +102,7 @@ def measure_by_pt(
     classes: Sequence[str],
     jet_pt: Float[np.ndarray, " jets"],
     jet_weights: Float[np.ndarray, " jets"] | None = None,
-    options: EvaluationOptions = EvaluationOptions(),
+    options: EvaluationOptions = DEFAULTS,
 ) -> RejectionByPt | None:
     """Return the rejection in bins of jet pT; ``None`` for classes without a background.
 

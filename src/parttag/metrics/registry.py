@@ -14,7 +14,6 @@ from parttag.metrics.options import BUILT_IN, EvaluationOptions
 from parttag.options import nearest
 from parttag.plugins import Registry
 
-
 Metric = Callable[
     [
         Float[np.ndarray, "jets classes"],

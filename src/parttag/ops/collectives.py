@@ -1,10 +1,16 @@
-"""What processes of a distributed run tell one another inside the network's forward pass."""
+"""What the processes of a distributed run tell one another: tensors only."""
+
+import math
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
+
+from parttag.errors import InputError
+
+_MOST_BYTES = 1 << 30
 
 
 def num_ranks() -> int:
@@ -39,11 +45,45 @@ def gather_over_ranks(
     """
     if num_ranks() == 1:
         return rows, 0
-    counts: list[int] = [0] * num_ranks()
-    dist.all_gather_object(counts, len(rows))
+    counts = _gather_counts(len(rows))
     start = sum(counts[: dist.get_rank()])
     end = sum(counts) - start - len(rows)
     return sum_over_ranks(F.pad(rows, (0, 0, start, end))), start
+
+
+def gather_tensors(rows: Shaped[Tensor, "rows ..."]) -> list[Tensor]:
+    """Return the tensors of all ranks, in the order of ranks, on the host and without gradients.
+
+    They may have different numbers of rows, even none; all else of them must agree. Nothing but
+    numbers goes between ranks: a pickle of one that is no rank of ours could run code in the rest.
+
+    Raises
+    ------
+    InputError
+        If a rank says that it sends more than a GiB.
+    """
+    if num_ranks() == 1:
+        return [rows]
+    counts = _gather_counts(len(rows))
+    row_bytes = rows.element_size() * math.prod(rows.shape[1:])
+    for rank, count in enumerate(counts):
+        if not 0 <= count * row_bytes <= _MOST_BYTES:
+            raise InputError(
+                f"rank {rank} says that it sends {count} rows: it is none of this training's; "
+                "start the ranks where no other can join them (docs/training.md)"
+            )
+    padded = rows.new_zeros((max(counts), *rows.shape[1:]))
+    padded[: len(rows)] = rows
+    parts = [torch.empty_like(padded) for _ in counts]
+    if padded.numel():
+        dist.all_gather(parts, padded)
+    return [part[:count].clone() for part, count in zip(parts, counts, strict=True)]
+
+
+def _gather_counts(count: int) -> list[int]:
+    counts = [torch.zeros(1, dtype=torch.int64) for _ in range(num_ranks())]
+    dist.all_gather(counts, torch.tensor([count]))
+    return [int(value) for value in counts]
 
 
 class _SumOverRanks(torch.autograd.Function):

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from parttag.metrics import EvaluationOptions, Roc, background_of
+from parttag.metrics import DEFAULTS, EvaluationOptions, Roc, background_of
 from parttag.metrics.published import TOP_TAGGING, Published
 from parttag.plotting.figure import COLORS, Target, cycle, draw_legend, new_figure, plain
 
@@ -25,7 +25,7 @@ def plot_roc(
     name: str,
     *,
     published: bool = True,
-    options: EvaluationOptions = EvaluationOptions(),
+    options: EvaluationOptions = DEFAULTS,
 ) -> None:
     """Draw 1/ε_B against ε_S with its statistical error for every signal class.
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 from matplotlib.axes import Axes
 
-from parttag.metrics import Discriminant, EvaluationOptions, Roc, discriminants, log_odds
+from parttag.metrics import DEFAULTS, Discriminant, EvaluationOptions, Roc, discriminants, log_odds
 from parttag.plotting.figure import (
     COLORS,
     Target,
@@ -34,7 +34,7 @@ def plot_scores(
     jet_weights: Float[np.ndarray, " jets"],
     classes: Sequence[str],
     rocs: Mapping[str, Roc],
-    options: EvaluationOptions = EvaluationOptions(),
+    options: EvaluationOptions = DEFAULTS,
 ) -> None:
     """Draw the distribution of each signal's score, for its jets and for the background's.
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogFormatter
 
 from parttag.metrics import (
+    DEFAULTS,
     Estimate,
     EvaluationOptions,
     RejectionByPt,
@@ -41,7 +42,7 @@ def plot_rejection_by_pt(
     target: Target,
     by_pt: RejectionByPt,
     classes: Sequence[str],
-    options: EvaluationOptions = EvaluationOptions(),
+    options: EvaluationOptions = DEFAULTS,
 ) -> None:
     """Draw the rejection in bins of jet pT, with a cut for each bin and with one cut for all.
 
@@ -140,7 +141,7 @@ def plot_mass_sculpting(
     classes: Sequence[str],
     passing: Mapping[str, Bool[np.ndarray, " jets"]],
     sculpting: Mapping[str, Sculpting],
-    options: EvaluationOptions = EvaluationOptions(),
+    options: EvaluationOptions = DEFAULTS,
 ) -> None:
     """Draw the mass of all background jets, of those that pass each signal's cut, and the signal's.
 

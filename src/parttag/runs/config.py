@@ -11,22 +11,22 @@ from typing import Any
 import yaml
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
+from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.selection.cuts import CutOptions
 from parttag.data.selection.pt_weights import FlattenOptions
-from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
 from parttag.jets.features import feature_names
 from parttag.metrics import EvaluationOptions, check_options
 from parttag.metrics.earlier import earlier_options
 from parttag.models import MODELS, ModelOptions
+from parttag.options import LocalName, Options, Texts, read_options
+from parttag.runs.yaml_files import parse_text, read_content
 from parttag.training.objectives import ObjectiveOptions
 from parttag.training.objectives.classify import ClassifyOptions
-from parttag.options import Options, Texts, read_options
 from parttag.training.optimizers import OptimizerOptions, RangerOptions
 from parttag.training.options import TrainingOptions
 from parttag.training.schedules import FlatDecayOptions, ScheduleOptions
 from parttag.training.transfer import InitOptions
-from parttag.runs.yaml_files import parse_text, read_content
 
 _DEFAULT_FEATURES = "kin"
 
@@ -71,7 +71,7 @@ class RunConfig(Options):
     evaluation: EvaluationOptions = EvaluationOptions()
     init_from: InitOptions | None = None
     """Weights to start from; null for fresh ones."""
-    tokenizer_from: str | None = None
+    tokenizer_from: LocalName | None = None
     """Run of objective tokenize, or a checkpoint of one, for a training that reads or predicts
     tokens."""
 
@@ -270,8 +270,8 @@ def parse_evaluation(options: EvaluationOptions, changes: Mapping[str, Any]) -> 
     Parameters
     ----------
     changes
-        By key; texts are YAML, as the command line gives them: ``QCD,light`` for the background,
-        ``0.5,0.3`` or ``{top: [0.5, 0.3]}`` for the working points.
+        By key; also as texts, as the command line gives them: ``QCD,light`` for the background,
+        ``0.5,0.3`` or the YAML ``{top: [0.5, 0.3]}`` for the working points.
 
     Raises
     ------
@@ -289,7 +289,9 @@ def parse_evaluation(options: EvaluationOptions, changes: Mapping[str, Any]) -> 
 
 
 def _parse_list(key: str, text: str) -> Any:
-    """Return what a YAML text means, in which the brackets of a list may be left out."""
+    """Return what a text means in which the brackets of a list may be left out."""
+    if key in ("background", "metrics"):  # names, which are no YAML: a class may be called 1
+        return [name.strip() for name in text.strip(" []").split(",") if name.strip()]
     is_bare = not text.lstrip().startswith(("[", "{"))
     return parse_text(f"evaluation.{key}", f"[{text}]" if is_bare else text)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from parttag.errors import InputError
 from parttag.models.weaver import KNOWN_CLASSES, ModelName, WeaverNetwork, read_network
+from parttag.options import local_name
 from parttag.runs.config import RunConfig, build_config, dump_config
 from parttag.runs.provenance import describe_start
 from parttag.system.atomic_files import whole_directory
@@ -44,7 +45,7 @@ def import_run(
         If the directory exists or cannot be written, the weights cannot be read or are not those
         of this network with these features, or the number of classes is another.
     """
-    weights, directory = Path(weights), Path(directory)
+    weights, directory = Path(local_name(weights)), Path(local_name(directory))
     if directory.exists():
         raise InputError(f"{directory} exists already; give another --out")
     read = read_network(weights, features, model)

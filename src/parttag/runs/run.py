@@ -7,6 +7,7 @@ from typing import Literal
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
 from parttag.models import Tagger, build_model
+from parttag.options import local_name
 from parttag.runs.config import RunConfig, load_config
 from parttag.training import checkpoint
 from parttag.training.objectives import Objective, build_objective
@@ -36,7 +37,7 @@ def load_run(directory: str | Path, checkpoint_name: Literal["best", "last"] = "
     InputError
         If the directory is no run, or the checkpoint is missing, damaged or of another network.
     """
-    directory = Path(directory)
+    directory = Path(local_name(directory))
     if not (directory / "config.yaml").is_file():
         raise InputError(f"{directory} is not a run: it has no config.yaml")
     config = load_config(directory / "config.yaml")

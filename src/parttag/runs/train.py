@@ -1,31 +1,21 @@
 """The training of a run: from its configuration to a directory with the trained network."""
 
-import json
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 
-from parttag.runs.config import RunConfig, build_config, dump_config, first_difference, load_config
 from parttag.data.loading.dataset import JetDataset, open_dataset, try_files
-from parttag.system.files import refuse_damaged, refuse_unwritable, sha256
 from parttag.data.loading.loader import JetLoader
-from parttag.data.readers.column_layout import layout_of
-from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.loading.resident import resident_device
-from parttag.system.atomic_files import remove_partial_files, whole_directory, write_file
+from parttag.data.readers.column_layout import layout_of
 from parttag.errors import InputError
 from parttag.jets.features import required_extras
-from parttag.models.weaver import KNOWN_CLASSES, ModelName, WeaverNetwork, read_network
-from parttag.models import Tagger, build_model
-from parttag.training.objectives import Objective, build_objective
-from parttag.options import read_options
+from parttag.options import local_name
 from parttag.progress import Progress, no_progress
+from parttag.runs.config import RunConfig, build_config
 from parttag.runs.directory import create, log_to, refuse_other_run
 from parttag.runs.run import build_network
 from parttag.training import checkpoint
@@ -41,10 +31,6 @@ from parttag.training.transfer import (
 )
 
 logger = logging.getLogger(__name__)
-
-
-
-
 
 
 def train_run(
@@ -67,7 +53,7 @@ def train_run(
     PreemptionError
         At SIGTERM, after a checkpoint.
     """
-    directory = Path(directory)
+    directory = Path(local_name(directory))
     if not config.data.train:
         raise InputError("data.train is empty: name the files to train on, data.train=FILES")
     options = config.training
@@ -101,8 +87,6 @@ def train_run(
             trainer = _build_trainer(config, directory, train_data, val_data, ranks, progress)
             trainer.run()
     return directory
-
-
 
 
 def open_jets(
@@ -196,8 +180,6 @@ def _build_trainer(
         trainer.restore(last)
         logger.info("continuing after step %d of %d", trainer.state.step, trainer.num_steps)
     return trainer
-
-
 
 
 def _seed_of_rank(seed: int, rank: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from parttag.errors import InputError
+from parttag.options import local_name
 
 
 def read_content(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def read_content(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, A
         If the file is missing or no YAML, or an override has no ``=``.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(local_name(path)).read_text(encoding="utf-8")
         content = yaml.load(text, _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: the configuration cannot be read ({error})") from error

@@ -5,6 +5,7 @@ from pathlib import Path, PosixPath
 from typing import Any
 
 from parttag.errors import InputError
+from parttag.options import REMOTE_PROTOCOLS
 
 
 class RemotePath(PosixPath):
@@ -25,7 +26,7 @@ class RemotePath(PosixPath):
         return self.url
 
     def __fspath__(self) -> str:
-        return self.url
+        return _checked(self.url)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return RemotePath, (self.url,)
@@ -50,14 +51,14 @@ class RemotePath(PosixPath):
         """Return the file opened for reading of bytes; each read asks the server for a range."""
         import fsspec
 
-        return fsspec.open(self.url, mode).open()
+        return fsspec.open(_checked(self.url), mode).open()
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
         """Return a record in which only the size means anything."""
         del follow_symlinks
         import fsspec
 
-        filesystem, path = fsspec.core.url_to_fs(self.url)
+        filesystem, path = fsspec.core.url_to_fs(_checked(self.url))
         return os.stat_result((0, 0, 0, 0, 0, 0, int(filesystem.size(path)), 0, 0, 0))
 
 
@@ -72,11 +73,12 @@ def remote_path(url: str) -> RemotePath:
     Raises
     ------
     InputError
-        If it is a glob, or what reads this kind of URL is not installed.
+        If it is of another protocol than ``https``, ``http`` and ``root``, a glob, or what reads
+        this kind of URL is not installed.
     """
+    protocol = _checked(url).partition("://")[0]
     import fsspec
 
-    protocol = url.partition("://")[0]
     if "*" in url:
         raise InputError(f"{url}: files of another machine cannot be listed; name each of them")
     try:
@@ -90,5 +92,23 @@ def remote_path(url: str) -> RemotePath:
 
 
 def openable(path: Path) -> Any:
-    """Return what a library that knows nothing of URLs can open: the path, or the open file."""
-    return path.open("rb") if isinstance(path, RemotePath) else path
+    """Return what a library that knows nothing of URLs can open: the path, or the open file.
+
+    The path is absolute: ``http:/a.parquet`` is a file in a directory of this machine.
+    """
+    return path.open("rb") if isinstance(path, RemotePath) else path.absolute()
+
+
+def _checked(url: str) -> str:
+    """Return a URL that fsspec may be given, which would read 24 protocols and chains of them.
+
+    Some of those run what the name tells them to (``reference``), or open files of this machine.
+    """
+    if not url.startswith(tuple(f"{protocol}://" for protocol in REMOTE_PROTOCOLS)):
+        raise InputError(
+            f"{url}: files of other machines are read by {', '.join(REMOTE_PROTOCOLS)} only; copy "
+            "the file to this machine"
+        )
+    if "::" in url:
+        raise InputError(f"{url}: a chain of addresses (::) is not read; give the file's https://")
+    return url

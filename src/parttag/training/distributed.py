@@ -1,4 +1,4 @@
-"""Many processes that train one network: started by ``torchrun``, gloo on CPUs, NCCL on GPUs.
+"""Many processes that train one network: started by ``--processes`` or ``torchrun``, gloo or NCCL.
 
 Every rank runs the network on its share of each batch. As the loss of a batch is a sum divided by
 the weight of the *whole* batch, the gradient is the sum of the ranks' gradients, whether their
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -18,8 +18,8 @@ from torch import Tensor
 
 from parttag.errors import InputError
 from parttag.models import Tagger
-
-Value = TypeVar("Value")
+from parttag.ops.collectives import gather_tensors
+from parttag.training.rendezvous import RENDEZVOUS
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 
@@ -66,19 +66,15 @@ class Ranks:
 
     def any(self, flag: bool) -> bool:
         """Return whether any rank has the flag; agreed on the host, without the device."""
-        return any(self.gather(flag))
+        return bool(self.sum(torch.tensor([flag], dtype=torch.int64)).item())
 
-    def gather(self, value: Value) -> list[Value]:
-        """Return the values of all ranks, in the order of ranks."""
-        if self.size == 1:
-            return [value]
-        values: list[Value | None] = [None] * self.size
-        dist.all_gather_object(values, value)
-        return values  # type: ignore[return-value]
+    def gather(self, rows: Tensor) -> list[Tensor]:
+        """Return the tensors of all ranks, in the order of ranks; see ``gather_tensors``."""
+        return [rows] if self.size == 1 else gather_tensors(rows)
 
     def wait(self) -> None:
         """Return when all ranks have come here."""
-        self.gather(None)
+        self.any(False)
 
 
 def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
@@ -94,7 +90,7 @@ def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def join_ranks(device: DeviceName, timeout_seconds: float) -> Iterator[Ranks]:
-    """Join the processes that ``torchrun`` started; without it, be the only one.
+    """Join the processes that ``--processes`` or ``torchrun`` started; else be the only one.
 
     Parameters
     ----------
@@ -115,7 +111,13 @@ def join_ranks(device: DeviceName, timeout_seconds: float) -> Iterator[Ranks]:
         return
     # Numbers on the host are agreed on by gloo even where gradients go by NCCL.
     backend = "cpu:gloo,cuda:nccl" if here.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=timedelta(seconds=timeout_seconds))
+    timeout = timedelta(seconds=timeout_seconds)
+    meeting: dict[str, Any] = {}
+    if RENDEZVOUS in os.environ:
+        store = dist.FileStore(os.environ[RENDEZVOUS], size)  # type: ignore[attr-defined]
+        store.set_timeout(timeout)
+        meeting = {"store": store, "rank": int(os.environ["RANK"]), "world_size": size}
+    dist.init_process_group(backend, timeout=timeout, **meeting)
     ranks = Ranks(dist.get_rank(), size, here)
     try:
         yield ranks

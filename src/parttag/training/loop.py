@@ -292,14 +292,18 @@ class Trainer:
     def _save(self) -> None:
         """Write all that an exact continuation needs."""
         self._refuse_bad_loss(self._watch.first_bad(wait=True))
-        random_states = self.ranks.gather(checkpoint.random_state(self.ranks.device))
+        own = checkpoint.random_state(self.ranks.device)
+        states = {name: self.ranks.gather(state) for name, state in own.items()}
         if not self.ranks.is_first:
             return
         content = {
             **self._network(),
             "optimizer": self.optimizer.state_dict(),
             "state": asdict(self.state),
-            "random_states": random_states,
+            "random_states": [
+                {name: state[rank] for name, state in states.items()}
+                for rank in range(self.ranks.size)
+            ],
         }
         checkpoint.write_last(self._checkpoints, content)
 

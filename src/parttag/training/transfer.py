@@ -11,7 +11,7 @@ from pydantic import Field, PositiveFloat
 
 from parttag.errors import InputError
 from parttag.models import Tagger
-from parttag.options import Options, Texts
+from parttag.options import LocalName, Options, Texts
 from parttag.training.checkpoint import BEST, read_checkpoint, refuse_other_shapes
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class InitOptions(Options):
     ``backbone.blocks.*``.
     """
 
-    path: str
+    path: LocalName
     """A run directory, of which the best checkpoint is read, or a checkpoint."""
     load: Literal["backbone", "all"] = "backbone"
     """Load the backbone and start with a fresh head, or load both."""

@@ -262,7 +262,8 @@ def test_a_killed_process_is_continued_without_loss_or_repetition(stores):
     """The position is written before each batch is used; the process dies in mid-epoch."""
     code = f"""
         import json, os
-        from parttag.data import JetLoader, loader, open_dataset
+        from parttag.data import JetLoader, open_dataset
+        from parttag.data.loading import loader
         loader.WINDOW_BYTES = {loader_module.WINDOW_BYTES}
         loader = JetLoader(open_dataset({list(map(str, stores))!r}, {CLASSES!r}), 16, shuffle=True)
         for number, batch in enumerate(loader):

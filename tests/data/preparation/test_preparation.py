@@ -394,7 +394,7 @@ def test_killed_at_any_moment_it_continues_to_the_same_store(
 def test_a_killed_process_leaves_no_store_but_what_it_needs_to_continue(tmp_path, files):
     code = f"""
         import os
-        from parttag.data import preparation
+        from parttag.data.preparation import prepare as preparation
         preparation.make_shard = lambda plan, number: os.kill(os.getpid(), 9)
         preparation.prepare({list(map(str, files))!r}, {str(tmp_path / "store")!r})
     """

@@ -75,8 +75,8 @@ def test_nothing_is_left_beside_the_file(written):
 
 
 def test_a_full_disk_leaves_no_file_and_is_one_sentence(tmp_path, sample, monkeypatch):
-    def full(path, *args, **kwargs):
-        path.write_bytes(b"half a file")
+    def full(file, *args, **kwargs):
+        file.write(b"half a file")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(uproot, "recreate", full)

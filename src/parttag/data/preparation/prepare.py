@@ -37,6 +37,7 @@ from parttag.data.store.store import (
 )
 from parttag.data.store.writer import write_manifest
 from parttag.errors import InputError
+from parttag.options import local_name
 from parttag.progress import Progress, no_progress
 from parttag.system.atomic_files import write_file
 from parttag.system.farm import UnfinishedError, do_all
@@ -109,7 +110,7 @@ def prepare(
         If a file cannot be read; if there is anything else at ``out``; if the disk is full or
         writing not permitted. Then nothing is left at ``out``.
     """
-    out, entries = Path(out), find_files(files)
+    out, entries = Path(local_name(out)), find_files(files)
     if scheduler is not None:  # Dask's workers have other working directories
         out = out.absolute()
         entries = tuple(entry if is_url(entry) else entry.absolute() for entry in entries)

@@ -18,9 +18,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import ValidationError
 
 from parttag import __version__
 from parttag.data.readers.column_layout import layout_of
@@ -30,9 +31,11 @@ from parttag.data.selection.good_jets import Intake, describe_sources
 from parttag.data.store.shard import Columns, Record, Shard, ShardFile, read_spans
 from parttag.data.store.store import SCHEMA_VERSION, WORK, Source
 from parttag.data.store.writer import write_shard
+from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, concatenate
 from parttag.options import Options
 from parttag.system.atomic_files import write_file
+from parttag.system.files import refuse_damaged
 
 SHARD_BYTES = 1 << 27
 """Particles of a shard, about: three times as much is held in memory to write it."""
@@ -184,12 +187,31 @@ def num_shards(plan: Plan) -> int:
 
 def read_reports(plan: Plan) -> list[FileReport]:
     """Return the reports of all files, when they are there."""
-    return [FileReport.model_validate_json(path.read_bytes()) for path in plan.report_paths]
+    return [_read_record(path, FileReport) for path in plan.report_paths]
 
 
 def read_records(paths: Sequence[Path]) -> tuple[Shard, ...]:
     """Return the records of all shards, when they are there."""
-    return tuple(Shard.model_validate_json(path.read_bytes()) for path in paths)
+    return tuple(_read_record(path, Shard) for path in paths)
+
+
+_AnyRecord = TypeVar("_AnyRecord", bound=Record)
+
+
+def _read_record(path: Path, kind: type[_AnyRecord]) -> _AnyRecord:
+    """Return what an interrupted work left, by whomever that was begun."""
+    with refuse_damaged(path):
+        content = path.read_bytes()
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        raise _not_ours(path) from error
+
+
+def _not_ours(path: Path) -> InputError:
+    return InputError(
+        f"{path} is not what parttag prepare wrote there: delete {path.parent} and prepare again"
+    )
 
 
 @dataclass(frozen=True)
@@ -206,7 +228,12 @@ class _Pieces:
     def of(plan: Plan) -> "_Pieces":
         """Open the pieces that the reports name."""
         reports = read_reports(plan)
-        files = [ShardFile(plan.work / s.name, s) for report in reports for s in report.pieces]
+        others = {} if plan.seed is None else {"shard_bounds": 8 * (plan.num_shards + 1)}
+        files = [
+            ShardFile(plan.work / piece.name, piece, plan.names, others)
+            for report in reports
+            for piece in report.pieces
+        ]
         sources = tuple(source.path for report in reports for source in report.sources)
         return _Pieces(tuple(files), sources, tuple(_groups(files)))
 
@@ -218,6 +245,8 @@ class _Pieces:
         for file in self.files:
             bounds = np.empty(2, dtype=np.int64)
             file.read_into("shard_bounds", number, bounds)
+            if not 0 <= bounds[0] <= bounds[1] <= len(file):
+                raise _not_ours(file.path)
             if bounds[0] < bounds[1]:
                 spans.append((file, int(bounds[0]), int(bounds[1])))
         return spans

@@ -64,7 +64,7 @@ def find_files(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
     ------
     InputError
         If a pattern matches nothing, a directory has nothing to read, a store is unfinished, or a
-        URL is a glob or of a kind that cannot be read here.
+        URL is a glob, a chain, or of a kind that is not or cannot be read here.
     """
     found: dict[Path, Path] = {}
     for pattern in patterns:

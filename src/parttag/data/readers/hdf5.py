@@ -6,7 +6,7 @@ jets. A name is a path in the file; ``tracks/pt`` is also the field ``pt`` of th
 ``tracks``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +42,52 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         yield file
 
 
+def own_dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset | None:
+    """Return the dataset of this name whose bytes are in the file itself; ``None`` if none is.
+
+    HDF5 lets a dataset, or a link on the way to it, name any other file of this machine.
+
+    Raises
+    ------
+    InputError
+        If the dataset, or a group on the way to it, is a link, or its bytes are in another file.
+    """
+    place: h5py.Group = file
+    for part in name.strip("/").split("/"):
+        with refuse_damaged(path):
+            if not isinstance(place, h5py.Group) or not place.id.links.exists(part.encode()):
+                return None
+            is_link = place.id.links.get_info(part.encode()).type != h5py.h5l.TYPE_HARD
+            place = place if is_link else place[part]
+        if is_link:
+            raise _lies_elsewhere(name, path)
+    if not isinstance(place, h5py.Dataset):
+        return None
+    refuse_elsewhere(place, name, path)
+    return place
+
+
+def refuse_elsewhere(dataset: h5py.Dataset, name: str, path: Path) -> None:
+    """Refuse a dataset whose bytes are in other files, by external storage or a virtual dataset.
+
+    Raises
+    ------
+    InputError
+        If they are.
+    """
+    with refuse_damaged(path):
+        is_elsewhere = dataset.is_virtual or bool(dataset.external)
+    if is_elsewhere:
+        raise _lies_elsewhere(name, path)
+
+
+def _lies_elsewhere(name: str, path: Path) -> InputError:
+    return InputError(
+        f"{path}: {name} may lie outside of its own file (it is a link, a virtual dataset or in "
+        "external storage): write its values into the file, with h5copy or h5repack"
+    )
+
+
 def count_jets(path: Path, layout: Layout | None) -> int:
     """Return the number of jets in the file."""
     with _open(path, layout) as table:
@@ -68,6 +114,7 @@ def read_branches(path: Path, names: Sequence[str], layout: Layout | None) -> di
     """Return whole datasets by name."""
     with _open(path, layout) as table:
         require_branches(names, table.columns, path)
+        _refuse_elsewhere(table.columns, names, path)
         return {name: table.read(name, 0, table.num_jets) for name in names}
 
 
@@ -125,12 +172,18 @@ def _open(path: Path, layout: Layout | None) -> Iterator[_Table]:
         with refuse_damaged(path):
             columns = _columns(file)
         names = layout.branches_to_read(columns, path)
+        _refuse_elsewhere(columns, names, path)
         leading = columns[layout.leading].dataset
         count = particles.count
         ends = None
         if leading.ndim == 1 and h5py.check_vlen_dtype(leading.dtype) is None and count in names:
             ends = _ends(columns[count], len(leading), f"{path}: {count}")
         yield _Table(path, layout, columns, len(leading) if ends is None else len(ends) - 1, ends)
+
+
+def _refuse_elsewhere(columns: Mapping[str, _Column], names: Iterable[str], path: Path) -> None:
+    for name in names:
+        refuse_elsewhere(columns[name].dataset, name, path)
 
 
 def _columns(file: h5py.File) -> dict[str, _Column]:

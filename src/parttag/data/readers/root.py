@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
-import uproot
 import xxhash
 
 import parttag.data.readers.jetclass as jetclass
@@ -16,6 +15,7 @@ from parttag.data.readers.layout import Layout, Schema
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
 from parttag.system.files import refuse_damaged
+from parttag.system.root_files import open_root
 
 _TREE_NAME = "tree"
 _TREE_CLASSES = ("TTree", "ROOT::RNTuple")
@@ -68,8 +68,7 @@ class _Tree:
 @contextmanager
 def _open_tree(path: Path, layout: Layout | None) -> Iterator[_Tree]:
     with refuse_damaged(path):
-        # The cache would keep 100 MB of branches that are read only once.
-        file = uproot.open(path, array_cache=None)
+        file = open_root(path)
     with file:
         name = _tree_name(file, path, layout.tree if layout else None)
         with refuse_damaged(path):

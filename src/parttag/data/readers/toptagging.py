@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
 from parttag.data.readers.branches import require_branches
-from parttag.data.readers.hdf5 import open_hdf5
+from parttag.data.readers.hdf5 import open_hdf5, own_dataset
 from parttag.data.readers.layout import Layout, Schema
 from parttag.data.readers.particles import offsets_of, pack_jets
 from parttag.errors import InputError
@@ -37,8 +37,8 @@ _COLUMNS = ("index", "ttv", "is_signal_new")
 
 def is_table(path: Path) -> bool:
     """Return whether an HDF5 file holds what pandas writes as a table, if not with our columns."""
-    with open_hdf5(path) as file, refuse_damaged(path):
-        return isinstance(file.get(_TABLE), h5py.Dataset)
+    with open_hdf5(path) as file:
+        return own_dataset(file, _TABLE, path) is not None
 
 
 def count_jets(path: Path, layout: Layout | None) -> int:
@@ -89,9 +89,9 @@ class _Table:
 @contextmanager
 def _open_table(path: Path) -> Iterator[_Table]:
     with open_hdf5(path) as file:
+        rows = own_dataset(file, _TABLE, path)
         with refuse_damaged(path):
-            rows = file.get(_TABLE)
-            dtype = rows.dtype if isinstance(rows, h5py.Dataset) else np.dtype(np.void)
+            dtype = np.dtype(np.void) if rows is None else rows.dtype
         fields = [_field(dtype, wanted) for wanted in (_INDEX, _NUMBERS, _INTEGERS)]
         if not all(fields):
             raise InputError(

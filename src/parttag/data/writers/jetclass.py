@@ -11,7 +11,6 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
-import uproot
 from jaxtyping import Bool
 
 from parttag.errors import InputError
@@ -19,6 +18,7 @@ from parttag.jets.clustered import Jets
 from parttag.jets.geometry import delta_phi, pt_eta_phi
 from parttag.system.atomic_files import whole_file
 from parttag.system.files import refuse_damaged
+from parttag.system.root_files import new_root, open_root
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ def write_jets(path: Path, jets: LabeledJets, provenance: Mapping[str, Any]) -> 
     particles = ak.unflatten(ak.zip(jets.particle_columns()), jets.jets.lengths)
     branches = {"part": particles, **jets.jet_columns()}
     types = {name: ak.Array(column).type.content for name, column in branches.items()}
-    with whole_file(path) as partial, uproot.recreate(partial) as file:
+    with whole_file(path) as partial, new_root(partial) as file:
         # Assignment would write an RNTuple, which weaver and older versions of ROOT cannot read.
         file.mktree("tree", types).extend(branches)
         file["provenance"] = json.dumps(provenance)
@@ -104,7 +104,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
         If the file has none, or cannot be read.
     """
     try:
-        with uproot.open(path) as file:
+        with open_root(path) as file:
             provenance: dict[str, Any] = json.loads(str(file["provenance"]))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
@@ -118,5 +118,5 @@ def is_simulated(path: Path) -> bool:
     """Return whether a file is there and was written by ``write_jets``."""
     if path.suffix != ".root" or not path.is_file():
         return False
-    with refuse_damaged(path), uproot.open(path) as file:
+    with refuse_damaged(path), open_root(path) as file:
         return "provenance" in file

@@ -134,7 +134,7 @@ def look_up(
         sources = [
             Source(
                 file.name,
-                _web_address(repository.download_url(file.name)),
+                web_address(repository.download_url(file.name)),
                 sizes[file.name],
                 listing.registry[file.name].removeprefix("md5:"),
             )
@@ -158,7 +158,7 @@ def look_up(
     return tuple(sources)
 
 
-def _web_address(url: str) -> str:
+def web_address(url: str) -> str:
     """Return an address, or raise ``ValueError`` if it is one of a file of this machine, say."""
     if not url.startswith(("https://", "http://")):
         raise ValueError(f"{url} is no address of the web")

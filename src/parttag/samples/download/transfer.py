@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from parttag import __version__
 from parttag.errors import InputError
 from parttag.progress import Progress, no_progress
-from parttag.samples.download.records import Source
+from parttag.samples.download.records import Source, web_address
 from parttag.system.atomic_files import sync
 from parttag.system.files import refuse_unwritable
 
@@ -137,7 +138,7 @@ def _next_part(source: Source, partial: Path, have: int) -> Iterator[None]:
     if have:
         headers["Range"] = f"bytes={have}-"
     try:
-        response: HTTPResponse = urlopen(Request(source.url, headers=headers), timeout=_TIMEOUT)
+        response: HTTPResponse = _ask(source.url, headers)
     except HTTPError as error:
         with error:
             if error.code == _RANGE_NOT_SATISFIABLE:
@@ -156,6 +157,36 @@ def _next_part(source: Source, partial: Path, have: int) -> Iterator[None]:
             if response.status == _PARTIAL_CONTENT:
                 return
         yield from _append(response, partial, source.size - have)
+
+
+class _WebOnly(HTTPRedirectHandler):
+    """Follows a server's redirection to another address of the web, and nowhere else."""
+
+    def redirect_request(
+        self, req: Request, fp: Any, code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        """Return what to ask for instead, or raise if it is not on the web."""
+        try:
+            _refuse_off_web(newurl)
+        except InputError:
+            fp.close()
+            raise
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _ask(url: str, headers: dict[str, str]) -> HTTPResponse:
+    _refuse_off_web(url)
+    response: HTTPResponse = build_opener(_WebOnly).open(
+        Request(url, headers=headers), timeout=_TIMEOUT
+    )
+    return response
+
+
+def _refuse_off_web(url: str) -> None:
+    try:
+        web_address(url)
+    except ValueError as error:
+        raise InputError(f"{error}: the record is not what it was; try again later") from error
 
 
 def _append(response: HTTPResponse, partial: Path, wanted: int) -> Iterator[None]:

@@ -1,0 +1,119 @@
+"""Runs, stores and tables of earlier versions are read: those of scripts/make_old_runs.py."""
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.golden import one_thread
+from helpers.tolerances import FLOAT32_STEPS
+from parttag.data import JetStore
+from parttag.jets.arrays import split_index
+from parttag.runs.run import load_run
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "make_old_runs.py"
+RUNS = Path(__file__).parent / "golden" / "runs"
+VERSIONS = sorted(path.name for path in RUNS.iterdir())
+# The fit of a linear probe ends where its steps are small.
+LOSS_RTOL = 1e-4
+EXPECTED = {v: json.loads((RUNS / v / "expected.json").read_text()) for v in VERSIONS}
+
+
+def load_script():
+    spec = importlib.util.spec_from_file_location("make_old_runs", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+old_runs = load_script()
+
+
+@pytest.fixture
+def version(request, tmp_path, monkeypatch):
+    """Be where the runs of a version were made, with its jets made again; return its name."""
+    shutil.copytree(RUNS / request.param, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    old_runs.write_jets(tmp_path)
+    with one_thread():
+        yield request.param
+
+
+def checkpoints(pattern):
+    """Parametrize a test by version and run, for all that have such a checkpoint."""
+    paths = sorted(RUNS.glob(f"*/*/checkpoints/{pattern}"))
+    assert {path.parts[-4] for path in paths} == set(VERSIONS)
+    values = [(path.parts[-4], path.parts[-3]) for path in paths]
+    return pytest.mark.parametrize(("version", "run"), values, indirect=["version"])
+
+
+every_version = pytest.mark.parametrize("version", VERSIONS, indirect=True)
+
+
+@checkpoints("best.pt")
+def test_a_run_is_loaded_scored_and_evaluated(version, run):
+    tagger = load_run(run)
+    assert not tagger.model.training
+    expected = EXPECTED[version][run]
+    if "scores" in expected:
+        found = old_runs.scores(run)
+        assert expected["scores"].keys() <= found.keys()
+        for name, values in expected["scores"].items():
+            np.testing.assert_allclose(found[name], values, **FLOAT32_STEPS, err_msg=name)
+    if "loss" in expected:
+        assert old_runs.evaluate(run)["loss"] == pytest.approx(expected["loss"], rel=LOSS_RTOL)
+
+
+@checkpoints("last.pt")
+def test_a_stopped_training_goes_on_to_the_end_of_one_that_was_not(version, run):
+    before = len(old_runs.epochs(run))
+    old_runs.command("train", f"{run}/config.yaml", "--out", run)
+    found, expected = old_runs.epochs(run), EXPECTED[version][run]["epochs"]
+    assert before + 2 == len(found) == len(expected)
+    for mine, theirs in zip(found, expected, strict=True):
+        assert theirs.keys() <= mine.keys()
+        for name, value in theirs.items():
+            np.testing.assert_allclose(mine[name], value, **FLOAT32_STEPS, err_msg=name)
+
+
+@every_version
+def test_a_store_holds_the_jets_that_it_was_made_of(version):
+    store = JetStore("store")
+    with np.load("test.npz") as file:
+        particles, is_quark = file["X"], file["y"]
+    assert len(store) == len(particles)
+    jets = store.take(np.arange(len(store)))
+    rows = split_index(jets.index)[1]
+    assert sorted(rows) == list(range(len(store)))
+    assert jets.labels[:, jets.label_names.index("label_quark")].tolist() == is_quark[rows].tolist()
+    real = particles[rows][particles[rows][:, :, 0] > 0].astype(np.float64)
+    np.testing.assert_array_equal(jets.lengths, (particles[rows][:, :, 0] > 0).sum(axis=1))
+    pt, _, phi, number = real.T
+    np.testing.assert_allclose(jets.p4[:, 0], pt * np.cos(phi), rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(jets.p4[:, 1], pt * np.sin(phi), rtol=1e-5, atol=1e-4)
+    charge = jets.extra[:, jets.extra_names.index("charge")]
+    assert charge.tolist() == (np.sign(number) * (abs(number) == 211)).tolist()
+
+
+@every_version
+def test_the_scores_of_a_store_are_those_of_its_jets(version):
+    found = old_runs.scores("pfn", "store")
+    expected = EXPECTED[version]["pfn"]["scores"]
+    rows = split_index(JetStore("store").take(np.arange(16)).index)[1]
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], np.array(values)[rows], **FLOAT32_STEPS)
+
+
+@every_version
+def test_a_table_is_gathered_from_the_runs_of_a_benchmark(version):
+    path = Path("table", "table.json")
+    (expected,) = json.loads(path.read_text())
+    path.unlink()
+    old_runs.command("benchmark", "table.yaml", "--seeds", "0", "--out", "table", "--table-only")
+    (found,) = json.loads(path.read_text())
+    assert expected["accuracy"]["value"] is not None
+    for name in ("row", "seeds", "accuracy", "auc", "rejection", "parameters", "jets_seen"):
+        assert found[name] == expected[name]
