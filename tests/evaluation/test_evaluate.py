@@ -223,9 +223,12 @@ def test_options_say_background_working_points_and_what_is_measured(run, tmp_pat
 
 def test_pictures_are_of_the_formats_that_are_asked_for(run, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        Figure, "savefig", lambda _, target, format: [seen.append(format), target.write(b"x")]
-    )
+
+    def save(_, target, **how):
+        seen.append(how["format"])
+        target.write(b"x")
+
+    monkeypatch.setattr(Figure, "savefig", save)
     found = evaluate_run(run)
     found.save(tmp_path / "out", formats=("pdf", "png"))
     assert sorted(seen) == ["pdf"] * 5 + ["png"] * 5

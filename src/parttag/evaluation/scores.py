@@ -106,7 +106,7 @@ class Scores:
             import pandas as pd
         except ImportError as error:
             raise InputError(
-                "pandas is not installed: pip install pandas, or use to_awkward()"
+                "pandas is not installed: pip install 'parttag[analysis]', or use to_awkward()"
             ) from error
         return pd.DataFrame({name: _flat(column) for name, column in self.columns().items()})
 
