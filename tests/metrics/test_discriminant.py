@@ -79,7 +79,7 @@ def test_without_a_choice_the_second_of_two_classes_is_the_background():
             {"background": "QCD", "discriminant": {"Hbb": {"Hbb": 1}}},
             "evaluation.discriminant.Hbb: 'Hbb' is none of the classes QCD, Hcc, light",
         ),
-        ({"metrics": ["acuracy"]}, "no metric 'acuracy'; the nearest known one is accuracy"),
+        ({"metrics": ["accuracyy"]}, "no metric 'accuracyy'; the nearest known one is accuracy"),
     ],
 )
 def test_options_that_do_not_fit_the_classes_are_refused(options, sentence):
@@ -97,8 +97,8 @@ def test_options_that_do_not_fit_the_classes_are_refused(options, sentence):
         ({"working_points": True}, "working_points: True are no signal efficiencies"),
         ({"discriminant": {"a": {"b": -1}}}, "discriminant.a.b is -1, but must be greater than 0"),
         (
-            {"backgrund": "a"},
-            "backgrund: there is no such key; the nearest known one is background",
+            {"backgroundd": "a"},
+            "backgroundd: there is no such key; the nearest known one is background",
         ),
     ],
 )

@@ -244,3 +244,33 @@ def test_a_cut_that_no_background_passes_has_a_picture_too(drawn):
     assert drawn[0].axes[0].get_legend().get_title().get_text() == "too few jets pass"
     none = labels == 0
     draw_masses(logits[none], labels[none], weights[none], ("top", "QCD"))
+
+
+def test_several_backgrounds_are_drawn_as_one(drawn):
+    logits, labels, weights = jets(4, 2000)
+    classes = ("QCD", "Hbb", "Hcc", "light")
+    options = EvaluationOptions(
+        background=["QCD", "light"],
+        working_points={"Hbb": [0.6]},
+        discriminant={"Hbb": {"QCD": 0.9, "light": 0.1}},
+        sculpting_eps_s=0.7,
+    )
+    rocs = class_rocs(logits, labels, classes, options=options)
+    plots.plot_roc(io.BytesIO(), rocs, classes, "mine", options=options)
+    assert "Rejection of QCD + light" in drawn[0].axes[0].get_ylabel()
+    plots.plot_scores(io.BytesIO(), logits, labels, weights, classes, rocs, options)
+    first, second = drawn[1].axes
+    assert legend(first) == ["Hbb", "QCD + light"]
+    assert first.get_xlabel() == "ln [ p(Hbb) / (0.9 p(QCD) + 0.1 p(light)) ]"
+    assert second.get_xlabel() == "ln [ p(Hcc) / (p(QCD) + p(light)) ]"
+    assert (len(first.texts), len(second.texts)) == (1, 0)
+    by_pt = measure_by_pt(logits, labels, classes, pt_of(labels), options=options)
+    assert by_pt.num_jets["QCD"] != by_pt.num_jets["light"]
+    plots.plot_rejection_by_pt(io.BytesIO(), by_pt, classes, options)
+    title = drawn[2].axes[0].get_legend().get_title().get_text()
+    assert title == "Hbb against QCD + light"
+    found = draw_masses(logits, labels, weights, classes, options)
+    assert found["Hcc"].before.num_jets == ((labels == 0) | (labels == 3)).sum()
+    text = legend(drawn[3].axes[0])[2]
+    assert text.startswith(f"{found['Hbb'].after.num_jets} QCD + light that pass")
+    assert text.endswith("= 0.7")

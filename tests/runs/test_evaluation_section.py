@@ -139,9 +139,7 @@ def test_options_are_changed_by_values_and_by_texts():
     other = parse_evaluation(options, {"background": "Hcc, Hbb"})
     assert other == EvaluationOptions(background=["Hcc", "Hbb"], published=False)
     assert parse_evaluation(options, {"background": ["Hcc", "Hbb"]}) == other
-    with pytest.raises(
-        InputError, match=r"working_points: .* are no signal efficiencies"
-    ):
+    with pytest.raises(InputError, match=r"working_points: .* are no signal efficiencies"):
         parse_evaluation(options, {"working_points": "x"})
     with pytest.raises(InputError, match=r"nearest known one is evaluation\.background"):
         parse_evaluation(options, {"backgroundd": "x"})
