@@ -15,6 +15,7 @@ LEVELS = [
     ["runs"],
     ["evaluation"],
     ["benchmark"],
+    ["testing"],
     ["cli"],
 ]
 ROOMS = [room for level in LEVELS for room in level]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from helpers.golden import one_thread
-from helpers.tolerances import FLOAT32_STEPS
 from parttag.data import JetStore
 from parttag.jets.arrays import split_index
 from parttag.runs.run import load_run
+from parttag.testing.tolerances import FLOAT32_STEPS
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "make_old_runs.py"
 RUNS = Path(__file__).parent / "golden" / "runs"

@@ -13,13 +13,13 @@ import yaml
 from helpers.benchmarks import CLASSES, run_all, toy_benchmark, toy_plan
 from helpers.files import write_jetclass_root, write_root
 from helpers.foreign import FOREIGN, foreign_branches, massive
-from helpers.jets import toy_arrays
 from helpers.weaver import weaver_golden
 from parttag.benchmark import jobs as execution
 from parttag.benchmark.run import run_benchmark
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import evaluate_run
 from parttag.runs.run import load_run
+from parttag.testing import toy_jets
 
 TIMES = ("training_time", "cpu_time", "jets_per_second")
 ROWS = toy_benchmark()["rows"]
@@ -133,7 +133,7 @@ def test_a_table_is_gathered_from_whatever_is_there(copy):
 
 def test_jets_may_be_those_of_a_foreign_ntuple(tmp_path):
     ntuple = write_root(
-        tmp_path / "a.root", foreign_branches(massive(toy_arrays(30))), tree="analysis/Nominal"
+        tmp_path / "a.root", foreign_branches(massive(toy_jets(30))), tree="analysis/Nominal"
     )
     files = dict.fromkeys(("train", "val", "test"), str(ntuple))
     plan = toy_plan(
@@ -328,7 +328,7 @@ def test_several_classes_have_a_rejection_each(tmp_path):
     for seed, part in enumerate(("train", "val", "test")):
         # Of ten classes, eight have no jets.
         none = {name: np.zeros(60, dtype=bool) for name in list(labels.values())[2:]}
-        path = write_jetclass_root(tmp_path / f"{part}.root", toy_arrays(60, seed), replaced=none)
+        path = write_jetclass_root(tmp_path / f"{part}.root", toy_jets(60, seed), replaced=none)
         files[part] = str(path)
     plan = toy_plan(
         tmp_path,

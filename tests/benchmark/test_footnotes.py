@@ -6,9 +6,7 @@ import pytest
 
 from helpers.benchmarks import toy_benchmark, toy_plan
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from parttag.benchmark.footnotes import (
-    any_simulated,
     change_notes,
     changes,
     configuration_notes,
@@ -16,10 +14,12 @@ from parttag.benchmark.footnotes import (
 )
 from parttag.benchmark.options import BenchmarkOptions, PretrainingOptions, RowOptions
 from parttag.benchmark.plan import Job, Row
+from parttag.data.jet_files import JetFiles
 from parttag.data.preparation.prepare import prepare
 from parttag.options import read_options
 from parttag.runs.config import build_config
 from parttag.samples.toys import make_toys, toy_files
+from parttag.testing import toy_jets
 
 MASKED = "padding takes no part (in the published network it does)"
 PLAIN = "the Particle Transformer without the pair bias"
@@ -150,11 +150,11 @@ def test_published_numbers_stand_beside_reference_jets_of_their_classes_alone():
 def test_jets_of_parttag_are_known_in_files_and_in_stores_made_of_them(tmp_path):
     make_toys(tmp_path, 20)
     simulated = toy_files(tmp_path)[0]
-    foreign = str(write_jetclass_root(tmp_path / "a.root", toy_arrays(20)))
-    assert not any_simulated([foreign])
-    assert any_simulated([foreign, simulated])
+    foreign = str(write_jetclass_root(tmp_path / "a.root", toy_jets(20)))
+    assert not JetFiles([foreign]).is_simulated
+    assert JetFiles([foreign, simulated]).is_simulated
     for name, source, expected in (("ours", simulated, True), ("theirs", foreign, False)):
         prepare([source], tmp_path / name)
-        assert any_simulated([tmp_path / name]) == expected
+        assert JetFiles(tmp_path / name).is_simulated == expected
     Path(simulated).unlink()
-    assert not any_simulated([tmp_path / "ours"])  # nothing says so any more
+    assert not JetFiles(tmp_path / "ours").is_simulated  # nothing says so any more

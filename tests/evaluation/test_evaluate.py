@@ -8,7 +8,6 @@ import pytest
 from matplotlib.figure import Figure
 
 from helpers.files import write_jetclass_root, write_toptagging_h5
-from helpers.jets import toy_arrays
 from helpers.limits import largest_file
 from parttag import metrics
 from parttag.data.readers import read_chunks
@@ -19,6 +18,7 @@ from parttag.jets.arrays import concatenate
 from parttag.models import build_model
 from parttag.runs.config import DataOptions
 from parttag.runs.run import load_run
+from parttag.testing import toy_jets
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,7 @@ def test_pt_bins_and_sculpting_are_those_of_the_scores(run, tmp_path):
 
 
 def test_bad_jets_and_jets_of_no_class_are_counted_and_left_out(run, tmp_path):
-    jets = toy_arrays(40)
+    jets = toy_jets(40)
     p4, labels = jets.p4.copy(), jets.labels.copy()
     p4[jets.offsets[3]] = np.inf
     labels[[10, 20]] = 0
@@ -92,7 +92,7 @@ def test_bad_jets_and_jets_of_no_class_are_counted_and_left_out(run, tmp_path):
 
 def test_an_evaluation_is_replaced_only_if_asked(run, tmp_path):
     first = saved(evaluate_run(run), tmp_path / "out")
-    other = write_toptagging_h5(tmp_path / "other.h5", toy_arrays(30, seed=9))
+    other = write_toptagging_h5(tmp_path / "other.h5", toy_jets(30, seed=9))
     second = evaluate_run(run, [other])
     with pytest.raises(InputError, match=r"scores.h5 exists already"):
         second.save(tmp_path / "out")
@@ -119,7 +119,7 @@ def run_classes(run):
 
 
 def test_jets_without_labels_cannot_be_evaluated(run, tmp_path):
-    jets = toy_arrays(10)
+    jets = toy_jets(10)
     path = write_jetclass_root(tmp_path / "in.root", jets, without=["label_top", "label_QCD"])
     with pytest.raises(InputError, match="no label label_top for class top"):
         evaluate_run(run, [path])
@@ -155,7 +155,7 @@ def test_a_network_that_was_not_trained_here_has_no_training_curves(run, tmp_pat
 
 
 def test_classes_without_a_background_have_no_roc(run, tmp_path):
-    jets = toy_arrays(60)
+    jets = toy_jets(60)
     labels = np.eye(3, dtype=np.uint8)[np.arange(60) % 3]
     names = ("label_a", "label_b", "label_c")
     path = write_jetclass_root(
@@ -188,7 +188,7 @@ def test_a_cut_record_of_the_training_is_refused(run_directory, tmp_path):
 
 
 def test_jets_in_memory_are_evaluated_as_those_of_a_file_are(run, tmp_path):
-    path = write_jetclass_root(tmp_path / "in.root", toy_arrays(40, seed=4))
+    path = write_jetclass_root(tmp_path / "in.root", toy_jets(40, seed=4))
     jets = concatenate(list(read_chunks(path)))
     of_file, of_jets = evaluate_run(run, path), evaluate_run(run, jets)
     assert of_file.data == (str(path),)
@@ -233,6 +233,6 @@ def test_pictures_are_of_the_formats_that_are_asked_for(run, tmp_path, monkeypat
     found.save(tmp_path / "out", formats=("pdf", "png"))
     assert sorted(seen) == ["pdf"] * 5 + ["png"] * 5
     assert {p.suffix for p in (tmp_path / "out").iterdir()} == {".pdf", ".png", ".h5", ".json"}
-    with pytest.raises(InputError, match="formats: 'exe' is none of png, pdf, svg, eps"):
+    with pytest.raises(InputError, match="formats: 'exe' is none of "):
         found.save(tmp_path / "other", formats=("exe",))
     assert not (tmp_path / "other").exists()

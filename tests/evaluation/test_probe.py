@@ -11,7 +11,6 @@ from scipy.optimize import minimize
 from torch import nn
 
 from helpers.files import write_toptagging_h5
-from helpers.jets import toy_arrays, toy_batch
 from parttag.data.loading.dataset import open_dataset
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import evaluate_run
@@ -26,6 +25,7 @@ from parttag.evaluation.probe import (
 from parttag.evaluation.scores import Scorer
 from parttag.jets.batch import make_batch
 from parttag.jets.features import feature_names, particle_features
+from parttag.testing import toy_batch, toy_jets
 
 
 @pytest.fixture(autouse=True)
@@ -163,7 +163,7 @@ def test_an_untrained_network_keeps_what_was_never_trained(run):
 def test_raw_inputs_are_the_features_of_the_hardest_particles():
     batch = toy_batch(lengths=[3, 25])
     network = RawInputs(feature_names("kin"))
-    raw = network.encode(make_batch(toy_arrays(lengths=[3, 25]), max_particles=20))
+    raw = network.encode(make_batch(toy_jets(lengths=[3, 25]), max_particles=20))
     features = particle_features(batch, "kin")
     assert raw.shape == (2, 140)
     torch.testing.assert_close(raw[0, :21], features[:3].flatten())
@@ -193,7 +193,7 @@ def test_the_probe_is_fitted_to_the_jets_that_the_run_was_trained_on_or_to_other
     data = run.config.data.model_copy(update={"num_train_jets": 30})
     few = replace(run, config=run.config.model_copy(update={"data": data}))
     assert probe_run(few).probe.num_jets == 30
-    other = write_toptagging_h5(tmp_path / "other.h5", toy_arrays(44, seed=9))
+    other = write_toptagging_h5(tmp_path / "other.h5", toy_jets(44, seed=9))
     result = probe_run(few, labeled=LabeledJets([other]))
     assert result.probe.num_jets == 44
     assert result.probe.data == (str(other),)

@@ -120,7 +120,7 @@ def test_the_layout_has_a_number_for_each_bin_by_signal_class():
     logits, labels = gaussian_jets(2000, 2.0)
     pt = jets_in(500, 1000, 2000)
     found = metrics.measure_by_pt(logits, labels, TOP_AND_QCD, pt).to_json()
-    assert list(found) == ["pt_edges", "num_jets", "rejection", "one_cut"]
+    assert list(found) == ["pt_edges", "num_jets", "rejection", "one_cut", "background"]
     num_bins = len(found["pt_edges"]) - 1
     assert num_bins == 5
     assert {name: sum(numbers) for name, numbers in found["num_jets"].items()} == {

@@ -9,7 +9,6 @@ import pytest
 from typer.testing import CliRunner
 
 from helpers.files import write_jetclass_parquet, write_jetclass_root, write_toptagging_h5
-from helpers.jets import toy_arrays
 from helpers.particles import jets, p4
 from helpers.runs import toy_config
 from parttag.cli import app
@@ -23,6 +22,7 @@ from parttag.runs.train import train_run
 from parttag.samples.download.records import Source
 from parttag.samples.download.transfer import fetch
 from parttag.system.remote_files import RemotePath
+from parttag.testing import toy_jets
 
 FOREIGN = (
     "reference://x::file:///home/me/references.json",
@@ -90,7 +90,7 @@ def test_a_local_name_of_odd_characters_is_a_local_file(
 ):
     monkeypatch.chdir(tmp_path)
     Path(odd).mkdir()
-    WRITERS[suffix](tmp_path / "plain", toy_arrays(4))
+    WRITERS[suffix](tmp_path / "plain", toy_jets(4))
     name = f"{odd}/{odd}{suffix}"
     Path("plain").rename(name)
     no_fsspec()

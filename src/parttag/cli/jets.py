@@ -196,8 +196,7 @@ def inspect(
     test together to see that they share none.
     """
     from parttag.cli import tables
-    from parttag.data.readers import find_files
-    from parttag.data.readers.column_layout import layout_of
+    from parttag.data.jet_files import JetFiles
     from parttag.inspection.compare import compare
     from parttag.inspection.inspect import by_input, draw, inspect_files, num_common, picture_paths
     from parttag.runs.config import load_columns
@@ -206,10 +205,12 @@ def inspect(
     pictures = picture_paths(plots).values() if plots is not None else ()
     if not overwrite:
         refuse_existing(pictures)
-    own = None if columns is None else layout_of(load_columns(columns), truth_optional=True)
-    inspections = {"sample": inspect_files(find_files(files), layout=own, progress=show_progress)}
+    own = None if columns is None else load_columns(columns)
+    sample = JetFiles(files, own, truth_optional=True)
+    inspections = {"sample": inspect_files(sample, progress=show_progress)}
     if against:
-        reference = inspect_files(find_files(against), layout=own, progress=show_progress)
+        other = JetFiles(against, own, truth_optional=True)
+        reference = inspect_files(other, progress=show_progress)
         inspections["reference"] = reference
     for name, inspection in inspections.items():
         console.print(tables.counts_table(name, inspection))

@@ -216,8 +216,7 @@ def predict(
 
     Bad jets are kept as rows of NaN with valid = 0.
     """
-    from parttag.data.readers import find_files
-    from parttag.data.readers.column_layout import layout_of
+    from parttag.data.jet_files import JetFiles
     from parttag.evaluation.predict import predict as predict_files
     from parttag.evaluation.scores import Scorer
     from parttag.runs.config import load_columns
@@ -230,9 +229,8 @@ def predict(
     )
     report = predict_files(
         scorer,
-        find_files(files),
+        JetFiles(files, own, truth_optional=True),
         out,
-        layout=layout_of(own, truth_optional=True),
         keep=[name for name in keep.split(",") if name],
         overwrite=overwrite,
         progress=show_progress,
@@ -286,6 +284,6 @@ def schema() -> None:
 
     Example: parttag schema > parttag.schema.json
     """
-    from parttag.runs.config import RunConfig
+    from parttag.runs.config import run_config_class
 
-    typer.echo(json.dumps(RunConfig.model_json_schema(), indent=2))
+    typer.echo(json.dumps(run_config_class().model_json_schema(), indent=2))

@@ -4,12 +4,20 @@ The options of each part are declared beside it; this file composes them. A YAML
 differs from the defaults. Nothing in it is code: no expression is evaluated and no path imported.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import yaml
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    PositiveInt,
+    SerializeAsAny,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.selection.cuts import CutOptions
@@ -21,7 +29,7 @@ from parttag.metrics.earlier import earlier_options
 from parttag.models import MODELS, ModelOptions
 from parttag.options import LocalName, Options, Texts, read_options
 from parttag.runs.yaml_files import parse_text, read_content
-from parttag.training.objectives import ObjectiveOptions
+from parttag.training.objectives import OBJECTIVES, ObjectiveOptions
 from parttag.training.objectives.classify import ClassifyOptions
 from parttag.training.optimizers import OptimizerOptions, RangerOptions
 from parttag.training.options import TrainingOptions
@@ -57,14 +65,18 @@ class DataOptions(Options):
 
 
 class RunConfig(Options):
-    """Everything that decides what a run does."""
+    """Everything that decides what a run does.
+
+    What is read is of a class below it, ``run_config_class()``, which knows the options of every
+    network and objective.
+    """
 
     data: DataOptions
     features: str | tuple[str, ...] = _DEFAULT_FEATURES
     """A set of particle features (kin, kinpid, full), or a list of them. To be left out for
     networks that make their own inputs from four-momenta."""
-    model: ModelOptions
-    objective: ObjectiveOptions = ClassifyOptions()
+    model: SerializeAsAny[ModelOptions]
+    objective: SerializeAsAny[ObjectiveOptions] = ClassifyOptions()
     optimizer: OptimizerOptions = RangerOptions()
     schedule: ScheduleOptions = FlatDecayOptions()
     training: TrainingOptions = TrainingOptions()
@@ -83,7 +95,7 @@ class RunConfig(Options):
 
     @model_validator(mode="after")
     def _classes_suffice(self) -> "RunConfig":
-        if self.objective.needs_labels and len(self.data.classes) < 2:
+        if OBJECTIVES[self.objective.name].needs_labels and len(self.data.classes) < 2:
             raise InputError(
                 f"data.classes has {len(self.data.classes)} entries, but objective "
                 f"{self.objective.name} needs two or more: name the classes and their labels"
@@ -118,7 +130,43 @@ class RunConfig(Options):
     @property
     def is_classifier(self) -> bool:
         """Whether the trained network tells the classes apart."""
-        return self.objective.name == "classify"
+        return OBJECTIVES[self.objective.name].gives_scores
+
+    def __reduce__(self) -> tuple[Callable[..., "RunConfig"], tuple[dict[str, Any]]]:
+        """Travel to another process, which makes the class of what is read anew."""
+        return _restored, (self.__getstate__(),)
+
+
+def run_config_class() -> type[RunConfig]:
+    """Return ``RunConfig`` with the options of every network and objective there is.
+
+    It is what configurations are read into, and what has the JSON schema.
+    """
+    models = (entry.network.options_class for _, entry in sorted(MODELS.items()))
+    objectives = (objective.options_class for _, objective in sorted(OBJECTIVES.items()))
+    return _run_config_class(tuple(models), tuple(objectives))
+
+
+@lru_cache(maxsize=8)
+def _run_config_class(
+    models: tuple[type[ModelOptions], ...], objectives: tuple[type[ObjectiveOptions], ...]
+) -> type[RunConfig]:
+    fields: dict[str, Any] = {
+        "model": (Union[models], Field(discriminator="name")),  # noqa: UP007 (of a tuple)
+        "objective": (
+            Union[objectives],  # noqa: UP007
+            Field(default=ClassifyOptions(), discriminator="name"),
+        ),
+    }
+    doc = "Everything that decides what a run does."
+    return create_model(RunConfig.__name__, __base__=RunConfig, __doc__=doc, **fields)
+
+
+def _restored(state: dict[str, Any]) -> RunConfig:
+    kind = run_config_class()
+    config = kind.__new__(kind)
+    config.__setstate__(state)
+    return config
 
 
 # Keys of the section evaluation that name classes.
@@ -179,7 +227,7 @@ def build_config(content: Mapping[str, Any]) -> RunConfig:
         for section, default in _DEFAULT_NAMES.items()
         if isinstance(content.get(section), dict)
     }
-    return read_options(RunConfig, with_evaluation({**content, **named}))
+    return read_options(run_config_class(), with_evaluation({**content, **named}))
 
 
 def with_evaluation(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -99,13 +99,29 @@ def read_last(directory: Path) -> dict[str, Any] | None:
 
 
 def describe_network(
-    model: Tagger, config: Mapping[str, Any], classes: Sequence[str]
+    model: Tagger,
+    config: Mapping[str, Any],
+    classes: Sequence[str],
+    plugins: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
-    """Return what every checkpoint says of the network besides its weights."""
+    """Return what every checkpoint says of the network besides its weights.
+
+    Parameters
+    ----------
+    model
+        The network, for the features that it reads.
+    config
+        The run's configuration.
+    classes
+        Their names, in the order of the logits.
+    plugins
+        The parts of the run that came from plug-ins: kind, name, package and version of each.
+    """
     return {
         "config": dict(config),
         "classes": list(classes),
         "features": list(model.feature_names),
+        "plugins": [dict(part) for part in plugins],
     }
 
 

@@ -18,10 +18,9 @@ import pytest
 import xxhash
 
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from helpers.reading import RUN
 from parttag.data import prepare
-from parttag.data.preparation import shuffle as shuffling
+from parttag.testing import toy_jets
 
 NUM_JETS = 400
 BLOCK = 1 << 20
@@ -313,11 +312,9 @@ def columns_twice(store: Store) -> None:
 def good(tmp_path_factory):
     """A store of three shards, shuffled as far as it says."""
     folder = tmp_path_factory.mktemp("hostile")
-    sets = [toy_arrays(NUM_JETS, seed) for seed in range(3)]
+    sets = [toy_jets(NUM_JETS, seed) for seed in range(3)]
     files = [write_jetclass_root(folder / f"{i}.root", jets) for i, jets in enumerate(sets)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shuffling, "SHARD_BYTES", 1)
-        prepare(files, folder / "good", shuffle=False)
+    prepare(files, folder / "good", shuffle=False, shard_bytes=1)
     return folder / "good"
 
 

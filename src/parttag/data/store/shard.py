@@ -20,14 +20,13 @@ from jaxtyping import Int, Int64, Shaped
 from pydantic import BaseModel, ConfigDict, Field
 
 from parttag.errors import InputError
-from parttag.jets.arrays import JetArrays, split_index
+from parttag.jets.arrays import ARRAYS, JetArrays, split_index
 from parttag.system.files import refuse_damaged
 
 BLOCK_BYTES = 1 << 20
 """A checksum covers so much of a shard."""
 
 _DIGEST_DIGITS = 16
-_PER_JET = ("jet_p4", "jet_axis", "labels", "jet_weights", "index")
 # HDF5 takes some 12 kB of a shard for itself, and 70 bytes for the name of each column.
 _HDF5_BYTES, _HDF5_BYTES_A_NAME = 1 << 15, 256
 
@@ -62,16 +61,7 @@ class Shard(Record):
 
 def row_types(columns: Columns) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Return type and shape of a row of each dataset."""
-    return {
-        "p4": ("<f4", (4,)),
-        "extra": ("<f4", (len(columns.extra_names),)),
-        "offsets": ("<i8", ()),
-        "jet_p4": ("<f4", (4,)),
-        "jet_axis": ("<f4", (2,)),
-        "labels": ("|u1", (len(columns.label_names),)),
-        "jet_weights": ("<f4", ()),
-        "index": ("<i8", ()),
-    }
+    return {name: (rows.dtype, rows.shape(columns)) for name, rows in ARRAYS.items()}
 
 
 def block_digests(path: Path) -> str:
@@ -168,9 +158,12 @@ class ShardFile:
         )
 
     def _num_rows(self, name: str) -> int:
-        if name in ("p4", "extra"):
-            return self.shard.num_particles
-        return self.shard.num_jets + (name == "offsets")
+        numbers = {
+            "particle": self.shard.num_particles,
+            "jet": self.shard.num_jets,
+            "boundary": self.shard.num_jets + 1,
+        }
+        return numbers[ARRAYS[name].per]
 
     def _refuse_other_layout(self, columns: Columns, others: Mapping[str, int]) -> None:
         """Refuse a file whose bytes are not those of the datasets that it is said to hold."""
@@ -244,7 +237,7 @@ def read_spans(
     for name, (dtype, shape) in row_types(columns).items():
         if name == "offsets":
             continue
-        per_jet = name in _PER_JET
+        per_jet = ARRAYS[name].per == "jet"
         arrays[name] = np.empty((len(offsets) - 1 if per_jet else offsets[-1], *shape), dtype)
         row = 0
         for number, (file, start, _) in enumerate(spans):

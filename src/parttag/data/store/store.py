@@ -18,6 +18,7 @@ from pydantic import Field, JsonValue, ValidationError
 from parttag.data.store.shard import Columns, Count, Record, Shard, ShardFile, read_spans
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, take_from_parts
+from parttag.jets.packing import offsets_of
 from parttag.system.files import refuse_damaged
 
 SCHEMA_VERSION = 2
@@ -80,11 +81,21 @@ class JetStore:
             ShardFile(self.directory / shard.name, shard, self.manifest)
             for shard in self.manifest.shards
         ]
-        self._starts = np.cumsum([0, *map(len, self._files)])
+        self._starts = offsets_of([len(file) for file in self._files])
         self._mapped: dict[int, JetArrays] = {}
 
     def __len__(self) -> int:
         return self.manifest.num_jets
+
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        order = f"shuffled, seed {manifest.shuffle_seed}" if self.is_shuffled else "in order"
+        return (
+            f"JetStore {self.directory}: {len(self):,} jets, {manifest.num_particles:,} particles, "
+            f"{order}, shards: {len(manifest.shards)} | "
+            f"extra: {', '.join(manifest.extra_names) or 'none'} | "
+            f"labels: {', '.join(manifest.label_names) or 'none'}"
+        )
 
     @property
     def sources(self) -> tuple[str, ...]:
