@@ -53,6 +53,7 @@ def test_configuration_trains_evaluates_and_is_read_back(path, tmp_path):
     directory = train_run(load_config(path, overrides), tmp_path / "run")
     run = load_run(directory)
     metrics = evaluate_run(run)
-    assert sum(metrics["num_jets"].values()) == 40
-    assert np.isfinite(metrics["loss"])
+    metrics.save(directory / "evaluation")
+    assert sum(metrics.num_jets.values()) == 40
+    assert np.isfinite(metrics.loss)
     assert (directory / "evaluation" / "scores.h5").is_file()

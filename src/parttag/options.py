@@ -5,7 +5,7 @@ beside the schedule); ``config.py`` composes them into the configuration of a ru
 """
 
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, get_args, get_origin
@@ -146,6 +146,15 @@ def read_options(kind: type[AnyOptions], content: Mapping[str, Any]) -> AnyOptio
         # A misspelt key is also a missing one: the misspelling is what helps.
         details = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")[0]
         raise InputError(_sentence(kind, details)) from error
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return which of the known names is most like one that is not known."""
+
+    def likeness(other: str) -> float:
+        return SequenceMatcher(None, name.lower(), other.lower()).ratio()
+
+    return max(known, key=likeness)
 
 
 # What a value must be, by the first word of pydantic's name for the error.

@@ -64,7 +64,7 @@ def test_a_table_has_every_row_with_all_its_numbers(finished, copy):
     assert first["accuracy"]["spread"] == pytest.approx(spread)
     errors = [m["accuracy"]["error"] for m in metrics]
     assert first["accuracy"]["error"] == pytest.approx(sum(errors) / 2)
-    assert set(first["rejection"]) == {"0.5", "0.3"}
+    assert set(first["rejection"]["top"]) == {"0.5", "0.3"}
     assert first["seeds"] == [0, 1]
     assert first["parameters"] == 7 * 8 + 8 + 8 * 8 + 8 + 8 * 8 + 8 + 8 * 2 + 2
     assert first["jets_seen"] == 80  # two epochs of 40 jets
@@ -162,7 +162,7 @@ def test_rows_of_other_jets_never_stand_in_the_same_table(copy):
 def test_a_row_that_was_evaluated_on_other_jets_since_is_not_in_the_table(copy):
     run = copy.directory / "rows" / "PFN" / "seed-1"
     other = load_run(run).config.data.val
-    evaluate_run(load_run(run), other, overwrite=True)
+    evaluate_run(load_run(run), other).save(run / "evaluation", overwrite=True)
     run_benchmark(copy, [])
     first = read_table(copy)[0]
     assert first["seeds"] == [0]
@@ -334,6 +334,10 @@ def test_several_classes_have_a_rejection_each(tmp_path):
         tmp_path,
         jets=None,
         data={**files, "classes": labels},
+        evaluation={
+            "background": "QCD",
+            "working_points": dict.fromkeys(signals, 0.5) | {"Hqql": 0.99, "Tbl": 0.995},
+        },
         published="jetclass",
         rows={"PFN": {"recipe": "pfn.yaml", "published": "PFN"}},
     )

@@ -128,9 +128,10 @@ def test_a_recipe_that_the_row_completes_is_not_compared_with(tmp_path):
 # ---------------------------------------------------------------------------- published numbers
 
 
-def table(**data):
+def table(evaluation=None, **data):
     classes = {"QCD": "label_QCD", "top": "label_top"}
-    content = toy_benchmark(jets=None, data={"classes": classes, "test": "test.h5", **data})
+    data = {"classes": classes, "test": "test.h5", **data}
+    content = toy_benchmark(jets=None, data=data, evaluation=evaluation or {})
     return read_options(BenchmarkOptions, content)
 
 
@@ -139,8 +140,8 @@ def test_published_numbers_stand_beside_reference_jets_of_their_classes_alone():
     start = "published numbers are left out: "
     simulated = why_unpublished(table(), test_is_simulated=True)
     assert simulated == start + "the test jets were made by parttag, theirs are others"
-    not_wanted = why_unpublished(table(published=False), test_is_simulated=False)
-    assert not_wanted == start + "data.published is false"
+    not_wanted = why_unpublished(table({"published": False}), test_is_simulated=False)
+    assert not_wanted == start + "evaluation.published is false"
     quarks = table(classes={"quark": "label_q", "gluon": "label_g"})
     other = why_unpublished(quarks, test_is_simulated=False)
     assert other == start + "they are of the classes QCD, top"

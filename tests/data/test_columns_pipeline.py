@@ -66,8 +66,8 @@ def test_a_run_reads_what_its_columns_say_and_so_do_evaluate_and_predict(
     metrics = evaluate_run(load_run(directory))
     few = int((toy_jets(30).lengths < 3).sum())
     assert few > 0
-    assert metrics["num_left_out"] == {"bad": 0, "no_class": 0, "outside_cuts": few}
-    assert sum(metrics["num_jets"].values()) == 30 - few
+    assert metrics.num_left_out == {"bad": 0, "no_class": 0, "outside_cuts": few}
+    assert sum(metrics.num_jets.values()) == 30 - few
     out = tmp_path / "scores.parquet"
     assert (
         run(monkeypatch, "predict", directory, ntuple, "--out", out, "--keep", "eventNumber") == 0

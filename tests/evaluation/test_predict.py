@@ -11,8 +11,9 @@ from helpers.files import write_jetclass_parquet, write_jetclass_root, write_top
 from helpers.limits import largest_file
 from parttag.data.readers import read_chunks
 from parttag.errors import InputError
-from parttag.evaluation.predict import predict
+from parttag.evaluation.predict import predict, score_files, score_jets
 from parttag.evaluation.scores import Scorer
+from parttag.jets.arrays import concatenate
 from parttag.testing import toy_jets
 
 FORMATS = ("root", "h5", "parquet")
@@ -97,7 +98,7 @@ def test_a_kept_branch_takes_the_place_of_a_jet_quantity(tmp_path, scorer):
 
 @pytest.mark.parametrize("name", ["label", "valid", "score_top", "logit_QCD"])
 def test_a_kept_branch_may_not_hide_a_score(tmp_path, scorer, name):
-    with pytest.raises(InputError, match=rf"--keep {name}: the scores have a column of this name"):
+    with pytest.raises(InputError, match=rf'keep="{name}": the scores have a column of this name'):
         predict(scorer, [], tmp_path / "out.root", keep=[name])
 
 
@@ -162,3 +163,56 @@ def test_the_progress_counts_the_chunks_of_all_files(tmp_path, scorer):
 
     predict(scorer, files, tmp_path / "out.h5", step_jets=4, progress=watch)
     assert len(seen) == 4
+
+
+def test_scores_in_memory_are_those_of_the_file(tmp_path, run, scorer):
+    path = write_jetclass_root(tmp_path / "in.root", toy_jets(12), replaced={"row": np.arange(12)})
+    keep = ["row", "part_px"]
+    predict(scorer, [path], tmp_path / "out.parquet", keep=keep, step_jets=5)
+    expected = pq.read_table(tmp_path / "out.parquet").to_pydict()
+    found = score_files(run, path, keep, step_jets=5)
+    assert len(found) == 12
+    assert found.to_awkward().to_list() == [
+        {name: expected[name][row] for name in expected} for row in range(12)
+    ]
+    jets = concatenate(list(read_chunks(path)))
+    in_memory = score_jets(run, jets, step_jets=5)
+    np.testing.assert_array_equal(in_memory.logits, found.logits)
+    assert list(in_memory.columns()) == [name for name in expected if name not in keep]
+    assert repr(found).startswith("Scores: 12 jets (0 bad, 12 of known class) | score_top")
+    part = found.take(np.array([7, 2]))
+    assert part.columns()["row"].to_list() == [7, 2]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_scores_are_written_as_predict_writes_them(tmp_path, run, scorer, form):
+    path = write_jetclass_root(tmp_path / "in.root", toy_jets(6))
+    predict(scorer, [path], tmp_path / f"one.{form}", keep=["part_px"])
+    found = score_files(run, [path], ["part_px"])
+    found.write(tmp_path / f"two.{form}")
+    names = ("score_top", "label", "valid", "part_px")
+    assert read(tmp_path / f"two.{form}", *names) == read(tmp_path / f"one.{form}", *names)
+    with pytest.raises(InputError, match=rf"two.{form} exists already"):
+        found.write(tmp_path / f"two.{form}")
+    found.write(tmp_path / f"two.{form}", overwrite=True)
+
+
+def test_scores_are_a_data_frame_of_one_row_a_jet(tmp_path, run):
+    path = write_jetclass_root(tmp_path / "in.root", toy_jets(6), replaced={"row": np.arange(6)})
+    frame = score_files(run, [path], ["row", "part_px"]).to_pandas()
+    assert frame.shape == (6, 12)
+    assert frame["row"].to_list() == list(range(6))
+    assert frame["row"].dtype == np.int64
+    assert [len(jet) for jet in frame["part_px"]] == toy_jets(6).lengths.tolist()
+    np.testing.assert_array_equal(frame["logit_top"], score_files(run, [path]).logits[:, 0])
+
+
+def test_no_jets_have_scores_of_no_rows(run):
+    found = score_jets(run, toy_jets(3).span(0, 0))
+    assert len(found) == 0
+    assert found.to_pandas().shape == (0, 10)
+
+
+def test_a_name_in_files_may_not_hide_a_score_in_memory_either(tmp_path, run):
+    with pytest.raises(InputError, match='keep="label": the scores have a column of this name'):
+        score_files(run, [], ["label"])

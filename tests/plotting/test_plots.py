@@ -5,7 +5,8 @@ from matplotlib.markers import CARETUPBASE
 from parttag import plotting as plots
 from parttag.errors import InputError
 from parttag.metrics import (
-    SCULPTING_EPS_S,
+    DEFAULTS,
+    EvaluationOptions,
     class_rocs,
     measure_by_pt,
     measure_sculpting,
@@ -33,8 +34,8 @@ def drawn_roc(classes, *, published=False):
     return plots.roc(rocs, background=classes[-1], published=published), rocs
 
 
-def drawn_scores(logits, labels, weights, classes, rocs):
-    panels = plots.signal_scores(logits, labels, weights, classes, rocs)
+def drawn_scores(logits, labels, weights, classes, rocs, options=DEFAULTS):
+    panels = plots.signal_scores(logits, labels, weights, classes, rocs, options)
     return plots.scores_figure(panels).axes
 
 
@@ -59,10 +60,12 @@ def test_published_points_are_there_only_if_asked_for():
 def test_several_signals_share_a_roc_and_have_a_panel_of_scores_each():
     logits, labels, weights = jets(5)
     classes = ("QCD", "Hbb", "Hqql", "Tbl", "Wqq")
-    rocs = class_rocs(logits, labels, classes)
+    points = {"Hbb": [0.5], "Hqql": [0.99], "Tbl": [0.995], "Wqq": [0.5]}
+    options = EvaluationOptions(background="QCD", working_points=points)
+    rocs = class_rocs(logits, labels, classes, options=options)
     axes = plots.roc(rocs, background="QCD")
     assert legend(axes) == ["Hbb", "Hqql", "Tbl", "Wqq", "statistical error"]
-    panels = drawn_scores(logits, labels, weights, classes, rocs)
+    panels = drawn_scores(logits, labels, weights, classes, rocs, options)
     assert [legend(axes) for axes in panels] == [[s, "QCD"] for s in rocs]
     cuts = [[text.get_text()[-5:].split()[-1] for text in axes.texts] for axes in panels]
     assert cuts == [["0.5"], ["0.99"], ["0.995"], ["0.5"]]
@@ -197,21 +200,23 @@ def test_lower_limits_are_arrows_and_unknown_rejections_are_left_out():
 def test_several_signals_have_a_panel_each_of_rejection_and_of_mass():
     logits, labels, weights = jets(4, 2000)
     classes = ("QCD", "Hbb", "Hqql", "Wqq")
-    by_pt = measure_by_pt(logits, labels, classes, pt_of(labels))
+    options = EvaluationOptions(background="QCD")
+    by_pt = measure_by_pt(logits, labels, classes, pt_of(labels), options=options)
     panels = plots.rejection_by_pt_figure(by_pt).axes
     titles = [axes.get_legend().get_title().get_text() for axes in panels]
     assert titles == [f"{name} against QCD" for name in classes[1:]]
     with pytest.raises(InputError, match="take one of Hbb, Hqql, Wqq"):
         plots.rejection_by_pt(by_pt)
-    figure = plots.mass_sculpting_figure(masses_of(logits, labels, weights, classes))
+    figure = plots.mass_sculpting_figure(masses_of(logits, labels, weights, classes, options))
     assert [legend(axes)[1] for axes in figure.axes] == ["Hbb, all", "Hqql, all", "Wqq, all"]
 
 
-def masses_of(logits, labels, weights, classes) -> dict[str, plots.SignalMasses]:
+def masses_of(logits, labels, weights, classes, options=DEFAULTS) -> dict[str, plots.SignalMasses]:
     mass = np.random.default_rng(2).exponential(80, len(labels))
-    passing = passing_jets(logits, classes, class_rocs(logits, labels, classes), SCULPTING_EPS_S)
-    found = measure_sculpting(mass, labels, classes, passing, weights)
-    return plots.signal_masses(mass, labels, weights, classes, passing, found)
+    rocs = class_rocs(logits, labels, classes, options=options)
+    passing = passing_jets(logits, classes, rocs, options)
+    found = measure_sculpting(mass, labels, classes, passing, weights, options)
+    return plots.signal_masses(mass, labels, weights, classes, passing, found, options)
 
 
 def test_the_mass_is_that_of_all_background_jets_of_the_signal_and_of_those_that_pass():
@@ -245,3 +250,29 @@ def test_a_cut_that_no_background_passes_has_a_picture_too():
     none = labels == 0
     masses = masses_of(logits[none], labels[none], weights[none], ("top", "QCD"))["top"]
     assert plots.mass_sculpting(masses).get_legend()
+
+
+def test_several_backgrounds_are_drawn_as_one():
+    logits, labels, weights = jets(4, 2000)
+    classes = ("QCD", "Hbb", "Hcc", "light")
+    options = EvaluationOptions(
+        background=["QCD", "light"],
+        working_points={"Hbb": [0.6]},
+        discriminant={"Hbb": {"QCD": 0.9, "light": 0.1}},
+        sculpting_eps_s=0.7,
+    )
+    rocs = class_rocs(logits, labels, classes, options=options)
+    first, second = drawn_scores(logits, labels, weights, classes, rocs, options)
+    assert legend(first) == ["Hbb", "QCD + light"]
+    assert first.get_xlabel() == "ln [ p(Hbb) / (0.9 p(QCD) + 0.1 p(light)) ]"
+    assert second.get_xlabel() == "ln [ p(Hcc) / (p(QCD) + p(light)) ]"
+    assert (len(first.texts), len(second.texts)) == (1, 0)
+    by_pt = measure_by_pt(logits, labels, classes, pt_of(labels), options=options)
+    title = plots.rejection_by_pt(by_pt).get_legend().get_title().get_text()
+    assert title == "Hbb against QCD + light"
+    masses = masses_of(logits, labels, weights, classes, options)["Hbb"]
+    background = (labels == 0) | (labels == 3)
+    assert len(masses.jet_mass["QCD + light"]) == background.sum()
+    text = legend(plots.mass_sculpting(masses))[2]
+    assert text.startswith(f"{masses.passed.sum()} QCD + light that pass")
+    assert text.endswith("= 0.7")

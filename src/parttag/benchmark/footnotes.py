@@ -17,6 +17,7 @@ from parttag.models import MODELS
 # What does not decide what a network learns, or is told elsewhere in the table.
 _UNTOLD = {
     "data",
+    "evaluation",
     "init_from.path",
     "tokenizer_from",
     "training.seed",
@@ -84,8 +85,8 @@ def why_unpublished(options: BenchmarkOptions, test_is_simulated: bool) -> str |
         return left_out + f"they are of the classes {', '.join(classes)}"
     if test_is_simulated:
         return left_out + "the test jets were made by parttag, theirs are others"
-    if not options.data.published:
-        return left_out + "data.published is false"
+    if not options.evaluation.published:
+        return left_out + "evaluation.published is false"
     return None
 
 

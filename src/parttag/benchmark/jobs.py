@@ -12,7 +12,8 @@ from parttag.benchmark.costs import multiply_adds, num_parameters, some_jets
 from parttag.benchmark.plan import Job, refuse_other_configuration
 from parttag.data.jet_files import JetFiles
 from parttag.errors import InputError
-from parttag.evaluation.evaluate import METRICS, evaluate_run
+from parttag.evaluation.evaluate import evaluate_run
+from parttag.evaluation.evaluation import METRICS
 from parttag.progress import Progress, no_progress
 from parttag.runs.import_weights import import_run
 from parttag.runs.run import load_run
@@ -97,11 +98,10 @@ def _do(job: Job, progress: Progress) -> None:
     # Whatever an interrupted evaluation, or one of other jets, has left is replaced.
     evaluate_run(
         run,
-        overwrite=True,
         strict=job.config.data.strict,
         device=job.config.training.device,
         progress=progress,
-    )
+    ).save(job.directory / "evaluation", overwrite=True)
     test = JetFiles(job.config.data.test, job.config.data.columns)
     record = {
         "metrics": sha256(job.directory / "evaluation" / METRICS),

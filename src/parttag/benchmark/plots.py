@@ -12,7 +12,7 @@ from matplotlib.ticker import NullFormatter
 from parttag.benchmark.results import Point, Quantity, RowResult, SeedResult
 from parttag.data.readers.hdf5 import open_hdf5, own_dataset
 from parttag.errors import InputError
-from parttag.metrics import Roc, background_class, class_rocs
+from parttag.metrics import Roc, class_rocs
 from parttag.plotting import Style, save_figure
 from parttag.plotting.curves import draw_roc
 from parttag.plotting.elements import cycle, plain
@@ -39,9 +39,9 @@ def draw_all(directory: Path, results: Sequence[RowResult]) -> list[Path]:
         If scores cannot be read, or a picture cannot be written.
     """
     shown = [result for result in results if result.seeds]
-    classes = next((next(iter(r.seeds.values())).classes for r in shown), ())
-    if not shown or background_class(classes) is None:
+    if not shown or not shown[0].rejection:
         return []
+    background = " + ".join(next(iter(shown[0].seeds.values())).report.background)
     if any(result.labels is not None for result in shown):
         with new_files([directory / EFFICIENCY], overwrite=True) as (file,):
             save_figure(efficiency_figure(shown), file, "png")
@@ -49,7 +49,7 @@ def draw_all(directory: Path, results: Sequence[RowResult]) -> list[Path]:
     paths = [directory / name for name in (ROC, PARAMETERS, COST)]
     rocs = {result.name: _read_rocs(next(iter(result.seeds.values()))) for result in shown}
     with new_files(paths, overwrite=True) as (roc_file, parameters_file, cost_file):
-        save_figure(rocs_figure(rocs, classes), roc_file, "png")
+        save_figure(rocs_figure(rocs, background), roc_file, "png")
         with_published = any(result.published for result in shown)
         by_parameters = rejection_figure(shown, "parameters", published=with_published)
         save_figure(by_parameters, parameters_file, "png")
@@ -59,7 +59,7 @@ def draw_all(directory: Path, results: Sequence[RowResult]) -> list[Path]:
 
 
 def rocs_figure(
-    rocs: Mapping[str, Mapping[str, Roc]], classes: Sequence[str], style: Style = "parttag"
+    rocs: Mapping[str, Mapping[str, Roc]], background: str, style: Style = "parttag"
 ) -> Figure:
     """Draw 1/ε_B against ε_S of all rows, in a panel for each signal class."""
     signals = list(next(iter(rocs.values())))
@@ -87,11 +87,10 @@ def rocs_figure(
                 axes.set_title(plain(signal))
         for axes in panels[len(signals) :]:
             axes.remove()
-        background = plain(f"Rejection of {background_class(classes)}")
         for axes in panels[: len(signals)]:
             axes.set_xlabel(r"Signal efficiency $\varepsilon_{\mathrm{S}}$")
         for axes in panels[: len(signals) : columns]:
-            axes.set_ylabel(background + r"  $1/\varepsilon_{\mathrm{B}}$")
+            axes.set_ylabel(plain(f"Rejection of {background}") + r"  $1/\varepsilon_{\mathrm{B}}$")
         handles, labels = panels[0].get_legend_handles_labels()
         title = "first seed of each row"
         figure.legend(handles, labels, loc="outside right upper", title=title)
@@ -149,7 +148,7 @@ def efficiency_figure(results: Sequence[RowResult], style: Style = "parttag") ->
                 _MARKERS[number // 10 % len(_MARKERS)],
                 _LINES[number // 10 % len(_LINES)],
             )
-            values = [[r.metric("auc") for r in own], [r.rejection[point] for r in own]]
+            values = [[r.auc for r in own], [r.rejection[point] for r in own]]
             for axes, quantities in zip(panels, values, strict=True):
                 _draw_line(axes, places, quantities, look, plain(name))
         numbers = sorted({result.labels or 0 for result in results})
@@ -195,7 +194,7 @@ def _draw_line(
 def _rejection_label(point: Point) -> str:
     signal, eps_s = point
     return r"$1/\varepsilon_{\mathrm{B}}$ at $\varepsilon_{\mathrm{S}}$ = " + plain(
-        f"{float(eps_s):g} ({signal})"
+        f"{eps_s:g} ({signal})"
     )
 
 
@@ -233,7 +232,7 @@ def _draw_row(
             label=plain(result.name),
         )
     line = result.published
-    quoted = line and line.rejection.get(point[0], {}).get(float(point[1]))
+    quoted = line and line.rejection.get(point[0], {}).get(point[1])
     if published and line and quoted and line.num_parameters:
         axes.errorbar(
             line.num_parameters,
@@ -252,7 +251,9 @@ def _read_rocs(result: SeedResult) -> dict[str, Roc]:
     path = result.job.directory / "evaluation" / "scores.h5"
     logits, labels, valid = read_logits(path, result.classes)
     used = valid & (labels >= 0)
-    return class_rocs(logits[used], labels[used], result.classes)
+    assert result.job.config is not None
+    options = result.job.config.evaluation
+    return class_rocs(logits[used], labels[used], result.classes, options=options)
 
 
 def read_logits(

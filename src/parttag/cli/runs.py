@@ -150,8 +150,9 @@ def evaluate(
     Bad jets are left out of the metrics, counted, and kept in scores.h5 without scores. With
     --probe linear, a run of any objective can be measured, in RUN/evaluation/probe.
     """
-    from parttag.cli.tables import jets_sentence, metrics_table, sculpting_sentences
+    from parttag.cli.tables import metrics_table
     from parttag.evaluation.evaluate import evaluate_run
+    from parttag.evaluation.evaluation import check_target
     from parttag.runs.config import load_columns, parse_classes
     from parttag.runs.run import load_run
 
@@ -161,7 +162,6 @@ def evaluate(
     if columns is not None:
         tagger = tagger.with_columns(load_columns(columns))
     how: dict[str, Any] = {
-        "overwrite": overwrite,
         "strict": strict,
         "precision": precision,
         "device": device,
@@ -169,20 +169,29 @@ def evaluate(
     }
     title = str(run)
     if probe is None:
-        metrics = evaluate_run(tagger, data, out, **how)
+        out = out or run / "evaluation"
+        check_target(tagger, out, overwrite=overwrite)
+        found = evaluate_run(tagger, data, **how)
     else:
-        from parttag.evaluation.probe import LabeledJets, probe_directory, probe_run
+        from parttag.evaluation.probe import (
+            LabeledJets,
+            check_probe_target,
+            probe_directory,
+            probe_run,
+        )
 
         out = out or probe_directory(run, probe)
         named = parse_classes(classes) if classes else None
         labeled = LabeledJets(train_data or (), named, probe_jets)
-        metrics = probe_run(tagger, probe, labeled, data, out, **how)
-        title = f"{run}: probe ({probe}) fitted to {metrics['probe']['num_jets']:,} jets"
-    console.print(metrics_table(title, metrics))
-    say(jets_sentence(metrics))
-    for sentence in sculpting_sentences(metrics):
+        check_probe_target(tagger, probe, labeled, out, overwrite=overwrite)
+        found = probe_run(tagger, probe, labeled, data, **how)
+        assert found.probe is not None
+        title = f"{run}: probe ({probe}) fitted to {found.probe.num_jets:,} jets"
+    found.save(out, overwrite=overwrite)
+    console.print(metrics_table(title, found))
+    for sentence in found.sentences():
         say(sentence)
-    say(f"written to {out or run / 'evaluation'}")
+    say(f"written to {out}")
 
 
 @app.command()

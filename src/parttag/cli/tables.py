@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt64
@@ -18,72 +17,12 @@ from parttag.inspection.compare import Comparison
 from parttag.inspection.duplicates import SharedJets, num_repeated, shared_jets
 from parttag.inspection.inspect import Inspection
 from parttag.jets.variables import JET_VARIABLES
-from parttag.metrics import CONFIDENCE_LEVEL, Estimate
-
-_REASONS = {"bad": "bad", "no_class": "of no class", "outside_cuts": "outside the cuts"}
+from parttag.metrics import Estimate, Report
 
 
-def metrics_table(title: str, metrics: Mapping[str, Any]) -> Table:
-    """Return the content of ``metrics.json`` as a table of numbers with their errors."""
-    table = _table(title, "", "value", "error")
-    for name in ("accuracy", "auc"):
-        table.add_row(name.upper() if name == "auc" else name, *_cells(metrics[name], ".4f"))
-    for name, estimate in _rejections(metrics["rejection"]):
-        table.add_row(name, *_cells(estimate, ".1f" if (estimate["value"] or 0) < 100 else ".0f"))
-    loss = metrics["loss"]
-    table.add_row("loss", "–" if loss is None else f"{loss:.4f}", "")
-    return table
-
-
-def jets_sentence(metrics: Mapping[str, Any]) -> str:
-    """Return how many jets the metrics are made of, and how many they leave out."""
-    jets = ", ".join(f"{number:,} {name}" for name, number in metrics["num_jets"].items())
-    left_out = metrics["num_left_out"]
-    reasons = ", ".join(f"{number:,} {_REASONS[reason]}" for reason, number in left_out.items())
-    return f"jets: {jets}; left out: {reasons}"
-
-
-def sculpting_sentences(metrics: Mapping[str, Any]) -> list[str]:
-    """Return what the cut of each signal class makes of the background's mass; none without one."""
-    sculpting = dict(metrics["mass_sculpting"])
-    if not sculpting:
-        return []
-    eps_s = sculpting.pop("eps_s")
-    found = {"": sculpting} if "before" in sculpting else sculpting
-    return [_sculpting_sentence(name, shapes, eps_s) for name, shapes in found.items()]
-
-
-def _sculpting_sentence(name: str, shapes: Mapping[str, Any], eps_s: float) -> str:
-    start = f"{name}: " if name else ""
-    before, after = (shapes[when]["median"]["value"] for when in ("before", "after"))
-    distance, chance = shapes["jensen_shannon"], shapes["by_chance"]
-    if before is None or after is None or distance["value"] is None:
-        return f"{start}too few background jets pass the cut at ε_S = {eps_s:g} to see their mass"
-    return (
-        f"{start}median background mass {before:.0f} GeV, after the cut at ε_S = {eps_s:g} "
-        f"{after:.0f} GeV; Jensen–Shannon distance {distance['value']:.2f} ± "
-        f"{distance['error']:.2f}, by chance {chance['value']:.2f} ± {chance['error']:.2f}"
-    )
-
-
-def _rejections(
-    rejection: Mapping[str, Mapping[str, Any]], prefix: str = ""
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the name and estimate of each rejection, whether by class or not."""
-    for key, inside in rejection.items():
-        if "value" in inside:
-            yield f"{prefix}1/ε_B at ε_S = {float(key):.4g}", inside
-        else:
-            yield from _rejections(inside, f"{key}: ")
-
-
-def _cells(estimate: Mapping[str, Any], style: str) -> tuple[str, str]:
-    value, error = estimate["value"], estimate["error"]
-    if value is None:
-        return "–", ""
-    if estimate.get("lower_limit"):
-        return f"> {value:{style}}", f"{CONFIDENCE_LEVEL:.0%} CL"
-    return f"{value:{style}}", "–" if error is None else f"± {error:{style}}"
+def metrics_table(title: str, report: Report) -> Table:
+    """Return what was measured as a table of numbers with their errors."""
+    return text_table(title, ("", "value", "error"), report.rows())
 
 
 def counts_table(title: str, inspection: Inspection) -> Table:

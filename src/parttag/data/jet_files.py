@@ -191,3 +191,15 @@ class JetFiles:
 def jet_files(files: JetFiles | Patterns) -> JetFiles:
     """Return files that are read as the public sets are, if nothing is said of them."""
     return files if isinstance(files, JetFiles) else JetFiles(files)
+
+
+def steps(
+    jets: JetArrays, progress: Progress, description: str, *, step_jets: int = STEP_JETS
+) -> Iterator[JetArrays]:
+    """Yield jets in memory in the steps in which those of a file are read; one if there are none.
+
+    So the same jets are computed in the same batches, wherever they are.
+    """
+    starts = range(0, max(len(jets), 1), step_jets)
+    for start in progress(starts, total=len(starts), description=description):
+        yield jets.span(start, min(start + step_jets, len(jets)))

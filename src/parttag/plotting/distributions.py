@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 from matplotlib.axes import Axes
 
-from parttag.metrics import Roc, background_class, discriminant, log_odds, working_points
+from parttag.metrics import DEFAULTS, EvaluationOptions, Roc, discriminants, log_odds
 from parttag.plotting.elements import (
     bin_edges,
     cycle,
@@ -47,28 +47,29 @@ def signal_scores(
     jet_weights: Float[np.ndarray, " jets"],
     classes: Sequence[str],
     rocs: Mapping[str, Roc],
+    options: EvaluationOptions = DEFAULTS,
 ) -> dict[str, SignalScores]:
     """Return the scores of each signal, for its jets and for the background's.
 
-    The score is the difference of the logits, which spreads out what the softmax crowds at 0 and
-    1. Classes without a background are each taken against all the others.
+    The score is the logarithm of a ratio, which spreads out what the softmax crowds at 0 and 1.
+    Classes without a background are each taken against all the others.
     """
-    background, found = background_class(classes), {}
+    known, found = discriminants(classes, options), {}
     for signal in list(rocs) or list(classes):
-        number = classes.index(signal)
-        if background is None:
+        number, score = classes.index(signal), known.get(signal)
+        if score is None:
             scores, others, rest = log_odds(logits, number), "others", labels != number
+            formula = f"ln [ p({signal}) / (1 − p({signal})) ]"
         else:
-            other = classes.index(background)
-            scores, others, rest = discriminant(logits, number, other), background, labels == other
+            scores, formula = score(logits), score.formula
+            others, rest = score.background_name, score.is_background(labels)
         rows = {signal: labels == number, others: rest}
-        points = working_points(classes)[signal] if rocs else ()
+        points = score.working_points if score is not None and rocs else ()
         thresholds = {eps_s: rocs[signal].threshold(eps_s) for eps_s in points}
-        denominator = f"p({background})" if background else f"(1 − p({signal}))"
         found[signal] = SignalScores(
             {name: scores[own] for name, own in rows.items()},
             {name: jet_weights[own] for name, own in rows.items()},
-            f"ln [ p({signal}) / {denominator} ]",
+            formula,
             thresholds,
         )
     return found

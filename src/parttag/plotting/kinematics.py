@@ -12,11 +12,12 @@ from matplotlib.ticker import LogFormatter
 
 from parttag.errors import InputError
 from parttag.metrics import (
-    SCULPTING_EPS_S,
+    DEFAULTS,
     Estimate,
+    EvaluationOptions,
     RejectionByPt,
     Sculpting,
-    background_class,
+    discriminants,
 )
 from parttag.plotting.elements import COLORS, bin_edges, draw_histogram, make_room, plain
 from parttag.plotting.styles import Style, drawing
@@ -75,7 +76,7 @@ def rejection_by_pt(
         axes.set_ylabel(r"Rejection $1/\varepsilon_{\mathrm{B}}$")
         axes.legend(
             loc="upper left",
-            title=plain(_against(by_pt, signal)),
+            title=plain(f"{signal} against {' + '.join(by_pt.background)}"),
             ncols=2 if len(points) > 1 else 1,
             columnspacing=1.2,
             alignment="left",
@@ -126,11 +127,6 @@ def _chosen(by_pt: RejectionByPt, signal: str | None) -> str:
             f"signal={signal!r} is none of the signal classes; take one of {', '.join(known)}"
         )
     return signal
-
-
-def _against(by_pt: RejectionByPt, signal: str) -> str:
-    others = [name for name in by_pt.num_jets if name not in by_pt.rejection]
-    return f"{signal} against {', '.join(others)}"
 
 
 def _distance(
@@ -195,8 +191,6 @@ class SignalMasses:
     passed: Bool[np.ndarray, " background_jets"]
     """Which of the background jets pass the cut."""
     sculpting: Sculpting
-    eps_s: float = SCULPTING_EPS_S
-    """The signal efficiency of the cut."""
 
     @property
     def edges(self) -> Float64[np.ndarray, " edges"]:
@@ -211,6 +205,7 @@ def signal_masses(
     classes: Sequence[str],
     passing: Mapping[str, Bool[np.ndarray, " jets"]],
     sculpting: Mapping[str, Sculpting],
+    options: EvaluationOptions = DEFAULTS,
 ) -> dict[str, SignalMasses]:
     """Return the masses that ``mass_sculpting`` draws, for each signal class.
 
@@ -221,11 +216,11 @@ def signal_masses(
     passing
         Which jets pass the cut of each signal class.
     """
-    background = str(background_class(classes))
-    is_background = labels == classes.index(background)
-    found = {}
+    scores, found = discriminants(classes, options), {}
     for signal, passed in passing.items():
-        rows = {signal: labels == classes.index(signal), background: is_background}
+        background = scores[signal].background_name
+        is_background = scores[signal].is_background(labels)
+        rows = {signal: scores[signal].is_signal(labels), background: is_background}
         found[signal] = SignalMasses(
             signal,
             background,
@@ -310,7 +305,7 @@ def _draw_survivors(axes: Axes, masses: SignalMasses, edges: Float64[np.ndarray,
         markersize=4.5,
         linewidth=1.2,
         label=rf"{len(jet_mass):,} {plain(name)} that pass, "
-        rf"$\varepsilon_{{\mathrm{{S}}}}$ = {masses.eps_s:g}",
+        rf"$\varepsilon_{{\mathrm{{S}}}}$ = {masses.sculpting.eps_s:g}",
     )
 
 

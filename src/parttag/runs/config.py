@@ -25,6 +25,8 @@ from parttag.data.selection.cuts import CutOptions
 from parttag.data.selection.pt_weights import FlattenOptions
 from parttag.errors import InputError
 from parttag.jets.features import feature_names
+from parttag.metrics import EvaluationOptions, check_options
+from parttag.metrics.earlier import earlier_options
 from parttag.migrations.configurations import CONFIGURATION, upgraded_configuration
 from parttag.migrations.formats import VERSION_KEY
 from parttag.models import MODELS, ModelOptions
@@ -66,9 +68,6 @@ class DataOptions(Options):
     """Weigh the training jets so that every class has the same spectrum of the jet's pT."""
     strict: bool = False
     """Refuse bad jets instead of leaving them out."""
-    published: bool = True
-    """Draw the published numbers of top tagging beside top against QCD; not beside simulated jets,
-    which are of another set."""
 
 
 def _add_version(schema: dict[str, Any]) -> None:
@@ -95,6 +94,7 @@ class RunConfig(Options):
     optimizer: OptimizerOptions = RangerOptions()
     schedule: ScheduleOptions = FlatDecayOptions()
     training: TrainingOptions = TrainingOptions()
+    evaluation: EvaluationOptions = EvaluationOptions()
     init_from: InitOptions | None = None
     """Weights to start from; null for fresh ones."""
     tokenizer_from: LocalName | None = None
@@ -114,6 +114,12 @@ class RunConfig(Options):
                 f"data.classes has {len(self.data.classes)} entries, but objective "
                 f"{self.objective.name} needs two or more: name the classes and their labels"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _evaluation_fits(self) -> "RunConfig":
+        if self.data.classes:
+            check_options(tuple(self.data.classes), self.evaluation)
         return self
 
     @model_validator(mode="after")
@@ -177,6 +183,8 @@ def _restored(state: dict[str, Any]) -> RunConfig:
     return config
 
 
+# Keys of the section evaluation that name classes.
+_OF_CLASSES = {"background", "working_points", "discriminant"}
 # What a section without a name is about.
 _DEFAULT_NAMES = {"objective": "classify", "optimizer": "ranger", "schedule": "flat+decay"}
 
@@ -197,7 +205,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         If the file is missing or no YAML, an override has no ``=``, a key is unknown (the nearest
         known one is named), or a value is of the wrong type or out of range.
     """
-    return build_config(read_config_content(path, overrides))
+    return build_config(drop_other_classes(read_config_content(path, overrides), overrides))
 
 
 def read_config_content(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -217,6 +225,25 @@ def read_config_content(path: str | Path, overrides: Sequence[str] = ()) -> dict
     return content
 
 
+def drop_other_classes(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return a configuration without what a file says of classes that overrides have replaced.
+
+    Background and signals of the section ``evaluation`` are classes of the file.
+    """
+    changed = {override.partition("=")[0] for override in overrides}
+    section = content.get("evaluation")
+    if not isinstance(section, dict) or not any(
+        f"{key}.".startswith("data.classes.") for key in changed
+    ):
+        return content
+    ours = {
+        key: value
+        for key, value in section.items()
+        if key not in _OF_CLASSES or any(f"{c}.".startswith(f"evaluation.{key}.") for c in changed)
+    }
+    return {**content, "evaluation": ours}
+
+
 def build_config(content: Mapping[str, Any]) -> RunConfig:
     """Return the configuration that nested mappings describe.
 
@@ -232,7 +259,26 @@ def build_config(content: Mapping[str, Any]) -> RunConfig:
         for section, default in _DEFAULT_NAMES.items()
         if isinstance(content.get(section), dict)
     }
-    return read_options(run_config_class(), {**content, **named})
+    return read_options(run_config_class(), with_evaluation({**content, **named}))
+
+
+def with_evaluation(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with the section ``evaluation`` that older ones do not have.
+
+    ``published`` was in ``data``, and the classes said what is the background and at which signal
+    efficiencies it is rejected; they still do where the section says nothing of them.
+    """
+    data, section = content.get("data"), content.get("evaluation", {})
+    if not isinstance(data, Mapping) or not isinstance(section, Mapping):
+        return dict(content)  # which is refused as it is
+    section = dict(section)
+    if "published" in data:
+        section["published"] = data["published"]
+        data = {key: value for key, value in data.items() if key != "published"}
+    classes = data.get("classes")
+    if isinstance(classes, Mapping) and not section.keys() & _OF_CLASSES:
+        section |= earlier_options([str(name) for name in classes])
+    return {**content, "data": data, "evaluation": section}
 
 
 def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -295,6 +341,41 @@ def parse_classes(text: str) -> dict[str, tuple[str, ...]]:
     return read_options(_Classes, {"classes": parse_text("--classes", text)}).classes
 
 
+def parse_evaluation(options: EvaluationOptions, changes: Mapping[str, Any]) -> EvaluationOptions:
+    """Return options of an evaluation with some keys replaced.
+
+    A new ``background`` takes with it what the old one's signals had of their own, the
+    ``discriminant`` and working points by class, unless they are replaced too.
+
+    Parameters
+    ----------
+    changes
+        By key; also as texts, as the command line gives them: ``QCD,light`` for the background,
+        ``0.5,0.3`` or the YAML ``{top: [0.5, 0.3]}`` for the working points.
+
+    Raises
+    ------
+    InputError
+        If a text is no YAML, a key is unknown, or a value is wrong.
+    """
+    values: dict[str, Any] = options.model_dump()
+    if "background" in changes:
+        values["discriminant"] = {}
+        if isinstance(values["working_points"], dict):
+            del values["working_points"]
+    for key, value in changes.items():
+        values[key] = _parse_list(key, value) if isinstance(value, str) else value
+    return read_options(_Evaluation, {"evaluation": values}).evaluation
+
+
+def _parse_list(key: str, text: str) -> Any:
+    """Return what a text means in which the brackets of a list may be left out."""
+    if key in ("background", "metrics"):  # names, which are no YAML: a class may be called 1
+        return [name.strip() for name in text.strip(" []").split(",") if name.strip()]
+    is_bare = not text.lstrip().startswith(("[", "{"))
+    return parse_text(f"evaluation.{key}", f"[{text}]" if is_bare else text)
+
+
 class _Columns(Options):
     columns: ColumnsOptions | None
 
@@ -305,6 +386,10 @@ class _Cuts(Options):
 
 class _Classes(Options):
     classes: dict[str, Texts] = Field(min_length=2)
+
+
+class _Evaluation(Options):
+    evaluation: EvaluationOptions
 
 
 def dump_config(config: RunConfig) -> str:
