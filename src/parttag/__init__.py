@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from parttag.runs.config import RunConfig
     from parttag.training.objectives.objective import Objective
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
     "InputError",
@@ -107,6 +107,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, inside = _HOMES[name].partition(":")
@@ -114,6 +116,16 @@ def __getattr__(name: str) -> Any:
     value = getattr(found, inside) if inside else found
     globals()[name] = value
     return value
+
+
+def _version() -> str:
+    # When it is asked for: looking it up takes longer than all the rest of this.
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("parttag")
+    except PackageNotFoundError:  # the source alone, not installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

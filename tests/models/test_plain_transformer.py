@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from helpers.jets import toy_batch
 from helpers.networks import small_network
-from helpers.tolerances import FLOAT64_NETWORK
 from parttag.jets import kinematics
 from parttag.models import build_model
 from parttag.models.particle_transformer import ParticleTransformerOptions
+from parttag.testing import toy_batch
+from parttag.testing.tolerances import FLOAT64_NETWORK
 
 
 def test_it_is_the_paper_network_less_the_pair_network():

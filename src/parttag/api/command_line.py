@@ -12,8 +12,7 @@ from typing import Any
 
 from parttag.api.run import Run
 from parttag.api.runs import Outcome, benchmark, configure, load
-from parttag.data.readers import find_files
-from parttag.data.readers.column_layout import layout_of
+from parttag.data.jet_files import JetFiles
 from parttag.evaluation.evaluate import evaluate_run
 from parttag.evaluation.evaluation import check_target
 from parttag.evaluation.generation import Comparison as GenerationComparison
@@ -29,7 +28,7 @@ from parttag.evaluation.probe import (
 from parttag.evaluation.scores import Precision, Scorer
 from parttag.metrics import Estimate, Report
 from parttag.progress import Progress, no_progress
-from parttag.runs.config import RunConfig, dump_config
+from parttag.runs.config import dump_config, run_config_class
 from parttag.runs.import_weights import import_run
 from parttag.runs.ranks import is_rank
 from parttag.runs.recipes import list_recipes
@@ -84,7 +83,7 @@ def use_all_cores() -> None:
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of the configuration, for editors."""
-    return RunConfig.model_json_schema()
+    return run_config_class().model_json_schema()
 
 
 def predict(
@@ -109,12 +108,10 @@ def predict(
     scorer = Scorer.of_run(
         run, labels_required=False, strict=strict, precision=precision, device=device
     )
-    layout = layout_of(run.config.data.columns, truth_optional=True)
     return predict_files(
         scorer,
-        find_files(files),
+        JetFiles(files, run.config.data.columns, truth_optional=True),
         out,
-        layout=layout,
         keep=keep,
         overwrite=overwrite,
         progress=progress,

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from parttag.data.jet_files import JetFiles
 from parttag.data.preparation.prepare import PrepareReport
 from parttag.data.preparation.prepare import prepare as prepare_store
-from parttag.data.readers import find_files
-from parttag.data.readers.column_layout import layout_of
 from parttag.data.readers.columns import ColumnsOptions
-from parttag.data.selection.all_jets import read_jets
-from parttag.data.selection.cuts import CutOptions, passing
+from parttag.data.selection.cuts import CutOptions
 from parttag.data.store.store import JetStore
 from parttag.errors import InputError, option
 from parttag.inspection.compare import Comparison, compare
@@ -27,7 +25,8 @@ from parttag.inspection.inspect import (
     num_common,
     picture_paths,
 )
-from parttag.jets.arrays import JetArrays, concatenate
+from parttag.jets.arrays import JetArrays
+from parttag.jets.awkward_arrays import from_awkward
 from parttag.jets.variables import JET_VARIABLES
 from parttag.options import read_options
 from parttag.progress import Progress, no_progress
@@ -49,6 +48,7 @@ __all__ = [
     "compare_samples",
     "download",
     "draw",
+    "from_awkward",
     "inspect",
     "num_repeated",
     "open_store",
@@ -134,13 +134,8 @@ def read(
     >>> jets = pt.read("train_*.root", columns="columns.yaml")  # doctest: +SKIP
     >>> jets.pt, jets.mass, jets["d0"]  # doctest: +SKIP
     """
-    own_cuts = read_cuts(cuts)
-    found = find_files(file_list(files))
-    layout = layout_of(read_columns(columns), truth_optional=True)
-    parts = []
-    for _, jets in read_jets(found, progress, "reading", layout):
-        parts.append(jets if own_cuts is None else jets.take(passing(jets, own_cuts).nonzero()[0]))
-    return concatenate(parts)
+    own = JetFiles(file_list(files), read_columns(columns), read_cuts(cuts), truth_optional=True)
+    return own.read(progress)
 
 
 def open_store(path: str | Path) -> JetStore:
@@ -232,8 +227,8 @@ def inspect(
     --------
     >>> inspect("simulated/*.root").num_jets  # doctest: +SKIP
     """
-    layout = layout_of(read_columns(columns), truth_optional=True)
-    return inspect_files(find_files(file_list(files)), layout=layout, progress=progress)
+    own = JetFiles(file_list(files), read_columns(columns), truth_optional=True)
+    return inspect_files(own, progress=progress)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Decorators that add to parttag: ``register.model``, ``objective``, ``feature``, ``metric``, ``reader``.
+"""Decorators that add networks, objectives, features, metrics and readers to parttag.
 
 A package that names the module of its decorators in the group ``parttag.plugins`` of entry points
 is found wherever parttag looks a name up; see ``parttag.plugins``.

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import TypeAlias, TypeGuard
 
 import awkward as ak
 
@@ -19,6 +20,7 @@ from parttag.evaluation.probe import LabeledJets, ProbeOf, probe_run
 from parttag.evaluation.scores import Precision, Scores
 from parttag.jets.arrays import JetArrays
 from parttag.jets.awkward_arrays import from_awkward
+from parttag.jets.features import required_extras
 from parttag.metrics import EvaluationOptions
 from parttag.progress import Progress, no_progress
 from parttag.runs import run as runs
@@ -26,7 +28,7 @@ from parttag.runs.config import RunConfig
 from parttag.runs.sections import parse_evaluation
 from parttag.training.distributed import DeviceName
 
-Jets = FileNames | JetArrays | ak.Array
+Jets: TypeAlias = FileNames | JetArrays | ak.Array
 """Files, jets in memory, or awkward records as ``from_awkward`` takes them."""
 
 
@@ -102,7 +104,7 @@ class Run(runs.Run):
             )
         return score_jets(
             tagger,
-            in_memory(jets),
+            in_memory(jets, required_extras(self.config.features)),
             strict=strict,
             precision=precision,
             device=device,
@@ -296,14 +298,14 @@ def _short(number: int) -> str:
     return f"{number / 1e3:.0f}k" if number < 1e6 else f"{number / 1e6:.2f}M"
 
 
-def is_files(jets: Jets) -> bool:
+def is_files(jets: Jets) -> TypeGuard[FileNames]:
     """Return whether jets are in files, not in memory."""
     return not isinstance(jets, JetArrays | ak.Array)
 
 
-def in_memory(jets: JetArrays | ak.Array) -> JetArrays:
-    """Return jets as ``JetArrays``."""
-    return jets if isinstance(jets, JetArrays) else from_awkward(jets)
+def in_memory(jets: JetArrays | ak.Array, extras: Sequence[str] | None = None) -> JetArrays:
+    """Return jets as ``JetArrays``; of records only these columns besides four-momenta, if given."""
+    return jets if isinstance(jets, JetArrays) else from_awkward(jets, extras=extras)
 
 
 def _measured(data: Jets | None) -> Sequence[str | Path] | JetArrays | None:

@@ -19,13 +19,26 @@ from parttag.evaluation.evaluation import METRICS
 from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import JetBatch, make_batch
 from parttag.metrics import Report
+from parttag.models.weaver import ModelName
 from parttag.progress import Progress, no_progress
 from parttag.runs import run as runs
 from parttag.runs.config import RunConfig, build_config, drop_other_classes
-from parttag.runs.import_weights import ModelName, import_run
+from parttag.runs.import_weights import import_run
 from parttag.runs.recipes import find_recipe
 from parttag.runs.train import train_run
 from parttag.runs.yaml_files import apply_overrides, read_content, set_value
+
+__all__ = [
+    "Outcome",
+    "Run",
+    "batch",
+    "benchmark",
+    "compare",
+    "configure",
+    "import_weaver",
+    "load",
+    "train",
+]
 
 
 def batch(jets: JetArrays | ak.Array, max_particles: int | None = None) -> JetBatch:

@@ -12,9 +12,7 @@ from typing import Any
 
 from parttag.benchmark.options import PUBLISHED, BenchmarkOptions, PretrainingOptions
 from parttag.benchmark.plan import Row
-from parttag.data.readers import find_files
-from parttag.data.store.store import JetStore, is_store
-from parttag.data.writers.jetclass import is_simulated
+from parttag.models import MODELS
 
 # What does not decide what a network learns, or is told elsewhere in the table.
 _UNTOLD = {
@@ -52,13 +50,7 @@ def configuration_notes(row: Row, pretraining: Mapping[str, PretrainingOptions])
     """
     config, notes = row.config, list[str]()
     assert config is not None
-    match getattr(config.model, "reference_padding", None):
-        case True:
-            notes.append("padding takes part, as in the published network")
-        case False:
-            notes.append("padding takes no part (in the published network it does)")
-    if getattr(config.model, "pair_bias", True) is False:
-        notes.append("the Particle Transformer without the pair bias")
+    notes += MODELS[config.model.name].network.footnotes(config.model)
     if config.init_from is not None:
         needs = row.options.needs
         origin = config.init_from.path if needs is None else _origin(pretraining[needs])
@@ -96,18 +88,6 @@ def why_unpublished(options: BenchmarkOptions, test_is_simulated: bool) -> str |
     if not options.evaluation.published:
         return left_out + "evaluation.published is false"
     return None
-
-
-def any_simulated(patterns: Sequence[str | Path]) -> bool:
-    """Return whether some of the files were made by parttag, or stores from such files.
-
-    Of a store whose sources are no longer there it is not known, which counts as no.
-    """
-    for entry in find_files(patterns):
-        sources = JetStore(entry).sources if is_store(entry) else (entry,)
-        if any(is_simulated(Path(source)) for source in sources):
-            return True
-    return False
 
 
 # ---------------------------------------------------------------------------------- the recipes

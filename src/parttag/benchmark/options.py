@@ -10,7 +10,7 @@ from parttag.metrics import EvaluationOptions, check_options
 from parttag.metrics.published import JETCLASS, TOP_TAGGING, Published
 from parttag.models.weaver import ModelName
 from parttag.options import LocalName, Options
-from parttag.runs.config import DataOptions
+from parttag.runs.config import DataOptions, with_evaluation
 
 PUBLISHED: Mapping[str, Mapping[str, Published]] = {
     "toptagging": {line.name: line for line in TOP_TAGGING},
@@ -153,6 +153,11 @@ class BenchmarkOptions(Options):
             if other != name:
                 raise ValueError(f"{other} and {name} would have the same directory; rename one")
         return entries
+
+    @model_validator(mode="before")
+    @classmethod
+    def _means_what_it_did(cls, content: Any) -> Any:
+        return with_evaluation(content) if isinstance(content, Mapping) else content
 
     @model_validator(mode="after")
     def _evaluation_fits(self) -> "BenchmarkOptions":

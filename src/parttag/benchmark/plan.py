@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parttag.benchmark.options import BenchmarkOptions, PretrainingOptions, RowOptions
-from parttag.data.readers import find_files
+from parttag.data.jet_files import JetFiles
 from parttag.errors import InputError
 from parttag.jets.features import feature_names
-from parttag.runs.config import RunConfig, first_difference, load_config
+from parttag.runs.config import RunConfig, first_difference
+from parttag.runs.plugin_parts import read_config
 from parttag.samples.toys import toy_files
 from parttag.system.files import refuse_damaged, sha256
 
@@ -148,7 +149,7 @@ def refuse_other_configuration(job: Job) -> None:
     if job.config is None:
         _refuse_other_weights(job)
         return
-    key = first_difference(load_config(path), job.config)
+    key = first_difference(read_config(path.parent), job.config)
     if key is not None:
         raise InputError(
             f"{job.directory} holds a run whose {key} is different; give another --out, or delete "
@@ -160,7 +161,7 @@ def _refuse_other_weights(job: Job) -> None:
     """Refuse an import of other weights, or of the same as another network."""
     assert job.weights is not None
     assert job.weights_path is not None
-    config = load_config(job.directory / "config.yaml")
+    config = read_config(job.directory)
     provenance = job.directory / "provenance.json"
     with refuse_damaged(provenance):
         imported = json.loads(provenance.read_text())["imported"]["sha256"]
@@ -185,7 +186,7 @@ def _check_files(job: Job, config: RunConfig, plan: Plan) -> None:
     toys = toy_files(plan.directory) if plan.options.jets is not None else ()
     for pattern in (*config.data.train, *config.data.val, *config.data.test):
         if pattern not in toys:  # those are made later
-            find_files([pattern])
+            _ = JetFiles([pattern]).paths
     begins = {
         "init_from.path": config.init_from.path if config.init_from is not None else None,
         "tokenizer_from": config.tokenizer_from,

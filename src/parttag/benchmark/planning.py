@@ -15,7 +15,14 @@ from parttag.benchmark.options import (
 from parttag.benchmark.plan import Job, Plan, Row
 from parttag.errors import InputError
 from parttag.options import read_options
-from parttag.runs.config import RunConfig, build_config, drop_other_classes, merge, with_evaluation
+from parttag.runs.config import (
+    RunConfig,
+    build_config,
+    drop_other_classes,
+    merge,
+    read_config_content,
+)
+from parttag.runs.recipes import find_recipe
 from parttag.runs.yaml_files import read_content
 from parttag.samples.toys import toy_files
 
@@ -29,7 +36,7 @@ def load_benchmark(path: Path, overrides: Sequence[str] = ()) -> BenchmarkOption
         As ``config.load_config`` does.
     """
     content = drop_other_classes(read_content(path, overrides), overrides)
-    return read_options(BenchmarkOptions, with_evaluation(content))
+    return read_options(BenchmarkOptions, content)
 
 
 def make_plan(options: BenchmarkOptions, recipes: Path, directory: Path) -> Plan:
@@ -38,7 +45,7 @@ def make_plan(options: BenchmarkOptions, recipes: Path, directory: Path) -> Plan
     Parameters
     ----------
     recipes
-        The directory that recipes are relative to.
+        The directory that recipes are relative to; shipped ones are found by name.
     directory
         Where the runs are.
 
@@ -80,7 +87,7 @@ class _Planner:
         for seed in self.options.seeds:
             started, needs = self._started(content, row.entries, seed)
             config = _config(started, seed, place)
-            if config.objective.name != "classify":
+            if not config.is_classifier:
                 raise InputError(
                     f"{place}: its objective is {config.objective.name}, which has no classes to "
                     "evaluate; put it in the section pretraining"
@@ -143,10 +150,11 @@ class _Planner:
         return data
 
     def _read(self, recipe: str, key: str) -> dict[str, Any]:
-        path = self.recipes / recipe
-        if not path.is_file():
-            raise InputError(f"{key}: {path}: there is no such file")
-        return read_content(path)
+        try:
+            path = find_recipe(recipe, self.recipes)
+        except InputError as error:
+            raise InputError(f"{key}: {error}") from error
+        return read_config_content(path)
 
 
 def _config(content: Mapping[str, Any], seed: int | None, place: str) -> RunConfig:

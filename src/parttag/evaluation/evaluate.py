@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Bool
 
-from parttag.data.readers import find_files
-from parttag.data.readers.column_layout import layout_of
-from parttag.data.selection.all_jets import read_jets, steps
+from parttag.data.jet_files import JetFiles, Patterns, steps
 from parttag.data.selection.classes import ClassCheck
 from parttag.data.selection.cuts import passing
 from parttag.errors import InputError, option
@@ -25,7 +22,7 @@ from parttag.training.distributed import DeviceName
 
 logger = logging.getLogger(__name__)
 
-Data = str | Path | Sequence[str | Path] | JetArrays
+Data = Patterns | JetArrays
 """Files, globs, directories or stores, or jets in memory."""
 
 
@@ -63,18 +60,16 @@ def evaluate_run(
     """
     options = options if options is not None else run.config.evaluation
     check_options(run.classes, options)
-    in_memory = isinstance(data, JetArrays)
-    sources = () if in_memory else files_to_evaluate(run, data)
+    files = None if isinstance(data, JetArrays) else files_to_evaluate(run, data)
     scorer = Scorer.of_run(
         run, labels_required=True, strict=strict, precision=precision, device=device
     )
     epochs = read_epochs(run.directory)
-    chunks = steps(data, progress, "evaluating") if in_memory else _read(run, sources, progress)
-    scored, passed = _score(scorer, chunks, run)
+    scored, passed = _score(scorer, _chunks(data, files, progress), run)
     left_out = _left_out(scored, passed if run.config.data.cuts.given else None)
     used = ~np.any(list(left_out.values()), axis=0)
     if not used.any():
-        place = f"{sources[0]}: " if sources else ""
+        place = "" if files is None else f"{files.paths[0]}: "
         raise InputError(
             f"{place}there is no good jet of a class in data.classes and inside data.cuts; give "
             "other files"
@@ -95,7 +90,7 @@ def evaluate_run(
     return Evaluation.of_report(
         report,
         num_left_out={reason: int(jets.sum()) for reason, jets in left_out.items()},
-        data=tuple(map(str, sources)),
+        data=() if files is None else tuple(map(str, files.paths)),
         scores=scored,
         used=used,
         rocs=rocs,
@@ -105,7 +100,7 @@ def evaluate_run(
     )
 
 
-def files_to_evaluate(run: Run, data: str | Path | Sequence[str | Path] | None) -> tuple[Path, ...]:
+def files_to_evaluate(run: Run, data: Patterns | None) -> JetFiles:
     """Return the files that ``data`` name, or else those of the run's ``data.test``.
 
     Raises
@@ -114,18 +109,19 @@ def files_to_evaluate(run: Run, data: str | Path | Sequence[str | Path] | None) 
         If there are none.
     """
     patterns = data if data is not None else run.config.data.test
-    patterns = [patterns] if isinstance(patterns, str | Path) else patterns
     if not patterns:
         raise InputError(
             f"{run.directory}: the run has no data.test; name the files to evaluate on with "
             f"{option('data', '')}"
         )
-    return find_files(patterns)
+    return JetFiles(patterns, run.config.data.columns, run.config.data.cuts)
 
 
-def _read(run: Run, sources: Sequence[Path], progress: Progress) -> Iterator[JetArrays]:
-    layout = layout_of(run.config.data.columns)
-    return (jets for _, jets in read_jets(sources, progress, "evaluating", layout))
+def _chunks(data: Data | None, files: JetFiles | None, progress: Progress) -> Iterator[JetArrays]:
+    if isinstance(data, JetArrays):
+        yield from steps(data, progress, "evaluating")
+    elif files is not None:
+        yield from (jets for _, jets in files.all_jets(progress, "evaluating"))
 
 
 def _score(

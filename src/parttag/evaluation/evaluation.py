@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Bool
+from matplotlib.figure import Figure
 
 from parttag import plotting as plots
 from parttag.errors import InputError
 from parttag.evaluation.scores import Scores
 from parttag.metrics import EvaluationOptions, Report, Roc, discriminants, passing_jets
+from parttag.plotting import PictureFormat
 from parttag.runs.run import Run
 from parttag.system.atomic_files import made_directory, new_files, refuse_existing
 from parttag.system.files import refuse_damaged, refuse_unwritable
@@ -23,8 +25,6 @@ from parttag.system.row_files import score_rows
 
 METRICS = "metrics.json"
 SCORES = "scores.h5"
-FORMATS = ("png", "pdf", "svg", "eps")
-"""Of pictures."""
 
 Epochs = Sequence[Mapping[str, float]]
 """The lines of a ``metrics.jsonl``; none for a run that was not trained here."""
@@ -71,7 +71,7 @@ class Evaluation(Report):
         directory
             Where to; it is made if it is missing.
         formats
-            Of the pictures: png, pdf, svg, eps.
+            Of the pictures, of ``parttag.plotting.FORMATS``.
         overwrite
             Whether an evaluation that is there already is replaced.
 
@@ -81,16 +81,16 @@ class Evaluation(Report):
             If a file exists and is not to be replaced, or cannot be written; nothing is left then.
         """
         directory = Path(directory)
-        pictures = _pictures(self)
-        names = _file_names(list(pictures), formats)
+        pictures = _picture_names(self.scores.classes, self.options, self.epochs)
+        names = _file_names(pictures, formats)
         with (
             made_directory(directory),
             new_files([directory / name for name in names], overwrite=overwrite) as opened,
         ):
             files = dict(zip(names, opened, strict=True))
-            for picture, draw in pictures.items():
+            for picture, figure in _draw(self).items():
                 for form in formats:
-                    draw(files[f"{picture}.{form}"])
+                    plots.save_figure(figure, files[f"{picture}.{form}"], cast(PictureFormat, form))
             with score_rows(files[SCORES], directory / SCORES) as append:
                 append(self.scores.columns())
             text = json.dumps(self.to_json(), indent=2, allow_nan=False)
@@ -160,46 +160,36 @@ def _picture_names(classes: Sequence[str], options: EvaluationOptions, epochs: E
 def _file_names(pictures: Sequence[str], formats: Sequence[str]) -> list[str]:
     """Return what an evaluation writes; where ``metrics.json`` is, the others are."""
     for form in formats:
-        if form not in FORMATS:
-            raise InputError(f"formats: {form!r} is none of {', '.join(FORMATS)}; choose of these")
+        if form not in plots.FORMATS:
+            known = ", ".join(plots.FORMATS)
+            raise InputError(f"formats: {form!r} is none of {known}; choose of these")
     return [SCORES, *(f"{name}.{form}" for name in pictures for form in formats), METRICS]
 
 
-def _pictures(found: Evaluation) -> dict[str, Callable[[plots.Target], None]]:
-    """Return what draws each picture into a file."""
+def _draw(found: Evaluation) -> dict[str, Figure]:
+    """Return the pictures of an evaluation by name."""
     jets = found.scores.take(np.flatnonzero(found.used))
-    classes, options, rocs = jets.classes, found.options, found.rocs
-
-    def scores(target: plots.Target) -> None:
-        plots.plot_scores(
-            target, jets.logits, jets.labels, jets.jet_weights, classes, rocs, options
-        )
-
-    def roc(target: plots.Target) -> None:
-        plots.plot_roc(
-            target, rocs, classes, found.name, published=options.published, options=options
-        )
-
-    def rejection_pt(target: plots.Target) -> None:
-        assert found.rejection_by_pt is not None
-        plots.plot_rejection_by_pt(target, found.rejection_by_pt, classes, options)
-
-    def mass_sculpting(target: plots.Target) -> None:
-        passing = passing_jets(jets.logits, classes, rocs, options)
-        plots.plot_mass_sculpting(
-            target,
-            jets.jet_mass,
-            jets.labels,
-            jets.jet_weights,
-            classes,
-            passing,
-            found.mass_sculpting,
-            options,
-        )
-
-    def training(target: plots.Target) -> None:
-        plots.plot_training(target, found.epochs)
-
-    drawn = (scores, roc, rejection_pt, mass_sculpting, training)
+    labels, weights, classes = jets.labels, jets.jet_weights, jets.classes
+    rocs, options = found.rocs, found.options
     wanted = _picture_names(classes, options, found.epochs)
-    return {draw.__name__: draw for draw in drawn if draw.__name__ in wanted}
+    by_signal = plots.signal_scores(jets.logits, labels, weights, classes, rocs, options)
+    pictures = {"scores": plots.scores_figure(by_signal)}
+    if "roc" in wanted:
+        curves = rocs if len(rocs) > 1 else {found.name: next(iter(rocs.values()))}
+        is_top_tagging = set(rocs) == {"top"} and found.background == ("QCD",)
+        pictures["roc"] = plots.roc_figure(
+            curves,
+            background=" + ".join(found.background),
+            published=options.published and is_top_tagging,
+        )
+    if "rejection_pt" in wanted and found.rejection_by_pt is not None:
+        pictures["rejection_pt"] = plots.rejection_by_pt_figure(found.rejection_by_pt)
+    if "mass_sculpting" in wanted:
+        passing = passing_jets(jets.logits, classes, rocs, options)
+        masses = plots.signal_masses(
+            jets.jet_mass, labels, weights, classes, passing, found.mass_sculpting, options
+        )
+        pictures["mass_sculpting"] = plots.mass_sculpting_figure(masses)
+    if "training" in wanted:
+        pictures["training"] = plots.training_figure(found.epochs)
+    return pictures

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import awkward as ak
 
-from parttag.data.readers import find_files, read_branches
-from parttag.data.readers.column_layout import layout_of
-from parttag.data.readers.layout import Layout
-from parttag.data.selection.all_jets import read_jets, steps
+from parttag.data.jet_files import STEP_JETS, JetFiles, Patterns, jet_files, steps
+from parttag.data.readers import read_branches
 from parttag.errors import InputError, option
 from parttag.evaluation.scores import Precision, Scorer, Scores, join, refuse_hidden_columns
 from parttag.jets.arrays import JetArrays
@@ -37,6 +35,7 @@ def score_jets(
     strict: bool = False,
     precision: Precision = "fp32",
     device: DeviceName = "auto",
+    step_jets: int = STEP_JETS,
     progress: Progress = no_progress,
 ) -> Scores:
     """Return the scores of jets in memory, in their order.
@@ -47,6 +46,8 @@ def score_jets(
         Whether a bad jet is refused; else its scores are NaN.
     precision, device
         How and where the scores are computed; ``auto`` is a GPU if there is one.
+    step_jets
+        Jets taken at a time, as jets of files are.
 
     Raises
     ------
@@ -56,17 +57,19 @@ def score_jets(
     scorer = Scorer.of_run(
         run, labels_required=False, strict=strict, precision=precision, device=device
     )
-    return join([scorer.score(part) for part in steps(jets, progress, "scoring")])
+    parts = steps(jets, progress, "scoring", step_jets=step_jets)
+    return join([scorer.score(part) for part in parts])
 
 
 def score_files(
     run: Run,
-    files: str | Path | Sequence[str | Path],
+    files: JetFiles | Patterns,
     keep: Sequence[str] = (),
     *,
     strict: bool = False,
     precision: Precision = "fp32",
     device: DeviceName = "auto",
+    step_jets: int = STEP_JETS,
     progress: Progress = no_progress,
 ) -> Scores:
     """Return the scores of every jet of the files, in their order.
@@ -74,12 +77,15 @@ def score_files(
     Parameters
     ----------
     files
-        Files, globs, directories or stores, read by the run's ``data.columns``.
+        Files, globs, directories or stores, read by the run's ``data.columns``, or as ``JetFiles``
+        says.
     keep
         Branches of the files that ride along. ``jet_pt``, ``jet_eta``, ``jet_mass`` and
         ``num_particles`` among them replace the columns of that name.
     strict, precision, device
         As of ``score_jets``.
+    step_jets
+        Jets read at a time.
 
     Raises
     ------
@@ -90,19 +96,19 @@ def score_files(
         run, labels_required=False, strict=strict, precision=precision, device=device
     )
     refuse_hidden_columns(keep, run.classes)
-    patterns = [files] if isinstance(files, str | Path) else files
-    layout = layout_of(run.config.data.columns, truth_optional=True)
-    return join(list(_score_files(scorer, find_files(patterns), keep, layout, progress)))
+    if not isinstance(files, JetFiles):
+        files = JetFiles(files, run.config.data.columns, truth_optional=True)
+    return join(list(_score_files(scorer, files, keep, step_jets, progress)))
 
 
 def predict(
     scorer: Scorer,
-    files: Sequence[Path],
+    files: JetFiles | Patterns,
     out: Path,
     *,
-    layout: Layout | None = None,
     keep: Sequence[str] = (),
     overwrite: bool = False,
+    step_jets: int = STEP_JETS,
     progress: Progress = no_progress,
 ) -> PredictReport:
     """Write the scores of every jet of the files to ``out``, whose name gives the format.
@@ -111,10 +117,13 @@ def predict(
 
     Parameters
     ----------
-    layout
-        What the branches of the files mean, if not what they do in the public sets.
+    files
+        Files, globs, directories and stores, as the public sets or as ``JetFiles`` says; cuts do
+        not matter.
     keep
         Branches of the files to pass through, as of ``score_files``.
+    step_jets
+        Jets read at a time.
 
     Raises
     ------
@@ -126,7 +135,7 @@ def predict(
     refuse_hidden_columns(keep, list(scorer.classes))
     num_jets = num_bad = num_unlabelled = 0
     with new_score_file(out, overwrite=overwrite) as append:
-        for scored in _score_files(scorer, files, keep, layout, progress):
+        for scored in _score_files(scorer, jet_files(files), keep, step_jets, progress):
             append(scored.columns())
             num_jets += len(scored)
             num_bad += int((~scored.valid).sum())
@@ -136,16 +145,16 @@ def predict(
 
 def _score_files(
     scorer: Scorer,
-    files: Sequence[Path],
+    files: JetFiles,
     keep: Sequence[str],
-    layout: Layout | None,
+    step_jets: int,
     progress: Progress,
 ) -> Iterator[Scores]:
     current, row, branches = None, 0, dict[str, ak.Array]()
-    for path, jets in read_jets(files, progress, "scoring", layout):
+    for path, jets in files.all_jets(progress, "scoring", step_jets=step_jets):
         if path != current:
             earlier = branches
-            branches = read_branches(path, keep, layout) if keep else {}
+            branches = read_branches(path, keep, files.layout) if keep else {}
             _refuse_other_types(path, branches, earlier)
             current, row = path, 0
         rows = slice(row, row + len(jets))

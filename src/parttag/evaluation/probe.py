@@ -108,7 +108,7 @@ def probe_run(
     probed = replace(_to_probe(run, labeled, probe_of), directory=directory)
     # Not after what may take minutes.
     if not isinstance(data, JetArrays):
-        files_to_evaluate(run, data)
+        _ = files_to_evaluate(run, data).paths
     check_options(probed.classes, options if options is not None else probed.config.evaluation)
     move_to(probed.model, device)
     place = next(probed.model.parameters()).device

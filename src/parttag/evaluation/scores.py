@@ -18,7 +18,6 @@ from parttag.errors import InputError, option
 from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import make_batch
 from parttag.jets.validity import FAULTS, jet_faults, jet_name
-from parttag.jets.variables import jet_kinematics
 from parttag.models import Tagger
 from parttag.runs.run import Run
 from parttag.system.row_files import Columns, new_score_file
@@ -106,7 +105,7 @@ class Scores:
             import pandas as pd
         except ImportError as error:
             raise InputError(
-                "pandas is not installed: pip install pandas, or use to_awkward()"
+                "pandas is not installed: pip install 'parttag[analysis]', or use to_awkward()"
             ) from error
         return pd.DataFrame({name: _flat(column) for name, column in self.columns().items()})
 
@@ -235,7 +234,8 @@ class Scorer:
             logits[rows] = self._logits(jets.take(rows))
         self._refuse_nonfinite(jets, logits, valid)
         pt, eta, mass = (
-            np.where(valid, values, np.nan).astype(np.float32) for values in jet_kinematics(jets)
+            np.where(valid, values, np.nan).astype(np.float32)
+            for values in (jets.pt, jets.eta, jets.mass)
         )
         return Scores(
             classes=tuple(self.classes),

@@ -21,7 +21,7 @@ from parttag.metrics.discriminant import (
 )
 from parttag.metrics.estimate import CONFIDENCE_LEVEL, Estimate
 from parttag.metrics.measurement import check_options, measure
-from parttag.metrics.options import EvaluationOptions, point_key
+from parttag.metrics.options import DEFAULTS, EvaluationOptions, point_key
 from parttag.metrics.pt_bins import RejectionByPt, measure_by_pt
 from parttag.metrics.registry import METRICS, register_metric
 from parttag.metrics.report import ProbeFit, Report
@@ -30,6 +30,7 @@ from parttag.metrics.sculpting import MassShape, Sculpting, measure_sculpting
 
 __all__ = [
     "CONFIDENCE_LEVEL",
+    "DEFAULTS",
     "METRICS",
     "Discriminant",
     "Estimate",

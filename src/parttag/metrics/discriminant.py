@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from parttag.errors import InputError
 from parttag.metrics.classification import log_sum_exp
 from parttag.metrics.estimate import checked_weights
-from parttag.metrics.options import EvaluationOptions
+from parttag.metrics.options import DEFAULTS, EvaluationOptions
 from parttag.metrics.roc import Roc, roc
 from parttag.options import nearest
 
@@ -133,7 +133,7 @@ def class_rocs(
     labels: Int64[np.ndarray, " jets"],
     classes: Sequence[str],
     jet_weights: Float[np.ndarray, " jets"] | None = None,
-    options: EvaluationOptions = EvaluationOptions(),
+    options: EvaluationOptions = DEFAULTS,
 ) -> dict[str, Roc]:
     """Return the ROC of every signal class against the background, on the jets of both.
 
@@ -152,7 +152,7 @@ def passing_jets(
     logits: Float[np.ndarray, "jets classes"],
     classes: Sequence[str],
     rocs: Mapping[str, Roc],
-    options: EvaluationOptions = EvaluationOptions(),
+    options: EvaluationOptions = DEFAULTS,
 ) -> dict[str, Bool[np.ndarray, " jets"]]:
     """Return which jets pass each signal class's cut: the tightest that keeps its share of signal.
 

@@ -57,7 +57,12 @@ def from_schema_1(content: Mapping[str, Any]) -> dict[str, Any]:
     if by_pt := content.get("rejection_by_pt"):
         one_cut = {key: by_signal(values) for key, values in by_pt["one_cut"].items()}
         rejection = by_signal(by_pt["rejection"])
-        upgraded["rejection_by_pt"] = {**by_pt, "rejection": rejection, "one_cut": one_cut}
+        upgraded["rejection_by_pt"] = {
+            **by_pt,
+            "rejection": rejection,
+            "one_cut": one_cut,
+            "background": upgraded["background"],
+        }
     if sculpting := dict(content.get("mass_sculpting") or {}):
         eps_s = sculpting.pop("eps_s")
         upgraded["mass_sculpting"] = {

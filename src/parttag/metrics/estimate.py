@@ -62,6 +62,10 @@ class Estimate:
         return cls(value, error, bool(content.get("lower_limit", False)))
 
 
+UNKNOWN = Estimate(math.nan)
+"""What the jets do not determine, or nobody has asked for."""
+
+
 def efficiency(
     passing: Bool[np.ndarray, " jets"], jet_weights: Float64[np.ndarray, " jets"]
 ) -> Estimate:

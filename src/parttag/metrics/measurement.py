@@ -15,15 +15,13 @@ from parttag.metrics.discriminant import (
     discriminants,
     passing_jets,
 )
-from parttag.metrics.estimate import Estimate, checked_weights
-from parttag.metrics.options import EvaluationOptions
+from parttag.metrics.estimate import UNKNOWN, Estimate, checked_weights
+from parttag.metrics.options import DEFAULTS, EvaluationOptions
 from parttag.metrics.pt_bins import measure_by_pt
 from parttag.metrics.registry import METRICS, refuse_unknown_metrics
 from parttag.metrics.report import Report
 from parttag.metrics.roc import Roc
 from parttag.metrics.sculpting import measure_sculpting
-
-_UNKNOWN = Estimate(math.nan)
 
 
 def check_options(classes: Sequence[str], options: EvaluationOptions) -> None:
@@ -43,7 +41,7 @@ def measure(
     labels: Int64[np.ndarray, " jets"],
     classes: Sequence[str],
     jet_weights: Float[np.ndarray, " jets"] | None = None,
-    options: EvaluationOptions = EvaluationOptions(),
+    options: EvaluationOptions = DEFAULTS,
     *,
     jet_pt: Float[np.ndarray, " jets"] | None = None,
     jet_mass: Float[np.ndarray, " jets"] | None = None,
@@ -87,8 +85,8 @@ def measure(
     return Report(
         accuracy=Estimate(accuracy(logits, labels, jet_weights), accuracy_error)
         if "accuracy" in wanted
-        else _UNKNOWN,
-        auc=Estimate(auc(logits, labels, jet_weights), auc_error) if "auc" in wanted else _UNKNOWN,
+        else UNKNOWN,
+        auc=Estimate(auc(logits, labels, jet_weights), auc_error) if "auc" in wanted else UNKNOWN,
         rejection={
             name: {eps_s: curve.rejection(eps_s) for eps_s in points}
             for name, (curve, points) in quoted.items()

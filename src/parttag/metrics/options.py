@@ -84,6 +84,10 @@ class EvaluationOptions(Options):
         return points.get(signal, ()) if isinstance(points, dict) else points
 
 
+DEFAULTS = EvaluationOptions()
+"""Of a configuration that says nothing."""
+
+
 def point_key(eps_s: float) -> str:
     """Return a signal efficiency as a key of ``metrics.json``: 0.5 is ``"0.5"``."""
     short = f"{eps_s:g}"

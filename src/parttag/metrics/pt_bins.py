@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
-from parttag.metrics.discriminant import class_rocs, discriminants
+from parttag.metrics.discriminant import background_of, class_rocs, discriminants
 from parttag.metrics.estimate import (
     Estimate,
     checked_weights,
@@ -18,7 +18,7 @@ from parttag.metrics.estimate import (
     efficiency,
     to_rejection,
 )
-from parttag.metrics.options import EvaluationOptions, point_key
+from parttag.metrics.options import DEFAULTS, EvaluationOptions, point_key
 from parttag.metrics.roc import Roc, roc
 
 _MOST_BINS = 5
@@ -48,6 +48,8 @@ class RejectionByPt:
     """Signal efficiency of the one cut that keeps ε_S of all signal jets."""
     one_cut_rejection: Points
     """Rejection of that cut."""
+    background: tuple[str, ...]
+    """The classes whose jets are rejected."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the layout of ``metrics.json``; one entry a bin in every list."""
@@ -59,6 +61,7 @@ class RejectionByPt:
                 "eps_s": _to_json(self.one_cut_eps_s),
                 "rejection": _to_json(self.one_cut_rejection),
             },
+            "background": list(self.background),
         }
 
     @classmethod
@@ -73,6 +76,7 @@ class RejectionByPt:
             rejection=_from_json(content["rejection"]),
             one_cut_eps_s=_from_json(content["one_cut"]["eps_s"]),
             one_cut_rejection=_from_json(content["one_cut"]["rejection"]),
+            background=tuple(map(str, content["background"])),
         )
 
 
@@ -102,7 +106,7 @@ def measure_by_pt(
     classes: Sequence[str],
     jet_pt: Float[np.ndarray, " jets"],
     jet_weights: Float[np.ndarray, " jets"] | None = None,
-    options: EvaluationOptions = EvaluationOptions(),
+    options: EvaluationOptions = DEFAULTS,
 ) -> RejectionByPt | None:
     """Return the rejection in bins of jet pT; ``None`` for classes without a background.
 
@@ -151,7 +155,8 @@ def measure_by_pt(
         name: tuple(np.bincount(bin_of_jet[labels == number], minlength=num_bins).tolist())
         for number, name in enumerate(classes)
     }
-    return RejectionByPt(edges, counts, own, kept, one)
+    background = background_of(classes, options)
+    return RejectionByPt(edges, counts, own, kept, one, background)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64
@@ -14,20 +14,18 @@ from parttag.metrics.options import BUILT_IN, EvaluationOptions
 from parttag.options import nearest
 from parttag.plugins import Registry
 
-
-class Metric(Protocol):
-    """What a metric computes from the labelled, good jets of an evaluation."""
-
-    def __call__(
-        self,
-        logits: Float[np.ndarray, "jets classes"],
-        labels: Int64[np.ndarray, " jets"],
-        jet_weights: Float64[np.ndarray, " jets"],
-        classes: Sequence[str],
-        options: EvaluationOptions,
-    ) -> Estimate | float:
-        """Return the number, with its error if it is known."""
-
+Metric = Callable[
+    [
+        Float[np.ndarray, "jets classes"],
+        Int64[np.ndarray, " jets"],
+        Float64[np.ndarray, " jets"],
+        Sequence[str],
+        EvaluationOptions,
+    ],
+    Estimate | float,
+]
+"""Logits, labels and weights of the good jets, their classes, and the options of the evaluation, to
+a number, with its error if that is known."""
 
 METRICS: Registry[Metric] = Registry("metric")
 """Metrics by the names that ``evaluation.metrics`` knows besides those of parttag itself."""

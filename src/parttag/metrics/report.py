@@ -12,7 +12,7 @@ from typing import Any
 from parttag.errors import InputError
 from parttag.metrics import report_text
 from parttag.metrics.earlier import from_schema_1
-from parttag.metrics.estimate import Estimate, from_json_number, json_number
+from parttag.metrics.estimate import UNKNOWN, Estimate, from_json_number, json_number
 from parttag.metrics.options import point_key
 from parttag.metrics.pt_bins import RejectionByPt
 from parttag.metrics.sculpting import Sculpting
@@ -72,9 +72,9 @@ class Report:
     Estimate(241.0 ± 52.0)
     """
 
-    accuracy: Estimate = Estimate(math.nan)
+    accuracy: Estimate = UNKNOWN
     """Share of jets whose highest logit is that of their class."""
-    auc: Estimate = Estimate(math.nan)
+    auc: Estimate = UNKNOWN
     """Area under the ROC; with several classes the mean over ordered pairs."""
     rejection: Mapping[str, Mapping[float, Estimate]] = field(default_factory=dict)
     """1/ε_B by signal class, then by ε_S."""
@@ -140,10 +140,13 @@ class Report:
         InputError
             If the file is missing or damaged, or a newer version of parttag wrote it.
         """
-        is_content = isinstance(source, Mapping)
-        path = Path("metrics.json") if is_content else Path(str(source))
+        path = Path("metrics.json") if isinstance(source, Mapping) else Path(source)
         with refuse_damaged(path):
-            content = source if is_content else json.loads(path.read_text(encoding="utf-8"))
+            content: Mapping[str, Any]
+            if isinstance(source, Mapping):
+                content = source
+            else:
+                content = json.loads(path.read_text(encoding="utf-8"))
             version = content.get("schema_version", 1)
             if version > SCHEMA_VERSION:
                 raise InputError(

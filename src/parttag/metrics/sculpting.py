@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 
 from parttag.metrics.discriminant import discriminants
 from parttag.metrics.estimate import Estimate, checked_weights, effective_number
-from parttag.metrics.options import EvaluationOptions
+from parttag.metrics.options import DEFAULTS, EvaluationOptions
 
 _MOST_BINS = 20
 # Jets of a bin before the cut.
@@ -88,7 +88,7 @@ def measure_sculpting(
     classes: Sequence[str],
     passing: Mapping[str, Bool[np.ndarray, " jets"]],
     jet_weights: Float[np.ndarray, " jets"] | None = None,
-    options: EvaluationOptions = EvaluationOptions(),
+    options: EvaluationOptions = DEFAULTS,
     *,
     seed: int = 0,
 ) -> dict[str, Sculpting]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from parttag.data.loading.dataset import JetDataset
 from parttag.errors import InputError
-from parttag.runs.config import RunConfig, dump_config, first_difference, load_config
+from parttag.runs.config import RunConfig, dump_config, first_difference
+from parttag.runs.plugin_parts import read_config
 from parttag.runs.provenance import describe_start
 from parttag.system.atomic_files import remove_partial_files, write_file
 from parttag.system.files import refuse_damaged, refuse_unwritable
@@ -26,7 +27,7 @@ def refuse_other_run(directory: Path, config: RunConfig) -> None:
     if path.is_file() and not _is_begun(directory):
         return
     if path.is_file():
-        key = first_difference(load_config(path), config)
+        key = first_difference(read_config(directory), config)
         if key is not None:
             raise InputError(
                 f"{directory} holds another run, whose {key} is different; give another --out, or "
@@ -54,7 +55,7 @@ def create(directory: Path, config: RunConfig, data: dict[str, JetDataset], rank
                 f"{directory}: the jets that this run began with have changed since, by the sums "
                 f"in {path.name}; give another --out to train on the new ones"
             )
-    starts.append(describe_start(ranks))
+    starts.append(describe_start(ranks, config))
     with refuse_unwritable(directory):
         (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
     provenance = {"data": hashes, "starts": starts}

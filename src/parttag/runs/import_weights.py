@@ -8,6 +8,7 @@ from parttag.errors import InputError
 from parttag.models.weaver import KNOWN_CLASSES, ModelName, WeaverNetwork, read_network
 from parttag.options import local_name
 from parttag.runs.config import RunConfig, build_config, dump_config
+from parttag.runs.plugin_parts import plugin_parts
 from parttag.runs.provenance import describe_start
 from parttag.system.atomic_files import whole_directory
 from parttag.system.files import sha256
@@ -65,7 +66,10 @@ def import_run(
 def _write_import(directory: Path, config: RunConfig, read: WeaverNetwork, weights: Path) -> None:
     """Make the directory under another name and then rename it, so that it is never half there."""
     description = checkpoint.describe_network(
-        read.network, config.model_dump(mode="json"), tuple(config.data.classes)
+        read.network,
+        config.model_dump(mode="json"),
+        tuple(config.data.classes),
+        plugin_parts(config),
     )
     origin = {
         "path": str(weights),
@@ -73,7 +77,7 @@ def _write_import(directory: Path, config: RunConfig, read: WeaverNetwork, weigh
         "sha256": sha256(weights),
         "written_by": read.written_by,
     }
-    provenance = {"imported": origin, "data": {}, "starts": [describe_start(Ranks())]}
+    provenance = {"imported": origin, "data": {}, "starts": [describe_start(Ranks(), config)]}
     content = {"weights": read.network.state_dict(), **description}
     with whole_directory(directory) as run:
         checkpoint.write_checkpoint(run / "checkpoints" / checkpoint.BEST, content)

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 
 from parttag.errors import STOPPED_BY_SIGTERM, InputError, option
+from parttag.system.processes import end_with
 from parttag.training.rendezvous import RENDEZVOUS
 
 # Ranks that have lost another one notice it at once; one that does not is stopped.
@@ -28,17 +28,15 @@ def is_rank() -> bool:
 def end_with_parent() -> None:
     """In a rank that ``run_ranks`` started, watch the process that did, and end as it ends."""
     if RENDEZVOUS in os.environ:
-        threading.Thread(target=_wait_for_parent, daemon=True).start()
+        # Nothing is ever written: the pipe closes when the first process ends, in whatever way.
+        end_with(sys.stdin.fileno(), _remove_meeting)
 
 
-def _wait_for_parent() -> None:
-    # Nothing is ever written: the pipe closes when the first process ends, in whatever way.
-    os.read(sys.stdin.fileno(), 1)
+def _remove_meeting() -> None:
     meeting = Path(os.environ[RENDEZVOUS])
     with suppress(OSError):  # another rank was first, or the first process did it
         meeting.unlink(missing_ok=True)
         meeting.parent.rmdir()
-    os._exit(1)
 
 
 def run_ranks(number: int) -> int:

@@ -66,8 +66,8 @@ def parse_evaluation(options: EvaluationOptions, changes: Mapping[str, Any]) -> 
     Parameters
     ----------
     changes
-        By key; texts are YAML, as the command line gives them: ``QCD,light`` for the background,
-        ``0.5,0.3`` or ``{top: [0.5, 0.3]}`` for the working points.
+        By key; also as texts, as the command line gives them: ``QCD,light`` for the background,
+        ``0.5,0.3`` or the YAML ``{top: [0.5, 0.3]}`` for the working points.
 
     Raises
     ------
@@ -85,7 +85,9 @@ def parse_evaluation(options: EvaluationOptions, changes: Mapping[str, Any]) -> 
 
 
 def _parse_list(key: str, text: str) -> Any:
-    """Return what a YAML text means, in which the brackets of a list may be left out."""
+    """Return what a text means in which the brackets of a list may be left out."""
+    if key in ("background", "metrics"):  # names, which are no YAML: a class may be called 1
+        return [name.strip() for name in text.strip(" []").split(",") if name.strip()]
     is_bare = not text.lstrip().startswith(("[", "{"))
     return parse_text(f"evaluation.{key}", f"[{text}]" if is_bare else text)
 

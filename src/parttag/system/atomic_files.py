@@ -157,10 +157,8 @@ class OutputFile(io.FileIO):
     libraries leave files open. So they see every write succeed, and ``check`` says the truth.
     """
 
-    def __init__(self, path: Path, suffix: str = "") -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__(path, "x+")
-        self.suffix = suffix or path.suffix
-        """Of the name that the file is to get, which tells its format."""
         self.failure: OSError | None = None
 
     def write(self, data: object, /) -> int:
@@ -240,7 +238,7 @@ def sync(path: Path) -> None:
 
 def _create(partial: Path, path: Path) -> OutputFile:
     with refuse_unwritable(path):
-        return OutputFile(partial, path.suffix)
+        return OutputFile(partial)
 
 
 def _partial_name(path: Path) -> Path:

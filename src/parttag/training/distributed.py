@@ -77,10 +77,11 @@ class Ranks:
         self.any(False)
 
 
-def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+def _buckets(tensors: Sequence[Tensor], most: int = _BUCKET_ELEMENTS) -> Iterator[list[Tensor]]:
+    """Yield the tensors in groups of at most so many elements, but at least one tensor."""
     bucket: list[Tensor] = []
     for tensor in tensors:
-        if bucket and sum(t.numel() for t in bucket) + tensor.numel() > _BUCKET_ELEMENTS:
+        if bucket and sum(t.numel() for t in bucket) + tensor.numel() > most:
             yield bucket
             bucket = []
         bucket.append(tensor)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from parttag.data.readers.pdg import IDENTITY_NAMES
-from parttag.jets.features import EXTRA_NAMES
+from parttag.jets.arrays import EXTRA_NAMES
 from parttag.options import Options, Texts
 
 Unit = Literal["eV", "keV", "MeV", "GeV", "TeV"] | Annotated[float, Field(gt=0)]

@@ -9,7 +9,6 @@ import awkward as ak
 import numpy as np
 
 import parttag.data.readers.jetclass as jetclass
-from parttag.data.readers.branches import require_branches
 from parttag.data.readers.layout import Layout, Schema
 from parttag.jets.arrays import JetArrays
 from parttag.system.files import refuse_damaged
@@ -50,14 +49,20 @@ def read_chunks(path: Path, chunk_jets: int, layout: Layout | None) -> Iterator[
             first_row += batch.num_rows
 
 
+def list_branches(path: Path, layout: Layout | None) -> Sequence[str]:
+    """Return the names of the columns."""
+    del layout
+    with _open(path) as file:
+        names: list[str] = file.schema_arrow.names
+        return names
+
+
 def read_branches(path: Path, names: Sequence[str], layout: Layout | None) -> dict[str, ak.Array]:
     """Return whole columns by name."""
     del layout
-    with _open(path) as file:
-        require_branches(names, file.schema_arrow.names, path)
-        with refuse_damaged(path):
-            table = file.read(columns=list(names))
-            return {name: _to_awkward(table.column(name)) for name in names}
+    with _open(path) as file, refuse_damaged(path):
+        table = file.read(columns=list(names))
+        return {name: _to_awkward(table.column(name)) for name in names}
 
 
 @contextmanager

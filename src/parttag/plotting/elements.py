@@ -1,25 +1,14 @@
-"""What the pictures have in common: style, colors, histograms.
-
-Figures are made without pyplot, so that no state is left behind and no display is needed.
-"""
+"""What the pictures have in common: colors, histograms, legends, names that are no formulas."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from io import BytesIO, FileIO
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
+from unicodedata import category
 
-import matplotlib as mpl
-import mplhep
 import numpy as np
 from jaxtyping import Float, Float64
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
-Target = Path | FileIO | BytesIO
 
 # Petroff's ten colors, told apart by the color-blind too (arXiv:2107.02270).
 COLORS = (
@@ -34,25 +23,6 @@ COLORS = (
     "#717581",
     "#92dadd",
 )
-_STYLE: dict[str, Any] = {
-    "axes.autolimit_mode": "data",
-    "axes.labelsize": 15,
-    "axes.labelpad": 6,
-    "axes.titlesize": 14,
-    "xtick.labelsize": 13,
-    "ytick.labelsize": 13,
-    "ytick.major.size": 7,
-    "ytick.minor.size": 4,
-    "xtick.major.size": 7,
-    "xtick.minor.size": 4,
-    "legend.fontsize": 12.5,
-    "legend.title_fontsize": 12.5,
-    "legend.borderpad": 0.4,
-    "lines.linewidth": 1.8,
-    "mathtext.fontset": "stixsans",
-    "figure.constrained_layout.use": True,
-    "savefig.dpi": 150,
-}
 
 
 def draw_histogram(
@@ -99,8 +69,13 @@ def bin_edges(
 
 
 def plain(text: str) -> str:
-    """Return text as matplotlib prints it without looking for formulas."""
-    return text.replace("$", r"\$")
+    """Return text that matplotlib prints as it is: no formula in it, and nothing invisible.
+
+    Control characters become spaces. A legend leaves out what begins with an underscore, so a
+    space comes before it.
+    """
+    visible = "".join(" " if category(letter)[0] in "CZ" else letter for letter in text)
+    return (" " if visible.startswith("_") else "") + visible.replace("$", r"\$")
 
 
 def cycle(number: int) -> list[str]:
@@ -119,30 +94,3 @@ def make_room(axes: Axes, height: float) -> None:
     """Let what is drawn end at this fraction of a logarithmic axis: above is room for text."""
     low, high = np.log10(axes.get_ylim())
     axes.set_ylim(top=10 ** (low + (high - low) / height))
-
-
-@contextmanager
-def new_figure(target: Target, size: tuple[float, float]) -> Iterator[Figure]:
-    """Give a figure of so many inches in our style, and write it when the block ends.
-
-    The format is that of the target's suffix; PNG for what has none.
-    """
-    style: Any = {**mplhep.style.ATLAS, **_STYLE}
-    with mpl.rc_context(style):
-        figure = Figure(figsize=size)
-        FigureCanvasAgg(figure)
-        yield figure
-        figure.savefig(target, format=(getattr(target, "suffix", "") or ".png")[1:])
-
-
-@contextmanager
-def new_panels(target: Target, number: int) -> Iterator[list[Axes]]:
-    """Give one large panel, or so many smaller ones in rows of three."""
-    columns = 1 if number == 1 else 3
-    rows = -(-number // columns)
-    size = (7.2, 5.2) if columns == 1 else (4.6 * columns, 3.5 * rows)
-    with new_figure(target, size) as figure:
-        panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-        for axes in panels[number:]:
-            axes.remove()
-        yield panels[:number]
