@@ -16,6 +16,7 @@ LEVELS = [
     ["evaluation"],
     ["benchmark"],
     ["testing"],
+    ["api"],
     ["cli"],
 ]
 ROOMS = [room for level in LEVELS for room in level]
@@ -93,3 +94,13 @@ def test_files_are_read_and_prepared_without_torch():
         if name is not None and name.split(".")[0] == "torch"
     }
     assert with_torch == {("data", "loading")}
+
+
+def test_the_command_line_knows_the_interface_and_its_errors_alone():
+    below = {
+        f"{path.name} imports {module}"
+        for path in (SOURCE / "cli").rglob("*.py")
+        for module in _imports(path)
+        if module.split(".")[1] not in {"api", "cli", "errors"}
+    }
+    assert not below

@@ -4,7 +4,7 @@ import pytest
 
 import parttag as pt
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
+from parttag.testing import toy_jets
 
 LABELS = {"top": ["label_top"], "QCD": ["label_QCD"]}
 
@@ -14,7 +14,7 @@ def files(tmp_path_factory) -> dict[str, Path]:
     """Toy jets in JetClass's layout: train, val and test."""
     folder = tmp_path_factory.mktemp("jets")
     return {
-        name: write_jetclass_root(folder / f"{name}.root", toy_arrays(number, seed))
+        name: write_jetclass_root(folder / f"{name}.root", toy_jets(number, seed))
         for name, seed, number in (("train", 1, 200), ("val", 2, 60), ("test", 3, 80))
     }
 

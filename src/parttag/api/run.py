@@ -304,7 +304,7 @@ def is_files(jets: Jets) -> TypeGuard[FileNames]:
 
 
 def in_memory(jets: JetArrays | ak.Array, extras: Sequence[str] | None = None) -> JetArrays:
-    """Return jets as ``JetArrays``; of records only these columns besides four-momenta, if given."""
+    """Return jets as ``JetArrays``; of records with these columns only, if they are given."""
     return jets if isinstance(jets, JetArrays) else from_awkward(jets, extras=extras)
 
 

@@ -4,30 +4,53 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, TypeVar, Unpack, cast
 
 import numpy as np
 from jaxtyping import Bool
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from parttag import plotting as plots
 from parttag.errors import InputError
 from parttag.evaluation.scores import Scores
-from parttag.metrics import EvaluationOptions, Report, Roc, discriminants, passing_jets
+from parttag.metrics import (
+    EvaluationOptions,
+    RejectionByPt,
+    Report,
+    Roc,
+    discriminants,
+    passing_jets,
+)
 from parttag.plotting import PictureFormat
 from parttag.runs.run import Run
 from parttag.system.atomic_files import made_directory, new_files, refuse_existing
 from parttag.system.files import refuse_damaged, refuse_unwritable
 from parttag.system.row_files import score_rows
 
+Panel = TypeVar("Panel")
+
 METRICS = "metrics.json"
 SCORES = "scores.h5"
 
 Epochs = Sequence[Mapping[str, float]]
 """The lines of a ``metrics.jsonl``; none for a run that was not trained here."""
+
+
+class Look(TypedDict, total=False):
+    """How a panel looks."""
+
+    style: plots.Style | None
+    label: str | None
+
+
+class _RocContent(TypedDict):
+    curves: Mapping[str, Roc]
+    background: str
+    published: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -51,6 +74,11 @@ class Evaluation(Report):
         """Return a report with what it was made from; ``more`` are the other fields."""
         numbers = {field.name: getattr(report, field.name) for field in fields(Report)}
         return cls(**(numbers | more))
+
+    @property
+    def plot(self) -> Pictures:
+        """Its panels: ``plot.roc(ax=ax)`` and others."""
+        return Pictures(self)
 
     @property
     def title(self) -> str:
@@ -88,7 +116,7 @@ class Evaluation(Report):
             new_files([directory / name for name in names], overwrite=overwrite) as opened,
         ):
             files = dict(zip(names, opened, strict=True))
-            for picture, figure in _draw(self).items():
+            for picture, figure in self.plot.figures().items():
                 for form in formats:
                     plots.save_figure(figure, files[f"{picture}.{form}"], cast(PictureFormat, form))
             with score_rows(files[SCORES], directory / SCORES) as append:
@@ -166,30 +194,115 @@ def _file_names(pictures: Sequence[str], formats: Sequence[str]) -> list[str]:
     return [SCORES, *(f"{name}.{form}" for name in pictures for form in formats), METRICS]
 
 
-def _draw(found: Evaluation) -> dict[str, Figure]:
-    """Return the pictures of an evaluation by name."""
-    jets = found.scores.take(np.flatnonzero(found.used))
-    labels, weights, classes = jets.labels, jets.jet_weights, jets.classes
-    rocs, options = found.rocs, found.options
-    wanted = _picture_names(classes, options, found.epochs)
-    by_signal = plots.signal_scores(jets.logits, labels, weights, classes, rocs, options)
-    pictures = {"scores": plots.scores_figure(by_signal)}
-    if "roc" in wanted:
-        curves = rocs if len(rocs) > 1 else {found.name: next(iter(rocs.values()))}
-        is_top_tagging = set(rocs) == {"top"} and found.background == ("QCD",)
-        pictures["roc"] = plots.roc_figure(
-            curves,
-            background=" + ".join(found.background),
-            published=options.published and is_top_tagging,
+class Pictures:
+    """What an evaluation shows: one panel a method, on axes of one's own or new ones.
+
+    All take ``ax``, ``style`` (``"parttag"``, ``"CMS"`` or ``"ATLAS"``) and ``label``, the text
+    beside the experiment's name. With several signal classes, ``signal`` names one.
+
+    Examples
+    --------
+    >>> report.plot.roc(ax=ax)  # doctest: +SKIP
+    >>> report.plot.scores(signal="Hbb", style="CMS", label="Simulation")  # doctest: +SKIP
+    """
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self._of = evaluation
+
+    def roc(self, ax: Axes | None = None, **look: Unpack[Look]) -> Axes:
+        """Draw the rejection of the background against the signal efficiency."""
+        return plots.roc(**self._roc(), ax=ax, **look)
+
+    def scores(
+        self, ax: Axes | None = None, *, signal: str | None = None, **look: Unpack[Look]
+    ) -> Axes:
+        """Draw the distribution of the score of a signal class, for it and for the others."""
+        return plots.scores(_one(self._signal_scores(), signal), ax=ax, **look)
+
+    def rejection_by_pt(
+        self, ax: Axes | None = None, *, signal: str | None = None, **look: Unpack[Look]
+    ) -> Axes:
+        """Draw the rejection in bins of jet pT."""
+        return plots.rejection_by_pt(self._by_pt(), signal, ax=ax, **look)
+
+    def efficiency_by_pt(
+        self, ax: Axes | None = None, *, signal: str | None = None, **look: Unpack[Look]
+    ) -> Axes:
+        """Draw the signal efficiency of one cut in bins of jet pT."""
+        return plots.efficiency_by_pt(self._by_pt(), signal, ax=ax, **look)
+
+    def mass_sculpting(
+        self, ax: Axes | None = None, *, signal: str | None = None, **look: Unpack[Look]
+    ) -> Axes:
+        """Draw the background's mass before and after the cut on a signal class."""
+        return plots.mass_sculpting(_one(self._signal_masses(), signal), ax=ax, **look)
+
+    def training(
+        self,
+        ax: Axes | None = None,
+        *,
+        quantity: plots.Quantity = "loss",
+        **look: Unpack[Look],
+    ) -> Axes:
+        """Draw the loss, accuracy or learning rate of the training by epoch."""
+        return plots.training(self._of.epochs, quantity, ax=ax, **look)
+
+    def figures(self) -> dict[str, Figure]:
+        """Return the pictures that ``Evaluation.save`` writes, by name."""
+        of = self._of
+        drawn: dict[str, Callable[[], Figure]] = {
+            "scores": lambda: plots.scores_figure(self._signal_scores()),
+            "roc": lambda: plots.roc_figure(**self._roc()),
+            "rejection_pt": lambda: plots.rejection_by_pt_figure(self._by_pt()),
+            "mass_sculpting": lambda: plots.mass_sculpting_figure(self._signal_masses()),
+            "training": lambda: plots.training_figure(of.epochs),
+        }
+        wanted = _picture_names(of.scores.classes, of.options, of.epochs)
+        return {name: drawn[name]() for name in wanted}
+
+    def _jets(self) -> Scores:
+        return self._of.scores.take(np.flatnonzero(self._of.used))
+
+    def _roc(self) -> _RocContent:
+        of = self._of
+        if not of.rocs:
+            raise InputError("there is no class to reject: say which is the background")
+        is_top_tagging = set(of.rocs) == {"top"} and of.background == ("QCD",)
+        return {
+            "curves": of.rocs if len(of.rocs) > 1 else {of.name: next(iter(of.rocs.values()))},
+            "background": " + ".join(of.background),
+            "published": of.options.published and is_top_tagging,
+        }
+
+    def _signal_scores(self) -> dict[str, plots.SignalScores]:
+        of, jets = self._of, self._jets()
+        return plots.signal_scores(
+            jets.logits, jets.labels, jets.jet_weights, jets.classes, of.rocs, of.options
         )
-    if "rejection_pt" in wanted and found.rejection_by_pt is not None:
-        pictures["rejection_pt"] = plots.rejection_by_pt_figure(found.rejection_by_pt)
-    if "mass_sculpting" in wanted:
-        passing = passing_jets(jets.logits, classes, rocs, options)
-        masses = plots.signal_masses(
-            jets.jet_mass, labels, weights, classes, passing, found.mass_sculpting, options
+
+    def _by_pt(self) -> RejectionByPt:
+        if self._of.rejection_by_pt is None:
+            raise InputError("evaluation.metrics is without rejection_by_pt: nothing to draw")
+        return self._of.rejection_by_pt
+
+    def _signal_masses(self) -> dict[str, plots.SignalMasses]:
+        of, jets = self._of, self._jets()
+        passing = passing_jets(jets.logits, jets.classes, of.rocs, of.options)
+        return plots.signal_masses(
+            jets.jet_mass,
+            jets.labels,
+            jets.jet_weights,
+            jets.classes,
+            passing,
+            of.mass_sculpting,
+            of.options,
         )
-        pictures["mass_sculpting"] = plots.mass_sculpting_figure(masses)
-    if "training" in wanted:
-        pictures["training"] = plots.training_figure(found.epochs)
-    return pictures
+
+
+def _one(panels: Mapping[str, Panel], signal: str | None) -> Panel:
+    """Return the panel of a signal class, which may be left out where there is one."""
+    if signal is None and len(panels) == 1:
+        return next(iter(panels.values()))
+    if signal is not None and signal in panels:
+        return panels[signal]
+    raise InputError(f"signal={signal!r} is none of {', '.join(panels)}; name one of these")

@@ -7,7 +7,7 @@ whose names end in ``_figure`` return a figure of all panels, and ``save_figure`
     save_figure(axes.figure, "roc.pdf")
 """
 
-from parttag.plotting.curves import roc, training
+from parttag.plotting.curves import Quantity, roc, training
 from parttag.plotting.distributions import (
     Sample,
     SignalScores,
@@ -40,6 +40,7 @@ from parttag.plotting.styles import FORMATS, PictureFormat, Style, save_figure
 __all__ = [
     "FORMATS",
     "PictureFormat",
+    "Quantity",
     "Sample",
     "SignalMasses",
     "SignalScores",
