@@ -2,7 +2,9 @@
 
 import json
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -10,14 +12,32 @@ import yaml
 from helpers.plugins import EXAMPLE, install, install_module, registers_kept, run_parttag
 from helpers.runs import NETWORK, toy_config
 from parttag.errors import InputError
+from parttag.jets.arrays import JetArrays
 from parttag.runs.run import load_run
-from parttag.testing import check_network
+from parttag.testing import check_network, toy_jets
 
 MODEL, OBJECTIVE = {"name": "mean_net", "width": 4}, {"name": "focal", "gamma": 1.0}
 PARTS = [
-    {"kind": "network", "name": "mean_net", "package": "parttag-example", "version": "0.3.1"},
-    {"kind": "objective", "name": "focal", "package": "parttag-example", "version": "0.3.1"},
+    {"kind": kind, "name": name, "package": "parttag-example", "version": "0.3.1"}
+    for kind, name in (
+        ("network", "mean_net"),
+        ("objective", "focal"),
+        ("feature", "abs_eta"),
+        ("reader", "rows"),
+    )
 ]
+
+
+def write_rows(path: Path, jets: JetArrays) -> Path:
+    """Write jets as the package's reader reads them."""
+    rows = np.zeros((len(jets), 1 + 4 * jets.lengths.max()), dtype=np.float32)
+    for row, start, end, labels in zip(
+        rows, jets.offsets[:-1], jets.offsets[1:], jets.labels, strict=True
+    ):
+        row[0] = labels[0]
+        row[1 : 1 + 4 * (end - start)] = jets.p4[start:end].ravel()
+    np.save(path, rows)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +50,17 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Toy jets and a configuration of the package's network and objective."""
+    """Toy jets and a configuration of which every part that can be is the package's."""
     folder = tmp_path_factory.mktemp("plugin-run")
     toy_config(folder)
     path = folder / "config.yaml"
     content = yaml.safe_load(path.read_text())
     content["training"]["epochs"] = 1
+    for name, seed, number in (("train", 1, 60), ("val", 2, 30)):
+        jets = toy_jets(number, seed, extra_names=())
+        content["data"][name] = str(write_rows(folder / f"{name}.rows.npy", jets))
     content |= {"model": MODEL, "objective": OBJECTIVE}
+    content["features"] = ["log_pt", "delta_eta", "abs_eta"]
     path.write_text(yaml.safe_dump(content))
     return folder
 
@@ -57,7 +81,7 @@ def test_a_run_says_which_plugins_its_parts_are_of(run):
 
 
 def test_it_is_evaluated_and_predicts_in_other_processes(run, site, folder):
-    data = folder / "val.h5"
+    data = folder / "val.rows.npy"
     evaluated = run_parttag("evaluate", run, "--data", data, "--out", folder / "e", site=site)
     assert evaluated.returncode == 0, evaluated.stderr
     metrics = json.loads((folder / "e" / "metrics.json").read_text())
@@ -132,7 +156,9 @@ def test_a_broken_plugin_is_one_warning_and_parttag_goes_on(code, tmp_path, fold
     version = run_parttag("--version", site=site)
     assert (version.returncode, version.stderr) == (0, "")
     content = yaml.safe_load((folder / "config.yaml").read_text())
-    content |= {"model": NETWORK, "objective": {"name": "classify"}}
+    content |= {"model": NETWORK, "objective": {"name": "classify"}, "features": "kin"}
+    for name in ("train", "val"):
+        content["data"][name] = str(folder / f"{name}.h5")
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(content))
     result = run_parttag("train", config, "--out", tmp_path / "run", site=site)

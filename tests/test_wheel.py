@@ -8,10 +8,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from helpers.jets import toy_arrays
 
 import parttag
 from helpers.files import write_toptagging_h5
+from parttag.testing import toy_jets
 
 REPOSITORY = Path(__file__).parents[1]
 # From a recipe by its name, with nothing of the checkout.
@@ -70,7 +70,7 @@ def test_an_installed_wheel_trains_from_a_recipe_by_its_name(released, tmp_path)
         *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
         *("--no-deps", "--no-index", "--target", site, wheel),
     )
-    write_toptagging_h5(tmp_path / "jets.h5", toy_arrays(60))
+    write_toptagging_h5(tmp_path / "jets.h5", toy_jets(60))
     environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
     told = call(sys.executable, "-c", TRAINING, cwd=tmp_path, env=environment).splitlines()
     package, recipe, version, run = told[-4:]

@@ -214,7 +214,8 @@ def register_feature(
     def register(
         function: Callable[[FeatureContext], Tensor],
     ) -> Callable[[FeatureContext], Tensor]:
-        FEATURES.add(name, Feature(name, function, centre, scale, clip, tuple(requires)))
+        entry = Feature(name, function, centre, scale, clip, tuple(requires))
+        FEATURES.add(name, entry, function)
         return function
 
     return register

@@ -8,12 +8,13 @@ from typing import Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from parttag.data.readers.registry import READERS
 from parttag.errors import InputError
+from parttag.jets.features import FEATURE_SETS, FEATURES
 from parttag.models import MODELS
 from parttag.options import Options
 from parttag.plugins import Registry
-from parttag.runs.config import RunConfig, build_config
-from parttag.runs.yaml_files import read_content
+from parttag.runs.config import CONFIG, RunConfig, build_config, read_config_content
 from parttag.training import checkpoint
 from parttag.training.objectives import OBJECTIVES
 
@@ -38,11 +39,20 @@ _PARTS = TypeAdapter(list[PluginPart])
 
 def plugin_parts(config: RunConfig) -> list[dict[str, str]]:
     """Return what in a configuration is of a plug-in, as provenance and checkpoints have it."""
+    used = [*_named(config.model_dump()), *_readers(config)]
     return [
         {"kind": registry.kind, "name": name, "package": plugin.package, "version": plugin.version}
-        for registry, name in _named(config.model_dump())
+        for registry, name in used
         if (plugin := registry.plugin_of(name)) is not None
     ]
+
+
+def _readers(config: RunConfig) -> Iterator[tuple[Registry[Any], str]]:
+    """Yield the readers of the files, as far as their names tell."""
+    files = [*config.data.train, *config.data.val, *config.data.test]
+    for name, format_ in READERS.items():
+        if any(file.lower().endswith(format_.suffixes) for file in files):
+            yield READERS, name
 
 
 def read_config(directory: Path) -> RunConfig:
@@ -55,7 +65,7 @@ def read_config(directory: Path) -> RunConfig:
     InputError
         If it cannot be read, or a part of it is of a plug-in that is missing, which is named.
     """
-    content = read_content(directory / "config.yaml")
+    content = read_config_content(directory / CONFIG)
     for registry, name in _named(content):
         if name not in registry:
             raise InputError(f"{directory}: {_what_is_missing(registry.kind, name, directory)}")
@@ -69,6 +79,10 @@ def _named(content: Mapping[str, Any]) -> Iterator[tuple[Registry[Any], str]]:
         name = options.get("name") if isinstance(options, Mapping) else None
         if isinstance(name, str):
             yield registry, name
+    features = content.get("features")
+    listed = (features,) if isinstance(features, str) else features
+    if isinstance(listed, list | tuple):
+        yield from ((FEATURES, n) for n in listed if isinstance(n, str) and n not in FEATURE_SETS)
 
 
 def _what_is_missing(kind: str, name: str, directory: Path) -> str:

@@ -45,7 +45,7 @@ def toy_jets(
         Columns besides the four-momenta, filled with random numbers.
     """
     rng = np.random.default_rng(seed)
-    counts = rng.integers(1, 41, num_jets) if lengths is None else np.array(lengths)
+    counts = rng.integers(1, 41, num_jets) if lengths is None else np.array(lengths, dtype=np.int64)
     jets = [_toy_jet(rng, int(count), row % 2 == 0) for row, count in enumerate(counts)]
     p4 = np.concatenate([*jets, np.zeros((0, 4))]).astype(np.float32)
     offsets = offsets_of(counts)

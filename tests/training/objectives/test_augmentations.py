@@ -32,9 +32,9 @@ def _same_draws():
     torch.manual_seed(0)
 
 
-def wide_batch(num_jets=None, seed=0, lengths=LENGTHS):
+def wide_batch(seed=0, lengths=LENGTHS):
     """Return jets in float64 with particles of 0 to 1 GeV of mass, jets being their sums."""
-    arrays = toy_jets(num_jets, seed, None if num_jets else lengths)
+    arrays = toy_jets(seed=seed, lengths=lengths)
     batch = make_batch(arrays).to("cpu", torch.float64)
     mass = torch.linspace(0, 1, len(batch.p4), dtype=torch.float64)
     momentum = batch.p4[:, :3].square().sum(dim=1)

@@ -43,7 +43,7 @@ class Reader(Protocol):
 
         ``index`` numbers the rows of the file from 0 on; ``sources`` are ``(str(path),)``.
         Particles are in order of falling pT, momenta in GeV, impact parameters in mm:
-        ``particles.pack_jets`` makes such jets. Jets with a fault are yielded too: they are judged
+        ``arrays.pack_jets`` makes such jets. Jets with a fault are yielded too: they are judged
         later.
         """
         ...
@@ -131,7 +131,8 @@ def register_reader(
                     f"{name} a suffix of its own, or what its files begin with"
                 )
         chosen = Format(instance, ends, magic)
-        READERS.add(name, chosen if applies is None else replace(chosen, applies=applies))
+        chosen = chosen if applies is None else replace(chosen, applies=applies)
+        READERS.add(name, chosen, definition=reader)
         return reader
 
     return add
