@@ -12,8 +12,8 @@ from parttag.runs.config import (
     dump_config,
     first_difference,
     load_config,
-    parse_evaluation,
 )
+from parttag.runs.evaluation_section import parse_evaluation
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RECIPES = sorted(CONFIGS.rglob("*.yaml"))
