@@ -6,7 +6,6 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 import pytest
-from parttag.data.readers.particles import pack_jets
 
 from helpers.files import write_jetclass_root
 from parttag.data import JetStore, prepare
@@ -22,7 +21,7 @@ from parttag.data.readers.layout import Schema
 from parttag.data.readers.registry import READERS, register_reader
 from parttag.errors import InputError
 from parttag.inspection.inspect import inspect_files
-from parttag.jets.arrays import split_index
+from parttag.jets.arrays import pack_jets, split_index
 from parttag.testing import toy_jets
 
 
