@@ -198,6 +198,7 @@ def registered():
     yield names
     for name in names:
         FEATURES._entries.pop(name)
+        FEATURES._definitions.pop(name)
 
 
 def test_a_feature_of_ones_own_is_one_like_the_others(registered):
@@ -219,6 +220,24 @@ def test_a_feature_of_ones_own_is_one_like_the_others(registered):
         particle_features(make_batch(toy_jets(3, extra_names=())), names)
     with pytest.raises(InputError, match="there is a feature of the name d0_significance already"):
         register_feature("d0_significance")(lambda particles: particles.pt)
+
+
+def test_a_function_that_is_defined_anew_takes_its_own_place(registered):
+    """As when a cell of a notebook is run again."""
+    registered.append("twice")
+    for factor in (2, 3):
+
+        @register_feature("twice", clip=None)
+        def twice(particles, factor=factor):
+            return factor * particles.pt
+
+    batch = toy_batch(3)
+    values = particle_features(batch, ["twice"])[:, 0]
+    torch.testing.assert_close(values, 3 * FeatureContext(batch).pt)
+
+
+def test_features_are_parttags_own_unless_a_plugin_brings_them():
+    assert {FEATURES.plugin_of(name) for name in FEATURE_SETS["full"]} == {None}
 
 
 def test_a_column_that_a_feature_does_not_name_is_refused_where_it_is_read(registered):

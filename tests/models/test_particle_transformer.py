@@ -120,10 +120,10 @@ def test_torch_initialization_is_the_one_of_the_papers_time():
     network = build_model(ParticleTransformerOptions(), "kin", 2)
     block = network.backbone.blocks[7]
     assert block.qkv.weight.std().item() == pytest.approx(math.sqrt(6 / 512 / 3), rel=0.02)
-    assert block.feedforward[5].weight.std().item() == pytest.approx(0.0255, rel=0.02)
+    assert block.feedforward.out.weight.std().item() == pytest.approx(0.0255, rel=0.02)
     assert not block.qkv.bias.any()
     assert not block.out.bias.any()
-    assert block.feedforward[1].bias.any()
+    assert block.feedforward.hidden.bias.any()
     assert network.backbone.class_token.std().item() == pytest.approx(0.02, rel=0.3)
 
 
@@ -132,11 +132,11 @@ def test_xavier_initialization_is_weavers():
     network = build_model(ParticleTransformerOptions(initialization="xavier"), "kin", 2)
     block = network.backbone.blocks[7]
     assert block.qkv.weight.std().item() == pytest.approx(math.sqrt(6 / 256 / 3), rel=0.02)
-    assert block.feedforward[5].weight.std().item() == pytest.approx(0.0139, rel=0.02)
+    assert block.feedforward.out.weight.std().item() == pytest.approx(0.0139, rel=0.02)
     assert block.out.weight.std().item() == pytest.approx(0.0221, rel=0.02)
     class_block = network.backbone.class_blocks[1]
-    assert class_block.feedforward[5].weight.std().item() == pytest.approx(0.0558, rel=0.02)
-    assert not block.feedforward[1].bias.any()
+    assert class_block.feedforward.out.weight.std().item() == pytest.approx(0.0558, rel=0.02)
+    assert not block.feedforward.hidden.bias.any()
     assert not network.head.bias.any()
     pair_layer = network.backbone.pair_network.layers[1].linear
     assert pair_layer.weight.std().item() == pytest.approx(1 / math.sqrt(3 * 64), rel=0.05)

@@ -166,7 +166,7 @@ def test_every_network_has_its_recipe(name):
 def test_the_printed_configuration_has_every_key_and_keeps_the_order_of_classes(minimal):
     printed = dump_config(load_config(minimal, ["training.max_grad_norm=1e-7"]))
     content = yaml.safe_load(printed)
-    assert list(content) == list(RunConfig.model_fields)
+    assert list(content) == ["schema_version", *RunConfig.model_fields]
     assert list(content["data"]["classes"]) == ["top", "QCD"]
     assert content["training"]["max_grad_norm"] == 1e-7
 

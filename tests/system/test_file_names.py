@@ -14,7 +14,7 @@ from helpers.runs import toy_config
 from parttag.cli import app
 from parttag.data import prepare
 from parttag.data.readers import count_jets, find_files, read_branches, read_chunks
-from parttag.data.writers.jetclass import LabeledJets, is_simulated, read_provenance, write_jets
+from parttag.data.writers.jetclass import JetClassTable, is_simulated, read_provenance, write_jets
 from parttag.errors import InputError
 from parttag.runs.config import load_config
 from parttag.runs.run import load_run
@@ -108,7 +108,7 @@ def test_simulated_files_of_odd_names_are_local_too(tmp_path, monkeypatch, no_fs
     monkeypatch.chdir(tmp_path)
     path = Path("reference::x.root")
     made = jets(p4([400.0, 200.0], [1.2, 0.8], [3.1, -3.1]))
-    write_jets(path, LabeledJets(made, {"label_top": np.array([True])}), {"seed": 3})
+    write_jets(path, JetClassTable.of_clustered(made, {"label_top": np.array([True])}), {"seed": 3})
     assert read_provenance(path) == {"seed": 3}
     assert is_simulated(path)
     assert list(Path().iterdir()) == [path]

@@ -26,9 +26,9 @@ OPTIONS = PFNOptions(particle_dims=(8,), jet_dims=(8,))
 
 
 def _content(number=0):
-    others = ("config", "classes", "features", "optimizer", "state", "random_states")
+    others = ("classes", "features", "optimizer", "state", "random_states")
     weights = {"w": torch.full((10_000,), float(number))}
-    return {"weights": weights, "number": number, **dict.fromkeys(others)}
+    return {"weights": weights, "config": {}, "number": number, **dict.fromkeys(others)}
 
 
 def _damage(path, at=0.5):

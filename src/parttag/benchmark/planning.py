@@ -15,7 +15,7 @@ from parttag.benchmark.options import (
 from parttag.benchmark.plan import Job, Plan, Row
 from parttag.errors import InputError
 from parttag.options import read_options
-from parttag.runs.config import RunConfig, build_config, merge
+from parttag.runs.config import RunConfig, build_config, merge, read_config_content
 from parttag.runs.recipes import find_recipe
 from parttag.runs.yaml_files import read_content
 from parttag.samples.toys import toy_files
@@ -143,7 +143,7 @@ class _Planner:
             path = find_recipe(recipe, self.recipes)
         except InputError as error:
             raise InputError(f"{key}: {error}") from error
-        return read_content(path)
+        return read_config_content(path)
 
 
 def _config(content: Mapping[str, Any], seed: int | None, place: str) -> RunConfig:

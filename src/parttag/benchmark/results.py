@@ -248,7 +248,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _hardware(hardware: Mapping[str, Any]) -> str:
     if hardware["gpu"]:
         return f"{hardware['ranks']} × {hardware['gpu']}"
-    threads = hardware.get("threads", 1) * hardware["ranks"]
+    threads = hardware["threads"] * hardware["ranks"]
     return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
 
 

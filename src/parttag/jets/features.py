@@ -214,8 +214,8 @@ def register_feature(
     def register(
         function: Callable[[FeatureContext], Tensor],
     ) -> Callable[[FeatureContext], Tensor]:
-        feature = Feature(name, function, centre, scale, clip, tuple(requires))
-        FEATURES.add(name, feature, definition=function)
+        entry = Feature(name, function, centre, scale, clip, tuple(requires))
+        FEATURES.add(name, entry, function)
         return function
 
     return register

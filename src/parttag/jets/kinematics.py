@@ -36,12 +36,12 @@ def _namespace(array: Any) -> Any:
 
     A library that looks the namespace up makes ``torch.compile`` warn in every training.
     """
-    return np if isinstance(array, np.ndarray) else sys.modules["torch"]
+    return np if isinstance(array, np.ndarray | np.generic) else sys.modules["torch"]
 
 
 def _length(x: Array, y: Array) -> Array:
     """Return √(x² + y²): NumPy's ``hypot``, which cannot overflow; in torch the plain formula."""
-    if isinstance(x, np.ndarray):
+    if isinstance(x, np.ndarray | np.generic):
         length: Array = np.hypot(x, y)
         return length
     return (x.square() + y.square()).sqrt()

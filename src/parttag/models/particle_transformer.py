@@ -336,24 +336,36 @@ class ParticleTrimmer(nn.Module):
         return batch.keep_particles(keep)
 
 
-class Embedding(nn.Sequential):
+class EmbeddingLayer(nn.Module):
+    """A layer norm, a linear layer and a GELU."""
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width_in)
+        self.linear = LinearGELU(width_in, width_out)
+
+    def forward(self, x: Float[Tensor, "particles inputs"]) -> Float[Tensor, "particles outputs"]:
+        """Return the next layer's particles."""
+        embedded: Tensor = self.linear(self.norm(x))
+        return embedded
+
+
+class Embedding(nn.Module):
     """Features of particles, normalized over the batch, to the width of the blocks."""
 
     def __init__(self, dims: tuple[int, ...]) -> None:
-        layers = [
-            layer
-            for width_in, width_out in pairwise(dims)
-            for layer in (nn.LayerNorm(width_in), LinearGELU(width_in, width_out), nn.Identity())
-        ]
-        super().__init__(PackedBatchNorm(dims[0]), *layers)
+        super().__init__()
+        self.input_norm = PackedBatchNorm(dims[0])
+        self.layers = nn.ModuleList(EmbeddingLayer(*widths) for widths in pairwise(dims))
 
     def forward(
         self, features: Float[Tensor, "particles features"]
     ) -> Float[Tensor, "particles width"]:
-        """Return the embedded particles: here, as the compiler passes over torch's own loop."""
-        for layer in self:
-            features = layer(features)
-        return features
+        """Return the embedded particles."""
+        embedded: Tensor = self.input_norm(features)
+        for layer in self.layers:
+            embedded = layer(embedded)
+        return embedded
 
 
 @torch.no_grad()
@@ -368,5 +380,5 @@ def _initialize_xavier(network: ParticleTransformer) -> None:
                 nn.init.xavier_uniform_(matrix)
             nn.init.zeros_(module.bias)
     for depth, block in enumerate(network.backbone.blocks, start=1):
-        for name in ("out", "feedforward.5"):
+        for name in ("out", "feedforward.out"):
             block.get_parameter(f"{name}.weight").div_((2 * depth) ** 0.5)

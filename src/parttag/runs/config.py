@@ -11,6 +11,7 @@ from typing import Any, Union
 
 import yaml
 from pydantic import (
+    ConfigDict,
     Field,
     PositiveInt,
     SerializeAsAny,
@@ -24,15 +25,20 @@ from parttag.data.selection.cuts import CutOptions
 from parttag.data.selection.pt_weights import FlattenOptions
 from parttag.errors import InputError
 from parttag.jets.features import feature_names
+from parttag.migrations.configurations import CONFIGURATION, upgraded_configuration
+from parttag.migrations.formats import VERSION_KEY
 from parttag.models import MODELS, ModelOptions
 from parttag.options import LocalName, Options, Texts, read_options
-from parttag.runs.yaml_files import parse_text, read_content
+from parttag.runs.yaml_files import apply_overrides, parse_text, read_content
 from parttag.training.objectives import OBJECTIVES, ObjectiveOptions
 from parttag.training.objectives.classify import ClassifyOptions
 from parttag.training.optimizers import OptimizerOptions, RangerOptions
 from parttag.training.options import TrainingOptions
 from parttag.training.schedules import FlatDecayOptions, ScheduleOptions
 from parttag.training.transfer import InitOptions
+
+CONFIG, PROVENANCE = "config.yaml", "provenance.json"
+"""What every run's directory holds."""
 
 _DEFAULT_FEATURES = "kin"
 
@@ -65,12 +71,20 @@ class DataOptions(Options):
     which are of another set."""
 
 
+def _add_version(schema: dict[str, Any]) -> None:
+    """Say in the JSON schema what a file may say of its version; no option of a run is it."""
+    version = {"type": "integer", "minimum": 0, "maximum": CONFIGURATION.version}
+    schema["properties"] = {VERSION_KEY: version, **schema["properties"]}
+
+
 class RunConfig(Options):
     """Everything that decides what a run does.
 
     What is read is of a class below it, ``run_config_class()``, which knows the options of every
     network and objective.
     """
+
+    model_config = ConfigDict(json_schema_extra=_add_version)
 
     data: DataOptions
     features: str | tuple[str, ...] = _DEFAULT_FEATURES
@@ -183,7 +197,24 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         If the file is missing or no YAML, an override has no ``=``, a key is unknown (the nearest
         known one is named), or a value is of the wrong type or out of range.
     """
-    return build_config(read_content(path, overrides))
+    return build_config(read_config_content(path, overrides))
+
+
+def read_config_content(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the nested mappings of a configuration, in the present form, after the overrides.
+
+    What parttag has written into the directory of a run is known by what lies beside it.
+
+    Raises
+    ------
+    InputError
+        As ``read_content``, or if a newer parttag has written the file.
+    """
+    content = read_content(path)
+    of_run = Path(path).name == CONFIG and Path(path).with_name(PROVENANCE).is_file()
+    content = upgraded_configuration(content, path, of_run=of_run)
+    apply_overrides(overrides, content)
+    return content
 
 
 def build_config(content: Mapping[str, Any]) -> RunConfig:
@@ -195,6 +226,7 @@ def build_config(content: Mapping[str, Any]) -> RunConfig:
         If a key is unknown (the nearest known one is named), or a value is of the wrong type or out
         of range.
     """
+    content = upgraded_configuration(content, "the configuration")
     named = {
         section: {"name": default, **content[section]}
         for section, default in _DEFAULT_NAMES.items()
@@ -277,7 +309,7 @@ class _Classes(Options):
 
 def dump_config(config: RunConfig) -> str:
     """Return the configuration as YAML, all defaults written out; it loads again to the same."""
-    values = config.model_dump(mode="json")
+    values = {VERSION_KEY: CONFIGURATION.version, **config.model_dump(mode="json")}
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None)
 
 

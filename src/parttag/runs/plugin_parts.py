@@ -14,8 +14,7 @@ from parttag.jets.features import FEATURE_SETS, FEATURES
 from parttag.models import MODELS
 from parttag.options import Options
 from parttag.plugins import Registry
-from parttag.runs.config import RunConfig, build_config
-from parttag.runs.yaml_files import read_content
+from parttag.runs.config import CONFIG, RunConfig, build_config, read_config_content
 from parttag.training import checkpoint
 from parttag.training.objectives import OBJECTIVES
 
@@ -66,7 +65,7 @@ def read_config(directory: Path) -> RunConfig:
     InputError
         If it cannot be read, or a part of it is of a plug-in that is missing, which is named.
     """
-    content = read_content(directory / "config.yaml")
+    content = read_config_content(directory / CONFIG)
     for registry, name in _named(content):
         if name not in registry:
             raise InputError(f"{directory}: {_what_is_missing(registry.kind, name, directory)}")

@@ -121,7 +121,7 @@ def _build_trainer(
     options = config.training
     checkpoints = directory / "checkpoints"
     last = checkpoint.read_last(checkpoints)
-    if last is not None:  # of an earlier version, which had fewer options?
+    if last is not None:  # options that there were not then have their defaults
         last["config"] = build_config(last["config"]).model_dump(mode="json")
     torch.manual_seed(options.seed)
     model, objective = build_network(config)

@@ -24,13 +24,24 @@ def read_content(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, A
         content = yaml.load(text, _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: the configuration cannot be read ({error})") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a number of many digits
         raise InputError(f"{path}: this is not YAML: {_one_line(error)}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: a configuration is a list of sections, such as data and model")
+    apply_overrides(overrides, content)
+    return content
+
+
+def apply_overrides(overrides: Sequence[str], content: dict[str, Any]) -> None:
+    """Set values in nested mappings, ``section.key=value`` each.
+
+    Raises
+    ------
+    InputError
+        If one has no ``=``, or something on the way is no section.
+    """
     for override in overrides:
         _apply(override, content)
-    return content
 
 
 def parse_text(key: str, text: str) -> Any:
@@ -43,7 +54,7 @@ def parse_text(key: str, text: str) -> Any:
     """
     try:
         return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{key}: {text!r} is not YAML: {_one_line(error)}") from error
 
 
@@ -68,7 +79,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _one_line(error: yaml.YAMLError) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
@@ -79,7 +90,7 @@ def _apply(override: str, content: dict[str, Any]) -> None:
         raise InputError(f"{override!r} is not of the form section.key=value")
     try:
         value = yaml.load(text, _Loader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         value = text  # such as a glob that begins with *
     *sections, key = path.split(".")
     for name in sections:

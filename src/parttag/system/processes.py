@@ -32,7 +32,7 @@ def map_tasks(
     *,
     processes: int = 1,
     scheduler: str | None = None,
-    connect_seconds: float = 20,
+    connect_seconds: float = 20.0,
 ) -> Generator[None]:
     """Call ``function`` with each number, and yield as each call is done.
 

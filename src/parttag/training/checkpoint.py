@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 
 from parttag.errors import InputError
+from parttag.migrations.checkpoints import marked_checkpoint, upgraded_checkpoint
+from parttag.migrations.formats import NewerFormatError
 from parttag.models import Tagger
 from parttag.system.atomic_files import write_file
 
@@ -35,15 +37,17 @@ def write_checkpoint(
 ) -> None:
     """Write a checkpoint by ``write_file``, keeping the file that was there if asked to."""
     buffer = io.BytesIO()
-    torch.save(dict(content), buffer)
+    torch.save(marked_checkpoint(content), buffer)
     write_file(path, buffer.getbuffer(), keep_old_as)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return what ``write_checkpoint`` wrote, on the CPU.
+    """Return what ``write_checkpoint`` wrote, on the CPU, older files in the present form.
 
     Raises
     ------
+    NewerFormatError
+        If a newer parttag has made it.
     InputError
         If the file is missing, damaged, or is no checkpoint.
     """
@@ -60,9 +64,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: no permission to read it") from error
     except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
         raise InputError(f"{path}: the checkpoint is damaged, or is no file of weights") from error
-    if not isinstance(content, dict) or not content.keys() >= _NETWORK_KEYS:
+    if not (
+        isinstance(content, dict)
+        and content.keys() >= _NETWORK_KEYS
+        and all(isinstance(content[key], dict) for key in ("weights", "config"))
+        and all(isinstance(name, str) for name in content["weights"])
+    ):
         raise InputError(f"{path}: this is not a checkpoint of parttag")
-    return content
+    return upgraded_checkpoint(content, path)
 
 
 def write_last(directory: Path, content: Mapping[str, Any]) -> None:
@@ -75,6 +84,8 @@ def read_last(directory: Path) -> dict[str, Any] | None:
 
     Raises
     ------
+    NewerFormatError
+        If a newer parttag has made the last one.
     InputError
         If there are checkpoints and none can be read.
     """
@@ -84,6 +95,8 @@ def read_last(directory: Path) -> dict[str, Any] | None:
             content = read_checkpoint(path)
             if not content.keys() >= _TRAINING_KEYS:
                 raise InputError(f"{path}: this checkpoint has weights only, nothing to continue")
+        except NewerFormatError:
+            raise
         except InputError as error:
             logger.warning("%s", error)
             continue

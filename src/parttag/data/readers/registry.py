@@ -43,7 +43,7 @@ class Reader(Protocol):
 
         ``index`` numbers the rows of the file from 0 on; ``sources`` are ``(str(path),)``.
         Particles are in order of falling pT, momenta in GeV, impact parameters in mm:
-        ``particles.pack_jets`` makes such jets. Jets with a fault are yielded too: they are judged
+        ``arrays.pack_jets`` makes such jets. Jets with a fault are yielded too: they are judged
         later.
         """
         ...

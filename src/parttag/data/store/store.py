@@ -19,9 +19,11 @@ from parttag.data.store.shard import Columns, Count, Record, Shard, ShardFile, r
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, take_from_parts
 from parttag.jets.packing import offsets_of
+from parttag.migrations.formats import VERSION_KEY
+from parttag.migrations.stores import STORE
 from parttag.system.files import refuse_damaged
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = STORE.version
 MANIFEST = "manifest.json"
 WORK = ".unfinished"
 """Where, inside the directory of a store, its making keeps what it needs to continue."""
@@ -70,8 +72,8 @@ class JetStore:
     Raises
     ------
     InputError
-        If the directory is no finished store, is of another schema, its manifest contradicts itself
-        or its shards, or a shard has another size.
+        If the directory is no finished store, is of a schema that is not read, its manifest
+        contradicts itself or its shards, or a shard has another size.
     """
 
     def __init__(self, directory: str | Path) -> None:
@@ -218,16 +220,9 @@ def _read_manifest(directory: Path) -> Manifest:
     if not path.is_file():
         raise InputError(f"{directory} is not a store: it has no {MANIFEST}")
     content = _read_json(path)
-    version = content.get("schema_version")
-    if version is None:
-        raise _damaged(path, "schema_version")
-    if version != SCHEMA_VERSION:
-        older = isinstance(version, int) and version < SCHEMA_VERSION
-        advice = "" if older else "update parttag, or "
-        raise InputError(
-            f"{directory} is a store of schema {_shown(version)}, but this parttag reads "
-            f"schema {SCHEMA_VERSION}: {advice}prepare the store again"
-        )
+    if content.get(VERSION_KEY) is None:
+        raise _damaged(path, VERSION_KEY)
+    content = STORE.upgraded(content, directory)
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
