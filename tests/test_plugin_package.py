@@ -23,6 +23,7 @@ PARTS = [
         ("network", "mean_net"),
         ("objective", "focal"),
         ("feature", "abs_eta"),
+        ("metric", "undecided"),
         ("reader", "rows"),
     )
 ]
@@ -61,6 +62,7 @@ def folder(tmp_path_factory):
         content["data"][name] = str(write_rows(folder / f"{name}.rows.npy", jets))
     content |= {"model": MODEL, "objective": OBJECTIVE}
     content["features"] = ["log_pt", "delta_eta", "abs_eta"]
+    content["evaluation"] = {"background": "QCD", "metrics": ["accuracy", "undecided"]}
     path.write_text(yaml.safe_dump(content))
     return folder
 
@@ -86,6 +88,7 @@ def test_it_is_evaluated_and_predicts_in_other_processes(run, site, folder):
     assert evaluated.returncode == 0, evaluated.stderr
     metrics = json.loads((folder / "e" / "metrics.json").read_text())
     assert metrics["num_jets"] == {"top": 15, "QCD": 15}
+    assert 0 < metrics["extra"]["undecided"]["value"] <= 1
     predicted = run_parttag("predict", run, data, "--out", folder / "scores.h5", site=site)
     assert predicted.returncode == 0, predicted.stderr
     assert (folder / "scores.h5").stat().st_size > 0
@@ -157,6 +160,7 @@ def test_a_broken_plugin_is_one_warning_and_parttag_goes_on(code, tmp_path, fold
     assert (version.returncode, version.stderr) == (0, "")
     content = yaml.safe_load((folder / "config.yaml").read_text())
     content |= {"model": NETWORK, "objective": {"name": "classify"}, "features": "kin"}
+    del content["evaluation"]
     for name in ("train", "val"):
         content["data"][name] = str(folder / f"{name}.h5")
     config = tmp_path / "config.yaml"

@@ -79,7 +79,7 @@ def test_without_a_choice_the_second_of_two_classes_is_the_background():
             {"background": "QCD", "discriminant": {"Hbb": {"Hbb": 1}}},
             "evaluation.discriminant.Hbb: 'Hbb' is none of the classes QCD, Hcc, light",
         ),
-        ({"metrics": ["accuracyy"]}, "no metric 'accuracyy'; the nearest known one is accuracy"),
+        ({"metrics": ["accuracies"]}, "no metric 'accuracies'; the nearest known one is accuracy"),
     ],
 )
 def test_options_that_do_not_fit_the_classes_are_refused(options, sentence):

@@ -84,6 +84,7 @@ def test_the_mass_of_pairs_is_no_option():
         ("*.feedforward.4.*", "*.feedforward.hidden_norm.*"),
         ("*.feedforward.5", "*.feedforward.out"),
         ("backbone.pair_network.layers.0.*", "backbone.pair_network.layers.0.*"),
+        pytest.param("embedding." + "9" * 5000, "embedding." + "9" * 5000, id="many digits"),
     ],
 )
 def test_patterns_have_the_present_names(old, new):
@@ -193,8 +194,10 @@ def test_a_version_in_a_file_of_a_user_counts(tmp_path, caplog):
         ("-1", "schema_version is -1"),
         ("1.0", "schema_version is 1.0"),
         ("{a: 1}", "schema_version is a dict"),
-        ("9" * 1000, "made by a newer parttag"),
-        ("9" * 5000, "my.yaml: this is not YAML"),
+        ("9" * 200, "made by a newer parttag"),
+        ("9" * 5000, "my.yaml: this is not YAML: a number of 5000 letters"),
+        ("0x" + "f" * 5000, "my.yaml: this is not YAML: a number of 5002 letters"),
+        ("2026-13-32", "my.yaml: this is not YAML"),
     ],
 )
 def test_a_version_that_is_not_read_is_refused(tmp_path, version, sentence):

@@ -12,8 +12,8 @@ from parttag.runs.config import (
     dump_config,
     first_difference,
     load_config,
-    parse_evaluation,
 )
+from parttag.runs.evaluation_section import parse_evaluation
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RECIPES = sorted(CONFIGS.rglob("*.yaml"))
@@ -96,7 +96,7 @@ def test_the_section_comes_back_from_the_file_of_a_run(tmp_path):
         ({"background": "QDC"}, "evaluation.background: 'QDC' is none of .* the nearest is QCD"),
         ({"working_points": {"topp": [0.5]}}, "evaluation.working_points: 'topp' .* is top"),
         ({"working_points": [5]}, r"evaluation.working_points: \[5\] are no signal efficiencies"),
-        ({"backgrond": "QCD"}, "nearest known one is evaluation.background"),
+        ({"backgroundd": "QCD"}, "nearest known one is evaluation.background"),
         ({"metrics": ["auk"]}, "evaluation.metrics: there is no metric 'auk'; .* is auc"),
         (None, "evaluation is None, but must be a section"),
     ],

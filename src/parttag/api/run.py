@@ -25,7 +25,7 @@ from parttag.metrics import EvaluationOptions
 from parttag.progress import Progress, no_progress
 from parttag.runs import run as runs
 from parttag.runs.config import RunConfig
-from parttag.runs.sections import parse_evaluation
+from parttag.runs.evaluation_section import parse_evaluation
 from parttag.training.distributed import DeviceName
 
 Jets: TypeAlias = FileNames | JetArrays | ak.Array

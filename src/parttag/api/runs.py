@@ -22,7 +22,8 @@ from parttag.metrics import Report
 from parttag.models.weaver import ModelName
 from parttag.progress import Progress, no_progress
 from parttag.runs import run as runs
-from parttag.runs.config import RunConfig, build_config, drop_other_classes
+from parttag.runs.config import RunConfig, build_config
+from parttag.runs.evaluation_section import drop_other_classes
 from parttag.runs.import_weights import import_run
 from parttag.runs.recipes import find_recipe
 from parttag.runs.train import train_run

@@ -10,7 +10,8 @@ from parttag.metrics import EvaluationOptions, check_options
 from parttag.metrics.published import JETCLASS, TOP_TAGGING, Published
 from parttag.models.weaver import ModelName
 from parttag.options import LocalName, Options
-from parttag.runs.config import DataOptions, with_evaluation
+from parttag.runs.config import DataOptions
+from parttag.runs.evaluation_section import with_evaluation
 
 PUBLISHED: Mapping[str, Mapping[str, Published]] = {
     "toptagging": {line.name: line for line in TOP_TAGGING},

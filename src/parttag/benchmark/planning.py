@@ -18,10 +18,10 @@ from parttag.options import read_options
 from parttag.runs.config import (
     RunConfig,
     build_config,
-    drop_other_classes,
     merge,
     read_config_content,
 )
+from parttag.runs.evaluation_section import drop_other_classes
 from parttag.runs.recipes import find_recipe
 from parttag.runs.yaml_files import read_content
 from parttag.samples.toys import toy_files

@@ -11,7 +11,7 @@ from functools import cache, partial
 from typing import Any
 
 from parttag.errors import InputError
-from parttag.migrations.formats import VERSION_KEY, Content, Format
+from parttag.migrations.formats import VERSION_KEY, Content, Format, shown
 from parttag.migrations.parameter_names import renamed_parameter
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def head_multiplier(content: Content, say: Say) -> Content:
     value = init["head_lr_multiplier"]
     if value != 1:
         rest["lr_multipliers"] = {"head.*": value}
-    say(f"init_from.head_lr_multiplier is init_from.lr_multipliers={{head.*: {value}}}")
+    say(f"init_from.head_lr_multiplier is init_from.lr_multipliers={{head.*: {shown(value)}}}")
     return {**content, "init_from": rest}
 
 

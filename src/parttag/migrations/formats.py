@@ -71,13 +71,13 @@ class Format:
     def _readable(self, version: Any, where: object) -> int:
         if isinstance(version, bool) or not isinstance(version, int) or version < 0:
             raise InputError(
-                f"{where}: {VERSION_KEY} is {_shown(version)}, which is no version of a "
+                f"{where}: {VERSION_KEY} is {shown(version)}, which is no version of a "
                 f"{self.name}; versions are whole numbers, at present {self.version}"
             )
         if version > self.version:
             raise NewerFormatError(
                 f"{where} was made by a newer parttag: it is a {self.name} of {VERSION_KEY} "
-                f"{_shown(version)}, and this parttag reads up to {self.version}; update parttag"
+                f"{shown(version)}, and this parttag reads up to {self.version}; update parttag"
             )
         if version < self.oldest:
             raise InputError(
@@ -87,8 +87,8 @@ class Format:
         return version
 
 
-def _shown(value: Any) -> str:
-    """Return a value in a few letters; Python refuses to write very long numbers."""
+def shown(value: Any) -> str:
+    """Return a value in a few letters, for a message; Python refuses to write very long numbers."""
     if isinstance(value, int) and abs(value) > _LONGEST_NUMBER:
         return "a number of many digits"
     if isinstance(value, str | int | float | None):

@@ -12,7 +12,7 @@ _FEEDFORWARD = {"0": "norm", "1": "hidden", "4": "hidden_norm", "5": "out"}
 _LAYERS = {1: "norm", 2: "linear"}
 
 # A number after the name of its part, in the name of a parameter or in a pattern of names.
-_NUMBERED = re.compile(r"(?<![^.*])(feedforward|embedding)\.(\d+)(?![^.*])")
+_NUMBERED = re.compile(r"(?<![^.*])(feedforward|embedding)\.(\d{1,4})(?![^.*])")
 
 
 def renamed_parameter(name: str, model: Any) -> str:

@@ -26,11 +26,11 @@ from parttag.data.selection.pt_weights import FlattenOptions
 from parttag.errors import InputError
 from parttag.jets.features import feature_names
 from parttag.metrics import EvaluationOptions, check_options
-from parttag.metrics.earlier import earlier_options
 from parttag.migrations.configurations import CONFIGURATION, upgraded_configuration
 from parttag.migrations.formats import VERSION_KEY
 from parttag.models import MODELS, ModelOptions
 from parttag.options import LocalName, Options, Texts, read_options
+from parttag.runs.evaluation_section import drop_other_classes, with_evaluation
 from parttag.runs.yaml_files import apply_overrides, read_content
 from parttag.training.objectives import OBJECTIVES, ObjectiveOptions
 from parttag.training.objectives.classify import ClassifyOptions
@@ -183,8 +183,6 @@ def _restored(state: dict[str, Any]) -> RunConfig:
     return config
 
 
-# Keys of the section evaluation that name classes.
-_OF_CLASSES = {"background", "working_points", "discriminant"}
 # What a section without a name is about.
 _DEFAULT_NAMES = {"objective": "classify", "optimizer": "ranger", "schedule": "flat+decay"}
 
@@ -225,25 +223,6 @@ def read_config_content(path: str | Path, overrides: Sequence[str] = ()) -> dict
     return content
 
 
-def drop_other_classes(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Return a configuration without what a file says of classes that overrides have replaced.
-
-    Background and signals of the section ``evaluation`` are classes of the file.
-    """
-    changed = {override.partition("=")[0] for override in overrides}
-    section = content.get("evaluation")
-    if not isinstance(section, dict) or not any(
-        f"{key}.".startswith("data.classes.") for key in changed
-    ):
-        return content
-    ours = {
-        key: value
-        for key, value in section.items()
-        if key not in _OF_CLASSES or any(f"{c}.".startswith(f"evaluation.{key}.") for c in changed)
-    }
-    return {**content, "evaluation": ours}
-
-
 def build_config(content: Mapping[str, Any]) -> RunConfig:
     """Return the configuration that nested mappings describe.
 
@@ -260,25 +239,6 @@ def build_config(content: Mapping[str, Any]) -> RunConfig:
         if isinstance(content.get(section), dict)
     }
     return read_options(run_config_class(), with_evaluation({**content, **named}))
-
-
-def with_evaluation(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration with the section ``evaluation`` that older ones do not have.
-
-    ``published`` was in ``data``, and the classes said what is the background and at which signal
-    efficiencies it is rejected; they still do where the section says nothing of them.
-    """
-    data, section = content.get("data"), content.get("evaluation", {})
-    if not isinstance(data, Mapping) or not isinstance(section, Mapping):
-        return dict(content)  # which is refused as it is
-    section = dict(section)
-    if "published" in data:
-        section["published"] = data["published"]
-        data = {key: value for key, value in data.items() if key != "published"}
-    classes = data.get("classes")
-    if isinstance(classes, Mapping) and not section.keys() & _OF_CLASSES:
-        section |= earlier_options([str(name) for name in classes])
-    return {**content, "data": data, "evaluation": section}
 
 
 def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from parttag.data.readers.registry import READERS
 from parttag.errors import InputError
 from parttag.jets.features import FEATURE_SETS, FEATURES
+from parttag.metrics.options import BUILT_IN
+from parttag.metrics.registry import METRICS
 from parttag.models import MODELS
 from parttag.options import Options
 from parttag.plugins import Registry
@@ -79,10 +81,18 @@ def _named(content: Mapping[str, Any]) -> Iterator[tuple[Registry[Any], str]]:
         name = options.get("name") if isinstance(options, Mapping) else None
         if isinstance(name, str):
             yield registry, name
-    features = content.get("features")
-    listed = (features,) if isinstance(features, str) else features
-    if isinstance(listed, list | tuple):
-        yield from ((FEATURES, n) for n in listed if isinstance(n, str) and n not in FEATURE_SETS)
+    evaluation = content.get("evaluation")
+    metrics = evaluation.get("metrics") if isinstance(evaluation, Mapping) else None
+    yield from ((FEATURES, name) for name in _listed(content.get("features"), FEATURE_SETS))
+    yield from ((METRICS, name) for name in _listed(metrics, BUILT_IN))
+
+
+def _listed(names: Any, of_parttag: Container[str]) -> list[str]:
+    """Return the names of a text or list, but for those of parttag itself."""
+    listed = (names,) if isinstance(names, str) else names
+    if not isinstance(listed, list | tuple):
+        return []
+    return [name for name in listed if isinstance(name, str) and name not in of_parttag]
 
 
 def _what_is_missing(kind: str, name: str, directory: Path) -> str:

@@ -24,7 +24,7 @@ def read_content(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, A
         content = yaml.load(text, _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: the configuration cannot be read ({error})") from error
-    except (yaml.YAMLError, ValueError) as error:  # a number of many digits
+    except (yaml.YAMLError, ValueError) as error:  # such as a date that is none
         raise InputError(f"{path}: this is not YAML: {_one_line(error)}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: a configuration is a list of sections, such as data and model")
@@ -58,6 +58,9 @@ def parse_text(key: str, text: str) -> Any:
         raise InputError(f"{key}: {text!r} is not YAML: {_one_line(error)}") from error
 
 
+_LONGEST_NUMBER = 400
+
+
 class _Loader(yaml.SafeLoader):
     """YAML without code, in which no key can be given twice, and 1e-3 is a number."""
 
@@ -71,6 +74,15 @@ class _Loader(yaml.SafeLoader):
                 )
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        # Longer ones mean nothing, and Python refuses to write them into a message.
+        if len(node.value) > _LONGEST_NUMBER:
+            problem = f"a number of {len(node.value)} letters"
+            raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
+        return int(super().construct_yaml_int(node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",

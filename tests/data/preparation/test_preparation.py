@@ -23,7 +23,6 @@ from parttag.data.loading.dataset import open_dataset
 from parttag.data.preparation import prepare as preparation
 from parttag.data.preparation import shuffle as shuffling
 from parttag.data.readers import find_files
-from parttag.data.selection import good_jets as intake
 from parttag.data.store import writer as store_writer
 from parttag.errors import InputError
 from parttag.jets.arrays import split_index
@@ -127,16 +126,24 @@ def test_files_of_different_columns_are_refused_by_name(tmp_path, without, kind)
     assert not (tmp_path / "store").exists()
 
 
-def test_files_of_other_jet_branches_are_refused_before_any_is_read(tmp_path, monkeypatch):
+def test_files_of_other_jet_branches_are_refused_before_any_is_read(tmp_path):
     files = [
         write_jetclass_root(tmp_path / "a.root", toy_jets(3)),
         write_jetclass_root(tmp_path / "b.root", toy_jets(3)),
         write_jetclass_root(tmp_path / "c.root", toy_jets(3), without=["jet_energy"]),
     ]
-    monkeypatch.setattr(intake, "read_chunks", None)
+    begun = []
+
+    def watch(items, *, total, description):
+        begun.append(description)
+        yield from items
+
     message = r"c\.root and .*a\.root differ in their jet branches \(jet_energy, jet_eta, jet_phi"
     with pytest.raises(InputError, match=message):
-        prepare(files, tmp_path / "store")
+        prepare(files, tmp_path / "store", progress=watch)
+    assert begun == []
+    prepare(files[:2], tmp_path / "store", progress=watch)
+    assert begun == ["Reading files", "Writing shards"]
 
 
 def test_extra_columns_of_another_order_are_put_into_the_firsts(tmp_path):

@@ -13,7 +13,7 @@ from parttag.data import prepare
 from parttag.data.readers import count_jets, read_branches, read_chunks, read_schema
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.errors import InputError
-from parttag.runs.config import load_columns
+from parttag.runs.sections import load_columns
 from parttag.testing import toy_jets
 
 JETS, SLOTS = 6, 4
