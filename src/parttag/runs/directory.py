@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from parttag.data.loading.dataset import JetDataset
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.runs.config import RunConfig, dump_config, first_difference
 from parttag.runs.plugin_parts import read_config
 from parttag.runs.provenance import describe_start
@@ -30,11 +30,12 @@ def refuse_other_run(directory: Path, config: RunConfig) -> None:
         key = first_difference(read_config(directory), config)
         if key is not None:
             raise InputError(
-                f"{directory} holds another run, whose {key} is different; give another --out, or "
+                f"{directory} holds another run, whose {key} is different; give another "
+                f"{option('out', '')}, or "
                 "the configuration of that run to continue it"
             )
     elif not directory.is_dir() or any(directory.iterdir()):
-        raise InputError(f"{directory} exists and is not a run; give another --out")
+        raise InputError(f"{directory} exists and is not a run; give another {option('out', '')}")
 
 
 def _is_begun(directory: Path) -> bool:
@@ -53,7 +54,7 @@ def create(directory: Path, config: RunConfig, data: dict[str, JetDataset], rank
         if earlier_hashes != hashes and _is_begun(directory):
             raise InputError(
                 f"{directory}: the jets that this run began with have changed since, by the sums "
-                f"in {path.name}; give another --out to train on the new ones"
+                f"in {path.name}; give another {option('out', '')} to train on the new ones"
             )
     starts.append(describe_start(ranks, config))
     with refuse_unwritable(directory):

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.models.weaver import KNOWN_CLASSES, ModelName, WeaverNetwork, read_network
 from parttag.options import local_name
 from parttag.runs.config import RunConfig, build_config, dump_config
@@ -48,13 +48,13 @@ def import_run(
     """
     weights, directory = Path(local_name(weights)), Path(local_name(directory))
     if directory.exists():
-        raise InputError(f"{directory} exists already; give another --out")
+        raise InputError(f"{directory} exists already; give another {option('out', '')}")
     read = read_network(weights, features, model)
     labels = {name: (f"label_{name}",) for name in classes} or KNOWN_CLASSES.get(read.num_classes)
     if labels is None or len(labels) != read.num_classes:
         raise InputError(
             f"{weights}: the network has {read.num_classes} classes; give their names in the order "
-            "of its logits, --classes NAME,NAME,..."
+            f"of its logits, {option('classes', 'NAME,NAME,...')}"
         )
     config = build_config(
         {"data": {"classes": labels}, "features": features, "model": read.options.model_dump()}

@@ -1,7 +1,7 @@
 """Parts of a run that came from plug-ins: recorded when it starts, named when one is missing."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from parttag.data.writers.jetclass import JetClassTable, read_provenance, write_jets
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.jets import kinematics
 from parttag.jets.arrays import EXTRA_NAMES, JetArrays, make_index
 from parttag.jets.packing import offsets_of
@@ -98,7 +98,8 @@ def make_toys(directory: Path, num_jets: int) -> None:
         if path.exists():
             if read_provenance(path) != provenance:
                 raise InputError(
-                    f"{path} does not hold {num_jets} toy jets; give another --out, or delete it"
+                    f"{path} does not hold {num_jets} toy jets; give another "
+                    f"{option('out', '')}, or delete it"
                 )
             continue
         path.parent.mkdir(parents=True, exist_ok=True)

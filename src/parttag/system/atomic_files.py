@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.system.files import refuse_unwritable
 
 _PARTIAL = ".partial"
@@ -147,7 +147,7 @@ def refuse_existing(paths: Iterable[Path]) -> None:
     """
     for path in paths:
         if path.exists():
-            raise InputError(f"{path} exists already; add --overwrite to replace it")
+            raise InputError(f"{path} exists already; add {option('overwrite')} to replace it")
 
 
 class OutputFile(io.FileIO):

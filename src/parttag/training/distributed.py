@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.models import Tagger
 from parttag.ops.collectives import gather_tensors
 from parttag.training.rendezvous import RENDEZVOUS
@@ -174,5 +174,5 @@ def move_to(model: Tagger, device: DeviceName) -> None:
     """
     has_gpu = torch.cuda.is_available()
     if device == "cuda" and not has_gpu:
-        raise InputError("--device cuda: this machine has no GPU; choose auto or cpu")
+        raise InputError(f"{option('device', 'cuda')}: this machine has no GPU; choose auto or cpu")
     model.to("cuda" if has_gpu and device != "cpu" else "cpu", torch.float32)

@@ -13,7 +13,7 @@ from jaxtyping import Float64, Int64
 
 from parttag.data.readers.branches import Branches, require_branches
 from parttag.data.readers.layout import Schema
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.jets import kinematics
 from parttag.jets.arrays import JetArrays, pack_jets
 from parttag.jets.packing import jet_medians, jet_sums, offsets_of
@@ -54,7 +54,7 @@ def branches_to_read(available: Iterable[str], path: Path) -> list[str]:
     if there and not any(name in there for name in _MOMENTUM):
         raise InputError(
             f"{path} has no branch {_MOMENTUM[0]}; it has {', '.join(there)}: say what they mean "
-            "in data.columns (--columns)"
+            f"in data.columns ({option('columns', '')})"
         )
     require_branches(_MOMENTUM, there, path)
     used = {*_MOMENTUM, *_ANGLES, *_JET, *EXTRA_BRANCHES.values()}

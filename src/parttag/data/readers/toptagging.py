@@ -20,7 +20,7 @@ from jaxtyping import Float32, Int64, UInt8
 
 from parttag.data.readers.hdf5 import open_hdf5, own_dataset
 from parttag.data.readers.layout import Layout, Schema
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.jets.arrays import JetArrays, pack_jets
 from parttag.jets.packing import offsets_of
 from parttag.system.files import refuse_damaged
@@ -101,7 +101,7 @@ def _open_table(path: Path) -> Iterator[_Table]:
             raise InputError(
                 f"{path} is not a top-tagging file: it has no pandas table {_TABLE} with rows of "
                 "an index, 804 float32 and 2 int64; say what its datasets mean in data.columns "
-                "(--columns)"
+                f"({option('columns', '')})"
             )
         yield _Table(rows, *fields)
 

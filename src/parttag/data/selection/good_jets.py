@@ -12,7 +12,7 @@ from parttag.data.readers import CHUNK_JETS, count_jets, read_chunks, read_schem
 from parttag.data.readers.layout import Layout, Schema
 from parttag.data.readers.parallel import read_ahead
 from parttag.data.store.store import JetStore, Source, is_store, refuse_dropped
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.jets.arrays import JetArrays, make_index
 from parttag.jets.validity import FAULTS, jet_faults, jet_name
 from parttag.progress import Progress, no_progress
@@ -186,7 +186,7 @@ class Intake:
             reason = FAULTS[faults[bad[0]]]
             raise InputError(
                 f"{jet_name(jets, int(bad[0]))} is bad ({reason}): correct it, or drop such jets "
-                "by leaving out --strict"
+                f"by leaving out {option('strict')}"
             )
         for number, reason in enumerate(FAULTS):
             self.counts.drop(reason, int((faults == number).sum()))

@@ -16,7 +16,7 @@ from jaxtyping import Int
 from pydantic import Field, JsonValue, ValidationError
 
 from parttag.data.store.shard import Columns, Count, Record, Shard, ShardFile, read_spans
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.jets.arrays import JetArrays, take_from_parts
 from parttag.jets.packing import offsets_of
 from parttag.migrations.formats import VERSION_KEY
@@ -194,7 +194,7 @@ def refuse_dropped(store: JetStore) -> None:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in store.manifest.dropped.items())
         raise InputError(
             f"{store.directory} was made without the bad jets of its sources ({reasons}): correct "
-            "those and prepare it again, or accept it by leaving out --strict"
+            f"those and prepare it again, or accept it by leaving out {option('strict')}"
         )
 
 

@@ -16,7 +16,7 @@ import parttag
 from parttag.data.jet_files import JetFiles
 from parttag.data.loading.dataset import JetDataset, open_dataset
 from parttag.data.writers.jetclass import JetClassTable, check_format, write_open_file
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.evaluation.generation.comparison import (
     Comparison,
     Variables,
@@ -99,7 +99,9 @@ def generate(
     network = _decoder(run)
     check_format(out)
     if plots is not None and not against:
-        raise InputError("--plots draws a comparison: give --against FILES too")
+        raise InputError(
+            f"{option('plots', '')} draws a comparison: give {option('against', '')} too"
+        )
     pictures = picture_paths(plots) if plots is not None else {}
     paths = [out, out.with_suffix(".json"), *pictures.values()]
     if not overwrite:

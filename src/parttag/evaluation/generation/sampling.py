@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.jets.arrays import JetArrays, pack_jets
 from parttag.jets.packing import offsets_of
 from parttag.models.omnijet import START, OmniJet
@@ -50,10 +50,11 @@ class Sampling:
     def __post_init__(self) -> None:
         if not 0 < self.temperature < math.inf:
             raise InputError(
-                f"--temperature {self.temperature:g}: it must be a number greater than 0"
+                f"{option('temperature', f'{self.temperature:g}')}: it must be a number "
+                "greater than 0"
             )
         if self.top_k is not None and self.top_k < 1:
-            raise InputError(f"--top-k {self.top_k}: it must be at least 1")
+            raise InputError(f"{option('top_k', str(self.top_k))}: it must be at least 1")
 
 
 def sample_jets(
