@@ -351,7 +351,7 @@ def test_several_classes_have_a_rejection_each(tmp_path):
 
 def test_a_benchmark_is_not_for_torchrun(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(InputError, match="not started by torchrun: give --jobs N"):
+    with pytest.raises(InputError, match="not started by torchrun: give jobs for several"):
         run_all(toy_plan(tmp_path))
 
 

@@ -135,7 +135,7 @@ def test_a_file_is_replaced_only_if_asked(tmp_path, scorer):
     path = write_jetclass_root(tmp_path / "in.root", toy_jets(4))
     out = tmp_path / "out.h5"
     out.write_text("mine")
-    with pytest.raises(InputError, match=r"out.h5 exists already; add --overwrite"):
+    with pytest.raises(InputError, match=r"out.h5 exists already; add overwrite=True"):
         predict(scorer, [path], out)
     assert out.read_text() == "mine"
     predict(scorer, [path], out, overwrite=True)

@@ -169,6 +169,6 @@ def test_parts_join_in_order(model):
 
 def test_a_gpu_that_is_not_there_is_refused(run, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(InputError, match="--device cuda: this machine has no GPU"):
+    with pytest.raises(InputError, match='device="cuda": this machine has no GPU'):
         Scorer.of_run(run, labels_required=False, device="cuda")
     assert Scorer.of_run(run, labels_required=False).model is run.model

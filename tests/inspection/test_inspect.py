@@ -192,7 +192,7 @@ def test_pictures_are_drawn_by_class_and_replaced_only_if_asked(spoiled, tmp_pat
     pictures = sorted(out.iterdir())
     assert [path.name for path in pictures] == ["mass.png", "num_particles.png", "pt.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
-    with pytest.raises(InputError, match=r"num_particles.png exists already; add --overwrite"):
+    with pytest.raises(InputError, match=r"num_particles.png exists already; add overwrite=True"):
         draw(out, {"sample": found})
 
 

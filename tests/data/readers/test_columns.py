@@ -396,7 +396,7 @@ def test_without_columns_a_foreign_file_is_told_of_them(tmp_path):
     root = write_foreign_root(tmp_path / "a.root", foreign_branches(toy_jets(2)))
     hdf5 = write_hdf5(tmp_path / "a.h5", padded(toy_jets(2)))
     for path in (root, hdf5):
-        with pytest.raises(InputError, match=r"say what .* mean in data\.columns \(--columns\)"):
+        with pytest.raises(InputError, match=r"say what .* mean in data\.columns \(columns\)"):
             list(read_chunks(path))
 
 
