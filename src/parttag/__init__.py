@@ -1,8 +1,9 @@
 """Jet tagging with the Particle Transformer: from files of jets to background rejection.
 
-    >>> import parttag as pt
-    >>> run = pt.load("runs/first")  # doctest: +SKIP
-    >>> scores = run.predict("data_*.root")  # doctest: +SKIP
+    import parttag as pt
+
+    run = pt.load("runs/first")
+    scores = run.predict("data_*.root")
 
 The names of ``__all__`` are the interface of parttag; each is loaded when it is first used, so that
 ``import parttag`` takes no time. Whatever has no name here may change.

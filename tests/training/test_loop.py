@@ -258,7 +258,8 @@ def test_the_best_epoch_is_the_first_of_the_best_validation(tmp_path, best_by):
     best = int(np.argmax(values) if best_by == "accuracy" else np.argmin(values)) + 1
     assert best < 8
     content = torch.load(run / "checkpoints" / "best.pt")
-    assert sorted(content) == ["classes", "config", "features", "weights"]
+    names = ["classes", "config", "features", "plugins", "schema_version", "weights"]
+    assert sorted(content) == names
     config = load_run(run).config
     data = open_dataset(config.data.val, config.data.classes)
     batch = next(JetLoader(data, len(data), shuffle=False).epoch(0))

@@ -130,9 +130,8 @@ def read(
 
     Examples
     --------
-    >>> import parttag as pt
-    >>> jets = pt.read("train_*.root", columns="columns.yaml")  # doctest: +SKIP
-    >>> jets.pt, jets.mass, jets["d0"]  # doctest: +SKIP
+    >>> jets = pt.read("train_*.root", cuts={"jet_pt": [0, 5000]})
+    >>> pt_in_gev, mass, d0 = jets.pt, jets.mass, jets["d0"]
     """
     own = JetFiles(file_list(files), read_columns(columns), read_cuts(cuts), truth_optional=True)
     return own.read(progress)
@@ -148,7 +147,7 @@ def open_store(path: str | Path) -> JetStore:
 
     Examples
     --------
-    >>> store = open_store("stores/train")  # doctest: +SKIP
+    >>> store = pt.open_store("stores/train")
     """
     return JetStore(Path(path))
 
@@ -197,7 +196,9 @@ def prepare(
 
     Examples
     --------
-    >>> prepare("data/train_*.root", "stores/train")  # doctest: +SKIP
+    >>> made = pt.prepare("train_*.root", "stores/all", processes=1)
+    >>> made.counts.kept
+    120
     """
     return prepare_store(
         file_list(files),
@@ -225,7 +226,8 @@ def inspect(
 
     Examples
     --------
-    >>> inspect("simulated/*.root").num_jets  # doctest: +SKIP
+    >>> pt.inspect("train_*.root").num_jets
+    120
     """
     own = JetFiles(file_list(files), read_columns(columns), truth_optional=True)
     return inspect_files(own, progress=progress)
@@ -263,7 +265,9 @@ def compare_samples(
 
     Examples
     --------
-    >>> compare_samples("simulated/*.root", "reference.h5").by_label  # doctest: +SKIP
+    >>> found = pt.compare_samples("train_*.root", "test.h5")
+    >>> [one.label for one in found.by_label]
+    ['label_top', 'label_QCD']
     """
     one, other = (
         files
@@ -316,7 +320,9 @@ def simulate(
 
     Examples
     --------
-    >>> simulate("toptagging", 20_000, "jets", windows="demonstration")  # doctest: +SKIP
+    >>> made = pt.simulate(
+    ...     "toptagging", 20_000, "jets", windows="demonstration"
+    ... )  # doctest: +SKIP
     """
     options: dict[str, Any] = {"num_jets": num_jets, "seed": seed, "mpi": mpi}
     if windows is not None:
@@ -353,6 +359,6 @@ def download(
 
     Examples
     --------
-    >>> download("jetclass", "data/jetclass", ["val"])  # doctest: +SKIP
+    >>> files = pt.download("jetclass", "data/jetclass", ["val"])  # doctest: +SKIP
     """
     return download_record(data_set, Path(out), files, progress=progress)

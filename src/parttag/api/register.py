@@ -3,10 +3,11 @@
 A package that names the module of its decorators in the group ``parttag.plugins`` of entry points
 is found wherever parttag looks a name up; see ``parttag.plugins``.
 
-    >>> import parttag as pt
-    >>> @pt.register.metric("mean_logit")  # doctest: +SKIP
-    ... def mean_logit(logits, labels, jet_weights, classes, options):
-    ...     return float(logits.mean())
+    import parttag as pt
+
+    @pt.register.metric("mean_logit")
+    def mean_logit(logits, labels, jet_weights, classes, options):
+        return float(logits.mean())
 """
 
 from importlib import import_module

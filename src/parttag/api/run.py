@@ -41,9 +41,9 @@ class Run(runs.Run):
 
     Examples
     --------
-    >>> run = pt.load("runs/first")  # doctest: +SKIP
-    >>> run.predict("data_*.root").write("scores.root")  # doctest: +SKIP
-    >>> run.evaluate("test.h5").rejection["top"][0.5]  # doctest: +SKIP
+    >>> run = pt.load("runs/first")
+    >>> run.predict("train_*.root", keep=["jet_pt"]).write("scores.root")
+    >>> rejection = run.evaluate("test.h5").rejection["top"][0.5]
     """
 
     @classmethod
@@ -84,7 +84,9 @@ class Run(runs.Run):
 
         Examples
         --------
-        >>> run.predict("data_*.root", keep=["jet_sdmass"]).to_pandas()  # doctest: +SKIP
+        >>> frame = run.predict("train_*.root", keep=["jet_pt"]).to_pandas()
+        >>> len(frame)
+        120
         """
         tagger = self.reading(columns)
         if is_files(jets):
@@ -133,7 +135,8 @@ class Run(runs.Run):
 
         Examples
         --------
-        >>> top = run(events.FatJet.constituents.pf).score_top  # doctest: +SKIP
+        >>> particles = pt.read("test.h5").to_awkward().particles
+        >>> top = run(particles).score_top
         """
         depth = particles.ndim
         flat = ak.flatten(particles, axis=1) if depth == 3 else particles
@@ -180,9 +183,9 @@ class Run(runs.Run):
 
         Examples
         --------
-        >>> report = run.evaluate("test.h5", working_points=[0.3, 0.5, 0.7])  # doctest: +SKIP
-        >>> report.plot.roc(ax=ax)  # doctest: +SKIP
-        >>> report.save("out", formats=["pdf", "png"])  # doctest: +SKIP
+        >>> report = run.evaluate("test.h5", working_points=[0.3, 0.5, 0.7])
+        >>> axes = report.plot.roc()
+        >>> report.save("out", formats=["pdf", "png"])
         """
         return evaluate_run(
             self.reading(columns),

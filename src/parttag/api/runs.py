@@ -54,7 +54,9 @@ def batch(jets: JetArrays | ak.Array, max_particles: int | None = None) -> JetBa
 
     Examples
     --------
-    >>> logits = run.model(pt.batch(jets))  # doctest: +SKIP
+    >>> logits = pt.load("runs/first").model(pt.batch(pt.read("test.h5")))
+    >>> tuple(logits.shape)
+    (40, 2)
     """
     return make_batch(in_memory(jets), max_particles=max_particles)
 
@@ -69,7 +71,9 @@ def load(directory: str | Path, checkpoint: Literal["best", "last"] = "best") ->
 
     Examples
     --------
-    >>> run = load("runs/first")  # doctest: +SKIP
+    >>> run = pt.load("runs/first")
+    >>> run.classes
+    ('top', 'QCD')
     """
     return Run.of(runs.load_run(directory, checkpoint))
 
@@ -117,9 +121,14 @@ def train(
 
     Examples
     --------
-    >>> run = train(
-    ...     "toptagging/particle_transformer_small", train="train.h5", val="val.h5", epochs=7
-    ... )  # doctest: +SKIP
+    >>> run = pt.train(
+    ...     "toptagging/pfn",
+    ...     train="train.h5",
+    ...     val="val.h5",
+    ...     out="runs/second",
+    ...     epochs=1,
+    ...     options={"training.batch_size": 16},
+    ... )
     """
     given = {
         "data.train": None if train is None else _names(train),
@@ -201,7 +210,7 @@ def import_weaver(
 
     Examples
     --------
-    >>> run = import_weaver("ParT_kin.pt", "kin", "runs/ParT")  # doctest: +SKIP
+    >>> run = pt.import_weaver("ParT_kin.pt", "kin", "runs/ParT")  # doctest: +SKIP
     """
     return load(import_run(weights, features, out, model=model, classes=classes))
 
@@ -229,7 +238,9 @@ def compare(
 
     Examples
     --------
-    >>> print(compare([run, other]).table())  # doctest: +SKIP
+    >>> found = pt.compare([pt.load("runs/first")], "test.h5")
+    >>> found.headers()[:4]
+    ['run', 'parameters', 'accuracy', 'AUC']
     """
     named = results.items() if isinstance(results, Mapping) else [(None, one) for one in results]
     return RunComparison(tuple(_row(name, one, data, progress) for name, one in named))
@@ -295,7 +306,7 @@ def benchmark(
 
     Examples
     --------
-    >>> benchmark("benchmarks/smoke", out="runs/smoke").files  # doctest: +SKIP
+    >>> table = pt.benchmark("benchmarks/smoke", out="runs/smoke")  # doctest: +SKIP
     """
     path = find_recipe(config)
     directory = Path("runs") / path.stem if out is None else Path(out)
