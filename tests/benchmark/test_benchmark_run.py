@@ -18,6 +18,7 @@ from parttag.benchmark import jobs as execution
 from parttag.benchmark.run import run_benchmark
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import evaluate_run
+from parttag.metrics import Report
 from parttag.runs.run import load_run
 from parttag.testing import toy_jets
 
@@ -296,7 +297,9 @@ def test_killed_and_continued_a_table_of_several_numbers_of_labels_is_the_same(t
     assert table[:2] == read_table(whole, without_times=True)
     # Four epochs of 10 jets, and two of 30.
     assert [row["jets_seen"] for row in table] == [40, 60, 40, 60]
-    assert len({row["auc"]["value"] for row in table}) > 1
+    # The order of so few jets may be one for all, but the networks are not.
+    found = [Report.from_json(path) for path in killed.directory.glob("rows/**/metrics.json")]
+    assert len({report.loss for report in found}) == len(table)
     (provenance,) = killed.directory.glob("pretraining/*/provenance.json")
     assert len(json.loads(provenance.read_text())["starts"]) == 1
     lines = (killed.directory / "table.md").read_text().splitlines()
