@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from helpers.files import write_jetclass_root, write_toptagging_h5
 from parttag.cli import main
+from parttag.metrics import Report
 from parttag.testing import toy_jets
 
 
@@ -48,6 +49,45 @@ def test_evaluate_prints_a_table_and_where_the_rest_is(command, run_copy):
     assert text.startswith("error: ")
     assert text.endswith("scores.h5 exists already; add --overwrite to replace it")
     assert command("evaluate", run_copy, "--overwrite")[0] == 0
+
+
+def test_evaluate_takes_working_points_a_background_and_formats(command, run_copy):
+    options = ("--working-points", "0.3,0.7", "--background", "top", "--formats", "png,pdf")
+    code, text = command("evaluate", run_copy, *options)
+    assert code == 0
+    assert "QCD: 1/ε_B at ε_S = 0.7" in text
+    assert "ε_S = 0.5 " not in text.split("jets:")[0]
+    report = Report.from_json(run_copy / "evaluation" / "metrics.json")
+    assert report.background == ("top",)
+    assert list(report.rejection["QCD"]) == [0.3, 0.7]
+    assert {path.suffix for path in (run_copy / "evaluation").glob("roc.*")} == {".png", ".pdf"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--working-points", "2"), "evaluation.working_points"),
+        (("--background", "tau"), "tau"),
+        (("--formats", "bmp"), "formats: 'bmp' is none of"),
+    ],
+)
+def test_evaluate_refuses_what_it_cannot_measure(command, run_copy, options, message):
+    code, text = command("evaluate", run_copy, *options)
+    assert code == 2
+    assert message in text
+    assert not (run_copy / "evaluation").exists()
+
+
+def test_recipes_are_listed_and_taken_by_name(command, tmp_path):
+    code, text = command("recipes")
+    assert code == 0
+    assert "toptagging/pfn" in text
+    code, text = command("train", "toptagging/pfn", "data.train=jets.h5", "--print-config")
+    assert code == 0
+    assert "name: pfn" in text
+    code, text = command("train", "toptagging/pfm")
+    assert code == 2
+    assert "toptagging/pfn" in text
 
 
 def test_evaluate_takes_several_files_as_a_shell_gives_them(command, run_directory, tmp_path):

@@ -124,7 +124,10 @@ def test_several_classes_of_schema_1_keep_their_signals():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('{"schema_version": 3}', "has schema_version 3, of a newer version of parttag"),
+        (
+            '{"schema_version": 3}',
+            "made by a newer parttag: it is a report of schema_version 3",
+        ),
         ("{", "is damaged or cut short"),
         ("[]", "is damaged or cut short"),
         ('{"schema_version": 2}', "is damaged or cut short"),

@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 
 from parttag.metrics import EvaluationOptions, check_options
 from parttag.metrics.published import JETCLASS, TOP_TAGGING, Published
+from parttag.migrations.configurations import upgraded_configuration
 from parttag.models.weaver import ModelName
 from parttag.options import LocalName, Options
 from parttag.runs.config import DataOptions
@@ -158,7 +159,9 @@ class BenchmarkOptions(Options):
     @model_validator(mode="before")
     @classmethod
     def _means_what_it_did(cls, content: Any) -> Any:
-        return with_evaluation(content) if isinstance(content, Mapping) else content
+        if not isinstance(content, Mapping):
+            return content
+        return with_evaluation(upgraded_configuration(content, "the table"))
 
     @model_validator(mode="after")
     def _evaluation_fits(self) -> "BenchmarkOptions":

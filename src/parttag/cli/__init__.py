@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 
 from rich.markup import escape
 
@@ -31,6 +32,7 @@ __all__ = [
 
 def main() -> None:
     """Run the command line: exit code 0, 2 for a user's error, 1 for a fault of ours."""
+    warnings.formatwarning = _one_line
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         app(prog_name="parttag")
@@ -39,3 +41,8 @@ def main() -> None:
             f"[bold red]error:[/] {escape(error.for_shell())}", highlight=False, soft_wrap=True
         )
         sys.exit(2)
+
+
+def _one_line(message: Warning | str, *_: object, **__: object) -> str:
+    """Return a warning without the place in the code, which says nothing to who types commands."""
+    return f"warning: {message}\n"

@@ -187,7 +187,8 @@ def evaluate(
         labeled = api.LabeledJets(train_data or (), named, probe_jets)
         api.check_probe_target(tagger, probe, labeled, out, overwrite=overwrite)
         found = api.probe_run(tagger, probe, labeled, data, **how)
-        title = f"{run}: {found.title}"
+        assert found.probe is not None
+        title = f"{run}: probe ({probe}) fitted to {found.probe.num_jets:,} jets"
     found.save(out, forms, overwrite=overwrite)
     console.print(metrics_table(title, found))
     for sentence in found.sentences():

@@ -36,7 +36,7 @@ from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import JetBatch, make_batch
 from parttag.jets.features import feature_names, particle_features
 from parttag.metrics import EvaluationOptions, ProbeFit, check_options
-from parttag.metrics.earlier import earlier_options
+from parttag.migrations.evaluations import earlier_options
 from parttag.models import Tagger, build_model
 from parttag.options import read_options
 from parttag.progress import Progress, no_progress

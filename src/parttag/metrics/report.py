@@ -9,18 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from parttag.errors import InputError
 from parttag.metrics import report_text
-from parttag.metrics.earlier import from_schema_1
 from parttag.metrics.estimate import UNKNOWN, Estimate, from_json_number, json_number
 from parttag.metrics.options import point_key
 from parttag.metrics.pt_bins import RejectionByPt
 from parttag.metrics.sculpting import Sculpting
+from parttag.migrations.evaluations import REPORT
+from parttag.migrations.formats import VERSION_KEY
 from parttag.system.files import refuse_damaged
-
-SCHEMA_VERSION = 2
-"""Of ``metrics.json``; 1 had ``rejection``, ``threshold`` and ``mass_sculpting`` bare if there were
-two classes, by signal class only if there were more."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +98,7 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``metrics.json``."""
         return {
-            "schema_version": SCHEMA_VERSION,
+            VERSION_KEY: REPORT.version,
             "accuracy": self.accuracy.to_json(),
             "auc": self.auc.to_json(),
             "rejection": {
@@ -147,13 +143,7 @@ class Report:
                 content = source
             else:
                 content = json.loads(path.read_text(encoding="utf-8"))
-            version = content.get("schema_version", 1)
-            if version > SCHEMA_VERSION:
-                raise InputError(
-                    f"{path} has schema_version {version}, of a newer version of parttag; this one "
-                    f"reads up to {SCHEMA_VERSION}: update parttag"
-                )
-            return _read(from_schema_1(content) if version == 1 else content)
+            return _read(REPORT.upgraded(content, path, unmarked=1))
 
     @property
     def title(self) -> str:

@@ -112,9 +112,24 @@ def parameter_patterns(content: Content, say: Say) -> Content:
     return {**content, "init_from": changed}
 
 
+def published_numbers(content: Content, say: Say) -> Content:
+    """Return ``evaluation.published`` in place of ``data.published``."""
+    data, section = content.get("data"), content.get("evaluation", {})
+    if not isinstance(data, Mapping) or "published" not in data or not isinstance(section, Mapping):
+        return content
+    if "published" in section:
+        raise InputError(
+            "data.published is the old name of evaluation.published, which is given too; give the "
+            "new one alone"
+        )
+    say("data.published is evaluation.published")
+    rest = {key: value for key, value in data.items() if key != "published"}
+    return {**content, "data": rest, "evaluation": {**section, "published": data["published"]}}
+
+
 # Keys and names that one can still find in what people wrote, by the version that changed them.
 _KEYS: dict[int, tuple[Callable[[Content, Say], Content], ...]] = {
-    1: (head_multiplier, pair_mass, parameter_patterns),
+    1: (head_multiplier, pair_mass, parameter_patterns, published_numbers),
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from parttag.metrics import EvaluationOptions
-from parttag.metrics.earlier import earlier_options
+from parttag.migrations.evaluations import earlier_options
 from parttag.options import Options, read_options
 from parttag.runs.yaml_files import parse_text
 
@@ -17,22 +17,17 @@ class _Evaluation(Options):
 
 
 def with_evaluation(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration with the section ``evaluation`` that older ones do not have.
+    """Return a configuration whose section ``evaluation`` says what it leaves open.
 
-    ``published`` was in ``data``, and the classes said what is the background and at which signal
-    efficiencies it is rejected; they still do where the section says nothing of them.
+    Where it says nothing of background and signal efficiencies, the names of the classes do.
     """
     data, section = content.get("data"), content.get("evaluation", {})
     if not isinstance(data, Mapping) or not isinstance(section, Mapping):
         return dict(content)  # which is refused as it is
-    section = dict(section)
-    if "published" in data:
-        section["published"] = data["published"]
-        data = {key: value for key, value in data.items() if key != "published"}
-    classes = data.get("classes")
+    section, classes = dict(section), data.get("classes")
     if isinstance(classes, Mapping) and not section.keys() & _OF_CLASSES:
         section |= earlier_options([str(name) for name in classes])
-    return {**content, "data": data, "evaluation": section}
+    return {**content, "evaluation": section}
 
 
 def drop_other_classes(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

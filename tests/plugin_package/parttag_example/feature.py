@@ -2,10 +2,11 @@
 
 from torch import Tensor
 
-from parttag.jets.features import FeatureContext, register_feature
+import parttag as pt
+from parttag.jets.features import FeatureContext
 
 
-@register_feature("abs_eta", centre=1.0)
+@pt.register.feature("abs_eta", centre=1.0)
 def abs_eta(particles: FeatureContext) -> Tensor:
     """Return |η|."""
     return particles.eta.abs()

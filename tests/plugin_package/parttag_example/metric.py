@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from parttag.metrics import EvaluationOptions, register_metric
+import parttag as pt
+from parttag.metrics import EvaluationOptions
 
 
-@register_metric("undecided")
+@pt.register.metric("undecided")
 def undecided(
     logits: np.ndarray,
     labels: np.ndarray,

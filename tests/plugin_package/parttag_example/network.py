@@ -5,9 +5,10 @@ from typing import Literal
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+import parttag as pt
 from parttag.jets.batch import JetBatch
 from parttag.jets.features import particle_features
-from parttag.models import ModelOptions, Tagger, register_model
+from parttag.models import ModelOptions, Tagger
 from parttag.ops.jet_sums import mean_over_particles
 
 
@@ -19,7 +20,7 @@ class MeanNetOptions(ModelOptions):
     """Width of every layer."""
 
 
-@register_model("mean_net", paper="arXiv:0000.00000")
+@pt.register.model("mean_net", paper="arXiv:0000.00000")
 class MeanNet(Tagger):
     """Mean over the particles, then a linear layer."""
 

@@ -5,13 +5,13 @@ from typing import Literal
 from pydantic import Field
 from torch.nn import functional as F
 
+import parttag as pt
 from parttag.jets.batch import JetBatch
 from parttag.models import Tagger
 from parttag.training.objectives import (
     BatchSums,
     Objective,
     ObjectiveOptions,
-    register_objective,
 )
 
 
@@ -23,7 +23,7 @@ class FocalOptions(ObjectiveOptions):
     """Power of the probability that is missing."""
 
 
-@register_objective("focal")
+@pt.register.objective("focal")
 class Focal(Objective):
     """Sums of the focal loss and of right answers."""
 

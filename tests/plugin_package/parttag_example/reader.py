@@ -9,15 +9,15 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 
+import parttag as pt
 from parttag.data.readers.layout import Layout, Schema
-from parttag.data.readers.registry import register_reader
 from parttag.jets.arrays import JetArrays, pack_jets
 from parttag.jets.packing import offsets_of
 
 LABELS = ("label_top", "label_QCD")
 
 
-@register_reader("rows", suffixes=[".rows.npy"])
+@pt.register.reader("rows", suffixes=[".rows.npy"])
 class RowReader:
     """Reads the files without taking them whole into memory."""
 

@@ -1,4 +1,4 @@
-"""What evaluations meant before a configuration could say it: the rules of ``schema_version`` 1.
+"""The forms of ``metrics.json``, and what evaluations meant before a configuration could say it.
 
 Top tagging and JetClass were known by their class QCD, and two classes of JetClass by their names
 (arXiv:2202.03772, table 1). Files and configurations of that time are read by these rules.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from parttag.migrations.formats import Content, Format
 
 _BACKGROUND = "QCD"
 _TWO_CLASS_POINTS = [0.5, 0.3]
@@ -34,7 +36,7 @@ def _earlier_background(classes: Sequence[str]) -> str | None:
     return classes[1] if len(classes) == 2 else None
 
 
-def from_schema_1(content: Mapping[str, Any]) -> dict[str, Any]:
+def from_schema_1(content: Content) -> Content:
     """Return the content of a ``metrics.json`` of schema 1 as schema 2 has it.
 
     Of two classes, the one signal class was not named; the signal efficiency of the cut on the mass
@@ -49,7 +51,6 @@ def from_schema_1(content: Mapping[str, Any]) -> dict[str, Any]:
 
     upgraded = {
         **content,
-        "schema_version": 2,
         "background": [] if background is None else [background],
         "rejection": by_signal(content["rejection"]),
         "threshold": by_signal(content["threshold"]),
@@ -69,3 +70,6 @@ def from_schema_1(content: Mapping[str, Any]) -> dict[str, Any]:
             name: {"eps_s": eps_s, **shapes} for name, shapes in by_signal(sculpting).items()
         }
     return upgraded
+
+
+REPORT = Format("report", steps=(from_schema_1,), oldest=1)
