@@ -1,4 +1,4 @@
-"""What other packages add to parttag: registries, and the entry points that fill them.
+"""Plug-ins of other packages: registries, and the entry points that fill them.
 
 A package names a module of its own in the group ``parttag.plugins``; importing it registers its
 networks, objectives, features, metrics and readers:

@@ -1,4 +1,4 @@
-"""How long work says how far it is, without printing: the caller chooses what is shown."""
+"""Reports of how far long work is, without printing: the caller chooses what is shown."""
 
 from collections.abc import Iterable
 from typing import Protocol, TypeVar, runtime_checkable

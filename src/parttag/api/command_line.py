@@ -1,4 +1,4 @@
-"""What the command line needs besides the verbs: signals, and targets that are checked first.
+"""Functions that only the command line needs: signals, ranks, and targets that are checked first.
 
 In Python, ``Run`` and the functions of ``runs`` are the way.
 """

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, and multiply-adds a jet.
+"""The cost of a network: parameters, and multiply-adds a jet.
 
 Multiply-adds are those of one forward pass in evaluation: of matrix products, convolutions and
 attention, as torch's own counter sees them (it counts two operations for each). One of complex

@@ -1,4 +1,4 @@
-"""What a reader has to know of a row, as far as its configuration and its jets say it.
+"""Footnotes of a table's rows, as far as configuration and jets say them.
 
 These notes are made from what was run, whatever was overridden; a row's own footnote is for what
 nothing here can know.

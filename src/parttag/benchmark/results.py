@@ -1,4 +1,4 @@
-"""What the runs of a table have left, gathered row by row."""
+"""Results of the runs of a table, gathered row by row."""
 
 import json
 import math

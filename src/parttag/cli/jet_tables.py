@@ -1,4 +1,4 @@
-"""What files of jets hold, as tables for the terminal. Needs no torch."""
+"""Contents of files of jets, as tables for the terminal. Needs no torch."""
 
 from __future__ import annotations
 

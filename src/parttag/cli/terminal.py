@@ -1,4 +1,4 @@
-"""What the commands share: the terminal, the progress bar, options that several of them have."""
+"""The terminal, the progress bar, and options that several commands have."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What a run is worth on jets that it has not seen: measured here, written by ``Evaluation``."""
+"""The worth of a run on jets that it has not seen: measured here, written by ``Evaluation``."""
 
 from __future__ import annotations
 

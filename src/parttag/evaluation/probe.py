@@ -1,4 +1,4 @@
-"""How much of what jets are a representation holds: a linear classifier is fitted to it.
+"""Linear probes: a classifier fitted to a network's representation of jets.
 
 The network is left as it is. The representation of some labeled jets is standardized, a logistic
 regression with an L2 penalty is fitted to it by scikit-learn, and takes the place of the network's

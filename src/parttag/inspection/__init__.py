@@ -1,1 +1,1 @@
-"""What files of jets hold: no network is needed for it."""
+"""Contents of files of jets; no network is needed for them."""

@@ -1,4 +1,4 @@
-"""How unlike two samples of jets are: distances of single variables, and a classifier's AUC."""
+"""Comparison of two samples of jets: distances of single variables, and a classifier's AUC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in files of jets: counts, classes, ranges, bad jets, repeated jets, distributions."""
+"""Contents of files: counts, classes, ranges, bad jets, repeated jets, distributions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether momenta are in the unit that they should be in: GeV."""
+"""A check that momenta are in GeV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What jets are made of, said once: arrays, batches, stores and files follow from it.
+"""The fields of jets, said once: arrays, batches, stores and files follow from them.
 
 A field that is added to ``JetFields``, with its metadata, is taken, joined, written, read and put
 on a device with the others.

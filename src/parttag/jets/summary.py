@@ -1,4 +1,4 @@
-"""What jets show of themselves at a prompt and in a notebook."""
+"""Jets as a line of text and as a table of a notebook."""
 
 from collections.abc import Mapping, Sequence
 from html import escape

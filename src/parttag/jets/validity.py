@@ -1,4 +1,4 @@
-"""Which jets cannot be used, by one rule, and how a jet is named to the user."""
+"""Bad jets, by one rule, and the name of a jet in messages."""
 
 import numpy as np
 from jaxtyping import Bool, Int8

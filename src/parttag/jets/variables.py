@@ -1,4 +1,4 @@
-"""What a jet is like in a few numbers: kinematics, multiplicity, and how its pT is spread."""
+"""A few numbers of a jet: kinematics, multiplicity, and how its pT is spread."""
 
 from __future__ import annotations
 

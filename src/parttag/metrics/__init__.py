@@ -1,4 +1,4 @@
-"""How good a tagger is, defined once: accuracy, AUC, ROC and background rejection with errors.
+"""Metrics of taggers, defined once: accuracy, AUC, ROC and background rejection with errors.
 
 Everything is computed from logits in float64, because the softmax of float32 ties the best jets
 at 1. Jets are weighted by ``jet_weights`` where given. Every function wants finite logits and a

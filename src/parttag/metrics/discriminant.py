@@ -1,4 +1,4 @@
-"""Which classes are told apart from which, and by which score."""
+"""Discriminants: signal and background classes, and the score that tells them apart."""
 
 from __future__ import annotations
 

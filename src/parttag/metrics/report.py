@@ -1,4 +1,4 @@
-"""What an evaluation has measured: typed, as ``metrics.json`` and as a table."""
+"""The report of an evaluation: typed, as ``metrics.json`` and as a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cut on the score makes of the background's jet mass: sculpting.
+"""Mass sculpting: the background's jet mass before and after a cut on the score.
 
 A tagger that has learned the mass keeps the background jets whose mass is that of the signal, and
 the background then has a bump where the signal's is expected.

@@ -1,4 +1,4 @@
-"""What the parameters of networks were called, and what they are called now.
+"""Earlier names of the networks' parameters, and the present ones.
 
 In configurations of schema 0, a Particle Transformer numbered its layers, and left numbers free
 where its first networks had had activations.

@@ -1,4 +1,4 @@
-"""What every network of parttag is: an encoder and a head."""
+"""The base of every network: an encoder and a head."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar

@@ -1,1 +1,1 @@
-"""What must be fast: pair embedding and biased attention."""
+"""Fast operations: pair embedding, biased attention, sums over particles."""

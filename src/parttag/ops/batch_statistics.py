@@ -1,4 +1,4 @@
-"""What normalizes rows with the mean and variance of a batch."""
+"""Normalization of rows with the mean and variance of a batch."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""What the processes of a distributed run tell one another: tensors only."""
+"""Exchange between the processes of a distributed run: tensors only."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Where particles and pairs of a batch lie: index tensors, made from the lengths alone.
+"""Places of a batch's particles and pairs: index tensors, made from the lengths alone.
 
 Particles are packed as in ``JetBatch``. Pairs are packed likewise: those with i ≥ j of the first
 jet, then of the second, and so on, each jet's in the order (0, 0), (1, 0), (1, 1), (2, 0), …

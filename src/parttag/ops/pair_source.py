@@ -1,4 +1,4 @@
-"""What a layer of the pair network reads, for the kernels."""
+"""The input of a layer of the pair network, for the kernels."""
 
 from typing import NamedTuple
 

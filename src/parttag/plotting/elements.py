@@ -1,4 +1,4 @@
-"""What the pictures have in common: colors, histograms, legends, names that are no formulas."""
+"""Elements of all pictures: colors, histograms, legends, names that are no formulas."""
 
 from __future__ import annotations
 

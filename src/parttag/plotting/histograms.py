@@ -1,4 +1,4 @@
-"""What the pictures show as ``hist.Hist``: to add up, to rebin, to write to ROOT files."""
+"""Contents of the pictures as ``hist.Hist``: to add up, to rebin, to write to ROOT files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a tagger depends on a jet's pT, and what its cut makes of the background's mass."""
+"""Pictures of a tagger's dependence on jet pT, and of the background's mass after its cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ran, where and when: what a run says of each start."""
+"""Provenance: the program, machine and time of each start of a run."""
 
 import os
 import platform

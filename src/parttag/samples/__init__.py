@@ -1,1 +1,1 @@
-"""Where jets come from: simulation, public records and toys."""
+"""Sources of jets: simulation, public records and toys."""

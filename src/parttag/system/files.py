@@ -1,4 +1,4 @@
-"""What is said of a file that cannot be read or written, and its SHA-256."""
+"""Sentences about files that cannot be read or written, and a file's SHA-256."""
 
 import errno
 import hashlib

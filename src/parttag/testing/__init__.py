@@ -1,4 +1,4 @@
-"""What a package that adds to parttag needs to test itself."""
+"""Tests for packages that add to parttag: laws, toy jets, tolerances."""
 
 from parttag.testing.jets import toy_batch, toy_jets
 from parttag.testing.laws import check_network

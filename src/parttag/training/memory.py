@@ -1,4 +1,4 @@
-"""What the C library does with memory that is asked for and given back at every step of a CPU."""
+"""Care of the C library's heap, which a CPU's training steps ask much of."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""What a training loop keeps an eye on without waiting for the device: losses, time, SIGTERM."""
+"""Watch over a training without waiting for the device: losses, time, SIGTERM."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""How long, how fast and on what a network is trained."""
+"""Options of a training: its length, speed and device."""
 
 from typing import Literal
 

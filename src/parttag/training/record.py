@@ -1,4 +1,4 @@
-"""What a training says of its epochs: ``metrics.jsonl`` and, if asked for, TensorBoard's files."""
+"""The record of epochs: ``metrics.jsonl`` and, if asked for, TensorBoard's files."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Where ranks meet that one command starts on one machine: a file that only its user may open.
+"""The meeting place of ranks on one machine: a file that only its user may open.
 
 A port could be taken by another before they have it, and all of the network may come to one.
 """

@@ -1,4 +1,4 @@
-"""What a layout is: the meaning of a file's branches, whatever format holds them."""
+"""Layouts: the meaning of a file's branches, whatever format holds them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

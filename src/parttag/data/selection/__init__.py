@@ -1,1 +1,1 @@
-"""Which jets are taken: good ones, of the classes, within the cuts, with which weights."""
+"""The choice of jets: good ones, of the classes, within the cuts, with their weights."""

@@ -1,4 +1,4 @@
-"""What a conversion of one of weaver's networks has to say."""
+"""The base of conversions of weaver's networks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a simulated sample is: which events, which detector, which jets of them, in which files."""
+"""Simulated samples: their events, detector, choice of jets and files."""
 
 from __future__ import annotations
 

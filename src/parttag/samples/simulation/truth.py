@@ -1,4 +1,4 @@
-"""Which jets hold a decay: all of its visible products within the jet's radius."""
+"""Matching of decays to jets: all visible products within the jet's radius."""
 
 from __future__ import annotations
 

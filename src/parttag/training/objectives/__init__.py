@@ -1,4 +1,4 @@
-"""What a network is trained for, one file each, and their register."""
+"""Objectives of training, one file each, and their register."""
 
 from parttag.training.objectives.classify import Classify
 from parttag.training.objectives.contrastive import Contrastive

@@ -1,4 +1,4 @@
-"""What every objective of training is: sums over the jets of a batch, one of them the loss."""
+"""The base of objectives: sums over the jets of a batch, one of them the loss."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple

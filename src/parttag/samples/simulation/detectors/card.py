@@ -1,4 +1,4 @@
-"""What a detector is: the numbers of a Delphes card, as typed tables.
+"""Detector cards: the numbers of Delphes, as typed tables.
 
 A card says how well and how often charged particles are measured, and how the calorimeter is cut
 into towers. The numbers themselves are in ``atlas.py`` and ``cms.py``.

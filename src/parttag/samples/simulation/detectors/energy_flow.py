@@ -1,4 +1,4 @@
-"""What a detector reconstructs, and the steps that all detectors share."""
+"""Energy flow: reconstructed particles, and the steps that all detectors share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where particles meet the calorimeter: straight lines and helices in a solenoid.
+"""Propagation to the calorimeter: straight lines and helices in a solenoid.
 
 In a field B along z, a charge q turns a track of transverse momentum pT by the curvature
 κ = −0.3 q B / pT in radians a meter of transverse path; a neutral particle goes straight.
