@@ -15,6 +15,12 @@ def test_an_option_has_a_value():
     assert error.for_shell() == "no GPU; choose --device cpu"
 
 
+def test_numbers_are_numbers():
+    error = InputError(f"{option('top_k', '0')} and {option('temperature', '-1.5e-3')}")
+    assert str(error) == "top_k=0 and temperature=-1.5e-3"
+    assert error.for_shell() == "--top-k 0 and --temperature -1.5e-3"
+
+
 def test_what_is_no_option_stays_as_it_is():
     text = "{braces}, %s, --flags and name=value"
     assert str(InputError(text)) == InputError(text).for_shell() == text

@@ -38,6 +38,7 @@ def option(name: str, value: str | bool = True) -> str:
     return f"\x1e{name}\x1f{value}\x1e"
 
 
+_CODE = re.compile(r"True|False|nan|[-+]?(inf|[0-9.]+(e[-+]?[0-9]+)?)")
 _OPTION = re.compile("\x1e([a-z_]+)\x1f([^\x1e\x1f]*)\x1e")
 
 
@@ -45,7 +46,7 @@ def _in_python(match: re.Match[str]) -> str:
     name, value = match.groups()
     if not value:
         return name
-    return f"{name}={value}" if value in ("True", "False") else f'{name}="{value}"'
+    return f"{name}={value}" if _CODE.fullmatch(value) else f'{name}="{value}"'
 
 
 def _in_shell(match: re.Match[str]) -> str:

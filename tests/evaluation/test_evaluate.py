@@ -109,7 +109,7 @@ def test_a_run_without_test_files_asks_for_them(run):
     bare = replace(
         run, config=run.config.model_copy(update={"data": DataOptions(classes=run_classes(run))})
     )
-    with pytest.raises(InputError, match=r"no data.test; name the files to evaluate on with data="):
+    with pytest.raises(InputError, match=r"no data.test; name the files to evaluate on with data"):
         evaluate_run(bare)
     assert not (run.directory / "evaluation").exists()
 

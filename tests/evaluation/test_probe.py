@@ -172,11 +172,13 @@ def test_raw_inputs_are_the_features_of_the_hardest_particles():
 
 
 def test_a_probe_needs_labels_and_jets(unlabeled, run):
-    with pytest.raises(InputError, match=r"has no data\.classes; say which labels .* classes="):
+    with pytest.raises(
+        InputError, match=r"has no data\.classes; say which labels .* classes, such"
+    ):
         probe_run(unlabeled)
     data = run.config.data.model_copy(update={"train": ()})
     bare = replace(run, config=run.config.model_copy(update={"data": data}))
-    with pytest.raises(InputError, match=r"has no data\.train; name the jets .* train="):
+    with pytest.raises(InputError, match=r"has no data\.train; name the jets .* train"):
         probe_run(bare)
     spoiled = replace(run)
     spoiled.model.backbone[0].bias.data[:] = torch.nan

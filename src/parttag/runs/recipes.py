@@ -9,6 +9,7 @@ from pathlib import Path
 
 import parttag
 from parttag.errors import InputError
+from parttag.options import local_name
 from parttag.runs.config import load_config
 
 _TABLES = "benchmarks/"
@@ -58,9 +59,9 @@ def find_recipe(name: str | Path, directory: Path | None = None) -> Path:
     Raises
     ------
     InputError
-        If there is neither such a file nor such a recipe; the nearest names are said.
+        If it is a URL, or there is neither such a file nor such a recipe; the nearest are named.
     """
-    path = (directory or Path()) / name
+    path = (directory or Path()) / local_name(name)
     if path.is_file():
         return path
     shipped = _shipped()

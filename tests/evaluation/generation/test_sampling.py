@@ -156,10 +156,10 @@ def test_a_seed_gives_the_same_jets_and_another_one_others():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"temperature": 0.0}, "--temperature 0: it must be a number greater than 0"),
-        ({"temperature": float("nan")}, "--temperature nan: it must be a number greater than 0"),
-        ({"temperature": float("inf")}, "--temperature inf: it must be a number greater than 0"),
-        ({"top_k": 0}, "--top-k 0: it must be at least 1"),
+        ({"temperature": 0.0}, "temperature=0: it must be a number greater than 0"),
+        ({"temperature": float("nan")}, "temperature=nan: it must be a number greater than 0"),
+        ({"temperature": float("inf")}, "temperature=inf: it must be a number greater than 0"),
+        ({"top_k": 0}, "top_k=0: it must be at least 1"),
     ],
 )
 def test_samplings_that_make_no_sense_are_refused(options, sentence):
