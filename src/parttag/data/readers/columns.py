@@ -6,8 +6,9 @@ Every option that names a branch takes its name in the file. Momenta, energies a
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
+from parttag.data.readers.layout import MAX_PARTICLES
 from parttag.data.readers.pdg import IDENTITY_NAMES
 from parttag.jets.features import EXTRA_NAMES
 from parttag.options import Options, Texts
@@ -165,6 +166,9 @@ class ColumnsOptions(Options):
     """The weight of the jet in loss and metrics, 0 or more; 1 if not given."""
     tree: str | None = None
     """The TTree or RNTuple of ROOT files; needed if there are several and none is named tree."""
+    max_particles: PositiveInt = MAX_PARTICLES
+    """Files with more particles, or slots, in one jet are refused: a few bytes can claim any number
+    of them."""
 
     @model_validator(mode="after")
     def _says_something(self) -> "ColumnsOptions":

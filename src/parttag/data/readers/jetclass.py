@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from parttag.data.readers.branches import Branches, require_branches
-from parttag.data.readers.layout import Schema
+from parttag.data.readers.layout import MAX_PARTICLES, Schema
 from parttag.data.readers.particles import (
     eta_phi,
     jet_medians,
@@ -44,6 +44,9 @@ _AXIS_PARTICLES = 9
 
 tree: str | None = None
 """Any name of the TTree or RNTuple will do."""
+
+max_particles: int = MAX_PARTICLES
+"""Of a jet; the set itself has 128 at most."""
 
 
 def branches_to_read(available: Iterable[str], path: Path) -> list[str]:
@@ -96,7 +99,7 @@ def to_jets(branches: Mapping[str, ak.Array], path: Path, first_row: int) -> Jet
         two branches, one number a jet instead of a list or the reverse, or a label that is not
         0 or 1.
     """
-    columns = Branches(branches, path, first_row, _MOMENTUM[0])
+    columns = Branches(branches, path, first_row, _MOMENTUM[0], max_particles)
     found = schema(branches, path)
     with np.errstate(over="ignore", invalid="ignore"):
         p4 = np.stack([columns.of_particles(name) for name in _MOMENTUM], axis=1)
