@@ -24,7 +24,7 @@ COLUMNS = {
 def _parquet(path, lengths, names=MOMENTUM, **options):
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     particles = pa.ListArray.from_arrays(offsets, np.ones(offsets[-1], np.float32))
-    table = {name: particles for name in names} | {"label_QCD": np.ones(len(lengths), np.uint8)}
+    table = dict.fromkeys(names, particles) | {"label_QCD": np.ones(len(lengths), np.uint8)}
     pq.write_table(pa.table(table), path, **options)
     return path
 
@@ -93,7 +93,7 @@ def test_the_limit_is_an_option(kind, tmp_path):
 def test_columns_of_other_types_are_refused_by_their_type(kind, tmp_path):
     path = tmp_path / "types.parquet"
     good = pa.array([[1.0]] * 3)
-    table = {name: good for name in MOMENTUM} | {"part_py": kind[1]}
+    table = dict.fromkeys(MOMENTUM, good) | {"part_py": kind[1]}
     pq.write_table(pa.table(table | {"label_QCD": np.ones(3)}), path)
     with memory_for(60 << 20), pytest.raises(InputError, match=r"types\.parquet.*part_py"):
         _read(path)

@@ -130,9 +130,12 @@ class _Sizes:
         InputError
             If a jet, or the jets that are read together, have too many particles.
         """
+        import pyarrow as pa
         import pyarrow.compute as pc
         import pyarrow.types as kinds
 
+        if isinstance(column.type, pa.BaseExtensionType):
+            column = column.storage
         if not (kinds.is_list(column.type) or kinds.is_large_list(column.type)):
             return
         with refuse_damaged(self.path):
@@ -162,10 +165,16 @@ def _values_a_row(file: "ParquetFile", name: str) -> int:
 def _refuse_other_types(kind: "DataType", name: str) -> None:
     """Refuse what is no number a jet and no list of numbers, by its type alone."""
     import pyarrow.types as kinds
+    from pyarrow import BaseExtensionType
 
-    is_list = kinds.is_list(kind) or kinds.is_large_list(kind) or kinds.is_fixed_size_list(kind)
-    value = kind.value_type if is_list else kind
-    value = value.value_type if kinds.is_dictionary(value) else value
+    def stored(other: "DataType") -> "DataType":  # awkward writes types of its own
+        return other.storage_type if isinstance(other, BaseExtensionType) else other
+
+    value = stored(kind)
+    if kinds.is_list(value) or kinds.is_large_list(value) or kinds.is_fixed_size_list(value):
+        value = stored(value.value_type)
+    if kinds.is_dictionary(value):
+        value = value.value_type
     numbers = (kinds.is_integer, kinds.is_floating, kinds.is_boolean, kinds.is_null)
     if not any(is_number(value) for is_number in numbers):
         raise InputError(f"{name} must hold a number or a list of numbers a jet, not {kind}")
