@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +67,35 @@ def refuse_unwritable(path: Path) -> Iterator[None]:
 
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def open_own(path: Path, flags: int) -> int:
+    """Open a file to write to, which must be one of its own: no link, and known by no other name.
+
+    Where others may write, such a link may wait to have one of the user's files overwritten.
+
+    Raises
+    ------
+    InputError
+        If it is a link, a pipe or the like.
+    OSError
+        If it cannot be opened.
+    """
+    problem = InputError(
+        f"{path} is a link or no regular file, which parttag never makes: look who put it there, "
+        "and remove it"
+    )
+    try:
+        file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a pipe that nobody reads
+            raise problem from error
+        raise
+    found = os.fstat(file)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        os.close(file)
+        raise problem
+    return file
 
 
 def sha256(path: Path) -> str:

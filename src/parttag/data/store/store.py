@@ -25,7 +25,9 @@ MANIFEST = "manifest.json"
 WORK = ".unfinished"
 """Where, inside the directory of a store, its making keeps what it needs to continue."""
 
-_OWN_FILE = re.compile(r"shard-\d{5,}\.h5|\.(shard-\d{5,}\.h5|manifest\.json)\.\d+\.partial")
+_OWN_FILE = re.compile(
+    r"shard-\d{5,}\.h5|\.(shard-\d{5,}\.h5|manifest\.json)\.\d+(\.\w+)?\.partial"
+)
 
 
 class Source(Record):

@@ -79,7 +79,15 @@ def _refused(archive: Path, member: str, reason: str) -> InputError:
 
 def _move(staging: Path, directory: Path) -> list[Path]:
     moved = []
-    for file in sorted(path for path in staging.rglob("*") if path.is_file()):
+    files = sorted(path for path in staging.rglob("*") if path.is_file())
+    for file in files:
+        for folder in file.relative_to(staging).parents:
+            if (directory / folder).is_symlink() and folder.parts:
+                raise InputError(
+                    f"{directory / folder} is a link to another folder: nothing was unpacked; "
+                    "remove it, or choose another place"
+                )
+    for file in files:
         target = directory / file.relative_to(staging)
         target.parent.mkdir(parents=True, exist_ok=True)
         sync(file)

@@ -7,6 +7,7 @@ is kept as ``NAME.wrong`` and never used.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPException, HTTPMessage, HTTPResponse
@@ -20,7 +21,7 @@ from parttag.errors import InputError
 from parttag.progress import Progress, no_progress
 from parttag.samples.download.records import Source, web_address
 from parttag.system.atomic_files import sync
-from parttag.system.files import refuse_unwritable
+from parttag.system.files import open_own, refuse_unwritable
 
 CHUNK = 1 << 20  # bytes
 _TIMEOUT = 60.0  # seconds without a byte
@@ -69,7 +70,7 @@ def fetch(
     partial = path.with_name(f"{path.name}.part")
     with refuse_unwritable(partial):
         directory.mkdir(parents=True, exist_ok=True)
-        partial.touch()
+        os.close(open_own(partial, os.O_WRONLY | os.O_CREAT))
     pieces = _until_complete(source, partial, wait)
     for _ in progress(pieces, total=-(-source.size // CHUNK), description=f"{source.name}, MiB"):
         pass
@@ -192,7 +193,7 @@ def _refuse_off_web(url: str) -> None:
 def _append(response: HTTPResponse, partial: Path, wanted: int) -> Iterator[None]:
     """Write what comes, but not more than is wanted."""
     with refuse_unwritable(partial):
-        file = partial.open("ab")
+        file = os.fdopen(open_own(partial, os.O_WRONLY | os.O_APPEND), "ab")
     with file:
         while wanted and (chunk := response.read(min(CHUNK, wanted))):
             with refuse_unwritable(partial):
@@ -210,4 +211,4 @@ def _continues(response: HTTPResponse, have: int, size: int) -> bool:
 
 def _cut(partial: Path) -> None:
     with refuse_unwritable(partial):
-        partial.write_bytes(b"")
+        os.close(open_own(partial, os.O_WRONLY | os.O_TRUNC))
