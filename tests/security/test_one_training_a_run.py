@@ -10,8 +10,10 @@ import time
 
 import pytest
 
+from helpers.runs import toy_config
 from parttag.errors import InputError
 from parttag.runs.lock import only_training
+from parttag.runs.train import train_run
 
 HOLD = """
 import os, sys, time
@@ -55,7 +57,7 @@ def test_one_run_after_another_is_trained(tmp_path):
     for _ in range(2):
         with only_training(tmp_path / "run"):
             pass
-    assert [p.name for p in (tmp_path / "run").iterdir()] == [".lock"]
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_a_directory_that_was_not_there_is_removed_if_nothing_came_of_it(tmp_path):
@@ -92,3 +94,15 @@ def test_a_child_of_the_first_process_does_not_keep_the_lock(other, tmp_path):
     finally:
         child.kill()
         child.wait()
+
+
+def test_the_second_training_of_a_run_is_refused_and_the_first_one_ends(tmp_path, other):
+    config = toy_config(tmp_path)
+    with pytest.raises(InputError, match=f"being trained by process {other.pid}"):
+        train_run(config, tmp_path / "run")
+    assert [p.name for p in (tmp_path / "run").iterdir()] == [".lock"]
+    other.kill()
+    other.wait()
+    train_run(config, tmp_path / "run")
+    assert not (tmp_path / "run" / ".lock").exists()
+    assert (tmp_path / "run" / "checkpoints" / "best.pt").is_file()

@@ -9,6 +9,7 @@ from pathlib import Path
 from parttag.data.loading.dataset import JetDataset
 from parttag.errors import InputError
 from parttag.runs.config import RunConfig, dump_config, first_difference, load_config
+from parttag.runs.lock import LOCK
 from parttag.runs.provenance import describe_start
 from parttag.system.atomic_files import remove_partial_files, write_file
 from parttag.system.files import refuse_damaged, refuse_unwritable
@@ -32,7 +33,7 @@ def refuse_other_run(directory: Path, config: RunConfig) -> None:
                 f"{directory} holds another run, whose {key} is different; give another --out, or "
                 "the configuration of that run to continue it"
             )
-    elif not directory.is_dir() or any(directory.iterdir()):
+    elif not directory.is_dir() or any(p.name != LOCK for p in directory.iterdir()):
         raise InputError(f"{directory} exists and is not a run; give another --out")
 
 
