@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from rich.markup import escape
+from rich.text import Text
 
 from parttag.cli.application import app
 from parttag.cli.benchmark import benchmark
@@ -12,6 +12,7 @@ from parttag.cli.jets import inspect, prepare, simulate
 from parttag.cli.runs import evaluate, import_weights, predict, schema, train
 from parttag.cli.terminal import errors
 from parttag.errors import InputError
+from parttag.system.printable import PrintableFormatter
 
 __all__ = [
     "app",
@@ -31,9 +32,12 @@ __all__ = [
 
 def main() -> None:
     """Run the command line: exit code 0, 2 for a user's error, 1 for a fault of ours."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PrintableFormatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         app(prog_name="parttag")
     except InputError as error:
-        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sentence = Text.assemble(("error:", "bold red"), " ", str(error))
+        errors.print(sentence, highlight=False, soft_wrap=True)
         sys.exit(2)

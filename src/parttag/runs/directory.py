@@ -13,6 +13,7 @@ from parttag.runs.lock import LOCK
 from parttag.runs.provenance import describe_start
 from parttag.system.atomic_files import remove_partial_files, write_file
 from parttag.system.files import refuse_damaged, refuse_unwritable
+from parttag.system.printable import PrintableFormatter
 from parttag.training.distributed import Ranks
 
 
@@ -79,7 +80,7 @@ def log_to(path: Path, ranks: Ranks) -> Iterator[None]:
         return
     with refuse_unwritable(path):
         handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
     package.addHandler(handler)
     package.setLevel(logging.INFO)
     try:
