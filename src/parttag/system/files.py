@@ -5,7 +5,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from parttag.errors import InputError
@@ -96,6 +96,40 @@ def open_own(path: Path, flags: int) -> int:
         os.close(file)
         raise problem
     return file
+
+
+def refuse_irregular(path: Path) -> None:
+    """Refuse a pipe, a device or a socket, which might never end, where a file is wanted.
+
+    Raises
+    ------
+    InputError
+        If the path is one. Files that are not there, directories and URLs pass.
+    """
+    if isinstance(path, RemotePath):
+        return
+    with suppress(OSError):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise InputError(f"{path} is no regular file: copy its content into one")
+
+
+def read_small(path: Path, most: int) -> bytes:
+    """Return the content of a regular file that has no more than so many bytes.
+
+    Raises
+    ------
+    InputError
+        If it is no regular file, or larger.
+    OSError
+        If it cannot be read.
+    """
+    refuse_irregular(path)
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise InputError(f"{path} has more than {most:,} bytes, too many for what it should be")
+    return content
 
 
 def sha256(path: Path) -> str:
