@@ -16,7 +16,7 @@ from torch import Tensor
 from parttag.errors import InputError
 
 _REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+_WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def load_tensors(path: Path) -> Any:
