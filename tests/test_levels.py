@@ -6,7 +6,7 @@ from pathlib import Path
 import parttag
 
 LEVELS = [
-    ["errors", "options", "progress", "plugins"],
+    ["errors", "printable", "options", "progress", "plugins"],
     ["system", "jets", "metrics"],
     ["ops"],
     ["models", "data"],

@@ -10,8 +10,8 @@ from parttag import cli
 from parttag.cli import terminal
 from parttag.cli.tables import text_table
 from parttag.errors import InputError
+from parttag.printable import printable
 from parttag.runs.directory import log_to
-from parttag.system.printable import printable
 from parttag.training.distributed import Ranks
 
 HOSTILE = {

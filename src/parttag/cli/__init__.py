@@ -12,7 +12,7 @@ from parttag.cli.jets import inspect, prepare, simulate
 from parttag.cli.runs import evaluate, import_weights, predict, schema, train
 from parttag.cli.terminal import errors
 from parttag.errors import InputError
-from parttag.system.printable import PrintableFormatter
+from parttag.printable import PrintableFormatter
 
 __all__ = [
     "app",

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.segment import Segment
 from typer.core import TyperCommand
 
-from parttag.system.printable import printable
+from parttag.printable import printable
 
 Item = TypeVar("Item")
 

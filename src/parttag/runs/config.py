@@ -17,7 +17,7 @@ from parttag.data.selection.pt_weights import FlattenOptions
 from parttag.errors import InputError
 from parttag.jets.features import feature_names
 from parttag.models import MODELS, ModelOptions
-from parttag.options import LocalName, Options, Texts, read_options
+from parttag.options import LocalName, Name, Options, Texts, read_options
 from parttag.runs.yaml_files import parse_text, read_content
 from parttag.training.objectives import ObjectiveOptions
 from parttag.training.objectives.classify import ClassifyOptions
@@ -41,7 +41,7 @@ class DataOptions(Options):
     test: Texts = ()
     """Jets that the trained network is evaluated on at the end or, if its objective gives no
     scores, a probe of it."""
-    classes: dict[str, Texts] = Field(default_factory=dict)
+    classes: dict[Name, Texts] = Field(default_factory=dict)
     """Name of each class, in the order of the logits, and the label branches that make it. Without
     any, all jets are taken, for a training that needs no labels."""
     columns: ColumnsOptions | None = None
@@ -224,7 +224,7 @@ class _Cuts(Options):
 
 
 class _Classes(Options):
-    classes: dict[str, Texts] = Field(min_length=2)
+    classes: dict[Name, Texts] = Field(min_length=2)
 
 
 def dump_config(config: RunConfig) -> str:

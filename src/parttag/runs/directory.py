@@ -8,12 +8,12 @@ from pathlib import Path
 
 from parttag.data.loading.dataset import JetDataset
 from parttag.errors import InputError
+from parttag.printable import PrintableFormatter
 from parttag.runs.config import RunConfig, dump_config, first_difference, load_config
 from parttag.runs.lock import LOCK
 from parttag.runs.provenance import describe_start
 from parttag.system.atomic_files import remove_partial_files, write_file
 from parttag.system.files import refuse_damaged, refuse_unwritable
-from parttag.system.printable import PrintableFormatter
 from parttag.training.distributed import Ranks
 
 

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 from parttag.data.readers.layout import MAX_PARTICLES
 from parttag.data.readers.pdg import IDENTITY_NAMES
 from parttag.jets.features import EXTRA_NAMES
-from parttag.options import Options, Texts
+from parttag.options import Name, Options, Texts
 
 Unit = Literal["eV", "keV", "MeV", "GeV", "TeV"] | Annotated[float, Field(gt=0)]
 """Of momenta, energies and masses: a name, or how many GeV it is."""
@@ -128,13 +128,13 @@ class LabelColumns(Options):
     In each, the key is the name that ``data.classes`` knows the label by.
     """
 
-    branches: dict[str, str] = Field(default={})
+    branches: dict[Name, str] = Field(default={})
     """Label: the branch that is 1 for its jets and 0 for others."""
     branch: str | None = None
     """The branch that ``values`` are of."""
-    values: dict[str, Integers] = Field(default={})
+    values: dict[Name, Integers] = Field(default={})
     """Label: the value of ``branch`` that its jets have, or a list of them."""
-    files: dict[str, Texts] = Field(default={})
+    files: dict[Name, Texts] = Field(default={})
     """Label: a pattern that the names of its files match (``*ttbar*.root``), or a list; a pattern
     with a slash is for the whole path."""
 
