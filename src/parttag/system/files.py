@@ -22,8 +22,9 @@ def refuse_damaged(path: Path) -> Iterator[None]:
     Raises
     ------
     InputError
-        If the block raises.
+        If the block raises, or the path is a pipe or a device, which might never end.
     """
+    refuse_irregular(path)
     try:
         yield
     except (InputError, ImportError):
