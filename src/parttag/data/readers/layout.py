@@ -38,6 +38,11 @@ class Layout(Protocol):
         ...
 
     @property
+    def leading(self) -> str:
+        """The branch whose lengths those of all branches of particles must equal."""
+        ...
+
+    @property
     def max_particles(self) -> int:
         """The most particles that a jet may have."""
         ...
