@@ -5,6 +5,7 @@ import io
 import os
 import stat
 import tarfile
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -60,7 +61,10 @@ def test_a_pipe_that_waits_as_the_unfinished_download_is_refused(source, tmp_pat
         fetch(source, tmp_path / "out")
 
 
-def test_a_link_that_waits_for_the_list_of_downloads_is_not_followed(victim, tmp_path):
+def test_a_link_that_waits_for_the_list_of_downloads_is_not_followed(victim, tmp_path, monkeypatch):
+    record = RECORDS["toptagging"]
+    unknown = tuple(replace(file, md5=None) for file in record.files)
+    monkeypatch.setitem(RECORDS, "toptagging", replace(record, files=unknown))
     out = tmp_path / "out"
     out.mkdir()
     (out / "download.json.part").symlink_to(victim)
@@ -151,3 +155,35 @@ def test_what_waits_under_a_temporary_name_is_not_written_to(victim, tmp_path, m
     with pytest.raises(InputError, match="a cannot be written"):
         write_file(tmp_path / "a", b"mine")
     assert victim.read_bytes() == b"a file of somebody"
+
+
+# -------------------------------------------------------------------------------------- checksums
+
+
+def test_a_file_of_the_right_md5_and_another_sha256_is_not_used(source, tmp_path):
+    with pytest.raises(InputError, match=r"a\.h5 arrived damaged \(SHA-256"):
+        fetch(replace(source, sha256="0" * 64), tmp_path)
+    assert not (tmp_path / "a.h5").exists()
+    right = hashlib.sha256(CONTENT).hexdigest()
+    assert fetch(replace(source, sha256=right), tmp_path).read_bytes() == CONTENT
+    with pytest.raises(InputError, match="is there already"):
+        fetch(replace(source, sha256="0" * 64), tmp_path)
+
+
+@pytest.mark.parametrize("data_set", RECORDS)
+def test_every_file_of_a_record_has_a_checksum_that_is_known_here(data_set):
+    files = RECORDS[data_set].files
+    assert all(len(file.md5) == 32 for file in files)
+    assert len({file.md5 for file in files}) == len(files)
+    if data_set == "quarkgluon":
+        assert all(len(file.sha256) == 64 for file in files)
+        assert len({file.sha256 for file in files}) == 20
+
+
+def test_a_record_of_other_checksums_than_the_known_ones_is_refused(tmp_path):
+    files = {f"{split}.h5": split.encode() for split in ("train", "val", "test")}
+    with (
+        serving(Fake(RECORDS["toptagging"].number, files)) as server,
+        pytest.raises(InputError, match=r"val\.h5: .* which the set was published with"),
+    ):
+        download("toptagging", tmp_path, ["val"], base_url=server.url, wait=lambda _: None)

@@ -21,7 +21,7 @@ from parttag.errors import InputError
 from parttag.progress import Progress, no_progress
 from parttag.samples.download.records import Source, web_address
 from parttag.system.atomic_files import sync
-from parttag.system.files import open_own, refuse_unwritable
+from parttag.system.files import open_own, refuse_unwritable, sha256
 
 CHUNK = 1 << 20  # bytes
 _TIMEOUT = 60.0  # seconds without a byte
@@ -61,10 +61,10 @@ def fetch(
     """
     path = directory / source.name
     if path.exists():
-        if md5(path) == source.md5:
+        if _difference(path, source) is None:
             return path
         raise InputError(
-            f"{path} is there already, but is not the record's file (its MD5 is not {source.md5}): "
+            f"{path} is there already, but is not the record's file ({_difference(path, source)}): "
             "move it away"
         )
     partial = path.with_name(f"{path.name}.part")
@@ -74,12 +74,12 @@ def fetch(
     pieces = _until_complete(source, partial, wait)
     for _ in progress(pieces, total=-(-source.size // CHUNK), description=f"{source.name}, MiB"):
         pass
-    found = md5(partial)
-    if found != source.md5:
+    difference = _difference(partial, source)
+    if difference is not None:
         wrong = path.with_name(f"{path.name}.wrong")
         partial.replace(wrong)
         raise InputError(
-            f"{source.name} arrived damaged (MD5 {found}, not {source.md5}): what came is kept as "
+            f"{source.name} arrived damaged ({difference}): what came is kept as "
             f"{wrong} and not used; give the same command again to download it anew"
         )
     with refuse_unwritable(path):
@@ -104,6 +104,19 @@ def md5(path: Path) -> str:
 
     digest: str = pooch.file_hash(str(path), alg="md5")
     return digest
+
+
+def _difference(path: Path, source: Source) -> str | None:
+    """Return which checksum of a file is wrong, ``None`` if none is.
+
+    MD5 finds damage; another file with the same one can be made, so SHA-256 counts where known.
+    """
+    found = md5(path)
+    if found != source.md5:
+        return f"MD5 {found}, not {source.md5}"
+    if source.sha256 is not None and sha256(path) != source.sha256:
+        return f"SHA-256 {sha256(path)}, not {source.sha256}"
+    return None
 
 
 def _until_complete(source: Source, partial: Path, wait: Callable[[float], None]) -> Iterator[None]:
