@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 
 from parttag.data import open_dataset
-from parttag.data.readers.column_layout import layout_of
+from parttag.data.jet_files import JetFiles
 from parttag.jets.batch import JetBatch, make_batch
 from parttag.jets.features import required_extras
 from parttag.models import build_model
@@ -105,8 +105,8 @@ def main() -> None:
     build_objective(config.objective, untrained.eval())
 
     extras = required_extras(config.features)
-    layout = layout_of(config.data.columns)
-    dataset = open_dataset(arguments.files, {}, layout=layout, require_extras=extras)
+    files = JetFiles(arguments.files, config.data.columns)
+    dataset = open_dataset(files, {}, require_extras=extras)
     rows = np.random.default_rng(arguments.seed).permutation(len(dataset))[: arguments.jets]
     batches = [
         make_batch(dataset.take(rows[start : start + BATCH_JETS]), None, trained.max_particles)

@@ -10,11 +10,14 @@ those of real jets.
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
-import awkward as ak
 import numpy as np
 import uproot
+
+from parttag.data.writers.jetclass import JetClassTable, write_jets
+from parttag.jets.clustered import Jets
 
 # Class by file name, its label, and the mean number of particles.
 CLASSES = {
@@ -37,8 +40,8 @@ _SHARES = (0.52, 0.12, 0.33, 0.02, 0.01)
 _FLAGS = ("isChargedHadron", "isNeutralHadron", "isPhoton", "isElectron", "isMuon")
 
 
-def toy_branches(num_jets: int, name: str, rng: np.random.Generator) -> dict[str, ak.Array]:
-    """Return the branches of so many jets of a class."""
+def toy_table(num_jets: int, name: str, rng: np.random.Generator) -> JetClassTable:
+    """Return what a file holds of so many jets of a class."""
     label, mean = CLASSES[name]
     lengths = np.clip(rng.gamma(6.0, mean / 6.0, num_jets).round(), 2, _MOST_PARTICLES).astype(int)
     starts = np.cumsum(lengths) - lengths
@@ -52,59 +55,42 @@ def toy_branches(num_jets: int, name: str, rng: np.random.Generator) -> dict[str
     phi = axis_phi[jet] + rng.normal(0, 0.15, len(jet))
     px, py, pz = pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)
     energy = np.sqrt(px**2 + py**2 + pz**2 + 0.0195)
-    sums = [np.add.reduceat(value, starts) for value in (px, py, pz, energy)]
-    jet_pt = np.hypot(sums[0], sums[1])
-    jet_eta, jet_phi = np.arcsinh(sums[2] / jet_pt), np.arctan2(sums[1], sums[0])
+    p4 = np.stack([px, py, pz, energy], axis=1)
     kind = rng.choice(len(_SHARES), len(jet), p=_SHARES)
     charged = np.isin(kind, (0, 3, 4))
-    particles = {
-        "px": px,
-        "py": py,
-        "pz": pz,
-        "energy": energy,
-        "deta": (eta - jet_eta[jet]) * np.where(jet_eta < 0, -1, 1)[jet],
-        "dphi": (phi - jet_phi[jet] + np.pi) % (2 * np.pi) - np.pi,
+    columns = {
         "d0val": np.where(charged, rng.standard_t(2, len(jet)) * 0.05, 0),
         "d0err": np.where(charged, rng.gamma(2, 0.02, len(jet)), 0),
         "dzval": np.where(charged, rng.standard_t(2, len(jet)) * 0.08, 0),
         "dzerr": np.where(charged, rng.gamma(2, 0.04, len(jet)), 0),
         "charge": np.where(charged, rng.choice((-1, 1), len(jet)), 0),
-        **{flag: kind == number for number, flag in enumerate(_FLAGS)},
+        **{flag: (kind == number).astype(float) for number, flag in enumerate(_FLAGS)},
     }
-    jets = {
-        "jet_pt": jet_pt,
-        "jet_eta": jet_eta,
-        "jet_phi": jet_phi,
-        "jet_energy": sums[3],
-        "jet_nparticles": lengths,
-    }
-    return {
-        **{
-            f"part_{name}": ak.unflatten(values.astype(np.float32), lengths)
-            for name, values in particles.items()
-        },
-        **{name: values.astype(np.float32) for name, values in jets.items()},
-        **{other: np.full(num_jets, other == label) for other in LABELS},
-    }
+    jets = Jets(
+        event=np.arange(num_jets),
+        p4=np.add.reduceat(p4, starts),
+        offsets=np.append(starts, len(jet)),
+        particles=p4,
+        columns=columns,
+    )
+    return JetClassTable.of_clustered(
+        jets, {other: np.full(num_jets, other == label) for other in LABELS}
+    )
 
 
 def write_toys(out: Path, num_jets: int, seed: int = 0) -> list[Path]:
     """Write ten files of a tenth of the jets each, and return their paths."""
-    out.mkdir(parents=True, exist_ok=True)
     paths = []
     for number, name in enumerate(CLASSES):
         rng = np.random.default_rng([seed, number])
         paths.append(out / f"{name}_000.root")
-        left = num_jets // len(CLASSES)
-        with uproot.recreate(paths[-1]) as file:
-            while left:
-                branches = toy_branches(min(left, _CHUNK_JETS), name, rng)
-                if "tree" not in file:
-                    types = {key: ak.type(ak.Array(b)).content for key, b in branches.items()}
-                    file.mktree("tree", types)
-                file["tree"].extend(branches)
-                left -= min(left, _CHUNK_JETS)
+        write_jets(paths[-1], _toy_tables(num_jets // len(CLASSES), name, rng))
     return paths
+
+
+def _toy_tables(num_jets: int, name: str, rng: np.random.Generator) -> Iterator[JetClassTable]:
+    for start in range(0, num_jets, _CHUNK_JETS):
+        yield toy_table(min(_CHUNK_JETS, num_jets - start), name, rng)
 
 
 def main() -> None:

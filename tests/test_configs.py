@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from parttag.evaluation.evaluate import evaluate_run
 from parttag.models import build_model
 from parttag.runs.config import load_config
 from parttag.runs.run import load_run
 from parttag.runs.train import train_run
+from parttag.testing import toy_jets
 from parttag.training.checkpoint import describe_network, write_checkpoint
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -25,7 +25,7 @@ SMALLER = {"encoder_decoder": ["model.embed_dim=64", "model.feedforward_dim=64"]
 
 def write_jets(path: Path, label_names: tuple[str, ...], seed: int) -> None:
     """Write 40 jets to ROOT that carry these labels in turn."""
-    jets = toy_arrays(40, seed)
+    jets = toy_jets(40, seed)
     labels = np.eye(len(label_names), dtype=np.uint8)[np.arange(40) % len(label_names)]
     write_jetclass_root(path, replace(jets, labels=labels, label_names=label_names))
 
@@ -53,6 +53,7 @@ def test_configuration_trains_evaluates_and_is_read_back(path, tmp_path):
     directory = train_run(load_config(path, overrides), tmp_path / "run")
     run = load_run(directory)
     metrics = evaluate_run(run)
-    assert sum(metrics["num_jets"].values()) == 40
-    assert np.isfinite(metrics["loss"])
+    metrics.save(directory / "evaluation")
+    assert sum(metrics.num_jets.values()) == 40
+    assert np.isfinite(metrics.loss)
     assert (directory / "evaluation" / "scores.h5").is_file()

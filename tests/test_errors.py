@@ -5,7 +5,7 @@ from parttag.errors import InputError, option
 
 def test_an_option_reads_as_python_and_as_a_flag():
     error = InputError(f"a.h5 exists: add {option('overwrite')}, or {option('out_dir', '')}")
-    assert str(error) == "a.h5 exists: add overwrite=True, or out_dir="
+    assert str(error) == "a.h5 exists: add overwrite=True, or out_dir"
     assert error.for_shell() == "a.h5 exists: add --overwrite, or --out-dir"
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from helpers.golden import CASES, PATH, fingerprint, measure, train_tokenizer
-from helpers.tolerances import FLOAT32_STEPS
 from parttag.models import MODELS
-from parttag.runs.config import RunConfig
+from parttag.runs.config import run_config_class
+from parttag.testing.tolerances import FLOAT32_STEPS
 
 GOLDEN = json.loads(PATH.read_text())
 ON_SAME_MACHINE = fingerprint() == GOLDEN["made_with"]
@@ -60,7 +60,7 @@ def test_every_network_classifies_in_a_case():
 
 
 def test_every_objective_has_a_case():
-    objective = RunConfig.model_json_schema()["properties"]["objective"]
+    objective = run_config_class().model_json_schema()["properties"]["objective"]
     assert {case.objective for case in CASES.values()} == set(objective["discriminator"]["mapping"])
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from helpers.files import write_toptagging_h5
-from helpers.jets import toy_arrays
+from parttag.testing import toy_jets
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 # Stands for Python: writes down what it is asked to run.
@@ -39,7 +39,7 @@ def jets(tmp_path):
     folder = tmp_path / "jets"
     folder.mkdir()
     for seed, name in enumerate(("train", "val", "test")):
-        write_toptagging_h5(folder / f"{name}.h5", toy_arrays(20, seed))
+        write_toptagging_h5(folder / f"{name}.h5", toy_jets(20, seed))
     return folder
 
 

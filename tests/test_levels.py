@@ -6,7 +6,7 @@ from pathlib import Path
 import parttag
 
 LEVELS = [
-    ["errors", "printable", "options", "progress", "plugins"],
+    ["errors", "printable", "options", "progress", "plugins", "migrations"],
     ["system", "jets", "metrics"],
     ["ops"],
     ["models", "data"],
@@ -15,6 +15,8 @@ LEVELS = [
     ["runs"],
     ["evaluation"],
     ["benchmark"],
+    ["testing"],
+    ["api"],
     ["cli"],
 ]
 ROOMS = [room for level in LEVELS for room in level]
@@ -77,3 +79,28 @@ def test_no_cycle_between_files():
 
     for module in graph:
         visit(module, ())
+
+
+def test_files_are_read_and_prepared_without_torch():
+    """Whatever in ``data`` and ``inspection`` is not for training leaves torch alone."""
+    rooms = [SOURCE / "data", SOURCE / "inspection", SOURCE / "system"]
+    with_torch = {
+        path.relative_to(SOURCE).parts[:2]
+        for room in rooms
+        for path in room.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in [getattr(node, "module", None), *(alias.name for alias in node.names)]
+        if name is not None and name.split(".")[0] == "torch"
+    }
+    assert with_torch == {("data", "loading")}
+
+
+def test_the_command_line_knows_the_interface_and_its_errors_alone():
+    below = {
+        f"{path.name} imports {module}"
+        for path in (SOURCE / "cli").rglob("*.py")
+        for module in _imports(path)
+        if module.split(".")[1] not in {"api", "cli", "errors", "printable"}
+    }
+    assert not below

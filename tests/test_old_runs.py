@@ -3,16 +3,22 @@
 import importlib.util
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import yaml
 
 from helpers.golden import one_thread
-from helpers.tolerances import FLOAT32_STEPS
+from parttag import cli
 from parttag.data import JetStore
 from parttag.jets.arrays import split_index
+from parttag.runs.config import first_difference, load_config
 from parttag.runs.run import load_run
+from parttag.testing.tolerances import FLOAT32_STEPS
+from parttag.training.checkpoint import read_checkpoint
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "make_old_runs.py"
 RUNS = Path(__file__).parent / "golden" / "runs"
@@ -77,6 +83,65 @@ def test_a_stopped_training_goes_on_to_the_end_of_one_that_was_not(version, run)
         assert theirs.keys() <= mine.keys()
         for name, value in theirs.items():
             np.testing.assert_allclose(mine[name], value, **FLOAT32_STEPS, err_msg=name)
+
+
+@checkpoints("last.pt")
+def test_what_a_user_wrote_then_is_the_configuration_of_the_run(version, run):
+    files = {part: f"{part}.npz" for part in ("train", "val")}
+    content = {"data": files, "training": old_runs.TRAINING, **old_runs.RUNS[run]}
+    if "objective" not in content:
+        files["classes"] = old_runs.CLASSES
+    Path("mine.yaml").write_text(yaml.safe_dump(content))
+    assert first_difference(load_config(f"{run}/config.yaml"), load_config("mine.yaml")) is None
+
+
+@checkpoints("best.pt")
+def test_the_weights_are_in_the_order_by_which_an_optimizer_knows_them(version, run):
+    path = Path(run, "checkpoints", "best.pt")
+    kept, read = torch.load(path, weights_only=True)["weights"], read_checkpoint(path)["weights"]
+    assert list(read) == list(load_run(run).model.state_dict())
+    assert all(
+        one is two or one.equal(two) for one, two in zip(kept.values(), read.values(), strict=True)
+    )
+
+
+@every_version
+@pytest.mark.parametrize("kind", ["config", "checkpoint", "last checkpoint", "store"])
+def test_what_a_newer_parttag_made_is_refused_and_left_alone(version, kind, monkeypatch, capsys):
+    changed = {
+        "config": "pfn/config.yaml",
+        "checkpoint": "pfn/checkpoints/best.pt",
+        "last checkpoint": "pfn/checkpoints/last.pt",
+        "store": "store/manifest.json",
+    }[kind]
+    say_version(Path(changed), 99)
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    words = ["predict", "pfn", "store", "--out", "scores.h5", "--device", "cpu"]
+    if kind == "last checkpoint":
+        words = ["train", "pfn/config.yaml", "--out", "pfn"]
+    monkeypatch.setattr(sys, "argv", ["parttag", *words])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    (sentence,) = capsys.readouterr().err.strip().splitlines()
+    assert "was made by a newer parttag" in sentence
+    after = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    assert {path for path in before if after[path] != before[path]} <= set(OF_A_START)
+    assert set(after) - set(before) <= set(OF_A_START)
+
+
+# What every start of a training writes before it reads the last checkpoint.
+OF_A_START = [Path("pfn", name) for name in ("provenance.json", "config.yaml", "train.log")]
+
+
+def say_version(path, version):
+    if path.suffix == ".pt":
+        torch.save({**torch.load(path, weights_only=True), "schema_version": version}, path)
+    elif path.suffix == ".json":
+        path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": version}))
+    else:
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join([f"schema_version: {version}\n", *lines]))
 
 
 @every_version

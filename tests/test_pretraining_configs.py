@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from helpers.files import write_toptagging_h5
-from helpers.jets import toy_arrays
 from parttag.models import build_model
 from parttag.models.particle_tokenizer import ParticleTokenizerOptions
 from parttag.runs.config import RunConfig, load_config
 from parttag.runs.run import load_run
 from parttag.runs.train import train_run
+from parttag.testing import toy_jets
 from parttag.training.checkpoint import describe_network, write_checkpoint
+from parttag.training.objectives import OBJECTIVES
 
 RUNS = sorted((Path(__file__).parents[1] / "configs" / "pretraining").glob("*.yaml"))
 OVERRIDES = ["training.steps=2", "training.batch_size=20", "training.steps_per_epoch=2"]
@@ -40,14 +41,14 @@ def write_tokenizer(config: RunConfig, path: Path) -> Path:
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
 def test_pretraining_trains_without_labels_and_is_read_back(path, tmp_path):
     for seed, name in enumerate(("train", "val")):
-        write_toptagging_h5(tmp_path / f"{name}.h5", toy_arrays(40, seed))
+        write_toptagging_h5(tmp_path / f"{name}.h5", toy_jets(40, seed))
     files = (f"data.{name}={tmp_path}/{name}.h5" for name in ("train", "val"))
     overrides = [*OVERRIDES, *SMALLER.get(path.stem, ()), *files]
     if load_config(path).tokenizer_from is not None:
         tokenizer = write_tokenizer(load_config(path), tmp_path / "tokenizer.pt")
         overrides.append(f"tokenizer_from={tokenizer}")
     config = load_config(path, overrides)
-    assert not config.objective.needs_labels
+    assert not OBJECTIVES[config.objective.name].needs_labels
     assert config.training.best_by == "loss"
     run = train_run(config, tmp_path / "run")
     line = json.loads((run / "metrics.jsonl").read_text())

@@ -1,10 +1,13 @@
 """The recipes of top tagging, each number restated: a table of the publications and our choices."""
 
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from parttag.models import build_model
+from parttag.models.layers.batch_norm import PackedBatchNorm
 from parttag.runs.config import load_config
 
 FOLDER = Path(__file__).parents[1] / "configs" / "toptagging"
@@ -129,6 +132,12 @@ def test_only_the_fine_tuned_start_from_weights_with_a_head_that_learns_50_times
         assert init is None
     else:
         assert (init.load, init.lr_multipliers) == ("backbone", {"head.*": 50})
-        # Weaver's official ParticleNet has the statistics of padded batches.
-        norms = ("*norm.*", "*.shortcut.1.*") if name == "particle_net_finetuned" else ()
-        assert init.freeze == norms
+        # Weaver's official weights have the statistics of padded batches: all norms are frozen.
+        network = build_model(load_config(FOLDER / f"{name}.yaml").model, "kin", 2)
+        norms = [k for k, part in network.named_modules() if isinstance(part, PackedBatchNorm)]
+        frozen = [
+            k
+            for k, _ in network.named_parameters()
+            if any(fnmatch(k, pattern) for pattern in init.freeze)
+        ]
+        assert frozen == [f"{norm}.{part}" for norm in norms for part in ("weight", "bias")]

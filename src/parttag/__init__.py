@@ -1,3 +1,133 @@
-"""Jet tagging with the Particle Transformer: from ROOT files to background rejection."""
+"""Jet tagging with the Particle Transformer: from files of jets to background rejection.
 
-__version__ = "0.1.0"
+    import parttag as pt
+
+    run = pt.load("runs/first")
+    scores = run.predict("data_*.root")
+
+The names of ``__all__`` are the interface of parttag; each is loaded when it is first used, so that
+``import parttag`` takes no time. Whatever has no name here may change.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from parttag import plotting as plot
+    from parttag.api import register
+    from parttag.api.jets import (
+        compare_samples,
+        download,
+        from_awkward,
+        inspect,
+        open_store,
+        prepare,
+        read,
+        simulate,
+    )
+    from parttag.api.runs import (
+        Run,
+        batch,
+        benchmark,
+        compare,
+        import_weaver,
+        load,
+        train,
+    )
+    from parttag.data.loading.loader import JetLoader as Loader
+    from parttag.errors import InputError
+    from parttag.evaluation.scores import Scores
+    from parttag.jets.arrays import JetArrays
+    from parttag.jets.batch import JetBatch
+    from parttag.metrics.report import Report
+    from parttag.models.tagger import Tagger
+    from parttag.runs.config import RunConfig
+    from parttag.training.objectives.objective import Objective
+
+    __version__: str
+
+__all__ = [
+    "InputError",
+    "JetArrays",
+    "JetBatch",
+    "Loader",
+    "Objective",
+    "Report",
+    "Run",
+    "RunConfig",
+    "Scores",
+    "Tagger",
+    "__version__",
+    "batch",
+    "benchmark",
+    "compare",
+    "compare_samples",
+    "download",
+    "from_awkward",
+    "import_weaver",
+    "inspect",
+    "load",
+    "open_store",
+    "plot",
+    "prepare",
+    "read",
+    "register",
+    "simulate",
+    "train",
+]
+
+# Where each name is; an empty one after the colon is a module.
+_HOMES = {
+    "InputError": "errors:InputError",
+    "JetArrays": "jets.arrays:JetArrays",
+    "JetBatch": "jets.batch:JetBatch",
+    "Loader": "data.loading.loader:JetLoader",
+    "Objective": "training.objectives.objective:Objective",
+    "Report": "metrics.report:Report",
+    "Run": "api.runs:Run",
+    "RunConfig": "runs.config:RunConfig",
+    "Scores": "evaluation.scores:Scores",
+    "Tagger": "models.tagger:Tagger",
+    "batch": "api.runs:batch",
+    "benchmark": "api.runs:benchmark",
+    "compare": "api.runs:compare",
+    "compare_samples": "api.jets:compare_samples",
+    "download": "api.jets:download",
+    "from_awkward": "api.jets:from_awkward",
+    "import_weaver": "api.runs:import_weaver",
+    "inspect": "api.jets:inspect",
+    "load": "api.runs:load",
+    "open_store": "api.jets:open_store",
+    "plot": "plotting:",
+    "prepare": "api.jets:prepare",
+    "read": "api.jets:read",
+    "register": "api.register:",
+    "simulate": "api.jets:simulate",
+    "train": "api.runs:train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, inside = _HOMES[name].partition(":")
+    found = import_module(f"{__name__}.{module}")
+    value = getattr(found, inside) if inside else found
+    globals()[name] = value
+    return value
+
+
+def _version() -> str:
+    # When it is asked for: looking it up takes longer than all the rest of this.
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("parttag")
+    except PackageNotFoundError:  # the source alone, not installed
+        return "0+unknown"
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

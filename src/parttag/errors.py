@@ -2,6 +2,9 @@
 
 import re
 
+STOPPED_BY_SIGINT, STOPPED_BY_SIGTERM = 128 + 2, 128 + 15
+"""What a shell reports of a process that ended at signal 2 or 15."""
+
 
 class InputError(Exception):
     """A file, branch, configuration key or option that parttag cannot use.
@@ -30,7 +33,7 @@ class InputError(Exception):
 def option(name: str, value: str | bool = True) -> str:
     """Return what names an option in a message, with the value that it should have.
 
-    An empty value stands for one that the caller chooses: ``out=`` and ``--out``.
+    An empty value stands for one that the caller chooses: ``out`` and ``--out``.
     """
     return f"\x1e{name}\x1f{value}\x1e"
 
@@ -40,8 +43,9 @@ _OPTION = re.compile("\x1e([a-z_]+)\x1f([^\x1e\x1f]*)\x1e")
 
 def _in_python(match: re.Match[str]) -> str:
     name, value = match.groups()
-    is_code = value in ("", "True", "False")
-    return f"{name}={value}" if is_code else f'{name}="{value}"'
+    if not value:
+        return name
+    return f"{name}={value}" if value in ("True", "False") else f'{name}="{value}"'
 
 
 def _in_shell(match: re.Match[str]) -> str:

@@ -5,10 +5,10 @@ beside the schedule); ``config.py`` composes them into the configuration of a ru
 """
 
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import (
@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     ValidationError,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -92,6 +93,61 @@ class Options(BaseModel):
     )
 
 
+class Heads(Options):
+    """Options with a field ``num_heads``: attention heads that share a width evenly.
+
+    Those that derive from it declare both fields, with defaults and documentation of their own.
+    """
+
+    shared_by_heads: ClassVar[str] = "width"
+    """The field with the width; of several widths, the last is shared."""
+
+    if TYPE_CHECKING:  # as a field it would stand before all others in what is printed
+        num_heads: int
+
+    @model_validator(mode="after")
+    def _width_splits_into_heads(self) -> "Heads":
+        name, width = self.shared_by_heads, getattr(self, self.shared_by_heads)
+        if isinstance(width, tuple):
+            name, width = f"the last of {name}", width[-1]
+        if width % self.num_heads:
+            raise ValueError(f"{name}, {width}, is not a multiple of num_heads, {self.num_heads}")
+        return self
+
+
+def check_name(kind: str, name: str, owner: type, base: type[Options]) -> None:
+    """Check that the options of what is registered have its name, and no other, in ``name``.
+
+    Parameters
+    ----------
+    kind
+        What is registered, for messages: ``"network"``.
+    name
+        What configurations call it.
+    owner
+        Its class, which has an attribute ``options_class``.
+    base
+        What its options derive from.
+
+    Raises
+    ------
+    InputError
+        If it has no such options, or their name is not fixed to this one.
+    """
+    options = getattr(owner, "options_class", None)
+    if not (isinstance(options, type) and issubclass(options, base)):
+        raise InputError(
+            f"the {kind} {name} has no options; give {owner.__name__} an options_class that "
+            f"derives from {base.__name__}"
+        )
+    field = options.model_fields.get("name")
+    if field is None or get_args(field.annotation) != (name,) or field.default != name:
+        raise InputError(
+            f"the {kind} {name} has options without its name; give {options.__name__} the line "
+            f'name: Literal["{name}"] = "{name}"'
+        )
+
+
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
@@ -110,6 +166,15 @@ def read_options(kind: type[AnyOptions], content: Mapping[str, Any]) -> AnyOptio
         # A misspelt key is also a missing one: the misspelling is what helps.
         details = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")[0]
         raise InputError(_sentence(kind, details)) from error
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return which of the known names is most like one that is not known."""
+
+    def likeness(other: str) -> float:
+        return SequenceMatcher(None, name.lower(), other.lower()).ratio()
+
+    return max(known, key=likeness)
 
 
 # What a value must be, by the first word of pydantic's name for the error.

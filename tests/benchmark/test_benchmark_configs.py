@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from parttag.benchmark.footnotes import configuration_notes
 from parttag.benchmark.planning import load_benchmark, make_plan
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "benchmarks"
@@ -31,8 +32,37 @@ def test_the_rows_of_the_tables_of_top_tagging_are_the_same(tmp_path):
         for name in ("toptagging", "toptagging_cpu", "smoke")
     ]
     assert names[0] == names[2]
-    # There is no pre-trained Particle Transformer that a CPU could have.
+    # It is in the table for GPUs alone.
     assert names[1] == names[0] - {"ParT-f.t."}
+
+
+def start_of_part(tmp_path, *overrides):
+    """Return the job that the fine-tuned ParT starts from in the table of top tagging."""
+    options = load_benchmark(CONFIGS / "toptagging.yaml", overrides)
+    plan = make_plan(options, CONFIGS, tmp_path)
+    start, row = plan.jobs(["ParT-f.t."], [0])
+    assert row.config.init_from.path == str(start.directory)
+    return start, configuration_notes(
+        next(row for row in plan.rows if row.name == "ParT-f.t."), options.pretraining
+    )
+
+
+def test_the_fine_tuned_transformer_starts_from_the_published_weights(tmp_path):
+    start, notes = start_of_part(tmp_path, "pretraining.ParT.weights=models/ParT_kin.pt")
+    assert start.weights_path == Path("models/ParT_kin.pt")
+    assert (start.weights.model, start.weights.features) == ("particle_transformer", "kin")
+    assert notes[0].startswith("fine-tuned from the weights ParT_kin.pt, with a new head")
+
+
+def test_the_fine_tuned_transformer_may_start_from_a_training_of_ones_own(tmp_path):
+    text = (CONFIGS / "toptagging.yaml").read_text()
+    (override,) = re.findall(r"'(pretraining\.ParT=.*)'", text)
+    start, notes = start_of_part(tmp_path, override.replace("FILES", "jets.root"))
+    assert start.weights is None
+    assert start.config.model.name == "particle_transformer"
+    assert len(start.config.data.classes) == 10
+    assert (start.config.data.train, start.config.data.val) == (("jets.root",), ("jets.root",))
+    assert notes[0].startswith("fine-tuned from a training of jetclass/particle_transformer_kin")
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)

@@ -40,11 +40,11 @@ def test_every_row_and_seed_has_a_directory(tmp_path):
 def test_rows_and_seeds_can_be_chosen(tmp_path):
     plan = toy_plan(tmp_path, seeds=[0, 1])
     assert [job.name for job in plan.jobs(["ParT"], [1])] == ["ParT, seed 1"]
-    with pytest.raises(InputError, match="--rows: there is no CNN; there are PFN, ParT"):
+    with pytest.raises(InputError, match="rows: there is no CNN; there are PFN, ParT"):
         plan.jobs(["CNN"])
-    with pytest.raises(InputError, match="--seeds: there is no 7; there are 0, 1"):
+    with pytest.raises(InputError, match="seeds: there is no 7; there are 0, 1"):
         plan.jobs([], [7])
-    with pytest.raises(InputError, match="--labels: there is no 1000; the table has none"):
+    with pytest.raises(InputError, match="labels: there is no 1000; the table has none"):
         plan.jobs(labels=[1000])
 
 
@@ -110,7 +110,7 @@ def test_every_row_is_trained_with_each_number_of_labels_and_pretrained_once(tmp
     }
     chosen = plan.jobs(["tuned"], [1], [30])
     assert [job.name for job in chosen] == ["pretraining once", "tuned, 30 labels, seed 1"]
-    with pytest.raises(InputError, match="--labels: there is no 20; there are 10, 30"):
+    with pytest.raises(InputError, match="labels: there is no 20; there are 10, 30"):
         plan.jobs(labels=[20])
 
 

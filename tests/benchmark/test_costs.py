@@ -2,21 +2,21 @@ import pytest
 import torch
 
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from parttag.benchmark.costs import multiply_adds, num_parameters, some_jets
 from parttag.errors import InputError
 from parttag.models import build_model
 from parttag.models.lgn import LGNOptions
 from parttag.models.particle_transformer import ParticleTransformerOptions
 from parttag.models.pfn import PFNOptions
+from parttag.testing import toy_jets
 
 
 def test_multiply_adds_of_a_particle_flow_network_are_those_counted_by_hand():
     # Per particle 7·128 + 128·128 + 128·128, per jet 3·128·128 + 128·2; 20 particles on average.
     network = build_model(PFNOptions(), "kin", 2)
     expected = 20 * (7 * 128 + 2 * 128**2) + 3 * 128**2 + 128 * 2
-    assert multiply_adds(network, [toy_arrays(lengths=[10, 30])]) == expected
-    assert multiply_adds(network, [toy_arrays(lengths=[n]) for n in (30, 10)]) == expected
+    assert multiply_adds(network, [toy_jets(lengths=[10, 30])]) == expected
+    assert multiply_adds(network, [toy_jets(lengths=[n]) for n in (30, 10)]) == expected
 
 
 def test_a_multiply_add_of_complex_numbers_counts_as_four_of_real_ones():
@@ -40,14 +40,14 @@ def test_a_multiply_add_of_complex_numbers_counts_as_four_of_real_ones():
         "square of the vector": 5 * 4 * 4,
     }
     expected = sum(real.values()) + 4 * sum(complex_.values())
-    assert multiply_adds(network, [toy_arrays(lengths=[3])]) == expected
+    assert multiply_adds(network, [toy_jets(lengths=[3])]) == expected
 
 
 def test_multiply_adds_do_not_depend_on_the_company_of_a_jet():
     network = build_model(ParticleTransformerOptions(), "kin", 2)
-    short = multiply_adds(network, [toy_arrays(lengths=[10])])
-    long = multiply_adds(network, [toy_arrays(lengths=[60])])
-    both = multiply_adds(network, [toy_arrays(lengths=[10, 60])])
+    short = multiply_adds(network, [toy_jets(lengths=[10])])
+    long = multiply_adds(network, [toy_jets(lengths=[60])])
+    both = multiply_adds(network, [toy_jets(lengths=[10, 60])])
     assert both == (short + long) / 2
 
 
@@ -66,7 +66,7 @@ def test_multiply_adds_of_a_particle_transformer_are_those_counted_by_hand(lengt
         + width * 2
     )
     network = build_model(ParticleTransformerOptions(), "kin", 2)
-    assert multiply_adds(network, [toy_arrays(lengths=[length])]) == expected
+    assert multiply_adds(network, [toy_jets(lengths=[length])]) == expected
 
 
 def test_parameters_are_those_that_are_trained():
@@ -77,18 +77,18 @@ def test_parameters_are_those_that_are_trained():
 
 
 def test_jets_come_evenly_from_all_files_good_ones_only(tmp_path):
-    toys = toy_arrays(30)
+    toys = toy_jets(30)
     toys.p4[toys.offsets[0]] = torch.inf
     files = [
         write_jetclass_root(tmp_path / "a.root", toys),
-        write_jetclass_root(tmp_path / "b.root", toy_arrays(5, seed=1)),
+        write_jetclass_root(tmp_path / "b.root", toy_jets(5, seed=1)),
     ]
     parts = some_jets(files, 8)
     assert [part.index.tolist() for part in parts] == [[1, 10, 19, 29], [0, 1, 2, 4]]
 
 
 def test_files_without_a_good_jet_are_refused(tmp_path):
-    toys = toy_arrays(2)
+    toys = toy_jets(2)
     toys.p4[:] = torch.nan
     with pytest.raises(InputError, match=r"a\.root: there is no good jet"):
         some_jets([write_jetclass_root(tmp_path / "a.root", toys)], 8)

@@ -6,9 +6,7 @@ import pytest
 
 from helpers.benchmarks import toy_benchmark, toy_plan
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from parttag.benchmark.footnotes import (
-    any_simulated,
     change_notes,
     changes,
     configuration_notes,
@@ -16,10 +14,12 @@ from parttag.benchmark.footnotes import (
 )
 from parttag.benchmark.options import BenchmarkOptions, PretrainingOptions, RowOptions
 from parttag.benchmark.plan import Job, Row
+from parttag.data.jet_files import JetFiles
 from parttag.data.preparation.prepare import prepare
 from parttag.options import read_options
 from parttag.runs.config import build_config
 from parttag.samples.toys import make_toys, toy_files
+from parttag.testing import toy_jets
 
 MASKED = "padding takes no part (in the published network it does)"
 PLAIN = "the Particle Transformer without the pair bias"
@@ -128,9 +128,10 @@ def test_a_recipe_that_the_row_completes_is_not_compared_with(tmp_path):
 # ---------------------------------------------------------------------------- published numbers
 
 
-def table(**data):
+def table(evaluation=None, **data):
     classes = {"QCD": "label_QCD", "top": "label_top"}
-    content = toy_benchmark(jets=None, data={"classes": classes, "test": "test.h5", **data})
+    data = {"classes": classes, "test": "test.h5", **data}
+    content = toy_benchmark(jets=None, data=data, evaluation=evaluation or {})
     return read_options(BenchmarkOptions, content)
 
 
@@ -139,8 +140,8 @@ def test_published_numbers_stand_beside_reference_jets_of_their_classes_alone():
     start = "published numbers are left out: "
     simulated = why_unpublished(table(), test_is_simulated=True)
     assert simulated == start + "the test jets were made by parttag, theirs are others"
-    not_wanted = why_unpublished(table(published=False), test_is_simulated=False)
-    assert not_wanted == start + "data.published is false"
+    not_wanted = why_unpublished(table({"published": False}), test_is_simulated=False)
+    assert not_wanted == start + "evaluation.published is false"
     quarks = table(classes={"quark": "label_q", "gluon": "label_g"})
     other = why_unpublished(quarks, test_is_simulated=False)
     assert other == start + "they are of the classes QCD, top"
@@ -149,11 +150,11 @@ def test_published_numbers_stand_beside_reference_jets_of_their_classes_alone():
 def test_jets_of_parttag_are_known_in_files_and_in_stores_made_of_them(tmp_path):
     make_toys(tmp_path, 20)
     simulated = toy_files(tmp_path)[0]
-    foreign = str(write_jetclass_root(tmp_path / "a.root", toy_arrays(20)))
-    assert not any_simulated([foreign])
-    assert any_simulated([foreign, simulated])
+    foreign = str(write_jetclass_root(tmp_path / "a.root", toy_jets(20)))
+    assert not JetFiles([foreign]).is_simulated
+    assert JetFiles([foreign, simulated]).is_simulated
     for name, source, expected in (("ours", simulated, True), ("theirs", foreign, False)):
         prepare([source], tmp_path / name)
-        assert any_simulated([tmp_path / name]) == expected
+        assert JetFiles(tmp_path / name).is_simulated == expected
     Path(simulated).unlink()
-    assert not any_simulated([tmp_path / "ours"])  # nothing says so any more
+    assert not JetFiles(tmp_path / "ours").is_simulated  # nothing says so any more

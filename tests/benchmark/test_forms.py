@@ -10,6 +10,7 @@ from parttag.benchmark.options import RowOptions
 from parttag.benchmark.plan import Job, Row
 from parttag.benchmark.results import Quantity, SeedResult, gather_row
 from parttag.benchmark.table import make_table, quantity
+from parttag.metrics import Estimate, Report
 from parttag.metrics.published import TOP_TAGGING
 from parttag.runs.config import build_config
 
@@ -22,16 +23,16 @@ JOB = Job("PFN, seed 0", Path("PFN"), build_config(CONFIG))
 
 def seed_result(accuracy, half, *, cut=False):
     """Return a seed with these numbers; ``half`` is the rejection at 50 %."""
-    third = {"value": 900.0, "error": None, "lower_limit": True}
-    metrics = {
-        "accuracy": {"value": accuracy, "error": 0.002},
-        "auc": {"value": 0.98, "error": 0.001},
-        "rejection": {"0.5": {"value": half, "error": 40.0}, "0.3": third},
-    }
+    third = Estimate(900.0, is_lower_limit=True)
+    report = Report(
+        accuracy=Estimate(accuracy, 0.002),
+        auc=Estimate(0.98, 0.001),
+        rejection={"top": {0.5: Estimate(half, 40.0), 0.3: third}},
+    )
     epoch = {"jets": 1000, "seconds": 4000.0, "cpu_seconds": 7000.0}
     epochs = [epoch, {**epoch, "cut": True} if cut else epoch]
     record = {"parameters": 83842, "multiply_adds": 1.5e6}
-    return SeedResult(JOB, metrics, record, epochs, {}, "CPU, 1 thread")
+    return SeedResult(JOB, report, record, epochs, {}, "CPU, 1 thread")
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_json_has_means_spreads_errors_and_limits(results):
     assert first["accuracy"]["error"] == pytest.approx(0.002)
     half = {"value": 220.0, "spread": pytest.approx(40 / 2**0.5), "error": 40.0}
     third = {"value": 900.0, "spread": None, "error": None, "lower_limit": True}
-    assert first["rejection"] == {"0.5": half, "0.3": third}
+    assert first["rejection"] == {"top": {"0.5": half, "0.3": third}}
     assert first["training_time"] == 8000
     assert first["cpu_time"] == 14000
     assert first["jets_seen"] == 2000
@@ -61,7 +62,7 @@ def test_json_has_means_spreads_errors_and_limits(results):
     assert first["cut"]
     assert first["missing"] == {"1": "failed: no jets"}
     assert (first["notes"], first["unlike_recipe"]) == ([], {})
-    assert first["published"]["rejection"] == {"0.3": {"value": 774.6, "spread": None}}
+    assert first["published"]["rejection"] == {"top": {"0.3": {"value": 774.6, "spread": None}}}
     assert second["seeds"] == []
     assert second["accuracy"] == {"value": None, "spread": None, "error": None}
     assert second["rejection"] == {}
@@ -129,8 +130,8 @@ def test_latex_escapes_what_tex_would_take_for_commands(results):
 def test_csv_has_plain_numbers_under_flat_names(results):
     first, second = csv.DictReader(to_csv(results).splitlines())
     assert float(first["accuracy.value"]) == pytest.approx(0.935)
-    assert float(first["rejection.0.5.spread"]) == pytest.approx(40 / 2**0.5)
-    assert first["rejection.0.3.lower_limit"] == "True"
+    assert float(first["rejection.top.0.5.spread"]) == pytest.approx(40 / 2**0.5)
+    assert first["rejection.top.0.3.lower_limit"] == "True"
     assert first["seeds"] == "0 2"
     assert (second["row"], second["accuracy.value"]) == ("ParT", "")
 

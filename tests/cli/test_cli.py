@@ -13,8 +13,8 @@ import pytest
 import typer
 
 from helpers.files import write_jetclass_root, write_toptagging_h5
-from helpers.jets import toy_arrays
 from parttag import cli
+from parttag.testing import toy_jets
 
 REPOSITORY = Path(__file__).parents[2]
 COMMANDS = typer.main.get_command(cli.app).commands
@@ -49,9 +49,9 @@ def workplace(tmp_path_factory) -> Path:
         (directory / folder).mkdir()
     for number, name in enumerate(["data/train_0", "data/train_1", "simulated/a"]):
         mass = {"jet_sdmass": np.full(60, 80, dtype=np.float32)}
-        write_jetclass_root(directory / f"{name}.root", toy_arrays(60, seed=number), replaced=mass)
+        write_jetclass_root(directory / f"{name}.root", toy_jets(60, seed=number), replaced=mass)
     for number, name in enumerate(["train", "val", "test", "reference/test", "other/test"]):
-        write_toptagging_h5(directory / f"{name}.h5", toy_arrays(60, seed=10 + number))
+        write_toptagging_h5(directory / f"{name}.h5", toy_jets(60, seed=10 + number))
     run(directory, example_of("train") + SHORT["train"])
     return directory
 

@@ -11,14 +11,15 @@ import yaml
 
 from helpers.files import write_root
 from helpers.foreign import FOREIGN, foreign_branches, massive
-from helpers.jets import toy_arrays
 from parttag.cli import main
 from parttag.data import JetStore, prepare
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import evaluate_run
-from parttag.runs.config import load_columns, load_config
+from parttag.runs.config import load_config
 from parttag.runs.run import load_run
+from parttag.runs.sections import load_columns
 from parttag.runs.train import train_run
+from parttag.testing import toy_jets
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -35,7 +36,7 @@ def run(monkeypatch, *arguments: object) -> int:
 @pytest.fixture
 def ntuple(tmp_path):
     return write_root(
-        tmp_path / "a.root", foreign_branches(massive(toy_arrays(30))), tree="analysis/Nominal"
+        tmp_path / "a.root", foreign_branches(massive(toy_jets(30))), tree="analysis/Nominal"
     )
 
 
@@ -64,10 +65,10 @@ def test_a_run_reads_what_its_columns_say_and_so_do_evaluate_and_predict(
 ):
     directory = train_run(load_config(config), tmp_path / "run")
     metrics = evaluate_run(load_run(directory))
-    few = int((toy_arrays(30).lengths < 3).sum())
+    few = int((toy_jets(30).lengths < 3).sum())
     assert few > 0
-    assert metrics["num_left_out"] == {"bad": 0, "no_class": 0, "outside_cuts": few}
-    assert sum(metrics["num_jets"].values()) == 30 - few
+    assert metrics.num_left_out == {"bad": 0, "no_class": 0, "outside_cuts": few}
+    assert sum(metrics.num_jets.values()) == 30 - few
     out = tmp_path / "scores.parquet"
     assert (
         run(monkeypatch, "predict", directory, ntuple, "--out", out, "--keep", "eventNumber") == 0
@@ -78,7 +79,7 @@ def test_a_run_reads_what_its_columns_say_and_so_do_evaluate_and_predict(
 
 def test_jets_without_truth_are_scored_by_a_run_of_columns(tmp_path, config, monkeypatch):
     directory = train_run(load_config(config), tmp_path / "run")
-    branches = foreign_branches(toy_arrays(6))
+    branches = foreign_branches(toy_jets(6))
     bare = {n: b for n, b in branches.items() if n not in ("isTop", "isDijet", "mcWeight")}
     path = write_root(tmp_path / "data.root", bare, tree="analysis/Nominal")
     out = tmp_path / "scores.parquet"
@@ -126,7 +127,7 @@ def test_the_example_of_the_readme_reads_an_ntuple(tmp_path):
     path = tmp_path / "columns.yaml"
     path.write_text(text)
     options = load_columns(path)
-    toys = massive(toy_arrays(8))
+    toys = massive(toy_jets(8))
     branches = foreign_branches(toys)
     names = {
         options.particles.pt: "constit_pt",

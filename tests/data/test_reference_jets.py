@@ -13,9 +13,9 @@ from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.inspection.duplicates import SharedJets, num_repeated, shared_jets
 from parttag.inspection.inspect import inspect_files
-from parttag.jets.arrays import concatenate
+from parttag.jets.arrays import EXTRA_NAMES, concatenate
 from parttag.jets.batch import make_batch
-from parttag.jets.features import EXTRA_NAMES, particle_features
+from parttag.jets.features import particle_features
 from parttag.jets.validity import valid_jets
 
 SHARED_DATA = os.environ.get("PARTTAG_SHARED_DATA")

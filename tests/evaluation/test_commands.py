@@ -10,8 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from helpers.files import write_jetclass_root, write_toptagging_h5
-from helpers.jets import toy_arrays
 from parttag.cli import main
+from parttag.testing import toy_jets
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_evaluate_prints_a_table_and_where_the_rest_is(command, run_copy):
 
 
 def test_evaluate_takes_several_files_as_a_shell_gives_them(command, run_directory, tmp_path):
-    files = [write_toptagging_h5(tmp_path / f"{i}.h5", toy_arrays(10, seed=i)) for i in range(3)]
+    files = [write_toptagging_h5(tmp_path / f"{i}.h5", toy_jets(10, seed=i)) for i in range(3)]
     code, text = command(
         "evaluate", run_directory, "--data", *files, "--out", tmp_path / "out", "--device", "cpu"
     )
@@ -78,7 +78,7 @@ def test_a_probe_is_printed_and_written_beside_the_evaluation(command, run_copy)
 
 
 def test_predict_says_what_it_wrote(command, run_directory, tmp_path):
-    path = write_jetclass_root(tmp_path / "in.root", toy_arrays(6))
+    path = write_jetclass_root(tmp_path / "in.root", toy_jets(6))
     out = tmp_path / "out.h5"
     code, text = command(
         "predict", run_directory, path, "--out", out, "--keep", "part_pz,label_QCD"
@@ -98,7 +98,7 @@ def test_predict_on_a_missing_file_is_one_sentence(command, run_directory, tmp_p
 
 
 def test_inspect_looks_into_files_and_draws(command, tmp_path):
-    path = write_jetclass_root(tmp_path / "in.root", toy_arrays(20))
+    path = write_jetclass_root(tmp_path / "in.root", toy_jets(20))
     pictures = tmp_path / "pictures"
     code, text = command("inspect", path, "--plots", pictures)
     assert code == 0
@@ -112,7 +112,7 @@ def test_inspect_looks_into_files_and_draws(command, tmp_path):
 
 
 def test_inspect_names_the_inputs_that_share_jets(command, tmp_path):
-    jets = toy_arrays(40, seed=5)
+    jets = toy_jets(40, seed=5)
     for name, rows in {"train": range(30), "val": range(30, 40), "test": range(28, 40)}.items():
         write_toptagging_h5(tmp_path / f"{name}.h5", jets.take(np.array(rows)))
     train, val, test = (tmp_path / f"{name}.h5" for name in ("train", "val", "test"))
@@ -126,7 +126,7 @@ def test_inspect_names_the_inputs_that_share_jets(command, tmp_path):
 
 
 def test_inspect_warns_of_momenta_in_mev(command, tmp_path):
-    jets = toy_arrays(20)
+    jets = toy_jets(20)
     scaled = replace(jets, p4=1000 * jets.p4, jet_p4=1000 * jets.jet_p4)
     code, text = command("inspect", write_toptagging_h5(tmp_path / "in.h5", scaled))
     assert code == 0
@@ -134,7 +134,7 @@ def test_inspect_warns_of_momenta_in_mev(command, tmp_path):
 
 
 def test_evaluate_warns_of_labels_that_no_class_has(command, run_copy, tmp_path, caplog):
-    jets = toy_arrays(20)
+    jets = toy_jets(20)
     labels = np.stack([jets.labels[:, 0], jets.labels[:, 1], jets.labels[:, 1]], axis=1)
     labels[:, 1] = 0
     other = replace(jets, labels=labels, label_names=("label_top", "label_QCD", "label_Hbb"))
@@ -149,7 +149,7 @@ def test_evaluate_warns_of_labels_that_no_class_has(command, run_copy, tmp_path,
 
 
 def test_inspect_compares_several_files_against_several(command, tmp_path):
-    files = [write_toptagging_h5(tmp_path / f"{i}.h5", toy_arrays(22, seed=i)) for i in range(4)]
+    files = [write_toptagging_h5(tmp_path / f"{i}.h5", toy_jets(22, seed=i)) for i in range(4)]
     code, text = command("inspect", *files[:2], "--against", *files[1:])
     assert code == 0
     assert "files 2 jets 44" in text

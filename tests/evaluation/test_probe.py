@@ -11,7 +11,6 @@ from scipy.optimize import minimize
 from torch import nn
 
 from helpers.files import write_toptagging_h5
-from helpers.jets import toy_arrays, toy_batch
 from parttag.data.loading.dataset import open_dataset
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import evaluate_run
@@ -19,12 +18,14 @@ from parttag.evaluation.probe import (
     STRENGTHS,
     LabeledJets,
     RawInputs,
+    check_probe_target,
     fit_probe,
     probe_run,
 )
 from parttag.evaluation.scores import Scorer
 from parttag.jets.batch import make_batch
 from parttag.jets.features import feature_names, particle_features
+from parttag.testing import toy_batch, toy_jets
 
 
 @pytest.fixture(autouse=True)
@@ -114,40 +115,40 @@ def test_a_probe_of_any_run_is_measured_as_a_tagger(unlabeled, tmp_path):
     classes = {"top": ("label_top",), "QCD": ("label_QCD",)}
     before = {name: value.clone() for name, value in unlabeled.model.state_dict().items()}
     labeled = LabeledJets(classes=classes, most=50)
-    result = probe_run(unlabeled, "linear", labeled, out=tmp_path / "one")
-    assert json.loads((tmp_path / "one" / "metrics.json").read_text()) == result
-    assert result["probe"]["of"] == "linear"
-    assert (result["probe"]["num_jets"], result["probe"]["width"]) == (50, 8)
-    assert result["num_jets"] == {"top": 40, "QCD": 40}
-    assert {"value", "error"} <= set(result["rejection"]["0.3"])
+    result = probe_run(unlabeled, "linear", labeled)
+    result.save(tmp_path / "one")
+    content = json.loads((tmp_path / "one" / "metrics.json").read_text())
+    assert content == result.to_json()
+    assert list(content["probe"]) == ["of", "num_jets", "data", "width", "C"]
+    assert result.probe.of == "linear"
+    assert (result.probe.num_jets, result.probe.width) == (50, 8)
+    assert result.num_jets == {"top": 40, "QCD": 40}
+    assert set(result.rejection["top"]) == {0.5, 0.3}
     assert (tmp_path / "one" / "scores.h5").is_file()
     assert not (tmp_path / "one" / "training.png").exists()
     # Nothing is random, and the network is left as it was, whatever its head asks for.
-    again = probe_run(unlabeled, "linear", labeled, out=tmp_path / "two")
-    assert again == result
+    assert probe_run(unlabeled, "linear", labeled).to_json() == content
     assert all(torch.equal(before[name], v) for name, v in unlabeled.model.state_dict().items())
-    with pytest.raises(InputError, match=r"metrics\.json exists already"):
-        probe_run(unlabeled, "linear", labeled, out=tmp_path / "one")
+    with pytest.raises(InputError, match=r"scores\.h5 exists already"):
+        check_probe_target(unlabeled, "linear", labeled, tmp_path / "one")
+    check_probe_target(unlabeled, "linear", labeled, tmp_path / "two")
 
 
-def test_a_probe_of_the_trained_network_is_about_as_good_as_its_head(run, tmp_path):
-    result = probe_run(run, out=tmp_path / "probe")
-    head = evaluate_run(run, out=tmp_path / "head")
-    assert result["auc"]["value"] > head["auc"]["value"] - 0.05
-    assert result["auc"]["value"] > 0.7
+def test_a_probe_of_the_trained_network_is_about_as_good_as_its_head(run):
+    result = probe_run(run)
+    assert result.auc.value > evaluate_run(run).auc.value - 0.05
+    assert result.auc.value > 0.7
 
 
-def test_the_comparisons_are_raw_inputs_and_an_untrained_network(run, tmp_path):
+def test_the_comparisons_are_raw_inputs_and_an_untrained_network(run):
     widths = {}
     for kind in ("raw", "untrained"):
-        result = probe_run(run, kind, out=tmp_path / kind)
-        widths[kind] = result["probe"]["width"]
-        assert result["auc"]["value"] > 0.5
+        result = probe_run(run, kind)
+        widths[kind] = result.probe.width
+        assert result.auc.value > 0.5
     assert widths == {"raw": 20 * 7, "untrained": 8}
-    untrained = probe_run(run, "untrained", out=tmp_path / "again", overwrite=True)
-    trained = probe_run(run, out=tmp_path / "trained")
-    assert untrained["loss"] != trained["loss"]
-    assert untrained["loss"] == result["loss"]
+    assert probe_run(run, "untrained").loss == result.loss
+    assert probe_run(run).loss != result.loss
 
 
 def test_an_untrained_network_keeps_what_was_never_trained(run):
@@ -162,7 +163,7 @@ def test_an_untrained_network_keeps_what_was_never_trained(run):
 def test_raw_inputs_are_the_features_of_the_hardest_particles():
     batch = toy_batch(lengths=[3, 25])
     network = RawInputs(feature_names("kin"))
-    raw = network.encode(make_batch(toy_arrays(lengths=[3, 25]), max_particles=20))
+    raw = network.encode(make_batch(toy_jets(lengths=[3, 25]), max_particles=20))
     features = particle_features(batch, "kin")
     assert raw.shape == (2, 140)
     torch.testing.assert_close(raw[0, :21], features[:3].flatten())
@@ -170,33 +171,32 @@ def test_raw_inputs_are_the_features_of_the_hardest_particles():
     torch.testing.assert_close(raw[1], features[3:23].flatten())
 
 
-def test_a_probe_needs_labels_and_jets(unlabeled, run, tmp_path):
-    with pytest.raises(InputError, match=r"has no data\.classes; say which labels .* --classes"):
-        probe_run(unlabeled, out=tmp_path / "out")
+def test_a_probe_needs_labels_and_jets(unlabeled, run):
+    with pytest.raises(InputError, match=r"has no data\.classes; say which labels .* classes="):
+        probe_run(unlabeled)
     data = run.config.data.model_copy(update={"train": ()})
     bare = replace(run, config=run.config.model_copy(update={"data": data}))
-    with pytest.raises(InputError, match=r"has no data\.train; name the jets .* --train"):
-        probe_run(bare, out=tmp_path / "out")
+    with pytest.raises(InputError, match=r"has no data\.train; name the jets .* train="):
+        probe_run(bare)
     spoiled = replace(run)
     spoiled.model.backbone[0].bias.data[:] = torch.nan
     with pytest.raises(InputError, match="is not a finite number; its weights are spoiled"):
-        probe_run(spoiled, out=tmp_path / "out")
+        probe_run(spoiled)
     data = run.config.data.model_copy(update={"test": ()})
     untested = replace(spoiled, config=run.config.model_copy(update={"data": data}))
     # Before anything is computed: the weights are still spoiled.
-    with pytest.raises(InputError, match=rf"{run.directory}: .* no data\.test; .* --data"):
-        probe_run(untested, out=tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match=rf"{run.directory}: .* no data\.test; .* data="):
+        probe_run(untested)
 
 
 def test_the_probe_is_fitted_to_the_jets_that_the_run_was_trained_on_or_to_others(run, tmp_path):
     data = run.config.data.model_copy(update={"num_train_jets": 30})
     few = replace(run, config=run.config.model_copy(update={"data": data}))
-    assert probe_run(few, out=tmp_path / "few")["probe"]["num_jets"] == 30
-    other = write_toptagging_h5(tmp_path / "other.h5", toy_arrays(44, seed=9))
-    result = probe_run(few, labeled=LabeledJets([other]), out=tmp_path / "other")
-    assert result["probe"]["num_jets"] == 44
-    assert result["probe"]["data"] == [str(other)]
+    assert probe_run(few).probe.num_jets == 30
+    other = write_toptagging_h5(tmp_path / "other.h5", toy_jets(44, seed=9))
+    result = probe_run(few, labeled=LabeledJets([other]))
+    assert result.probe.num_jets == 44
+    assert result.probe.data == (str(other),)
     classes = {"top": ["label_top"], "QCD": ["label_QCD"]}
     assert len(open_dataset(run.config.data.train, classes)) == 60
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.jets import toy_arrays
 from parttag.errors import InputError
 from parttag.evaluation.scores import Scorer, join
 from parttag.jets.batch import make_batch
 from parttag.models import Tagger, build_model
 from parttag.models.pfn import PFNOptions
+from parttag.testing import toy_jets
 
 CLASSES = {"top": ("label_top", "label_Tbqq"), "QCD": ("label_QCD",)}
 
@@ -34,7 +34,7 @@ def with_bad_jets(arrays, *rows):
 
 
 def test_logits_are_the_networks_in_the_order_of_the_jets(model):
-    jets = toy_arrays(50)
+    jets = toy_jets(50)
     with torch.no_grad():
         expected = model(make_batch(jets, max_particles=20)).numpy()
     scored = scorer(model).score(jets)
@@ -44,7 +44,7 @@ def test_logits_are_the_networks_in_the_order_of_the_jets(model):
 
 
 def test_columns_are_those_of_the_design(model):
-    scored = scorer(model).score(toy_arrays(5))
+    scored = scorer(model).score(toy_jets(5))
     columns = scored.columns()
     assert list(columns) == [
         "score_top",
@@ -65,7 +65,7 @@ def test_columns_are_those_of_the_design(model):
 
 def test_jet_quantities_are_those_of_a_jet_worked_out_by_hand(model):
     jets = replace(
-        toy_arrays(2),
+        toy_jets(2),
         jet_p4=np.array([[30, 40, 0, 130], [0, 50, 50, 75]], dtype=np.float32),
     )
     scored = scorer(model).score(jets)
@@ -75,7 +75,7 @@ def test_jet_quantities_are_those_of_a_jet_worked_out_by_hand(model):
 
 
 def test_bad_jets_stay_as_rows_of_nan_and_change_no_other(model):
-    jets = toy_arrays(30)
+    jets = toy_jets(30)
     spoiled = scorer(model).score(with_bad_jets(jets, 3, 17))
     whole = scorer(model).score(jets)
     assert np.flatnonzero(~spoiled.valid).tolist() == [3, 17]
@@ -90,19 +90,19 @@ def test_bad_jets_stay_as_rows_of_nan_and_change_no_other(model):
 
 
 def test_strict_names_the_first_bad_jet_and_what_is_wrong_with_it(model):
-    jets = with_bad_jets(toy_arrays(30), 3, 17)
+    jets = with_bad_jets(toy_jets(30), 3, 17)
     with pytest.raises(InputError, match=r"toy.root, jet 3: bad jet \(non-finite .* of 2"):
         scorer(model, strict=True).score(jets)
 
 
 def test_nothing_but_bad_jets_is_scored_too(model):
-    scored = scorer(model).score(toy_arrays(lengths=[0, 0]))
+    scored = scorer(model).score(toy_jets(lengths=[0, 0]))
     assert not scored.valid.any()
     assert np.isnan(scored.logits).all()
 
 
 def test_unknown_labels_are_minus_one_unless_they_are_required(model):
-    jets = toy_arrays(6)
+    jets = toy_jets(6)
     bare = replace(jets, labels=jets.labels[:, :0], label_names=())
     half = replace(jets, labels=jets.labels[:, 1:], label_names=("label_QCD",))
     free = scorer(model, labels_required=False)
@@ -119,7 +119,7 @@ def test_a_network_that_gives_no_number_is_refused_with_the_jet(model):
     with torch.no_grad():
         spoiled.head[-1].bias[0] = torch.inf
     with pytest.raises(InputError, match=r"toy.root, jet 0: .* no finite score .* 4 others"):
-        scorer(spoiled).score(toy_arrays(5))
+        scorer(spoiled).score(toy_jets(5))
 
 
 def model_options(model: Tagger) -> PFNOptions:
@@ -145,7 +145,7 @@ def test_scores_are_computed_without_shortcuts_unless_asked(precision):
     model.head = Witness()
     torch.set_float32_matmul_precision("high")
     try:
-        scorer(model, precision=precision).score(toy_arrays(3))
+        scorer(model, precision=precision).score(toy_jets(3))
         assert torch.get_float32_matmul_precision() == "high"
     finally:
         torch.set_float32_matmul_precision("highest")
@@ -154,14 +154,14 @@ def test_scores_are_computed_without_shortcuts_unless_asked(precision):
 
 
 def test_bfloat16_gives_nearly_the_same_scores(model):
-    jets = toy_arrays(20)
+    jets = toy_jets(20)
     exact, fast = (scorer(model, precision=p).score(jets).logits for p in ("fp32", "bf16"))
     assert (exact != fast).any()
     np.testing.assert_allclose(fast, exact, atol=0.03)
 
 
 def test_parts_join_in_order(model):
-    jets = toy_arrays(9)
+    jets = toy_jets(9)
     parts = join([scorer(model).score(jets.span(0, 4)), scorer(model).score(jets.span(4, 9))])
     assert len(parts) == 9
     np.testing.assert_allclose(parts.logits, scorer(model).score(jets).logits, atol=1e-6)
@@ -169,6 +169,6 @@ def test_parts_join_in_order(model):
 
 def test_a_gpu_that_is_not_there_is_refused(run, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(InputError, match="--device cuda: this machine has no GPU"):
+    with pytest.raises(InputError, match='device="cuda": this machine has no GPU'):
         Scorer.of_run(run, labels_required=False, device="cuda")
     assert Scorer.of_run(run, labels_required=False).model is run.model

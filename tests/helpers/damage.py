@@ -17,11 +17,11 @@ from helpers.files import (
     write_jetclass_root,
     write_toptagging_h5,
 )
-from helpers.jets import toy_arrays
 from parttag.data.readers import read_chunks
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, concatenate
 from parttag.jets.validity import jet_faults
+from parttag.testing import toy_jets
 
 REFUSED = "refused"
 SAME = "same jets"
@@ -35,7 +35,7 @@ FAULT = "fault of ours"
 
 def repeated_jets(number: int = 25) -> JetArrays:
     """Return a few jets again and again, so that every compression finds something to do."""
-    return toy_arrays(5, lengths=[12, 30, 8, 21, 40]).take(np.arange(number) % 5)
+    return toy_jets(5, lengths=[12, 30, 8, 21, 40]).take(np.arange(number) % 5)
 
 
 def write_quark_gluon(path: Path, jets: JetArrays, save: Callable[..., None]) -> Path:

@@ -10,63 +10,15 @@ import hdf5plugin
 import numpy as np
 import uproot
 
+from parttag.data.writers.jetclass import JetClassTable
 from parttag.jets.arrays import JetArrays
 
-JETCLASS_EXTRAS = {
-    "charge": "part_charge",
-    "is_charged_hadron": "part_isChargedHadron",
-    "is_neutral_hadron": "part_isNeutralHadron",
-    "is_photon": "part_isPhoton",
-    "is_electron": "part_isElectron",
-    "is_muon": "part_isMuon",
-    "d0": "part_d0val",
-    "d0_error": "part_d0err",
-    "dz": "part_dzval",
-    "dz_error": "part_dzerr",
-}
 SLOTS = 200
 
 
 def jetclass_branches(arrays: JetArrays) -> dict[str, Any]:
     """Return the branches that a JetClass file holding these jets would have, bad jets too."""
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        return _jetclass_branches(arrays)
-
-
-def _jetclass_branches(arrays: JetArrays) -> dict[str, Any]:
-    p4, jet_p4 = arrays.p4.astype(np.float64), arrays.jet_p4.astype(np.float64)
-    jet = np.repeat(np.arange(len(arrays)), arrays.lengths)
-    axis = arrays.jet_axis.astype(np.float64)[jet]
-    jet_pt = np.hypot(jet_p4[:, 0], jet_p4[:, 1])
-    jet_eta = np.arcsinh(jet_p4[:, 2] / jet_pt)
-    delta_eta = np.arcsinh(p4[:, 2] / np.hypot(p4[:, 0], p4[:, 1])) - axis[:, 0]
-    delta_phi = (np.arctan2(p4[:, 1], p4[:, 0]) - axis[:, 1] + np.pi) % (2 * np.pi) - np.pi
-    particles = {
-        "part_px": p4[:, 0],
-        "part_py": p4[:, 1],
-        "part_pz": p4[:, 2],
-        "part_energy": p4[:, 3],
-        "part_deta": np.where(jet_eta < 0, -1, 1)[jet] * delta_eta,
-        "part_dphi": delta_phi,
-    }
-    for column, name in enumerate(arrays.extra_names):
-        particles[JETCLASS_EXTRAS[name]] = arrays.extra[:, column]
-    per_jet = {
-        "jet_pt": jet_pt,
-        "jet_eta": jet_eta,
-        "jet_phi": np.arctan2(jet_p4[:, 1], jet_p4[:, 0]),
-        "jet_energy": jet_p4[:, 3],
-        "jet_nparticles": arrays.lengths,
-    }
-    labels = {name: arrays.labels[:, i] == 1 for i, name in enumerate(arrays.label_names)}
-    return {
-        **{
-            name: ak.unflatten(v.astype(np.float32), arrays.lengths)
-            for name, v in particles.items()
-        },
-        **{name: value.astype(np.float32) for name, value in per_jet.items()},
-        **labels,
-    }
+    return JetClassTable.of_jets(arrays).branches()
 
 
 def write_root(

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from helpers.jets import toy_batch
 from helpers.networks import SMALL, VARIANTS
 from helpers.runs import toy_config
 from parttag.runs.run import load_run
 from parttag.runs.train import train_run
+from parttag.testing import toy_batch
 
 PATH = Path(__file__).parents[1] / "golden" / "training.json"
 NUM_STEPS = 5

@@ -3,6 +3,7 @@
 import torch
 
 from parttag.models import MODELS, Tagger, build_model
+from parttag.testing.laws import shake
 
 SMALL = {
     "particle_net": {
@@ -106,9 +107,4 @@ def small_network(
     name, options_of_variant = VARIANTS.get(name, (name, {}))
     changes = {**SMALL[name], **options_of_variant, **changes}
     options = MODELS[name].network.options_class(**changes)
-    network = build_model(options, features, num_classes)
-    with torch.no_grad():
-        for value in network.state_dict().values():
-            if value.dtype.is_floating_point and value.ndim == 1:
-                value.add_(0.2 * torch.rand_like(value))
-    return network
+    return shake(build_model(options, features, num_classes))

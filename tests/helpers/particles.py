@@ -3,6 +3,7 @@
 import numpy as np
 
 from parttag.jets.clustered import Jets
+from parttag.jets.packing import offsets_of
 from parttag.samples.simulation.generator import Particles
 
 MASSES = {211: 0.13957, 321: 0.49368, 2212: 0.93827, 13: 0.10566, 310: 0.49761, 130: 0.49761}
@@ -38,7 +39,7 @@ def together(*parts):
 
 def jets(*members, event=None):
     """Return one jet for each (n, 4) array of particles' p4."""
-    offsets = np.concatenate([[0], np.cumsum([len(one) for one in members])]).astype(np.int64)
+    offsets = offsets_of([len(one) for one in members])
     events = np.arange(len(members)) if event is None else np.array(event, dtype=np.int64)
     return Jets(
         events, np.array([one.sum(axis=0) for one in members]), offsets, np.concatenate(members)

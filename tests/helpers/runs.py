@@ -7,8 +7,8 @@ import torch
 import yaml
 
 from helpers.files import write_toptagging_h5
-from helpers.jets import toy_arrays
 from parttag.runs.config import RunConfig, load_config
+from parttag.testing import toy_jets
 
 NETWORK = {"name": "pfn", "particle_dims": [8, 8], "jet_dims": [8]}
 
@@ -24,7 +24,7 @@ def toy_config(
     for name, seed, number in (("train", 1, jets), ("val", 2, 30)):
         files[name] = str(folder / f"{name}.h5")
         if not Path(files[name]).exists():
-            write_toptagging_h5(folder / f"{name}.h5", toy_arrays(number, seed))
+            write_toptagging_h5(folder / f"{name}.h5", toy_jets(number, seed))
     content = {
         "data": {**files, "classes": {"top": ["label_top"], "QCD": ["label_QCD"]}},
         "model": model or NETWORK,

@@ -2,12 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from helpers.jets import toy_arrays
 from parttag.inspection.duplicates import SharedJets, fingerprint, num_repeated, shared_jets
+from parttag.testing import toy_jets
 
 
 def test_fingerprints_see_every_bit_the_order_and_the_number_of_particles():
-    jets = toy_arrays(lengths=[4, 4])
+    jets = toy_jets(lengths=[4, 4])
     original = fingerprint(jets)
     assert original[0] != original[1]
     for column in range(4):
@@ -23,7 +23,7 @@ def test_fingerprints_see_every_bit_the_order_and_the_number_of_particles():
 
 
 def test_zeros_of_either_sign_are_the_same():
-    jets = toy_arrays(lengths=[2])
+    jets = toy_jets(lengths=[2])
     p4 = jets.p4.copy()
     p4[0, 2] = 0.0
     positive = fingerprint(replace(jets, p4=p4))

@@ -5,15 +5,14 @@ import numpy as np
 import pytest
 
 from helpers.files import write_jetclass_root, write_toptagging_h5
-from helpers.jets import toy_arrays
 from helpers.limits import largest_file
 from parttag.data.readers import find_files
 from parttag.errors import InputError
-from parttag.inspection import sample as jet_sample
 from parttag.inspection.duplicates import num_repeated
 from parttag.inspection.inspect import by_input, draw, inspect_files, num_common
 from parttag.jets.arrays import concatenate
 from parttag.jets.variables import JET_VARIABLES, jet_variables
+from parttag.testing import toy_jets
 
 NAMES = [variable.name for variable in JET_VARIABLES]
 
@@ -21,7 +20,7 @@ NAMES = [variable.name for variable in JET_VARIABLES]
 @pytest.fixture
 def spoiled(tmp_path) -> Path:
     """A file of 30 jets: three bad ones, one without a label, one with two."""
-    jets = toy_arrays(30)
+    jets = toy_jets(30)
     p4, labels = jets.p4.copy(), jets.labels.copy()
     p4[jets.offsets[4]] = np.nan
     p4[jets.offsets[[6, 8]], 3] = -1
@@ -43,7 +42,7 @@ def test_jets_labels_and_faults_are_counted(spoiled):
 
 
 def test_ranges_and_sample_are_of_the_good_jets(spoiled):
-    jets = toy_arrays(30)
+    jets = toy_jets(30)
     good = np.setdiff1d(np.arange(30), [4, 6, 8])
     found = inspect_files([spoiled])
     expected = jet_variables(jets.take(good))
@@ -64,17 +63,16 @@ def test_ranges_and_sample_are_of_the_good_jets(spoiled):
     assert found.ranges["particle_pt"] == pytest.approx((pt.min(), pt.max()))
 
 
-def test_chunks_do_not_matter(spoiled, monkeypatch):
+def test_chunks_do_not_matter(spoiled):
     whole = inspect_files([spoiled])
-    monkeypatch.setattr("parttag.data.selection.all_jets.STEP_JETS", 7)
-    parts = inspect_files([spoiled])
+    parts = inspect_files([spoiled], step_jets=7)
     assert (parts.labels, parts.faults, parts.ranges) == (whole.labels, whole.faults, whole.ranges)
     np.testing.assert_array_equal(parts.sample.variables, whole.sample.variables)
     np.testing.assert_array_equal(parts.fingerprints[spoiled], whole.fingerprints[spoiled])
 
 
 def test_repeated_jets_are_found_within_files_and_between_them(tmp_path):
-    jets, others = toy_arrays(12, seed=1), toy_arrays(5, seed=2)
+    jets, others = toy_jets(12, seed=1), toy_jets(5, seed=2)
     twice = jets.take(np.array([0, 1, 2, 1, 3, 1, 0]))
     first = write_toptagging_h5(tmp_path / "a.h5", twice)
     second = write_toptagging_h5(
@@ -88,7 +86,7 @@ def test_repeated_jets_are_found_within_files_and_between_them(tmp_path):
 
 
 def test_jets_belong_to_the_input_that_names_their_file_first(tmp_path):
-    jets = toy_arrays(12, seed=1)
+    jets = toy_jets(12, seed=1)
     for name, rows in {"train/a": [0, 1, 2], "train/b": [2, 3], "val": [1, 4], "test": [5]}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         write_toptagging_h5(tmp_path / f"{name}.h5", jets.take(np.array(rows)))
@@ -105,14 +103,14 @@ def test_jets_belong_to_the_input_that_names_their_file_first(tmp_path):
 
 
 def test_jets_without_particles_are_no_repetition(tmp_path):
-    jets = toy_arrays(lengths=[3, 0, 0, 2, 0])
+    jets = toy_jets(lengths=[3, 0, 0, 2, 0])
     found = inspect_files([write_toptagging_h5(tmp_path / "in.h5", jets)])
     assert found.faults == {"no particles": 3}
     assert found.num_repeated == 0
 
 
 def test_values_that_are_not_finite_are_counted_by_column_and_kept_out_of_the_ranges(tmp_path):
-    jets = toy_arrays(6, lengths=[5] * 6)
+    jets = toy_jets(6, lengths=[5] * 6)
     p4, extra = jets.p4.copy(), jets.extra.copy()
     p4[[3, 7], 0] = np.nan
     p4[11, 3] = np.inf
@@ -139,7 +137,7 @@ def test_values_that_are_not_finite_are_counted_by_column_and_kept_out_of_the_ra
     ],
 )
 def test_momenta_in_another_unit_are_noticed(tmp_path, jet_scale, particle_scale, expected):
-    jets = toy_arrays(30, lengths=[20] * 30)
+    jets = toy_jets(30, lengths=[20] * 30)
     scaled = replace(
         jets,
         p4=jets.p4 * np.float32(particle_scale),
@@ -153,14 +151,12 @@ def test_momenta_in_another_unit_are_noticed(tmp_path, jet_scale, particle_scale
         assert expected in warning
 
 
-def test_a_large_sample_is_a_fair_choice_of_all_jets(tmp_path, monkeypatch):
-    monkeypatch.setattr(jet_sample, "_SAMPLE_JETS", 50)
-    monkeypatch.setattr("parttag.data.selection.all_jets.STEP_JETS", 20)
-    path = write_toptagging_h5(tmp_path / "in.h5", toy_arrays(300))
-    found = inspect_files([path])
+def test_a_large_sample_is_a_fair_choice_of_all_jets(tmp_path):
+    path = write_toptagging_h5(tmp_path / "in.h5", toy_jets(300))
+    found = inspect_files([path], step_jets=20, sample_jets=50)
     assert found.num_jets == 300
     assert len(found.sample) == 50
-    everything = jet_variables(toy_arrays(300))[:, NAMES.index("pt")]
+    everything = jet_variables(toy_jets(300))[:, NAMES.index("pt")]
     places = [
         np.abs(everything - pt).argmin() for pt in found.sample.variables[:, NAMES.index("pt")]
     ]
@@ -172,7 +168,7 @@ def test_a_large_sample_is_a_fair_choice_of_all_jets(tmp_path, monkeypatch):
 
 
 def test_files_without_labels_have_jets_without_label(tmp_path):
-    jets = toy_arrays(5)
+    jets = toy_jets(5)
     path = write_jetclass_root(tmp_path / "in.root", jets, without=["label_top", "label_QCD"])
     found = inspect_files([path])
     assert found.labels == {"no label": 5}
@@ -180,7 +176,7 @@ def test_files_without_labels_have_jets_without_label(tmp_path):
 
 
 def test_nothing_but_bad_jets_leaves_no_ranges(tmp_path):
-    jets = toy_arrays(2)
+    jets = toy_jets(2)
     bad = replace(jets, p4=np.full_like(jets.p4, -1))
     path = write_jetclass_root(tmp_path / "in.root", bad)
     found = inspect_files([path])
@@ -196,7 +192,7 @@ def test_pictures_are_drawn_by_class_and_replaced_only_if_asked(spoiled, tmp_pat
     pictures = sorted(out.iterdir())
     assert [path.name for path in pictures] == ["mass.png", "num_particles.png", "pt.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
-    with pytest.raises(InputError, match=r"num_particles.png exists already; add --overwrite"):
+    with pytest.raises(InputError, match=r"num_particles.png exists already; add overwrite=True"):
         draw(out, {"sample": found})
 
 

@@ -1,22 +1,30 @@
 """Particle features against a NumPy restatement, and what is refused."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from helpers.jets import toy_arrays, toy_batch
-from helpers.tolerances import FLOAT32_FEATURE
 from parttag.errors import InputError
+from parttag.jets import kinematics
+from parttag.jets.arrays import EXTRA_NAMES
 from parttag.jets.batch import make_batch
 from parttag.jets.features import (
-    EXTRA_NAMES,
     FEATURE_SETS,
+    FEATURES,
+    FeatureContext,
     feature_names,
     particle_features,
+    register_feature,
     required_extras,
 )
+from parttag.runs.config import build_config
+from parttag.testing import toy_batch, toy_jets
+from parttag.testing.tolerances import FLOAT32_FEATURE
 
 
 def restated(jets, names):
@@ -53,7 +61,7 @@ def restated(jets, names):
 
 @pytest.mark.parametrize(("features", "count"), [("kin", 7), ("kinpid", 13), ("full", 17)])
 def test_sets_are_the_published_ones(features, count):
-    jets = toy_arrays(30, seed=1)
+    jets = toy_jets(30, seed=1)
     values = particle_features(make_batch(jets), features)
     assert values.shape == (len(jets.p4), count)
     expected = torch.from_numpy(restated(jets, FEATURE_SETS[features])).float()
@@ -74,7 +82,7 @@ def test_a_list_of_features_keeps_its_order():
 
 
 def test_angles_are_mirrored_for_jets_of_negative_eta():
-    jets = toy_arrays(1, seed=3)
+    jets = toy_jets(1, seed=3)
     mirror = np.array([1, 1, -1, 1], dtype=np.float32)
     mirrored = replace(
         jets,
@@ -104,13 +112,13 @@ def test_rows_beyond_the_last_particle_are_zero():
 
 
 def test_particles_of_no_momentum_have_finite_features():
-    jets = toy_arrays(lengths=[4])
+    jets = toy_jets(lengths=[4])
     null = replace(jets, p4=np.concatenate([jets.p4[:-1], np.zeros((1, 4), dtype=np.float32)]))
     assert particle_features(make_batch(null), "kin").isfinite().all()
 
 
 def test_columns_that_are_not_numbers_count_as_zero():
-    jets = toy_arrays(lengths=[3])
+    jets = toy_jets(lengths=[3])
     d0 = jets.extra_names.index("d0")
     jets.extra[:, d0] = [np.nan, np.inf, -np.inf]
     values = particle_features(make_batch(jets), ["tanh_d0", "log_pt"])
@@ -128,11 +136,11 @@ def test_an_unknown_feature_is_refused_by_name():
 
 
 def test_a_missing_column_is_refused_by_name():
-    batch = make_batch(toy_arrays(3, extra_names=("charge",)))
+    batch = make_batch(toy_jets(3, extra_names=("charge",)))
     with pytest.raises(InputError, match=r"needs the particle column is_charged_hadron.*charge"):
         particle_features(batch, "kinpid")
     with pytest.raises(InputError, match="four-momenta only"):
-        particle_features(make_batch(toy_arrays(3, extra_names=())), "full")
+        particle_features(make_batch(toy_jets(3, extra_names=())), "full")
 
 
 def test_required_extras_are_the_columns_that_features_read():
@@ -142,7 +150,7 @@ def test_required_extras_are_the_columns_that_features_read():
 
 
 def test_raw_features_are_those_before_standardization_without_the_sign_of_eta():
-    jets = toy_arrays(30, seed=1)
+    jets = toy_jets(30, seed=1)
     jets = replace(jets, jet_p4=jets.jet_p4 * np.float32([1, 1, -1, 1]))  # every jet's sign flips
     names = ("log_pt", "delta_r", "delta_eta", "d0_error")
     raw = particle_features(make_batch(jets), names, raw=True)
@@ -157,3 +165,142 @@ def test_raw_features_are_those_before_standardization_without_the_sign_of_eta()
     )
     column = jets.extra_names.index("d0_error")
     assert torch.equal(raw[:, 3], torch.from_numpy(jets.extra[:, column]))
+
+
+def test_a_column_alone_needs_no_kinematics(monkeypatch):
+    def never(*_):
+        raise AssertionError("not asked for")
+
+    jets = toy_jets(5)
+    for name in ("pt", "eta", "phi", "delta_phi"):
+        monkeypatch.setattr(kinematics, name, never)
+    values = particle_features(make_batch(jets), ["charge"])
+    assert torch.equal(values[:, 0], torch.from_numpy(jets["charge"].copy()))
+    with pytest.raises(AssertionError, match="not asked for"):
+        particle_features(make_batch(jets), ["log_pt"])
+
+
+def test_what_features_share_is_computed_once(monkeypatch):
+    calls = []
+    particles = FeatureContext(toy_batch(5))
+    for name in ("eta", "phi"):
+        exact = getattr(kinematics, name)
+        monkeypatch.setattr(kinematics, name, lambda p4, f=exact, n=name: calls.append(n) or f(p4))
+    particles.table("kin")
+    particles.table(["delta_eta", "delta_phi"])
+    assert sorted(calls) == ["eta", "phi"]
+
+
+@pytest.fixture
+def registered():
+    """Names that are forgotten after the test."""
+    names: list[str] = []
+    yield names
+    for name in names:
+        FEATURES._entries.pop(name)
+        FEATURES._definitions.pop(name)
+
+
+def test_a_feature_of_ones_own_is_one_like_the_others(registered):
+    @register_feature("d0_significance", centre=1.0, scale=2.0, clip=(-3.0, 3.0), requires=["d0"])
+    def significance(particles):
+        return particles.extra("d0") / 0.5 + 0 * particles.pt
+
+    registered.append("d0_significance")
+    jets = toy_jets(10)
+    names = ["log_pt", "d0_significance"]
+    own = particle_features(make_batch(jets), names)
+    expected = np.clip((jets["d0"] / np.float32(0.5) - 1) * 2, -3, 3)
+    torch.testing.assert_close(own[:, 1], torch.from_numpy(expected), **FLOAT32_FEATURE)
+    assert torch.equal(own[:, 0], particle_features(make_batch(jets), ["log_pt"])[:, 0])
+    raw = particle_features(make_batch(jets), names, raw=True)
+    torch.testing.assert_close(raw[:, 1], torch.from_numpy(jets["d0"] / np.float32(0.5)))
+    assert required_extras(names) == ("d0",)
+    with pytest.raises(InputError, match="d0_significance needs the particle column d0, which"):
+        particle_features(make_batch(toy_jets(3, extra_names=())), names)
+    with pytest.raises(InputError, match="there is a feature of the name d0_significance already"):
+        register_feature("d0_significance")(lambda particles: particles.pt)
+
+
+def test_a_function_that_is_defined_anew_takes_its_own_place(registered):
+    """As when a cell of a notebook is run again."""
+    registered.append("twice")
+    for factor in (2, 3):
+
+        @register_feature("twice", clip=None)
+        def twice(particles, factor=factor):
+            return factor * particles.pt
+
+    batch = toy_batch(3)
+    values = particle_features(batch, ["twice"])[:, 0]
+    torch.testing.assert_close(values, 3 * FeatureContext(batch).pt)
+
+
+def test_features_are_parttags_own_unless_a_plugin_brings_them():
+    assert {FEATURES.plugin_of(name) for name in FEATURE_SETS["full"]} == {None}
+
+
+def test_a_column_that_a_feature_does_not_name_is_refused_where_it_is_read(registered):
+    register_feature("careless")(lambda particles: particles.extra("d0"))
+    registered.append("careless")
+    with pytest.raises(InputError, match=r"no particle column d0 .*names it in requires"):
+        particle_features(make_batch(toy_jets(3, extra_names=("charge",))), ["careless"])
+
+
+def test_configurations_know_registered_features_and_name_the_nearest(registered):
+    def config(*features):
+        return CONFIG | {"features": list(features)}
+
+    register_feature("log_mass")(lambda particles: particles.pt)
+    registered.append("log_mass")
+    assert build_config(config("log_pt", "log_mass")).features == ("log_pt", "log_mass")
+    with pytest.raises(InputError, match=r"no feature 'log_maas'; the nearest .* is log_mass"):
+        build_config(config("log_pt", "log_maas"))
+
+
+CONFIG = {
+    "data": {"classes": {"top": ["label_top"], "QCD": ["label_QCD"]}},
+    "model": {"name": "pfn"},
+}
+
+COMPILE = """
+import torch
+from parttag.testing import toy_batch
+from helpers.networks import small_network
+from parttag.jets.features import register_feature
+
+@register_feature("own", requires=["d0"])
+def own(particles):
+    return particles.extra("d0") + particles.eta
+
+losses = []
+for compiled in (False, True):
+    torch.manual_seed(0)
+    network = small_network("pfn", features=["log_pt", "delta_r", "charge", "own"]).train()
+    if compiled:
+        network.compile(backend="eager", dynamic=True)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    for seed in range(3):
+        batch = toy_batch(20 + seed, seed)
+        loss = torch.nn.functional.cross_entropy(network(batch), batch.labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+assert losses[:3] == losses[3:], losses
+print(len(set(losses)))
+"""
+
+
+@pytest.mark.slow
+def test_a_compiled_network_sees_the_same_features():
+    # In a process of its own: the checks of shapes in these tests cannot be traced.
+    result = subprocess.run(
+        [sys.executable, "-c", COMPILE],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.stdout.strip() == "3", result.stderr
+    assert "parttag" not in result.stderr  # nothing of ours makes the compiler warn

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import vector
 
-from helpers.jets import toy_arrays, toy_batch
+from parttag.errors import InputError
 from parttag.jets import packing
 from parttag.jets.arrays import concatenate, make_index, split_index
 from parttag.jets.batch import make_batch
+from parttag.jets.summary import in_words
+from parttag.testing import toy_batch, toy_jets
 
 
 def particles_of(jets, number):
@@ -27,7 +30,7 @@ def test_an_index_names_file_and_row():
 
 
 def test_taking_jets_takes_their_particles_in_the_order_asked_for():
-    jets = toy_arrays(10)
+    jets = toy_jets(10)
     rows = np.array([7, 2, 2, 9])
     taken = jets.take(rows)
     assert len(taken) == 4
@@ -39,7 +42,7 @@ def test_taking_jets_takes_their_particles_in_the_order_asked_for():
 
 
 def test_a_span_of_jets_is_a_view():
-    jets = toy_arrays(10)
+    jets = toy_jets(10)
     span = jets.span(3, 6)
     assert len(span) == 3
     np.testing.assert_array_equal(particles_of(span, 0), particles_of(jets, 3))
@@ -47,7 +50,7 @@ def test_a_span_of_jets_is_a_view():
 
 
 def test_spans_join_to_the_whole():
-    jets = toy_arrays(10)
+    jets = toy_jets(10)
     whole = concatenate([jets.span(0, 4), jets.span(4, 4), jets.span(4, 10)])
     np.testing.assert_array_equal(whole.p4, jets.p4)
     np.testing.assert_array_equal(whole.offsets, jets.offsets)
@@ -56,7 +59,7 @@ def test_spans_join_to_the_whole():
 
 def test_jets_of_different_columns_do_not_join():
     with pytest.raises(ValueError, match="extra_names"):
-        concatenate([toy_arrays(2), toy_arrays(2, extra_names=("charge",))])
+        concatenate([toy_jets(2), toy_jets(2, extra_names=("charge",))])
     with pytest.raises(ValueError, match="no jets"):
         concatenate([])
 
@@ -80,7 +83,7 @@ def test_the_padded_view_can_be_longer_or_shorter_than_the_longest_jet():
 
 
 def test_truncation_keeps_the_particles_of_highest_pt_and_the_jet():
-    jets = toy_arrays(lengths=[3, 10, 6])
+    jets = toy_jets(lengths=[3, 10, 6])
     batch = make_batch(jets, max_particles=5)
     assert batch.lengths.tolist() == [3, 5, 5]
     assert batch.offsets.tolist() == [0, 3, 8, 13]
@@ -138,7 +141,7 @@ def test_a_change_of_dtype_leaves_integers_alone():
 
 
 def test_unknown_classes_are_minus_one():
-    assert make_batch(toy_arrays(3)).labels.tolist() == [-1, -1, -1]
+    assert make_batch(toy_jets(3)).labels.tolist() == [-1, -1, -1]
 
 
 _COUNT_THREADS = """
@@ -146,11 +149,11 @@ import os
 import sys
 import torch
 sys.path.append("tests")
-from helpers.jets import toy_arrays
+from parttag.testing import toy_jets
 from parttag.jets.batch import make_batch
 
 torch.set_num_threads(4)
-jets = toy_arrays(lengths=[100] * 2000)
+jets = toy_jets(lengths=[100] * 2000)
 before = len(os.listdir("/proc/self/task"))
 make_batch(jets)
 print(len(os.listdir("/proc/self/task")) - before)
@@ -168,7 +171,7 @@ def test_making_a_batch_starts_no_threads_of_torch():
 
 @pytest.mark.parametrize("max_particles", [None, 1, 7, 100])
 def test_many_jets_and_few_are_taken_alike(max_particles):
-    toys = toy_arrays(lengths=[3, 0, 40, 8, 7, 1, 12])
+    toys = toy_jets(lengths=[3, 0, 40, 8, 7, 1, 12])
     rows = np.array([6, 2, 2, 0, 1, 5, 4, 3])
     together = toys.take(rows, max_particles)
     alone = concatenate(
@@ -182,3 +185,62 @@ def test_many_jets_and_few_are_taken_alike(max_particles):
     for name in ("p4", "extra", "offsets"):
         np.testing.assert_array_equal(getattr(together, name), getattr(few, name))
     assert together.p4.flags.writeable
+
+
+def test_quantities_of_the_jets_are_those_of_the_vector_package():
+    jets = toy_jets(20)
+    columns = dict(zip(("px", "py", "pz", "E"), jets.jet_p4.astype(np.float64).T, strict=True))
+    expected = vector.arr(columns)
+    for name in ("pt", "eta", "phi"):
+        np.testing.assert_allclose(getattr(jets, name), getattr(expected, name), rtol=1e-12)
+    heavy = jets.mass > 1  # those of one particle are rounding
+    np.testing.assert_allclose(jets.mass[heavy], expected.mass[heavy], rtol=1e-9)
+    assert {values.dtype for values in (jets.pt, jets.eta, jets.phi, jets.mass)} == {
+        np.dtype(np.float64)
+    }
+
+
+def test_quantities_of_a_bad_jet_are_no_error():
+    jets = replace(toy_jets(3), jet_p4=np.float32([[0, 0, 0, 0], [np.nan] * 4, [np.inf] * 4]))
+    assert (jets.pt[0], jets.eta[0], jets.mass[0]) == (0, 0, 0)
+    assert all(len(values) == 3 for values in (jets.pt, jets.eta, jets.phi, jets.mass))
+
+
+def test_columns_are_found_by_name():
+    jets = toy_jets(6, extra_names=("charge", "d0"))
+    np.testing.assert_array_equal(jets["d0"], jets.extra[:, 1])
+    np.testing.assert_array_equal(jets["label_QCD"], [0, 1, 0, 1, 0, 1])
+    assert np.shares_memory(jets["d0"], jets.extra)
+    with pytest.raises(InputError, match=r"no column 'dz'; there are charge, d0, label_top, label"):
+        jets["dz"]
+    with pytest.raises(TypeError):
+        iter(jets)
+
+
+def test_jets_say_in_a_line_what_they_are():
+    jets = toy_jets(lengths=[3, 4, 1005], extra_names=("charge", "d0"))
+    assert repr(jets) == (
+        "JetArrays: 3 jets, 1,012 particles | extra: charge, d0 | labels: label_top 2, label_QCD 1"
+    )
+    assert repr(jets.span(1, 2).without_extras()) == (
+        "JetArrays: 1 jets, 4 particles | extra: none | labels: label_top 0, label_QCD 1"
+    )
+    assert in_words(2_940_000) == "2.9M"
+    batch = make_batch(jets, np.array([1, 0, -1]))
+    assert repr(batch) == (
+        "JetBatch: 3 jets, 1,012 particles on cpu | extra: charge, d0 | classes: -1 1, 0 1, 1 1"
+    )
+
+
+def test_many_columns_are_cut_short():
+    names = tuple(f"column_{number}" for number in range(20))
+    assert "column_11, … (20 in all)" in repr(toy_jets(2, extra_names=names))
+
+
+def test_notebooks_show_names_as_text_not_as_markup():
+    hostile = "<script>alert(1)</script>"
+    jets = replace(toy_jets(2, extra_names=(hostile,)), label_names=(hostile, "label_QCD"))
+    for html in (jets._repr_html_(), make_batch(jets)._repr_html_()):
+        assert "2 jets" in html
+        assert "<script>" not in html
+        assert "&lt;script&gt;" in html

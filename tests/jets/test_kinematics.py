@@ -1,6 +1,8 @@
 """Kinematics against hand numbers, the vector package, and the laws of relativity."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,8 +10,9 @@ import torch
 import vector
 
 from helpers.momenta import massive_particles
-from helpers.tolerances import FLOAT64
 from parttag.jets import kinematics
+from parttag.jets.pair_features import pair_features
+from parttag.testing.tolerances import FLOAT64
 
 DOUBLE = {"dtype": torch.float64}
 # Two photons of 45 GeV, back to back in the transverse plane: a Z boson at rest.
@@ -21,27 +24,83 @@ def all_pairs(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     return first, second
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        (kinematics.pt, "pt"),
-        (kinematics.eta, "eta"),
-        (kinematics.rapidity, "rapidity"),
-        (kinematics.phi, "phi"),
-        (kinematics.mass, "mass"),
-    ],
-)
-def test_quantities_agree_with_the_vector_package(ours, theirs):
+def as_numpy(values: torch.Tensor) -> np.ndarray:
+    return values.numpy()
+
+
+def as_torch(values: torch.Tensor) -> torch.Tensor:
+    return values
+
+
+both_backends = pytest.mark.parametrize("given", [as_numpy, as_torch], ids=["numpy", "torch"])
+
+
+def vectors(p4: torch.Tensor):
+    return vector.arr(dict(zip(("px", "py", "pz", "E"), p4.numpy().T, strict=True)))
+
+
+@both_backends
+@pytest.mark.parametrize("name", ["pt", "eta", "rapidity", "phi", "mass"])
+def test_quantities_agree_with_the_vector_package(given, name):
     p4 = massive_particles()
-    columns = dict(zip(("px", "py", "pz", "E"), p4.numpy().T, strict=True))
-    expected = getattr(vector.arr(columns), theirs)
-    np.testing.assert_allclose(ours(p4).numpy(), expected, rtol=1e-10, atol=1e-10)
+    values = getattr(kinematics, name)(given(p4))
+    assert type(values) is type(given(p4))
+    np.testing.assert_allclose(values, getattr(vectors(p4), name), rtol=1e-10, atol=1e-10)
+
+
+@both_backends
+def test_differences_agree_with_the_vector_package(given):
+    first, second = massive_particles(seed=1), massive_particles(seed=2)
+    delta_eta = kinematics.eta(given(first)) - kinematics.eta(given(second))
+    delta_phi = kinematics.delta_phi(kinematics.phi(given(first)), kinematics.phi(given(second)))
+    one, other = vectors(first), vectors(second)
+    np.testing.assert_allclose(delta_phi, one.deltaphi(other), rtol=1e-10, atol=1e-10)
+    distance = kinematics.delta_r(delta_eta, delta_phi)
+    np.testing.assert_allclose(distance, one.deltaR(other), rtol=1e-10)
+
+
+@both_backends
+def test_massless_particles_agree_with_the_vector_package(given):
+    energy, eta, phi = (torch.linspace(*ends, 20, **DOUBLE) for ends in ((1, 9), (-3, 3), (-4, 4)))
+    p4 = kinematics.massless(given(energy), given(eta), given(phi))
+    expected = vector.arr(
+        {"pt": energy.numpy() / np.cosh(eta.numpy()), "eta": eta.numpy(), "phi": phi.numpy()}
+    )
+    for column, component in enumerate(("x", "y", "z")):
+        np.testing.assert_allclose(p4[:, column], getattr(expected, component), atol=1e-12)
+    np.testing.assert_allclose(p4[:, 3], energy)
+
+
+@pytest.mark.parametrize("longitudinal", ["pz", "eta", "rapidity"])
+@pytest.mark.parametrize("temporal", ["energy", "mass"])
+def test_momenta_come_back_from_whatever_coordinates(longitudinal, temporal):
+    p4 = massive_particles().numpy()
+    known = vectors(massive_particles())
+    px, py = kinematics.transverse(known.pt, known.phi)
+    coordinates = {name: getattr(known, name) for name in (longitudinal, temporal)}
+    np.testing.assert_allclose(kinematics.four_momenta(px, py, **coordinates), p4, rtol=1e-9)
+
+
+@both_backends
+def test_single_precision_stays_single(given):
+    p4 = massive_particles().float()
+    for name in ("pt", "eta", "rapidity", "phi", "mass"):
+        assert str(getattr(kinematics, name)(given(p4)).dtype).endswith("float32")
+
+
+def test_torch_is_not_imported_for_numpy():
+    code = (
+        "import sys; import numpy as np; from parttag.jets import kinematics as k;"
+        "p4 = np.ones((3, 4)); k.pt_eta_phi(p4); k.mass(p4); k.rapidity(p4); k.wrap(p4);"
+        "print('torch' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
 
 
 def test_back_to_back_photons_have_the_mass_of_a_z():
-    log_kt, log_z, log_delta, log_m2 = kinematics.pair_features(
-        PHOTONS, torch.tensor([1]), torch.tensor([0])
-    )[0]
+    log_kt, log_z, log_delta, log_m2 = pair_features(PHOTONS, torch.tensor([1]), torch.tensor([0]))[
+        0
+    ]
     assert log_m2.item() == pytest.approx(math.log(90.0**2))
     assert log_z.item() == pytest.approx(math.log(0.5))
     assert log_delta.item() == pytest.approx(math.log(math.pi))
@@ -50,13 +109,13 @@ def test_back_to_back_photons_have_the_mass_of_a_z():
 
 def test_a_particle_with_itself_has_no_distance_and_four_times_its_mass_squared():
     particle = torch.tensor([[30.0, 0, 0, 50]], **DOUBLE)
-    features = kinematics.pair_features(particle, torch.tensor([0]), torch.tensor([0]))[0]
+    features = pair_features(particle, torch.tensor([0]), torch.tensor([0]))[0]
     expected = [math.log(1e-8), math.log(0.5), math.log(1e-8), math.log(4 * 40.0**2)]
     torch.testing.assert_close(features, torch.tensor(expected, **DOUBLE))
 
 
 def test_a_null_pair_gives_four_times_the_floor():
-    features = kinematics.pair_features(torch.zeros(1, 4), torch.tensor([0]), torch.tensor([0]))
+    features = pair_features(torch.zeros(1, 4), torch.tensor([0]), torch.tensor([0]))
     torch.testing.assert_close(features, torch.full((1, 4), math.log(1e-8)))
 
 
@@ -75,14 +134,14 @@ def test_pair_features_are_those_of_a_float32_restatement_bit_for_bit():
     m2 = sums[3] ** 2 - ((sums[0] ** 2 + sums[1] ** 2) + sums[2] ** 2)
     z = low / torch.clamp(pt[i] + pt[j], min=1e-8)
     columns = [torch.log(torch.clamp(c, min=1e-8)) for c in (low * delta, z, delta, m2)]
-    assert torch.equal(kinematics.pair_features(p4, i, j), torch.stack(columns, dim=1))
+    assert torch.equal(pair_features(p4, i, j), torch.stack(columns, dim=1))
 
 
 def test_float32_pair_features_are_the_float64_ones_where_well_conditioned():
     p4 = massive_particles(60, seed=2).float()
     first, second = all_pairs(len(p4))
-    wide = kinematics.pair_features(p4.double(), first, second)
-    narrow = kinematics.pair_features(p4, first, second).double()
+    wide = pair_features(p4.double(), first, second)
+    narrow = pair_features(p4, first, second).double()
     total = p4.double()[first] + p4.double()[second]
     # m² and Δ of nearly collinear pairs are differences of nearly equal numbers.
     well = (kinematics.mass(total) ** 2 > 1e-3 * total[:, 3] ** 2) & (wide[:, 2] > math.log(1e-2))
@@ -94,8 +153,8 @@ def test_pair_features_are_symmetric():
     p4 = massive_particles()
     first, second = all_pairs(len(p4))
     torch.testing.assert_close(
-        kinematics.pair_features(p4, first, second),
-        kinematics.pair_features(p4, second, first),
+        pair_features(p4, first, second),
+        pair_features(p4, second, first),
         **FLOAT64,
     )
 
@@ -122,18 +181,24 @@ def test_pair_features_do_not_change_under_a_boost_along_the_beam(boost):
 
 def _check_same_pair_features(p4: torch.Tensor, transformed: torch.Tensor) -> None:
     first, second = torch.tril_indices(len(p4), len(p4), offset=-1)
-    before = kinematics.pair_features(p4, first, second)
-    after = kinematics.pair_features(transformed, first, second)
+    before = pair_features(p4, first, second)
+    after = pair_features(transformed, first, second)
     torch.testing.assert_close(after, before, rtol=1e-7, atol=1e-7)
 
 
-def test_differences_of_azimuth_wrap():
-    just_below, just_above = torch.tensor(math.pi - 0.1), torch.tensor(-math.pi + 0.1)
+@both_backends
+def test_differences_of_azimuth_wrap(given):
+    just_below = given(torch.tensor([math.pi - 0.1]))
+    just_above = given(torch.tensor([-math.pi + 0.1]))
     assert kinematics.delta_phi(just_below, just_above).item() == pytest.approx(-0.2, abs=1e-6)
     assert kinematics.delta_phi(just_above, just_below).item() == pytest.approx(0.2, abs=1e-6)
 
 
-def test_a_particle_along_the_beam_has_finite_angles():
-    p4 = torch.tensor([[0.0, 0, 10, 10], [0.0, 0, -10, 10], [0.0, 0, 0, 0]])
+@both_backends
+def test_a_particle_along_the_beam_has_finite_angles(given):
+    p4 = given(torch.tensor([[0.0, 0, 10, 10], [0.0, 0, -10, 10], [0.0, 0, 0, 0]]))
     for quantity in (kinematics.eta, kinematics.rapidity, kinematics.phi, kinematics.mass):
-        assert quantity(p4).isfinite().all()
+        assert np.isfinite(np.asarray(quantity(p4))).all()
+    assert kinematics.eta(p4)[0] > 20
+    assert kinematics.eta(p4)[1] < -20
+    assert kinematics.eta(p4)[2] == 0

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.jets import toy_arrays
 from parttag.jets.arrays import JetArrays, make_index
 from parttag.jets.validity import FAULTS, jet_faults, jet_name, valid_jets
+from parttag.testing import toy_jets
 
 
 def jets_with(particle: list[float]) -> JetArrays:
     """Return three jets, the second of which begins with this particle."""
-    toys = toy_arrays(3, lengths=[4, 4, 4])
+    toys = toy_jets(3, lengths=[4, 4, 4])
     p4 = toys.p4.copy()
     p4[4] = particle
     return replace(toys, p4=p4)
@@ -51,7 +51,7 @@ def test_momentum_without_energy_is_bad_and_a_null_particle_is_not():
 
 
 def test_a_jet_without_particles_is_bad():
-    toys = toy_arrays(3, lengths=[3, 1, 3])
+    toys = toy_jets(3, lengths=[3, 1, 3])
     empty = replace(
         toys, p4=np.delete(toys.p4, 3, axis=0), extra=toys.extra[:6], offsets=np.array([0, 3, 3, 6])
     )
@@ -59,7 +59,7 @@ def test_a_jet_without_particles_is_bad():
 
 
 def test_the_last_jet_may_be_empty():
-    toys = toy_arrays(2, lengths=[3, 0])
+    toys = toy_jets(2, lengths=[3, 0])
     assert jet_faults(replace(toys, jet_p4=np.ones((2, 4), np.float32))).tolist() == [-1, 0]
 
 
@@ -73,14 +73,14 @@ def test_the_last_jet_may_be_empty():
     ],
 )
 def test_the_jets_own_momentum_must_be_usable(jet_p4, fault):
-    toys = toy_arrays(3)
+    toys = toy_jets(3)
     momenta = toys.jet_p4.copy()
     momenta[1] = jet_p4
     assert fault_of_second(replace(toys, jet_p4=momenta)) == fault
 
 
 def test_an_axis_that_is_not_finite_is_bad():
-    toys = toy_arrays(3)
+    toys = toy_jets(3)
     axes = toys.jet_axis.copy()
     axes[1, 0] = np.inf
     assert fault_of_second(replace(toys, jet_axis=axes)) == "non-finite momentum"
@@ -93,5 +93,5 @@ def test_the_first_fault_that_fits_is_counted():
 
 def test_a_jet_is_named_by_file_and_row():
     index = make_index(1, np.array([41, 42, 43]))
-    jets = replace(toy_arrays(3), sources=("a.root", "b.root"), index=index)
+    jets = replace(toy_jets(3), sources=("a.root", "b.root"), index=index)
     assert jet_name(jets, 1) == "b.root, jet 42"

@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.jets import toy_arrays
 from parttag.jets.arrays import JetArrays
 from parttag.jets.variables import JET_VARIABLES, jet_variables
+from parttag.testing import toy_jets
 
 NAMES = [variable.name for variable in JET_VARIABLES]
 
@@ -17,7 +17,7 @@ def jet_of(pt: list[float], delta_eta: list[float], delta_phi: list[float]) -> J
         [pt_ * np.cos(phi), pt_ * np.sin(phi), pt_ * np.sinh(eta), pt_ * np.cosh(eta)], axis=1
     )
     return replace(
-        toy_arrays(lengths=[len(pt)], extra_names=()),
+        toy_jets(lengths=[len(pt)], extra_names=()),
         p4=p4.astype(np.float32),
         jet_p4=np.array([[30, 40, 0, 130]], dtype=np.float32),
         jet_axis=np.array([[0.5, 3.0]], dtype=np.float32),
@@ -63,7 +63,7 @@ def test_a_cross_is_round_and_azimuth_is_wrapped():
 
 
 def test_jets_do_not_mix_and_order_does_not_matter():
-    jets = toy_arrays(20)
+    jets = toy_jets(20)
     together = jet_variables(jets)
     for row in (0, 7, 19):
         alone = jet_variables(jets.take(np.array([row])))
@@ -76,7 +76,7 @@ def test_variables_do_not_change_when_a_jet_is_turned_about_the_beam():
         turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
         return (p4 @ turn.T).astype(np.float32)
 
-    jets = toy_arrays(20)
+    jets = toy_jets(20)
     other = replace(
         jets,
         p4=turned(jets.p4, 2.0),
@@ -91,6 +91,6 @@ def test_variables_do_not_change_when_a_jet_is_turned_about_the_beam():
 
 
 def test_jets_of_one_particle_and_of_none_are_no_obstacle():
-    single = toy_arrays(lengths=[1, 1])
+    single = toy_jets(lengths=[1, 1])
     assert np.isfinite(jet_variables(single)).all()
     assert jet_variables(single.span(0, 0)).shape == (0, len(JET_VARIABLES))

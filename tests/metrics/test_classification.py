@@ -118,7 +118,9 @@ def test_the_score_of_a_class_against_qcd_orders_jets_as_its_share_of_the_two():
     logits, _ = class_jets(100, 10)
     scores = softmax(logits)
     share = scores[:, 3] / (scores[:, 3] + scores[:, 0])
-    order = np.argsort(metrics.discriminant(logits, 3, 0))
+    classes = tuple("0123456789")
+    options = metrics.EvaluationOptions(background="0")
+    order = np.argsort(metrics.discriminants(classes, options)["3"](logits))
     np.testing.assert_array_equal(order, np.argsort(share))
 
 

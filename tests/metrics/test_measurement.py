@@ -8,6 +8,11 @@ from helpers.logits import class_jets, gaussian_jets, normal_cdf, softmax
 from parttag import metrics
 from parttag.errors import InputError
 
+OF_JETCLASS = metrics.EvaluationOptions(
+    background="QCD",
+    working_points={"Hqql": [0.99], "Tbl": [0.995]}
+    | {name: [0.5] for name in ("Hbb", "Hcc", "Hgg", "H4q", "Zqq", "Wqq", "Tbqq")},
+)
 TEN = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
 
 
@@ -30,16 +35,20 @@ def test_metrics_of_two_classes_have_the_layout_of_the_file():
     found = json.loads(
         json.dumps(metrics.measure(logits, labels, ("top", "QCD")).to_json(), allow_nan=False)
     )
-    assert list(found) == ["accuracy", "auc", "rejection", "threshold", "num_jets", "loss"]
+    names = ["accuracy", "auc", "rejection", "threshold", "num_jets", "loss"]
+    assert list(found)[:7] == ["schema_version", *names]
+    assert found["schema_version"] == 2
+    assert found["background"] == ["QCD"]
     assert set(found["accuracy"]) == set(found["auc"]) == {"value", "error"}
-    assert set(found["rejection"]) == set(found["threshold"]) == {"0.5", "0.3"}
-    assert set(found["rejection"]["0.5"]) == {"value", "error"}
+    assert list(found["rejection"]) == list(found["threshold"]) == ["top"]
+    assert list(found["rejection"]["top"]) == list(found["threshold"]["top"]) == ["0.5", "0.3"]
+    assert set(found["rejection"]["top"]["0.5"]) == {"value", "error"}
     assert found["num_jets"] == {"top": int((labels == 0).sum()), "QCD": int(labels.sum())}
 
 
 def test_metrics_of_ten_classes_give_each_its_rejection_at_the_papers_efficiency():
     logits, labels = class_jets(2000, 10)
-    found = metrics.measure(logits, labels, TEN).to_json()
+    found = metrics.measure(logits, labels, TEN, options=OF_JETCLASS).to_json()
     assert set(found["rejection"]) == set(TEN) - {"QCD"}
     efficiencies = {name: list(points) for name, points in found["rejection"].items()}
     assert efficiencies.pop("Hqql") == ["0.99"]
@@ -58,14 +67,7 @@ def test_thresholds_apply_to_the_signal_score():
         assert (scores >= threshold - 1e-9).mean() == pytest.approx(eps_s, abs=0.003)
 
 
-def test_the_background_is_qcd_wherever_it_stands_else_the_second_of_two():
-    assert metrics.background_class(("QCD", "top")) == "QCD"
-    assert metrics.background_class(("quark", "gluon")) == "gluon"
-    assert metrics.background_class(("a", "b", "c")) is None
-    assert metrics.working_points(("QCD", "top")) == {"top": (0.5, 0.3)}
-
-
-def test_several_classes_without_qcd_have_no_rejection():
+def test_several_classes_without_a_background_have_no_rejection():
     logits, labels = class_jets(100, 3)
     found = metrics.measure(logits, labels, ("a", "b", "c")).to_json()
     assert found["rejection"] == found["threshold"] == {}
@@ -78,8 +80,8 @@ def test_jets_of_one_class_have_an_accuracy_and_nothing_to_compare_with():
     found = metrics.measure(logits[signal], labels[signal], ("top", "QCD")).to_json()
     assert 0.5 < found["accuracy"]["value"] <= 1
     assert found["auc"] == {"value": None, "error": None}
-    assert found["rejection"]["0.3"] == {"value": None, "error": None}
-    assert found["threshold"]["0.3"] is None
+    assert found["rejection"]["top"]["0.3"] == {"value": None, "error": None}
+    assert found["threshold"]["top"]["0.3"] is None
 
 
 def test_no_jets_at_all_give_nulls():

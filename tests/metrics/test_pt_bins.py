@@ -113,23 +113,26 @@ def test_without_signal_jets_nothing_is_known_and_nothing_is_claimed():
     content = json.loads(json.dumps(found.to_json(), allow_nan=False))
     nothing = {"value": None, "error": None}
     for points in (content["rejection"], *content["one_cut"].values()):
-        assert all(estimate == nothing for estimate in points["0.5"])
+        assert all(estimate == nothing for estimate in points["top"]["0.5"])
 
 
-def test_the_layout_has_a_number_for_each_bin_and_the_classes_where_there_are_several():
+def test_the_layout_has_a_number_for_each_bin_by_signal_class():
     logits, labels = gaussian_jets(2000, 2.0)
     pt = jets_in(500, 1000, 2000)
     found = metrics.measure_by_pt(logits, labels, TOP_AND_QCD, pt).to_json()
-    assert list(found) == ["pt_edges", "num_jets", "rejection", "one_cut"]
+    assert list(found) == ["pt_edges", "num_jets", "rejection", "one_cut", "background"]
     num_bins = len(found["pt_edges"]) - 1
     assert num_bins == 5
     assert {name: sum(numbers) for name, numbers in found["num_jets"].items()} == {
         "top": (labels == 0).sum(),
         "QCD": (labels == 1).sum(),
     }
-    assert [len(found["rejection"][eps_s]) for eps_s in ("0.5", "0.3")] == [num_bins] * 2
+    assert [len(found["rejection"]["top"][eps_s]) for eps_s in ("0.5", "0.3")] == [num_bins] * 2
     logits, labels = class_jets(2000, 3)
-    found = metrics.measure_by_pt(logits, labels, ("QCD", "Hbb", "Hqql"), pt).to_json()
+    points = {"Hbb": [0.5], "Hqql": [0.99]}
+    options = metrics.EvaluationOptions(background="QCD", working_points=points)
+    classes = ("QCD", "Hbb", "Hqql")
+    found = metrics.measure_by_pt(logits, labels, classes, pt, options=options).to_json()
     assert list(found["rejection"]) == ["Hbb", "Hqql"]
     assert list(found["one_cut"]["eps_s"]["Hqql"]) == ["0.99"]
 

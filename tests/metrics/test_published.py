@@ -1,13 +1,20 @@
+from pathlib import Path
+
 import pytest
 
-from parttag.metrics import working_points
+from parttag.metrics import discriminants
 from parttag.metrics.published import JETCLASS, TOP_TAGGING, Rejection
+from parttag.runs.config import load_config
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def test_every_line_quotes_rejections_where_ours_are_measured():
     for line in TOP_TAGGING:
         assert set(line.rejection["top"]) <= {0.5, 0.3}
-    points = working_points(["QCD", *JETCLASS[0].rejection])
+    config = load_config(CONFIGS / "jetclass" / "particle_transformer_full.yaml")
+    found = discriminants(tuple(config.data.classes), config.evaluation)
+    points = {name: score.working_points for name, score in found.items()}
     for line in JETCLASS:
         assert {name: tuple(p) for name, p in line.rejection.items()} == points
 

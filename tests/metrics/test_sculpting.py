@@ -116,7 +116,7 @@ def test_too_few_jets_give_nulls(number):
 def test_the_cut_keeps_half_of_the_signal_and_only_the_background_is_looked_at():
     logits, labels = gaussian_jets(4000, 2.0)
     rocs = metrics.class_rocs(logits, labels, TOP_AND_QCD)
-    passing = metrics.passing_jets(logits, TOP_AND_QCD, rocs, metrics.SCULPTING_EPS_S)
+    passing = metrics.passing_jets(logits, TOP_AND_QCD, rocs)
     assert passing["top"][labels == 0].mean() == pytest.approx(0.5, abs=0.001)
     mass = np.where(labels == 0, 1e6, falling_mass(4000))
     found = metrics.measure_sculpting(mass, labels, TOP_AND_QCD, passing)["top"]
@@ -125,17 +125,17 @@ def test_the_cut_keeps_half_of_the_signal_and_only_the_background_is_looked_at()
     assert found.before.mean.value < 100
 
 
-def test_the_layout_names_the_classes_where_there_are_several():
+def test_every_signal_class_has_its_cut():
     logits, labels = class_jets(2000, 3)
     mass = falling_mass(2000)
     classes = ("QCD", "Hbb", "Hqql")
-    rocs = metrics.class_rocs(logits, labels, classes)
-    passing = metrics.passing_jets(logits, classes, rocs, 0.5)
-    found = metrics.measure_sculpting(mass, labels, classes, passing)
-    layout = metrics.sculpting_to_json(found, 3)
-    assert list(layout) == ["eps_s", "Hbb", "Hqql"]
-    assert list(layout["Hbb"]) == ["before", "after", "jensen_shannon", "by_chance"]
-    two = metrics.sculpting_to_json({"top": found["Hbb"]}, 2)
-    assert list(two) == ["eps_s", "before", "after", "jensen_shannon", "by_chance"]
+    options = metrics.EvaluationOptions(background="QCD", sculpting_eps_s=0.6)
+    rocs = metrics.class_rocs(logits, labels, classes, options=options)
+    passing = metrics.passing_jets(logits, classes, rocs, options)
+    assert passing["Hqql"][labels == 2].mean() == pytest.approx(0.6, abs=0.002)
+    found = metrics.measure_sculpting(mass, labels, classes, passing, options=options)
+    assert list(found) == ["Hbb", "Hqql"]
+    layout = found["Hbb"].to_json()
+    assert list(layout) == ["eps_s", "before", "after", "jensen_shannon", "by_chance"]
+    assert layout["eps_s"] == 0.6
     assert metrics.measure_sculpting(mass, labels, ("a", "b", "c"), {}) == {}
-    assert metrics.sculpting_to_json({}, 3) == {}

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from helpers.jets import toy_batch
 from helpers.networks import NETWORKS, small_network
 from parttag.models.layers.particle_blocks import ParticleBlock
 from parttag.models.particle_transformer import ParticleTrimmer
+from parttag.testing import toy_batch
 
 pytestmark = [
     pytest.mark.gpu,

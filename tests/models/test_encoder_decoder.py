@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.jets import toy_batch
 from helpers.networks import SMALL, small_network
-from helpers.tolerances import FLOAT64_NETWORK
 from parttag.errors import InputError
 from parttag.jets.features import particle_features
 from parttag.models import build_model
 from parttag.models.encoder_decoder import EncoderDecoderOptions
 from parttag.options import read_options
 from parttag.runs.config import load_config
+from parttag.testing import toy_batch
+from parttag.testing.tolerances import FLOAT64_NETWORK
 
 LENGTHS = [1, 2, 16, 17, 40, 5]
 WRITTEN = np.array([0, 3, 1, 7, 2, 0])
@@ -190,7 +190,7 @@ def test_the_start_vector_is_not_decayed():
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"embed_dim": 20, "num_heads": 8}, "embed_dim, 20, is not a multiple of 8, for num_heads"),
+        ({"embed_dim": 20, "num_heads": 8}, "embed_dim, 20, is not a multiple of num_heads, 8"),
         ({"embed_dim": 9, "num_heads": 3}, "embed_dim, 9, is not a multiple of 2"),
     ],
 )

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.jets import toy_arrays, toy_batch
 from helpers.networks import small_network
-from helpers.tolerances import FLOAT32_FEATURE
 from parttag.jets.batch import make_batch
 from parttag.models import build_model
 from parttag.models.jedi_net import JEDINetOptions, particle_inputs
+from parttag.testing import toy_batch, toy_jets
+from parttag.testing.tolerances import FLOAT32_FEATURE
 
 LENGTH = 9
 
@@ -142,7 +142,7 @@ def test_reference_padding_does_matter():
         small_network("jedi_net", max_particles=LENGTH, reference_padding=padding).double()
         for padding in (False, True)
     )
-    batch = make_batch(toy_arrays(lengths=[LENGTH, 3])).to("cpu", torch.float64)
+    batch = make_batch(toy_jets(lengths=[LENGTH, 3])).to("cpu", torch.float64)
     with torch.no_grad():
         difference = (masked(batch) - padded(batch)).abs().amax(dim=1)
     assert difference[0] < 1e-9

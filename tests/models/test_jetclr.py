@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.jets import toy_arrays, toy_batch
 from helpers.networks import SMALL, small_network
-from helpers.tolerances import FLOAT64_NETWORK
 from parttag.errors import InputError
 from parttag.jets.batch import make_batch
 from parttag.models import build_model
 from parttag.models.jetclr import JetCLROptions
 from parttag.options import read_options
+from parttag.testing import toy_batch, toy_jets
+from parttag.testing.tolerances import FLOAT64_NETWORK
 from parttag.training.objectives import build_objective
 from parttag.training.objectives.contrastive import ContrastiveOptions
 
@@ -74,7 +74,7 @@ def restated(network, batch, origin):
 @pytest.mark.parametrize("origin", ["centroid", "axis"])
 def test_representations_are_those_of_torchs_layers_with_the_mask_of_the_paper(origin):
     network = small_network("jetclr", origin=origin).double().eval()
-    batch = make_batch(toy_arrays(lengths=LENGTHS, seed=7)).to("cpu", torch.float64)
+    batch = make_batch(toy_jets(lengths=LENGTHS, seed=7)).to("cpu", torch.float64)
     with torch.no_grad():
         expected = restated(network, batch, origin)
         torch.testing.assert_close(network.encode(batch), expected, **FLOAT64_NETWORK)
@@ -134,7 +134,7 @@ def test_a_collinear_splitting_changes_the_representation_unless_one_share_is_no
 
 
 def test_jets_that_are_moved_look_the_same_about_their_centroid_and_not_about_their_axis():
-    arrays = toy_arrays(lengths=[9, 30])
+    arrays = toy_jets(lengths=[9, 30])
     jets = make_batch(arrays).to("cpu", torch.float64)
     px, py = jets.p4[:, 0], jets.p4[:, 1]
     cos, sin = np.cos(2.5), np.sin(2.5)

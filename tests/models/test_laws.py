@@ -1,10 +1,10 @@
-"""Every network of the register obeys the laws of ``helpers/laws.py``."""
+"""Every network of the register obeys the laws of ``parttag.testing``."""
 
 import pytest
 
-from helpers.laws import LAWS, check_order_of_particles
 from helpers.networks import NETWORKS, SMALL, small_network
 from parttag.models import MODELS
+from parttag.testing.laws import LAWS, check_order_of_particles
 
 
 def test_every_network_is_in_the_test():

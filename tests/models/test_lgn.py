@@ -5,13 +5,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from helpers.jets import toy_arrays, toy_batch
 from helpers.lgn_direct import direct_logits
 from helpers.lorentz import random_lorentz, transformed_logits
 from helpers.networks import small_network
 from parttag.jets.batch import make_batch
 from parttag.models import build_model
 from parttag.models.lgn import LGNOptions
+from parttag.testing import toy_batch, toy_jets
 
 VARIANTS = ["lgn", "lgn_of_momenta"]
 DIRECT = {"rtol": 1e-9, "atol": 1e-9}
@@ -99,7 +99,7 @@ def test_reference_padding_is_that_of_the_published_code(momentum_input, length)
 def test_softer_particles_than_those_used_change_nothing(reference_padding):
     options = {"reference_padding": reference_padding, "reference_length": 12}
     network = small_network("lgn", max_particles=10, **options).double()
-    jets = toy_arrays(lengths=[30, 12, 4])
+    jets = toy_jets(lengths=[30, 12, 4])
     with torch.no_grad():
         cut = network(make_batch(jets, max_particles=10).to("cpu", torch.float64))
         whole = network(make_batch(jets).to("cpu", torch.float64))

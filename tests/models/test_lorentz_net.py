@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from helpers.jets import toy_batch
 from helpers.lorentz import random_lorentz, transformed_logits
 from helpers.networks import small_network
-from helpers.tolerances import FLOAT64_NETWORK
 from parttag.models import build_model
 from parttag.models.layers.batch_norm import PackedBatchNorm
 from parttag.models.lorentz_net import LorentzNetOptions, minkowski, psi
+from parttag.testing import toy_batch
+from parttag.testing.tolerances import FLOAT64_NETWORK
 
 LENGTHS = [1, 2, 16, 0, 40, 5]
 

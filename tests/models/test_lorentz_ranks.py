@@ -6,11 +6,11 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from helpers.jets import toy_arrays
 from helpers.networks import small_network
 from helpers.ranks import run_forked
-from helpers.tolerances import FLOAT64_NETWORK
 from parttag.jets.batch import make_batch
+from parttag.testing import toy_jets
+from parttag.testing.tolerances import FLOAT64_NETWORK
 
 # The first jets go to one rank, the others to the last.
 ENDS = [0, 4, 4, 7]
@@ -18,7 +18,7 @@ ENDS = [0, 4, 4, 7]
 
 def training_step(start: int, stop: int) -> dict[str, list[torch.Tensor]]:
     """Return the gradients of all parameters, and all buffers after the step."""
-    batch = make_batch(toy_arrays(ENDS[-1], seed=3).span(start, stop)).to("cpu", torch.float64)
+    batch = make_batch(toy_jets(ENDS[-1], seed=3).span(start, stop)).to("cpu", torch.float64)
     networks = [small_network(name) for name in ("lgn", "lorentz_net")]
     for network in networks:
         network.double().train()
@@ -42,7 +42,7 @@ def run_rank(rank: int, directory: str) -> None:
 @pytest.mark.parametrize("name", ["lgn", "lgn_of_momenta", "lorentz_net", "plain_transformer"])
 def test_a_rank_without_jets_has_gradients_of_all_parameters(name):
     network = small_network(name).train()
-    network(make_batch(toy_arrays(3).span(0, 0))).square().sum().backward()
+    network(make_batch(toy_jets(3).span(0, 0))).square().sum().backward()
     assert not [name for name, p in network.named_parameters() if p.grad is None]
 
 

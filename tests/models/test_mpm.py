@@ -7,11 +7,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from helpers.jets import toy_batch
-from helpers.tolerances import FLOAT64
 from parttag.models import build_model, mpm
 from parttag.models.layers.normformer import dense_network
 from parttag.models.mpm import MPMOptions, Standardization
+from parttag.testing import toy_batch
+from parttag.testing.tolerances import FLOAT64
 
 
 @pytest.mark.parametrize(

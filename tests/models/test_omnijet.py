@@ -5,15 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.jets import toy_arrays, toy_batch
 from helpers.networks import SMALL, small_network
-from helpers.tolerances import FLOAT32_NETWORK, FLOAT64_NETWORK
 from parttag.errors import InputError
 from parttag.jets.batch import make_batch
 from parttag.models import build_model
 from parttag.models.omnijet import OmniJet, OmniJetOptions, Sentences
 from parttag.ops.layout import JetLayout
 from parttag.options import read_options
+from parttag.testing import toy_batch, toy_jets
+from parttag.testing.tolerances import FLOAT32_NETWORK, FLOAT64_NETWORK
 
 
 def double(name: str = "omnijet", **changes: object) -> OmniJet:
@@ -91,7 +91,7 @@ def test_classes_are_told_from_the_sum_over_all_tokens_of_a_layer_of_each():
 
 def test_only_the_hardest_particles_are_read():
     network = small_network("omnijet", max_particles=5).eval()
-    jets = toy_arrays(lengths=[9, 3], seed=2)
+    jets = toy_jets(lengths=[9, 3], seed=2)
     cut = make_batch(jets, max_particles=5)
     torch.testing.assert_close(network(make_batch(jets)), network(cut), **FLOAT32_NETWORK)
 
@@ -113,7 +113,7 @@ def states_before_and_after_a_change(network: OmniJet) -> tuple[torch.Tensor, to
 
     Of two jets of 12 and 20 particles, all from the fifth on are turned and made softer.
     """
-    jets = toy_arrays(lengths=[12, 20], seed=6)
+    jets = toy_jets(lengths=[12, 20], seed=6)
     p4 = jets.p4.copy()
     later = np.r_[4:12, 16:32]
     turn = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, -1, 0], [0, 0, 0, 1]], np.float32)

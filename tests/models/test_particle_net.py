@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from helpers.jets import toy_batch
 from helpers.networks import small_network
-from helpers.tolerances import FLOAT64_NETWORK
 from parttag.jets.features import particle_features
 from parttag.models import build_model
 from parttag.models.particle_net import ParticleNetOptions
 from parttag.ops.knn import nearest_neighbours
 from parttag.ops.layout import JetLayout
+from parttag.testing import toy_batch
+from parttag.testing.tolerances import FLOAT64_NETWORK
 
 LITE = ParticleNetOptions(edge_dims=((32, 32, 32), (64, 64, 64)), num_neighbours=7, jet_dims=(128,))
 SLOTS = 45

@@ -7,10 +7,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from helpers.jets import toy_batch
 from helpers.leaks import check_no_leak
 from helpers.networks import small_network
-from helpers.tolerances import FLOAT64
 from parttag.jets import kinematics
 from parttag.models.particle_tokenizer import (
     FrozenTokenizer,
@@ -21,6 +19,8 @@ from parttag.models.particle_tokenizer import (
     token_features,
     token_p4,
 )
+from parttag.testing import toy_batch
+from parttag.testing.tolerances import FLOAT64
 
 SMALL = {"num_codes": 12, "latent_dim": 3, "width": 16, "hidden_dim": 16, "num_heads": 4}
 LENGTHS = [5, 1, 0, 17]

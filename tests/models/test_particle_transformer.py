@@ -10,10 +10,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from helpers.jets import toy_arrays, toy_batch
 from helpers.networks import small_network
-from helpers.tolerances import FLOAT32_NETWORK, FLOAT64_NETWORK
-from parttag.jets import kinematics
+from parttag.jets import pair_features
 from parttag.jets.batch import make_batch
 from parttag.jets.features import particle_features
 from parttag.models import build_model, particle_transformer
@@ -25,6 +23,8 @@ from parttag.models.particle_transformer import (
 )
 from parttag.ops import layout
 from parttag.ops.layout import JetLayout
+from parttag.testing import toy_batch, toy_jets
+from parttag.testing.tolerances import FLOAT32_NETWORK, FLOAT64_NETWORK
 
 
 def count_parameters(network):
@@ -56,7 +56,7 @@ def dense_logits(network, batch):
     bias = torch.zeros(len(batch), slots, slots, num_heads, dtype=torch.float64)
     for jet, p4 in enumerate(batch.pad().p4):
         high, low = torch.maximum(first, second), torch.minimum(first, second)
-        pairs = kinematics.pair_features(p4, high, low)
+        pairs = pair_features.pair_features(p4, high, low)
         bias[jet] = backbone.pair_network.reference(pairs).t().view(slots, slots, num_heads)
 
     def attention(block, query, key_value, key_mask, bias=None):
@@ -103,12 +103,12 @@ def test_packed_network_is_a_padded_one_of_torchs_layers():
 def test_float32_logits_are_those_of_float64_given_the_same_pair_features(monkeypatch):
     network = small_network("particle_transformer").eval()
     batch = toy_batch(60, seed=4)
-    exact = kinematics.pair_features
+    exact = pair_features.pair_features
 
     def from_float32(p4, first, second, **options):
         return exact(p4.float(), first, second, **options).to(p4.dtype)
 
-    monkeypatch.setattr(kinematics, "pair_features", from_float32)
+    monkeypatch.setattr(pair_features, "pair_features", from_float32)
     with torch.no_grad():
         narrow = network(batch)
         wide = network.double()(batch.to("cpu", torch.float64))
@@ -120,10 +120,10 @@ def test_torch_initialization_is_the_one_of_the_papers_time():
     network = build_model(ParticleTransformerOptions(), "kin", 2)
     block = network.backbone.blocks[7]
     assert block.qkv.weight.std().item() == pytest.approx(math.sqrt(6 / 512 / 3), rel=0.02)
-    assert block.feedforward[5].weight.std().item() == pytest.approx(0.0255, rel=0.02)
+    assert block.feedforward.out.weight.std().item() == pytest.approx(0.0255, rel=0.02)
     assert not block.qkv.bias.any()
     assert not block.out.bias.any()
-    assert block.feedforward[1].bias.any()
+    assert block.feedforward.hidden.bias.any()
     assert network.backbone.class_token.std().item() == pytest.approx(0.02, rel=0.3)
 
 
@@ -132,11 +132,11 @@ def test_xavier_initialization_is_weavers():
     network = build_model(ParticleTransformerOptions(initialization="xavier"), "kin", 2)
     block = network.backbone.blocks[7]
     assert block.qkv.weight.std().item() == pytest.approx(math.sqrt(6 / 256 / 3), rel=0.02)
-    assert block.feedforward[5].weight.std().item() == pytest.approx(0.0139, rel=0.02)
+    assert block.feedforward.out.weight.std().item() == pytest.approx(0.0139, rel=0.02)
     assert block.out.weight.std().item() == pytest.approx(0.0221, rel=0.02)
     class_block = network.backbone.class_blocks[1]
-    assert class_block.feedforward[5].weight.std().item() == pytest.approx(0.0558, rel=0.02)
-    assert not block.feedforward[1].bias.any()
+    assert class_block.feedforward.out.weight.std().item() == pytest.approx(0.0558, rel=0.02)
+    assert not block.feedforward.hidden.bias.any()
     assert not network.head.bias.any()
     pair_layer = network.backbone.pair_network.layers[1].linear
     assert pair_layer.weight.std().item() == pytest.approx(1 / math.sqrt(3 * 64), rel=0.05)
@@ -166,7 +166,7 @@ class TestTrimmer:
         assert self.trim(batch, calls=5) is batch
 
     def test_longer_jets_lose_random_particles_and_shorter_ones_none(self):
-        batch = make_batch(toy_arrays(lengths=[*range(1, 101)]))
+        batch = make_batch(toy_jets(lengths=[*range(1, 101)]))
         cut = 0
         for seed in range(20):
             trimmed = self.trim(batch, calls=6, seed=seed)
@@ -250,7 +250,7 @@ def test_kernels_change_no_logit_and_no_gradient():
 
 def test_with_nothing_hidden_particles_are_those_of_the_whole_jets():
     network = small_network("particle_transformer").double().eval()
-    batch = make_batch(toy_arrays(lengths=[5, 1, 17], seed=3)).to("cpu", torch.float64)
+    batch = make_batch(toy_jets(lengths=[5, 1, 17], seed=3)).to("cpu", torch.float64)
     batch = visible_jets(batch, np.zeros(23, dtype=bool))  # whose axis is that of the sum
     placeholder = torch.ones(network.particle_width, dtype=torch.float64)
     hidden = network.encode_particles(batch, np.zeros(23, dtype=bool), placeholder)
@@ -259,7 +259,7 @@ def test_with_nothing_hidden_particles_are_those_of_the_whole_jets():
 
 COMPILE = """
 from torch._dynamo.testing import CompileCounter
-from helpers.jets import toy_batch
+from parttag.testing import toy_batch
 from helpers.networks import small_network
 network = small_network("particle_transformer", dropout=0.1).train()
 counter = CompileCounter()

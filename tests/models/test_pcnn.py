@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.jets import toy_arrays, toy_batch
 from helpers.networks import small_network
 from parttag.jets.batch import make_batch
 from parttag.jets.features import particle_features
 from parttag.models import build_model
 from parttag.models.pcnn import PCNNOptions
+from parttag.testing import toy_batch, toy_jets
 
 LENGTH = 12
 
@@ -94,7 +94,7 @@ def test_logits_are_those_of_the_published_network_restated():
 
 
 def test_a_longer_jet_is_cut_to_its_leading_particles():
-    network, jets = make_network(), toy_arrays(lengths=[30, 3])
+    network, jets = make_network(), toy_jets(lengths=[30, 3])
     whole, cut = (
         make_batch(jets, max_particles=length).to("cpu", torch.float64) for length in (None, LENGTH)
     )

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.jets import toy_arrays, toy_batch
 from helpers.networks import SMALL, small_network
-from helpers.tolerances import FLOAT64_NETWORK
 from parttag.jets.batch import make_batch
 from parttag.models import build_model
 from parttag.models.pct import MomentumSchedule, PCTOptions
+from parttag.testing import toy_batch, toy_jets
+from parttag.testing.tolerances import FLOAT64_NETWORK
 
 SIMPLE = {"embedding": "particles", "num_layers": 2, "particle_dim": 128, "jet_dim": 64}
 LENGTHS = [1, 2, 3, 17, 24, 23, 11]
@@ -119,7 +119,7 @@ def test_logits_are_those_of_the_restatement(embedding, leaks, training):
     changes = {"reference_padding": leaks, "max_particles": SLOTS, "dropout": 0.0}
     network = small_network("pct", "kin", embedding=embedding, **changes)
     network = network.double().train(training)
-    batch = make_batch(toy_arrays(lengths=LENGTHS, seed=7)).to("cpu", torch.float64)
+    batch = make_batch(toy_jets(lengths=LENGTHS, seed=7)).to("cpu", torch.float64)
     with torch.no_grad():
         expected = Restated(network, batch, leaks=leaks).logits()
         torch.testing.assert_close(network(batch), expected, rtol=0, atol=1e-9)
@@ -139,7 +139,7 @@ def test_published_padding_changes_the_logits_and_ours_does_not():
 @pytest.mark.parametrize("leaks", [False, True])
 def test_softer_particles_than_the_hundred_hardest_change_nothing(leaks):
     network = small_network("pct", "kin", max_particles=10, reference_padding=leaks)
-    jets = toy_arrays(lengths=[30, 12, 4])
+    jets = toy_jets(lengths=[30, 12, 4])
     with torch.no_grad():
         network.double().eval()
         cut = network(make_batch(jets, max_particles=10).to("cpu", torch.float64))

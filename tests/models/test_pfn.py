@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.jets import toy_arrays
 from helpers.networks import small_network
 from parttag.jets.batch import make_batch
 from parttag.jets.features import particle_features
 from parttag.models import build_model
 from parttag.models.pfn import PFNOptions
+from parttag.testing import toy_jets
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def restated_logits(state, particles):
 def test_logits_are_those_of_the_published_network_restated(features, num_classes):
     published = {"particle_dims": (128, 128, 128), "jet_dims": (128, 128, 128)}
     network = small_network("pfn", features, num_classes, **published).double().eval()
-    batch = make_batch(toy_arrays(lengths=[1, 3, 40, 0, 128], seed=3)).to("cpu", torch.float64)
+    batch = make_batch(toy_jets(lengths=[1, 3, 40, 0, 128], seed=3)).to("cpu", torch.float64)
     state = {name: value.numpy() for name, value in network.state_dict().items()}
     inputs = np.split(particle_features(batch, features).numpy(), batch.offsets[1:-1].numpy())
     expected = np.array([restated_logits(state, particles) for particles in inputs])

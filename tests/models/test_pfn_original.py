@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.jets import toy_arrays, toy_batch
 from helpers.networks import small_network
 from parttag.jets.batch import make_batch
 from parttag.models import build_model
 from parttag.models.pfn_original import PFNOriginalOptions, particle_inputs
+from parttag.testing import toy_batch, toy_jets
 
 
 def test_the_network_has_the_published_number_of_parameters():
@@ -78,7 +78,7 @@ def massless(pt, y, phi):
     """Return four-momenta of massless particles as a batch of one jet with its axis at (0, 0)."""
     pt, y, phi = (np.asarray(values, dtype=np.float64) for values in (pt, y, phi))
     p4 = np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(y), pt * np.cosh(y)], axis=1)
-    jets = replace(toy_arrays(lengths=[len(pt)]), p4=p4.astype(np.float32))
+    jets = replace(toy_jets(lengths=[len(pt)]), p4=p4.astype(np.float32))
     batch = make_batch(jets).to("cpu", torch.float64)
     return replace(batch, p4=torch.tensor(p4), jet_axis=torch.zeros(1, 2, dtype=torch.float64))
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from helpers.jets import toy_batch
 from helpers.networks import small_network
-from helpers.tolerances import FLOAT64_NETWORK
-from parttag.jets import kinematics
+from parttag.jets import pair_features
 from parttag.models import build_model
 from parttag.models.particle_transformer import ParticleTransformerOptions
+from parttag.testing import toy_batch
+from parttag.testing.tolerances import FLOAT64_NETWORK
 
 
 def test_it_is_the_paper_network_less_the_pair_network():
@@ -34,7 +34,7 @@ def test_no_pair_feature_is_computed(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("pair features were computed")
 
-    monkeypatch.setattr(kinematics, "pair_features", refuse)
+    monkeypatch.setattr(pair_features, "pair_features", refuse)
     with pytest.raises(AssertionError):
         small_network("particle_transformer")(toy_batch())
     assert small_network("plain_transformer").train()(toy_batch()).isfinite().all()

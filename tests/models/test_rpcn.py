@@ -7,13 +7,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from helpers.jets import toy_batch
 from helpers.networks import small_network
 from parttag.errors import InputError
 from parttag.jets import kinematics
 from parttag.jets.features import particle_features
 from parttag.models import build_model
 from parttag.models.rpcn import RPCNOptions
+from parttag.testing import toy_batch
 
 INVARIANT = ("log_pt", "log_pt_rel", "delta_r", "delta_eta", "delta_phi")
 NUM_ANGLES = 6

@@ -7,11 +7,11 @@ import torch
 import torch.distributed as dist
 
 from helpers.ranks import run_forked
-from helpers.tolerances import FLOAT64_NETWORK
 from parttag.models.layers.batch_norm import PackedBatchNorm
 from parttag.models.layers.edge_network import EdgeNetwork
 from parttag.models.layers.pair_network import PairNetwork
 from parttag.ops.collectives import gather_over_ranks
+from parttag.testing.tolerances import FLOAT64_NETWORK
 
 ROWS = [7, 0, 2000]
 

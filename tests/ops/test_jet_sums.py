@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import torch
 
-from helpers.jets import toy_batch
 from helpers.particles import p4
-from helpers.tolerances import FLOAT64
 from parttag.ops.jet_sums import pt_centroids, sum_jets
+from parttag.testing import toy_batch
+from parttag.testing.tolerances import FLOAT64
 
 
 def batch_of(lengths, momenta):

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parttag.ops.layout import JetLayout
+from parttag.ops.layout import JetLayout, similar_lengths
 
 LENGTHS = np.array([3, 0, 17, 1, 16, 40, 38, 2])
 
@@ -34,6 +34,22 @@ def test_groups_hold_jets_of_similar_length():
     assert padded < 1.25 * (lengths**2).sum()
     assert len(groups) < 20
     assert sum(group.num_jets for group in groups) == 500
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=30),
+    st.sampled_from([None, 200]),
+)
+def test_groups_of_two_lengths_hold_each_jet_once_with_little_padding(pairs, max_cells):
+    lengths, others = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    groups = list(similar_lengths(lengths, others, 0.2, max_cells))
+    found = sorted(jet for group in groups for jet in group)
+    assert found == [jet for jet, (own, other) in enumerate(pairs) if own * other > 0]
+    for group in groups:
+        cells = len(group) * lengths[group].max() * others[group].max()
+        assert (lengths[group] * others[group]).sum() >= 0.8 * cells
+        assert max_cells is None or len(group) == 1 or cells <= max_cells
 
 
 def test_on_a_cpu_a_group_fits_a_cache_or_is_one_jet():

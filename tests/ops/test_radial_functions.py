@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from helpers.tolerances import FLOAT64
 from parttag.ops.radial_functions import bell_mixture, bell_mixture_reference
+from parttag.testing.tolerances import FLOAT64
 
 
 def inputs(num_pairs, num_curves=5, num_outputs=3):

@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,13 @@ import yaml
 from parttag.errors import InputError
 from parttag.jets.features import FEATURE_SETS
 from parttag.models import MODELS
-from parttag.runs.config import RunConfig, dump_config, first_difference, load_config
+from parttag.runs.config import (
+    RunConfig,
+    dump_config,
+    first_difference,
+    load_config,
+    run_config_class,
+)
 from parttag.training.optimizers import AdamWOptions
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -159,7 +166,7 @@ def test_every_network_has_its_recipe(name):
 def test_the_printed_configuration_has_every_key_and_keeps_the_order_of_classes(minimal):
     printed = dump_config(load_config(minimal, ["training.max_grad_norm=1e-7"]))
     content = yaml.safe_load(printed)
-    assert list(content) == list(RunConfig.model_fields)
+    assert list(content) == ["schema_version", *RunConfig.model_fields]
     assert list(content["data"]["classes"]) == ["top", "QCD"]
     assert content["training"]["max_grad_norm"] == 1e-7
 
@@ -187,12 +194,19 @@ def test_patterns_in_another_order_are_another_run(minimal):
     assert first_difference(one, other) == "init_from.lr_multipliers"
 
 
+def test_a_configuration_travels_to_another_process(minimal):
+    config = load_config(minimal, ["training.epochs=3"])
+    again = pickle.loads(pickle.dumps(config))
+    assert isinstance(again, RunConfig)
+    assert again == config
+
+
 def test_equal_configurations_do_not_differ(minimal):
     assert first_difference(load_config(minimal), load_config(minimal)) is None
 
 
 def test_the_schema_describes_every_field():
-    schema = RunConfig.model_json_schema()
+    schema = run_config_class().model_json_schema()
     assert schema["$defs"]["TrainingOptions"]["properties"]["batch_size"]["description"]
     options = [d for name, d in schema["$defs"].items() if name.endswith("Options")]
     undocumented = [

@@ -9,7 +9,6 @@ import torch
 
 import parttag
 from helpers.files import write_jetclass_root, write_toptagging_h5
-from helpers.jets import toy_arrays, toy_batch
 from helpers.ranks import RankGroup
 from helpers.runs import same_weights, toy_config
 from parttag.errors import InputError
@@ -17,6 +16,7 @@ from parttag.runs import train as runs
 from parttag.runs.config import dump_config, load_config
 from parttag.runs.run import load_run
 from parttag.runs.train import train_run
+from parttag.testing import toy_batch, toy_jets
 
 PARTICLE_NET = {
     "name": "particle_net",
@@ -131,7 +131,7 @@ def test_an_empty_directory_is_used(tmp_path):
 
 def test_jets_that_have_changed_since_are_refused(tmp_path, finished):
     config, run = finished
-    write_toptagging_h5(tmp_path / "val.h5", toy_arrays(30, seed=9))
+    write_toptagging_h5(tmp_path / "val.h5", toy_jets(30, seed=9))
     with pytest.raises(InputError, match="the jets that this run began with have changed"):
         train_run(config, run)
 
@@ -285,7 +285,7 @@ def test_test_jets_that_are_missing_are_refused_before_the_training(tmp_path):
 
 @pytest.mark.parametrize("fault", ["has no label label_QCD", "holds no jets", "is damaged"])
 def test_test_jets_that_cannot_be_used_are_refused_before_the_training(tmp_path, fault):
-    test, toys = tmp_path / "test.root", toy_arrays(20)
+    test, toys = tmp_path / "test.root", toy_jets(20)
     match fault:
         case "has no label label_QCD":
             write_jetclass_root(test, toys, without=["label_QCD"])

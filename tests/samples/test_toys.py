@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from parttag.data import open_dataset
+from parttag.data.jet_files import JetFiles
 from parttag.errors import InputError
 from parttag.samples.toys import make_toys, toy_files
 
@@ -13,7 +14,7 @@ CLASSES = {"top": ["label_top"], "QCD": ["label_QCD"]}
 def test_toys_are_good_jets_of_both_classes_in_files_that_are_read_as_any(tmp_path):
     make_toys(tmp_path, 40)
     for path in toy_files(tmp_path):
-        dataset = open_dataset([path], CLASSES, strict=True)
+        dataset = open_dataset(JetFiles(path, strict=True), CLASSES)
         assert np.bincount(dataset.classes).tolist() == [20, 20]
     jets = dataset.take(np.arange(40))
     pt = np.hypot(jets.p4[:, 0], jets.p4[:, 1])

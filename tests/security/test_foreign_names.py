@@ -9,20 +9,21 @@ import pytest
 from matplotlib.figure import Figure
 
 from helpers.files import write_root
-from helpers.jets import toy_arrays
 from helpers.runs import toy_config
 from parttag.benchmark.forms import to_csv, to_latex, to_markdown
 from parttag.benchmark.options import BenchmarkOptions, RowOptions
 from parttag.benchmark.plan import Row
 from parttag.benchmark.results import gather_row
 from parttag.benchmark.table import make_table
+from parttag.data.jet_files import JetFiles
 from parttag.data.loading.dataset import open_dataset
-from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
 from parttag.options import read_options
-from parttag.plotting.figure import plain
-from parttag.runs.config import RunConfig, build_config, parse_classes
+from parttag.plotting.elements import plain
+from parttag.runs.config import RunConfig, build_config
+from parttag.runs.sections import parse_classes
+from parttag.testing import toy_jets
 
 REFUSED = {
     "surrogate": "t\ud800p",
@@ -149,7 +150,7 @@ def test_names_are_drawn_as_text(name, tmp_path):
     ],
 )
 def test_weights_that_no_sum_can_hold_are_refused_before_training(weights, match, tmp_path):
-    jets = toy_arrays(40)
+    jets = toy_jets(40)
     columns = {
         "particles": {"px": "px", "py": "py", "pz": "pz", "energy": "e"},
         "labels": {"branches": {"label_top": "top", "label_QCD": "qcd"}},
@@ -166,9 +167,8 @@ def test_weights_that_no_sum_can_hold_are_refused_before_training(weights, match
     }
     path = write_root(tmp_path / "weights.root", branches)
     classes = {"top": ("label_top",), "QCD": ("label_QCD",)}
-    layout = ColumnLayout(ColumnsOptions(**columns))
     with pytest.raises(InputError, match=match):
-        open_dataset([path], classes, layout=layout)
+        open_dataset(JetFiles([path], ColumnsOptions(**columns)), classes)
 
 
 def test_weights_of_any_unit_are_taken(tmp_path):

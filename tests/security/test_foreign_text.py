@@ -8,7 +8,7 @@ from rich.table import Table
 
 from parttag import cli
 from parttag.cli import terminal
-from parttag.cli.tables import text_table
+from parttag.cli.terminal import text_table
 from parttag.errors import InputError
 from parttag.printable import printable
 from parttag.runs.directory import log_to

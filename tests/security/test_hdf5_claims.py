@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from helpers.files import write_toptagging_h5
-from helpers.jets import toy_arrays
 from helpers.limits import memory_for
 from parttag.benchmark.plots import read_logits
 from parttag.data.readers import count_jets, read_branches, read_chunks
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
+from parttag.testing import toy_jets
 
 NAMES = ("px", "py", "pz", "energy")
 FLAT = {"particles": {name: name for name in NAMES}}
@@ -155,7 +155,7 @@ def test_scores_that_were_never_written_are_refused(tmp_path):
 
 
 def test_files_as_pandas_and_h5py_write_them_are_read(tmp_path):
-    jets = toy_arrays(20)
+    jets = toy_jets(20)
     for compression in ("zlib", "blosc", None):
         path = write_toptagging_h5(tmp_path / f"{compression}.h5", jets, compression=compression)
         assert sum(map(len, read_chunks(path))) == 20

@@ -15,9 +15,10 @@ from helpers.runs import toy_config
 from parttag.data import prepare
 from parttag.data.readers import count_jets, find_files, read_branches, read_chunks, read_schema
 from parttag.errors import InputError
-from parttag.runs.config import load_columns, load_config
+from parttag.runs.config import load_config
 from parttag.runs.import_weights import import_run
 from parttag.runs.run import load_run
+from parttag.runs.sections import load_columns
 from parttag.runs.train import train_run
 from parttag.samples.download.archives import unpack
 

@@ -7,12 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from helpers.files import write_jetclass_parquet, write_root
-from helpers.jets import toy_arrays
 from helpers.limits import memory_for
 from parttag.data.readers import count_jets, read_branches, read_chunks
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
+from parttag.testing import toy_jets
 
 MOMENTUM = ("part_px", "part_py", "part_pz", "part_energy")
 COLUMNS = {
@@ -114,5 +114,5 @@ def test_whole_columns_are_limited_too(tmp_path):
 
 
 def test_what_the_public_set_has_is_read_in_the_chunks_that_were_asked_for(tmp_path):
-    path = write_jetclass_parquet(tmp_path / "a.parquet", toy_arrays(0, lengths=[40] * 60))
+    path = write_jetclass_parquet(tmp_path / "a.parquet", toy_jets(0, lengths=[40] * 60))
     assert [len(jets) for jets in read_chunks(path, chunk_jets=25)] == [25, 25, 10]

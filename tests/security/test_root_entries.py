@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from helpers.limits import memory_for
 from parttag.data.readers import count_jets, read_branches, read_chunks
 from parttag.errors import InputError
+from parttag.testing import toy_jets
 
 JETS = 1237
 LIES = (0, 1, JETS - 1, JETS + 1, 10**6, 2**31, 2**40, 2**62, -1, -(2**62))
@@ -19,7 +19,7 @@ LIES = (0, 1, JETS - 1, JETS + 1, 10**6, 2**31, 2**40, 2**62, -1, -(2**62))
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     path = tmp_path_factory.mktemp("root") / "whole.root"
-    return write_jetclass_root(path, toy_arrays(JETS, lengths=[2] * JETS)).read_bytes()
+    return write_jetclass_root(path, toy_jets(JETS, lengths=[2] * JETS)).read_bytes()
 
 
 def places(content, number):
@@ -72,9 +72,7 @@ def test_no_single_number_makes_the_reader_hang_or_take_memory(whole, lie, tmp_p
 
 
 def test_a_tree_without_jets_is_said_to_have_none(tmp_path):
-    path = write_jetclass_root(
-        tmp_path / "none.root", toy_arrays(1, lengths=[1]).take(np.arange(0))
-    )
+    path = write_jetclass_root(tmp_path / "none.root", toy_jets(1, lengths=[1]).take(np.arange(0)))
     assert count_jets(path) == 0
     with pytest.raises(InputError, match="no jets"):
         list(read_chunks(path))

@@ -9,13 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from helpers.files import write_jetclass_parquet, write_jetclass_root, write_toptagging_h5
-from helpers.jets import toy_arrays
 from helpers.particles import jets, p4
 from helpers.runs import toy_config
 from parttag.cli import app
 from parttag.data import prepare
 from parttag.data.readers import count_jets, find_files, read_branches, read_chunks
-from parttag.data.writers.jetclass import LabeledJets, is_simulated, read_provenance, write_jets
+from parttag.data.writers.jetclass import JetClassTable, is_simulated, read_provenance, write_jets
 from parttag.errors import InputError
 from parttag.runs.config import load_config
 from parttag.runs.run import load_run
@@ -23,6 +22,7 @@ from parttag.runs.train import train_run
 from parttag.samples.download.records import Source
 from parttag.samples.download.transfer import fetch
 from parttag.system.remote_files import RemotePath
+from parttag.testing import toy_jets
 
 FOREIGN = (
     "reference://x::file:///home/me/references.json",
@@ -90,7 +90,7 @@ def test_a_local_name_of_odd_characters_is_a_local_file(
 ):
     monkeypatch.chdir(tmp_path)
     Path(odd).mkdir()
-    WRITERS[suffix](tmp_path / "plain", toy_arrays(4))
+    WRITERS[suffix](tmp_path / "plain", toy_jets(4))
     name = f"{odd}/{odd}{suffix}"
     Path("plain").rename(name)
     no_fsspec()
@@ -108,7 +108,7 @@ def test_simulated_files_of_odd_names_are_local_too(tmp_path, monkeypatch, no_fs
     monkeypatch.chdir(tmp_path)
     path = Path("reference::x.root")
     made = jets(p4([400.0, 200.0], [1.2, 0.8], [3.1, -3.1]))
-    write_jets(path, LabeledJets(made, {"label_top": np.array([True])}), {"seed": 3})
+    write_jets(path, JetClassTable.of_clustered(made, {"label_top": np.array([True])}), {"seed": 3})
     assert read_provenance(path) == {"seed": 3}
     assert is_simulated(path)
     assert list(Path().iterdir()) == [path]

@@ -32,7 +32,7 @@ def test_a_block_that_raises_leaves_nothing_and_what_was_there_stays(tmp_path):
 def test_a_file_is_replaced_only_if_asked(tmp_path):
     (tmp_path / "a").write_text("before")
     with (
-        pytest.raises(InputError, match=r"a exists already; add --overwrite"),
+        pytest.raises(InputError, match=r"a exists already; add overwrite=True"),
         new_files([tmp_path / "a"], overwrite=False),
     ):
         pass

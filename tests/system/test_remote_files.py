@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from helpers.files import write_jetclass_parquet, write_jetclass_root, write_toptagging_h5
-from helpers.jets import toy_arrays
 from helpers.range_server import serve
 from parttag.data import JetStore, prepare
 from parttag.data.readers import count_jets, find_files, read_branches, read_chunks
 from parttag.errors import InputError
 from parttag.system.files import sha256
 from parttag.system.remote_files import RemotePath
+from parttag.testing import toy_jets
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ WRITERS = {
 
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_file_behind_a_url_gives_the_jets_that_it_gives_here(tmp_path, url, kind):
-    path = WRITERS[kind](tmp_path / "served" / f"a.{kind}", toy_arrays(9))
+    path = WRITERS[kind](tmp_path / "served" / f"a.{kind}", toy_jets(9))
     (remote,) = find_files([f"{url}/a.{kind}"])
     here, there = (list(read_chunks(p, chunk_jets=4)) for p in (path, remote))
     assert count_jets(remote) == 9
@@ -51,7 +51,7 @@ def test_a_file_behind_a_url_gives_the_jets_that_it_gives_here(tmp_path, url, ki
 
 
 def test_a_store_is_made_of_it_with_its_size_and_hash(tmp_path, url):
-    path = write_jetclass_root(tmp_path / "served" / "a.root", toy_arrays(5))
+    path = write_jetclass_root(tmp_path / "served" / "a.root", toy_jets(5))
     report = prepare([f"{url}/a.root"], tmp_path / "store")
     (source,) = JetStore(report.store).manifest.sources
     assert source.path == f"{url}/a.root"
@@ -59,7 +59,7 @@ def test_a_store_is_made_of_it_with_its_size_and_hash(tmp_path, url):
 
 
 def test_branches_to_keep_are_read_too(tmp_path, url):
-    write_jetclass_root(tmp_path / "served" / "a.root", toy_arrays(5))
+    write_jetclass_root(tmp_path / "served" / "a.root", toy_jets(5))
     (remote,) = find_files([f"{url}/a.root"])
     assert read_branches(remote, ["label_top"])["label_top"].to_list() == [1, 0, 1, 0, 1]
 

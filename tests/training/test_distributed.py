@@ -169,10 +169,10 @@ def test_alone_there_is_nothing_to_agree_on():
         assert (ranks.rank, ranks.size, ranks.is_first) == (0, 1, True)
 
 
-def test_buckets_hold_all_tensors_in_order_and_are_not_too_large(monkeypatch):
-    monkeypatch.setattr("parttag.training.distributed._BUCKET_ELEMENTS", 10)
+def test_buckets_hold_all_tensors_in_order_and_are_not_too_large():
     tensors = [torch.zeros(n) for n in (4, 6, 1, 30, 2, 8)]
-    assert [[len(t) for t in bucket] for bucket in _buckets(tensors)] == [[4, 6], [1], [30], [2, 8]]
+    sizes = [[len(t) for t in bucket] for bucket in _buckets(tensors, most=10)]
+    assert sizes == [[4, 6], [1], [30], [2, 8]]
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):

@@ -10,7 +10,6 @@ import torch
 from torch.nn import functional as F
 
 from helpers.files import write_toptagging_h5
-from helpers.jets import toy_arrays
 from helpers.runs import NETWORK, same_weights, toy_config
 from parttag.data.loading.dataset import open_dataset
 from parttag.data.loading.loader import JetLoader
@@ -18,6 +17,7 @@ from parttag.errors import InputError
 from parttag.models import build_model
 from parttag.runs.run import load_run
 from parttag.runs.train import train_run
+from parttag.testing import toy_jets
 from parttag.training.loop import Trainer
 from parttag.training.monitor import PreemptionError, Stopwatch
 
@@ -258,7 +258,8 @@ def test_the_best_epoch_is_the_first_of_the_best_validation(tmp_path, best_by):
     best = int(np.argmax(values) if best_by == "accuracy" else np.argmin(values)) + 1
     assert best < 8
     content = torch.load(run / "checkpoints" / "best.pt")
-    assert sorted(content) == ["classes", "config", "features", "weights"]
+    names = ["classes", "config", "features", "plugins", "schema_version", "weights"]
+    assert sorted(content) == names
     config = load_run(run).config
     data = open_dataset(config.data.val, config.data.classes)
     batch = next(JetLoader(data, len(data), shuffle=False).epoch(0))
@@ -268,6 +269,22 @@ def test_the_best_epoch_is_the_first_of_the_best_validation(tmp_path, best_by):
     else:
         right = (logits.argmax(dim=1) == batch.labels).double().mean().item()
         assert right == pytest.approx(max(values))
+
+
+def test_of_epochs_of_equal_accuracy_the_first_is_the_best(tmp_path):
+    def run(epochs: int) -> Path:
+        overrides = (f"training.epochs={epochs}", "optimizer.lr=1e-6", "schedule.name=constant")
+        return train_run(toy_config(tmp_path, *overrides), tmp_path / f"epochs-{epochs}")
+
+    one, three = run(1), run(3)
+    accuracies = [line["val_accuracy"] for line in _history(three)]
+    assert accuracies == [accuracies[0]] * 3  # steps too small to change a decision
+    best, first, last = (
+        torch.load(path / "checkpoints" / name)["weights"]
+        for path, name in ((three, "best.pt"), (one, "last.pt"), (three, "last.pt"))
+    )
+    assert all(torch.equal(best[name], first[name]) for name in first)
+    assert not all(torch.equal(best[name], last[name]) for name in last)
 
 
 def test_without_an_accuracy_the_best_epoch_is_that_of_the_lowest_loss(tmp_path):
@@ -354,8 +371,7 @@ def test_a_loss_that_is_not_finite_names_step_files_and_rows(tmp_path):
     assert message in (tmp_path / "run" / "train.log").read_text()
 
 
-def test_a_checkpoint_is_never_written_after_a_bad_loss(tmp_path, monkeypatch):
-    monkeypatch.setattr("parttag.training.loop._LAG_STEPS", 8)
+def test_a_checkpoint_is_never_written_after_a_bad_loss(tmp_path):
     config = toy_config(
         tmp_path, "optimizer.lr=1e38", "schedule.name=constant", "training.checkpoint_every=1"
     )
@@ -367,7 +383,7 @@ def test_a_checkpoint_is_never_written_after_a_bad_loss(tmp_path, monkeypatch):
 
 def test_jets_of_several_files_are_named_by_file(tmp_path):
     config = toy_config(tmp_path, "optimizer.lr=1e38", "training.batch_size=70")
-    write_toptagging_h5(tmp_path / "more.h5", toy_arrays(10, 5))
+    write_toptagging_h5(tmp_path / "more.h5", toy_jets(10, 5))
     config = toy_config(
         tmp_path,
         f"data.train=[{tmp_path}/train.h5, {tmp_path}/more.h5]",

@@ -2,13 +2,13 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.jets import toy_batch
 from helpers.networks import SMALL, small_network
 from parttag.errors import InputError
 from parttag.models import build_model
 from parttag.models.layers.batch_norm import PackedBatchNorm
 from parttag.models.particle_transformer import ParticleTransformerOptions
 from parttag.models.pfn import PFNOptions
+from parttag.testing import toy_batch
 from parttag.training.checkpoint import describe_network, write_checkpoint
 from parttag.training.transfer import (
     InitOptions,

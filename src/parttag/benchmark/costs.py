@@ -10,7 +10,6 @@ what a network of fixed length pads inside does.
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,9 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
-from parttag.data.readers import find_files
-from parttag.data.readers.layout import Layout
-from parttag.data.selection.good_jets import Intake
+from parttag.data.jet_files import JetFiles, Patterns, jet_files
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import make_batch
@@ -67,33 +64,27 @@ class _OfComplex:
         return 4 * count if out_val.is_complex() else count
 
 
-def some_jets(
-    patterns: Sequence[str | Path], number: int, layout: Layout | None = None
-) -> list[JetArrays]:
+def some_jets(files: JetFiles | Patterns, number: int) -> list[JetArrays]:
     """Return about so many good jets, evenly from all files: from the beginning of each.
-
-    Parameters
-    ----------
-    layout
-        What the branches of the files mean, if not what they do in the public sets.
 
     Raises
     ------
     InputError
         If a file cannot be read, or none has a good jet.
     """
-    files = find_files(patterns)
-    chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, _MOST_FILES).astype(int))]
+    files = jet_files(files)
+    numbers = np.linspace(0, len(files.paths) - 1, _MOST_FILES).astype(int)
+    chosen = [files.paths[number] for number in np.unique(numbers)]
     from_each = -(-number // len(chosen))
-    parts = [part for file in chosen for part in _first_jets(file, from_each, layout)]
+    parts = [part for file in chosen for part in _first_jets(files.at([file]), from_each)]
     if not parts:
         raise InputError(f"{chosen[0]}: there is no good jet in it to count multiply-adds on")
     return parts
 
 
-def _first_jets(file: Path, number: int, layout: Layout | None) -> Iterator[JetArrays]:
+def _first_jets(file: JetFiles, number: int) -> Iterator[JetArrays]:
     """Yield jets from the first chunk of a file that has good ones, evenly spread over it."""
-    for jets in Intake([file], layout=layout).chunks():
+    for jets in file.good_jets().chunks():
         if len(jets):
             rows = np.unique(np.linspace(0, len(jets) - 1, number).astype(int))
             yield jets.take(rows)

@@ -12,13 +12,12 @@ from typing import Any
 
 from parttag.benchmark.options import PUBLISHED, BenchmarkOptions, PretrainingOptions
 from parttag.benchmark.plan import Row
-from parttag.data.readers import find_files
-from parttag.data.store.store import JetStore, is_store
-from parttag.data.writers.jetclass import is_simulated
+from parttag.models import MODELS
 
 # What does not decide what a network learns, or is told elsewhere in the table.
 _UNTOLD = {
     "data",
+    "evaluation",
     "init_from.path",
     "tokenizer_from",
     "training.seed",
@@ -51,13 +50,7 @@ def configuration_notes(row: Row, pretraining: Mapping[str, PretrainingOptions])
     """
     config, notes = row.config, list[str]()
     assert config is not None
-    match getattr(config.model, "reference_padding", None):
-        case True:
-            notes.append("padding takes part, as in the published network")
-        case False:
-            notes.append("padding takes no part (in the published network it does)")
-    if getattr(config.model, "pair_bias", True) is False:
-        notes.append("the Particle Transformer without the pair bias")
+    notes += MODELS[config.model.name].network.footnotes(config.model)
     if config.init_from is not None:
         needs = row.options.needs
         origin = config.init_from.path if needs is None else _origin(pretraining[needs])
@@ -92,21 +85,9 @@ def why_unpublished(options: BenchmarkOptions, test_is_simulated: bool) -> str |
         return left_out + f"they are of the classes {', '.join(classes)}"
     if test_is_simulated:
         return left_out + "the test jets were made by parttag, theirs are others"
-    if not options.data.published:
-        return left_out + "data.published is false"
+    if not options.evaluation.published:
+        return left_out + "evaluation.published is false"
     return None
-
-
-def any_simulated(patterns: Sequence[str | Path]) -> bool:
-    """Return whether some of the files were made by parttag, or stores from such files.
-
-    Of a store whose sources are no longer there it is not known, which counts as no.
-    """
-    for entry in find_files(patterns):
-        sources = JetStore(entry).sources if is_store(entry) else (entry,)
-        if any(is_simulated(Path(source)) for source in sources):
-            return True
-    return False
 
 
 # ---------------------------------------------------------------------------------- the recipes

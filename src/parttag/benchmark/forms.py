@@ -10,6 +10,7 @@ from typing import Any
 from parttag.benchmark.footnotes import changes
 from parttag.benchmark.results import Point, RowResult
 from parttag.benchmark.table import Table
+from parttag.metrics import point_key
 from parttag.metrics.published import Published
 from parttag.printable import printable
 from parttag.system.atomic_files import new_files
@@ -132,9 +133,9 @@ def to_json(result: RowResult) -> dict[str, Any]:
         "row": result.name,
         **({} if result.labels is None else {"labels": result.labels}),
         "seeds": list(result.seeds),
-        "accuracy": result.metric("accuracy").to_json(),
-        "auc": result.metric("auc").to_json(),
-        "rejection": _by_point({p: q.to_json() for p, q in result.rejection.items()}),
+        "accuracy": result.accuracy.to_json(),
+        "auc": result.auc.to_json(),
+        "rejection": _by_signal({p: q.to_json() for p, q in result.rejection.items()}),
         "parameters": result.parameters,
         "multiply_adds": result.multiply_adds,
         "training_time": result.training_time,
@@ -153,7 +154,7 @@ def to_json(result: RowResult) -> dict[str, Any]:
 
 def _published_json(published: Published) -> dict[str, Any]:
     points = {
-        (signal, f"{eps_s:g}"): {"value": quoted.value, "spread": quoted.spread}
+        (signal, eps_s): {"value": quoted.value, "spread": quoted.spread}
         for signal, by_eps_s in published.rejection.items()
         for eps_s, quoted in by_eps_s.items()
     }
@@ -162,14 +163,14 @@ def _published_json(published: Published) -> dict[str, Any]:
         "mark": published.mark,
         "accuracy": published.accuracy,
         "auc": published.auc,
-        "rejection": _by_point(points),
+        "rejection": _by_signal(points),
         "parameters": published.num_parameters,
     }
 
 
-def _by_point(values: Mapping[Point, Any]) -> dict[str, Any]:
-    """Return {ε_S: …} for one signal, {class: {ε_S: …}} for several."""
+def _by_signal(values: Mapping[Point, Any]) -> dict[str, dict[str, Any]]:
+    """Return {class: {ε_S: …}}."""
     nested: dict[str, dict[str, Any]] = {}
     for (signal, eps_s), value in values.items():
-        nested.setdefault(signal, {})[eps_s] = value
-    return next(iter(nested.values())) if len(nested) == 1 else dict(nested)
+        nested.setdefault(signal, {})[point_key(eps_s)] = value
+    return nested

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parttag.benchmark.costs import multiply_adds, num_parameters, some_jets
-from parttag.benchmark.footnotes import any_simulated
 from parttag.benchmark.plan import Job, refuse_other_configuration
-from parttag.data.readers import find_files
-from parttag.data.readers.column_layout import layout_of
-from parttag.data.selection.good_jets import describe_sources
+from parttag.data.jet_files import JetFiles
 from parttag.errors import InputError
-from parttag.evaluation.evaluate import METRICS, evaluate_run
+from parttag.evaluation.evaluate import evaluate_run
+from parttag.evaluation.evaluation import METRICS
 from parttag.progress import Progress, no_progress
 from parttag.runs.import_weights import import_run
 from parttag.runs.run import load_run
@@ -100,18 +98,17 @@ def _do(job: Job, progress: Progress) -> None:
     # Whatever an interrupted evaluation, or one of other jets, has left is replaced.
     evaluate_run(
         run,
-        overwrite=True,
         strict=job.config.data.strict,
         device=job.config.training.device,
         progress=progress,
-    )
-    test, layout = job.config.data.test, layout_of(job.config.data.columns)
+    ).save(job.directory / "evaluation", overwrite=True)
+    test = JetFiles(job.config.data.test, job.config.data.columns)
     record = {
         "metrics": sha256(job.directory / "evaluation" / METRICS),
         "parameters": num_parameters(run.model),
-        "multiply_adds": multiply_adds(run.model, some_jets(test, job.cost_jets, layout)),
-        "simulated": any_simulated(test),
-        "test": [source.model_dump() for source in describe_sources(find_files(test), progress)],
+        "multiply_adds": multiply_adds(run.model, some_jets(test, job.cost_jets)),
+        "simulated": test.is_simulated,
+        "test": [source.model_dump() for source in test.describe(progress)],
     }
     path = job.directory / "evaluation" / RECORD
     write_file(path, json.dumps(record, indent=2).encode())

@@ -6,10 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
+from parttag.metrics import EvaluationOptions, check_options
 from parttag.metrics.published import JETCLASS, TOP_TAGGING, Published
 from parttag.models.weaver import ModelName
 from parttag.options import LocalName, Name, Options
 from parttag.runs.config import DataOptions
+from parttag.runs.evaluation_section import with_evaluation
 
 PUBLISHED: Mapping[str, Mapping[str, Published]] = {
     "toptagging": {line.name: line for line in TOP_TAGGING},
@@ -90,6 +92,8 @@ class RowOptions(_StartOptions):
     def _keeps_the_jets(cls, overrides: Overrides) -> Overrides:
         if "data" in overrides:
             raise ValueError("all rows have the jets of the section data; take them out here")
+        if "evaluation" in overrides:
+            raise ValueError("all rows are measured alike, by the section evaluation of the table")
         return overrides
 
 
@@ -98,6 +102,8 @@ class BenchmarkOptions(Options):
 
     data: DataOptions
     """The jets and classes of all rows, in place of those of their recipes."""
+    evaluation: EvaluationOptions = EvaluationOptions()
+    """What is measured of all rows, in place of what their recipes say."""
     jets: ToyOptions | None = None
     """Make jets instead of reading those that ``data`` names."""
     overrides: Overrides = Field(default_factory=dict)
@@ -121,6 +127,8 @@ class BenchmarkOptions(Options):
     def _keeps_the_jets(cls, overrides: Overrides) -> Overrides:
         if "data" in overrides:
             raise ValueError("give the jets in the section data of the benchmark")
+        if "evaluation" in overrides:
+            raise ValueError("give what is measured in the section evaluation of the benchmark")
         return overrides
 
     @field_validator("labels")
@@ -146,6 +154,17 @@ class BenchmarkOptions(Options):
             if other != name:
                 raise ValueError(f"{other} and {name} would have the same directory; rename one")
         return entries
+
+    @model_validator(mode="before")
+    @classmethod
+    def _means_what_it_did(cls, content: Any) -> Any:
+        return with_evaluation(content) if isinstance(content, Mapping) else content
+
+    @model_validator(mode="after")
+    def _evaluation_fits(self) -> "BenchmarkOptions":
+        if self.data.classes:
+            check_options(tuple(self.data.classes), self.evaluation)
+        return self
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "BenchmarkOptions":

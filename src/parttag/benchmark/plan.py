@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parttag.benchmark.options import BenchmarkOptions, PretrainingOptions, RowOptions
-from parttag.data.readers import find_files
-from parttag.errors import InputError
+from parttag.data.jet_files import JetFiles
+from parttag.errors import InputError, option
 from parttag.jets.features import feature_names
-from parttag.runs.config import RunConfig, first_difference, load_config
+from parttag.runs.config import RunConfig, first_difference
+from parttag.runs.plugin_parts import read_config
 from parttag.samples.toys import toy_files
 from parttag.system.files import refuse_damaged, sha256
 
@@ -89,9 +90,9 @@ class Plan:
         InputError
             If a row, a seed or a budget is unknown.
         """
-        _refuse_unknown("--rows", rows, self.options.rows)
-        _refuse_unknown("--seeds", seeds, self.options.seeds)
-        _refuse_unknown("--labels", labels, self.options.labels)
+        _refuse_unknown("rows", rows, self.options.rows)
+        _refuse_unknown("seeds", seeds, self.options.seeds)
+        _refuse_unknown("labels", labels, self.options.labels)
         return [
             job
             for row in self.rows
@@ -130,7 +131,7 @@ def check_jobs(plan: Plan, jobs: Sequence[Job]) -> None:
         elif job.weights_path is not None and not job.weights_path.is_file():
             raise InputError(
                 f"{job.name}: {job.weights_path}: there is no such file of weights; name it in "
-                "that section's key weights, or choose --rows that do not need it"
+                f"that section's key weights, or choose {option('rows', '')} that do not need it"
             )
 
 
@@ -148,10 +149,11 @@ def refuse_other_configuration(job: Job) -> None:
     if job.config is None:
         _refuse_other_weights(job)
         return
-    key = first_difference(load_config(path), job.config)
+    key = first_difference(read_config(path.parent), job.config)
     if key is not None:
         raise InputError(
-            f"{job.directory} holds a run whose {key} is different; give another --out, or delete "
+            f"{job.directory} holds a run whose {key} is different; give another "
+            f"{option('out', '')}, or delete "
             "that directory to train the row anew"
         )
 
@@ -160,7 +162,7 @@ def _refuse_other_weights(job: Job) -> None:
     """Refuse an import of other weights, or of the same as another network."""
     assert job.weights is not None
     assert job.weights_path is not None
-    config = load_config(job.directory / "config.yaml")
+    config = read_config(job.directory)
     provenance = job.directory / "provenance.json"
     with refuse_damaged(provenance):
         imported = json.loads(provenance.read_text())["imported"]["sha256"]
@@ -173,7 +175,8 @@ def _refuse_other_weights(job: Job) -> None:
     if not same:
         raise InputError(
             f"{job.directory} holds other weights than {job.weights_path} as {job.weights.model} "
-            "with these features; give another --out, or delete that directory and the rows that "
+            f"with these features; give another {option('out', '')}, or delete that directory "
+            "and the rows that "
             "need it"
         )
 
@@ -185,7 +188,7 @@ def _check_files(job: Job, config: RunConfig, plan: Plan) -> None:
     toys = toy_files(plan.directory) if plan.options.jets is not None else ()
     for pattern in (*config.data.train, *config.data.val, *config.data.test):
         if pattern not in toys:  # those are made later
-            find_files([pattern])
+            _ = JetFiles([pattern]).paths
     begins = {
         "init_from.path": config.init_from.path if config.init_from is not None else None,
         "tokenizer_from": config.tokenizer_from,
@@ -202,11 +205,13 @@ def _refuse_other_directory(directory: Path) -> None:
     if not directory.exists() or (directory / OPTIONS_FILE).is_file():
         return
     if not directory.is_dir() or any(directory.iterdir()):
-        raise InputError(f"{directory} exists and is no benchmark's; give another --out")
+        raise InputError(
+            f"{directory} exists and is no benchmark's; give another {option('out', '')}"
+        )
 
 
 def _refuse_unknown(key: str, wanted: Iterable[object], known: Collection[object]) -> None:
     for entry in wanted:
         if entry not in known:
             there = f"there are {', '.join(map(str, known))}" if known else "the table has none"
-            raise InputError(f"{key}: there is no {entry}; {there}")
+            raise InputError(f"{option(key, '')}: there is no {entry}; {there}")

@@ -15,7 +15,14 @@ from parttag.benchmark.options import (
 from parttag.benchmark.plan import Job, Plan, Row
 from parttag.errors import InputError
 from parttag.options import read_options
-from parttag.runs.config import RunConfig, build_config, merge
+from parttag.runs.config import (
+    RunConfig,
+    build_config,
+    merge,
+    read_config_content,
+)
+from parttag.runs.evaluation_section import drop_other_classes
+from parttag.runs.recipes import find_recipe
 from parttag.runs.yaml_files import read_content
 from parttag.samples.toys import toy_files
 
@@ -28,7 +35,8 @@ def load_benchmark(path: Path, overrides: Sequence[str] = ()) -> BenchmarkOption
     InputError
         As ``config.load_config`` does.
     """
-    return read_options(BenchmarkOptions, read_content(path, overrides))
+    content = drop_other_classes(read_content(path, overrides), overrides)
+    return read_options(BenchmarkOptions, content)
 
 
 def make_plan(options: BenchmarkOptions, recipes: Path, directory: Path) -> Plan:
@@ -37,7 +45,7 @@ def make_plan(options: BenchmarkOptions, recipes: Path, directory: Path) -> Plan
     Parameters
     ----------
     recipes
-        The directory that recipes are relative to.
+        The directory that recipes are relative to; shipped ones are found by name.
     directory
         Where the runs are.
 
@@ -68,17 +76,18 @@ class _Planner:
         """Return a row with one budget of labels, and remember what it needs."""
         place = f"rows.{name} ({row.recipe})"
         recipe, data = self._read(row.recipe, f"rows.{name}.recipe"), self._data()
+        evaluation = self.options.evaluation.model_dump(mode="json")
         directory, title = self.directory / "rows" / directory_name(name), name
         if labels is not None:
             data["num_train_jets"] = labels
             directory, title = directory / f"labels-{labels}", f"{name}, {labels} labels"
         content = merge(merge(recipe, self.options.overrides), overrides)
-        content = {**merge(content, row.overrides), "data": data}
+        content = {**merge(content, row.overrides), "data": data, "evaluation": evaluation}
         jobs = {}
         for seed in self.options.seeds:
             started, needs = self._started(content, row.entries, seed)
             config = _config(started, seed, place)
-            if config.objective.name != "classify":
+            if not config.is_classifier:
                 raise InputError(
                     f"{place}: its objective is {config.objective.name}, which has no classes to "
                     "evaluate; put it in the section pretraining"
@@ -90,7 +99,9 @@ class _Planner:
                 needs=needs,
                 cost_jets=self.options.cost_jets,
             )
-        return Row(name, row, jobs, labels, _as_it_is({**recipe, "data": data}))
+        return Row(
+            name, row, jobs, labels, _as_it_is({**recipe, "data": data, "evaluation": evaluation})
+        )
 
     def _started(
         self, content: Mapping[str, Any], entries: Mapping[str, str], seed: int
@@ -126,6 +137,7 @@ class _Planner:
         content = merge(recipe, entry.overrides)
         if entry.same_jets:
             content["data"] = {**self._data(), "test": []}
+            content["evaluation"] = self.options.evaluation.model_dump(mode="json")
         content, needs = self._started(content, entry.entries, seed)
         config = _config(content, seed if entry.per_seed else None, f"pretraining.{name}")
         return Job(label, directory, config, needs=needs, is_row=False)
@@ -138,10 +150,11 @@ class _Planner:
         return data
 
     def _read(self, recipe: str, key: str) -> dict[str, Any]:
-        path = self.recipes / recipe
-        if not path.is_file():
-            raise InputError(f"{key}: {path}: there is no such file")
-        return read_content(path)
+        try:
+            path = find_recipe(recipe, self.recipes)
+        except InputError as error:
+            raise InputError(f"{key}: {error}") from error
+        return read_config_content(path)
 
 
 def _config(content: Mapping[str, Any], seed: int | None, place: str) -> RunConfig:

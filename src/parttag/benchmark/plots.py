@@ -6,13 +6,17 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from parttag.benchmark.results import Point, Quantity, RowResult, SeedResult
 from parttag.data.readers.hdf5 import open_hdf5, own_dataset
 from parttag.errors import InputError
-from parttag.metrics import Roc, background_class, class_rocs
-from parttag.plotting import Target, cycle, draw_roc, new_figure, plain
+from parttag.metrics import Roc, class_rocs
+from parttag.plotting import Style, save_figure
+from parttag.plotting.curves import draw_roc
+from parttag.plotting.elements import cycle, plain
+from parttag.plotting.styles import figure_panels, style_context
 from parttag.system.atomic_files import new_files
 from parttag.system.files import refuse_damaged
 
@@ -35,43 +39,45 @@ def draw_all(directory: Path, results: Sequence[RowResult]) -> list[Path]:
         If scores cannot be read, or a picture cannot be written.
     """
     shown = [result for result in results if result.seeds]
-    classes = next((next(iter(r.seeds.values())).classes for r in shown), ())
-    if not shown or background_class(classes) is None:
+    if not shown or not shown[0].rejection:
         return []
+    background = " + ".join(next(iter(shown[0].seeds.values())).report.background)
     if any(result.labels is not None for result in shown):
         with new_files([directory / EFFICIENCY], overwrite=True) as (file,):
-            plot_efficiency(file, shown)
+            save_figure(efficiency_figure(shown), file, "png")
         return [directory / EFFICIENCY]
     paths = [directory / name for name in (ROC, PARAMETERS, COST)]
     rocs = {result.name: _read_rocs(next(iter(result.seeds.values()))) for result in shown}
     with new_files(paths, overwrite=True) as (roc_file, parameters_file, cost_file):
-        plot_rocs(roc_file, rocs, classes)
+        save_figure(rocs_figure(rocs, background), roc_file, "png")
         with_published = any(result.published for result in shown)
-        plot_against(parameters_file, shown, "parameters", published=with_published)
-        plot_against(cost_file, shown, "training cost", published=False)
+        by_parameters = rejection_figure(shown, "parameters", published=with_published)
+        save_figure(by_parameters, parameters_file, "png")
+        by_cost = rejection_figure(shown, "training cost", published=False)
+        save_figure(by_cost, cost_file, "png")
     return paths
 
 
-def plot_rocs(
-    target: Target, rocs: Mapping[str, Mapping[str, Roc]], classes: Sequence[str]
-) -> None:
+def rocs_figure(
+    rocs: Mapping[str, Mapping[str, Roc]], background: str, style: Style = "parttag"
+) -> Figure:
     """Draw 1/ε_B against ε_S of all rows, in a panel for each signal class."""
     signals = list(next(iter(rocs.values())))
     columns = 1 if len(signals) == 1 else 3
     lines = -(-len(signals) // columns)
     size = (8.6, 6.2) if columns == 1 else (4.4 * columns + 2, 3.8 * lines)
     colors = cycle(len(rocs))
-    with new_figure(target, size) as figure:
-        panels = list(figure.subplots(lines, columns, squeeze=False).flat)
+    figure, panels = figure_panels(lines, columns, size, style)
+    with style_context(style):
         for axes, signal in zip(panels, signals, strict=False):
             for number, (name, curves) in enumerate(rocs.items()):
-                style = _LINES[number // 10 % len(_LINES)]
+                line = _LINES[number // 10 % len(_LINES)]
                 draw_roc(
                     axes,
                     curves[signal],
                     colors[number],
                     plain(name),
-                    linestyle=style,
+                    linestyle=line,
                     with_error=False,
                 )
             axes.set_yscale("log")
@@ -81,26 +87,26 @@ def plot_rocs(
                 axes.set_title(plain(signal))
         for axes in panels[len(signals) :]:
             axes.remove()
-        background = plain(f"Rejection of {background_class(classes)}")
         for axes in panels[: len(signals)]:
             axes.set_xlabel(r"Signal efficiency $\varepsilon_{\mathrm{S}}$")
         for axes in panels[: len(signals) : columns]:
-            axes.set_ylabel(background + r"  $1/\varepsilon_{\mathrm{B}}$")
+            axes.set_ylabel(plain(f"Rejection of {background}") + r"  $1/\varepsilon_{\mathrm{B}}$")
         handles, labels = panels[0].get_legend_handles_labels()
         title = "first seed of each row"
         figure.legend(handles, labels, loc="outside right upper", title=title)
+    return figure
 
 
-def plot_against(
-    target: Target, results: Sequence[RowResult], quantity: str, *, published: bool
-) -> None:
+def rejection_figure(
+    results: Sequence[RowResult], quantity: str, *, published: bool, style: Style = "parttag"
+) -> Figure:
     """Draw the first rejection of each row against its parameters or the cost of its training.
 
     The bar is the spread over seeds; with one seed, the statistical error.
     """
     point = next(iter(results[0].rejection))
-    with new_figure(target, (8.6, 5.4)) as figure:
-        axes = figure.subplots()
+    figure, (axes,) = figure_panels(1, 1, (8.6, 5.4), style)
+    with style_context(style):
         colors = cycle(len(results))
         for number, result in enumerate(results):
             marker = _MARKERS[number // 10 % len(_MARKERS)]
@@ -117,9 +123,10 @@ def plot_against(
         if np.ceil(low) <= high:  # numbers between powers of ten would run into one another
             axes.xaxis.set_minor_formatter(NullFormatter())
         figure.legend(loc="outside right upper")
+    return figure
 
 
-def plot_efficiency(target: Target, results: Sequence[RowResult]) -> None:
+def efficiency_figure(results: Sequence[RowResult], style: Style = "parttag") -> Figure:
     """Draw AUC and the first rejection against the number of labels, a line for each row.
 
     The bar is the spread over seeds; with one seed, the statistical error.
@@ -128,8 +135,8 @@ def plot_efficiency(target: Target, results: Sequence[RowResult]) -> None:
     rows: dict[str, list[RowResult]] = {}
     for result in results:
         rows.setdefault(result.name, []).append(result)
-    with new_figure(target, (12.4, 5.0)) as figure:
-        panels = figure.subplots(1, 2)
+    figure, panels = figure_panels(1, 2, (12.4, 5.0), style)
+    with style_context(style):
         colors = cycle(len(rows))
         for number, (name, own) in enumerate(rows.items()):
             own.sort(key=lambda result: result.labels or 0)
@@ -141,7 +148,7 @@ def plot_efficiency(target: Target, results: Sequence[RowResult]) -> None:
                 _MARKERS[number // 10 % len(_MARKERS)],
                 _LINES[number // 10 % len(_LINES)],
             )
-            values = [[r.metric("auc") for r in own], [r.rejection[point] for r in own]]
+            values = [[r.auc for r in own], [r.rejection[point] for r in own]]
             for axes, quantities in zip(panels, values, strict=True):
                 _draw_line(axes, places, quantities, look, plain(name))
         numbers = sorted({result.labels or 0 for result in results})
@@ -155,6 +162,7 @@ def plot_efficiency(target: Target, results: Sequence[RowResult]) -> None:
         panels[1].set_ylabel(_rejection_label(point))
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right upper")
+    return figure
 
 
 def _draw_line(
@@ -186,7 +194,7 @@ def _draw_line(
 def _rejection_label(point: Point) -> str:
     signal, eps_s = point
     return r"$1/\varepsilon_{\mathrm{B}}$ at $\varepsilon_{\mathrm{S}}$ = " + plain(
-        f"{float(eps_s):g} ({signal})"
+        f"{eps_s:g} ({signal})"
     )
 
 
@@ -224,7 +232,7 @@ def _draw_row(
             label=plain(result.name),
         )
     line = result.published
-    quoted = line and line.rejection.get(point[0], {}).get(float(point[1]))
+    quoted = line and line.rejection.get(point[0], {}).get(point[1])
     if published and line and quoted and line.num_parameters:
         axes.errorbar(
             line.num_parameters,
@@ -243,7 +251,9 @@ def _read_rocs(result: SeedResult) -> dict[str, Roc]:
     path = result.job.directory / "evaluation" / "scores.h5"
     logits, labels, valid = read_logits(path, result.classes)
     used = valid & (labels >= 0)
-    return class_rocs(logits[used], labels[used], result.classes)
+    assert result.job.config is not None
+    options = result.job.config.evaluation
+    return class_rocs(logits[used], labels[used], result.classes, options=options)
 
 
 def read_logits(

@@ -1,7 +1,8 @@
 """What the runs of a table have left, gathered row by row."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,13 @@ from parttag.benchmark.jobs import RECORD, Failure, failure_file, is_done
 from parttag.benchmark.options import PUBLISHED, BenchmarkOptions
 from parttag.benchmark.plan import Job, Plan, Row, refuse_other_configuration
 from parttag.errors import InputError
-from parttag.evaluation.evaluate import METRICS
-from parttag.metrics import background_class
+from parttag.evaluation.evaluation import METRICS
+from parttag.metrics import Estimate, Report
 from parttag.metrics.published import Published
 from parttag.system.files import refuse_damaged, sha256
 
-Point = tuple[str, str]
-"""A working point: the signal class, and ε_S as ``metrics.json`` writes it."""
+Point = tuple[str, float]
+"""A working point: the signal class and ε_S."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class SeedResult:
     """What one run has left."""
 
     job: Job
-    metrics: Mapping[str, Any]
+    report: Report
     record: Mapping[str, Any]
     epochs: Sequence[Mapping[str, Any]]
     data: Mapping[str, tuple[str, ...]]
@@ -90,9 +91,15 @@ class RowResult:
         """The number of training jets, if the table has several."""
         return self.row.labels
 
-    def metric(self, key: str) -> Quantity:
-        """Return accuracy or AUC."""
-        return _over_seeds(seed.metrics[key] for seed in self.seeds.values())
+    @property
+    def accuracy(self) -> Quantity:
+        """The accuracy over seeds."""
+        return _over_seeds(seed.report.accuracy for seed in self.seeds.values())
+
+    @property
+    def auc(self) -> Quantity:
+        """The AUC over seeds."""
+        return _over_seeds(seed.report.auc for seed in self.seeds.values())
 
     def mean(self, values: Iterable[float]) -> float | None:
         """Return a mean over the seeds, ``None`` if there is none."""
@@ -199,17 +206,6 @@ def _noted(
     return noted
 
 
-def rejections(metrics: Mapping[str, Any], classes: Sequence[str]) -> Iterator[tuple[Point, Any]]:
-    """Yield working point and estimate of each rejection of a ``metrics.json``."""
-    for key, inside in metrics["rejection"].items():
-        if "value" in inside:  # of two classes, the signal is not named
-            signal = next(name for name in classes if name != background_class(classes))
-            yield (signal, key), inside
-        else:
-            for eps_s, estimate in inside.items():
-                yield (key, eps_s), estimate
-
-
 def _why_missing(job: Job, failures: Mapping[Path, Failure]) -> str | None:
     if job.directory in failures:
         return f"failed: {failures[job.directory].reason}"
@@ -228,7 +224,7 @@ def _read(job: Job) -> SeedResult:
             f"not shown: {evaluation / METRICS} has changed since the benchmark made it; delete "
             f"{evaluation} to evaluate the row again"
         )
-    metrics, record = _read_json(evaluation / METRICS), _read_json(evaluation / RECORD)
+    report, record = Report.from_json(evaluation / METRICS), _read_json(evaluation / RECORD)
     provenance = _read_json(job.directory / "provenance.json")
     path = job.directory / "metrics.jsonl"
     with refuse_damaged(path):
@@ -236,7 +232,7 @@ def _read(job: Job) -> SeedResult:
     parts = {**provenance["data"], "test": record["test"]}
     data = {part: tuple(source["sha256"] for source in sources) for part, sources in parts.items()}
     hardware = provenance["starts"][-1]["hardware"]
-    return SeedResult(job, metrics, record, epochs, data, _hardware(hardware))
+    return SeedResult(job, report, record, epochs, data, _hardware(hardware))
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -248,7 +244,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _hardware(hardware: Mapping[str, Any]) -> str:
     if hardware["gpu"]:
         return f"{hardware['ranks']} × {hardware['gpu']}"
-    threads = hardware.get("threads", 1) * hardware["ranks"]
+    threads = hardware["threads"] * hardware["ranks"]
     return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
 
 
@@ -263,20 +259,21 @@ def _other_jets(result: SeedResult, reference: SeedResult) -> str | None:
 
 
 def _rejection(seeds: Iterable[SeedResult]) -> dict[Point, Quantity]:
-    points: dict[Point, list[Mapping[str, Any]]] = {}
+    found: dict[Point, list[Estimate]] = {}
     for seed in seeds:
-        for point, estimate in rejections(seed.metrics, seed.classes):
-            points.setdefault(point, []).append(estimate)
-    return {point: _over_seeds(estimates) for point, estimates in points.items()}
+        for signal, points in seed.report.rejection.items():
+            for eps_s, estimate in points.items():
+                found.setdefault((signal, eps_s), []).append(estimate)
+    return {point: _over_seeds(estimates) for point, estimates in found.items()}
 
 
-def _over_seeds(estimates: Iterable[Mapping[str, Any]]) -> Quantity:
+def _over_seeds(estimates: Iterable[Estimate]) -> Quantity:
     listed = list(estimates)
-    values = [estimate["value"] for estimate in listed]
-    if not values or any(value is None for value in values):
+    values = [estimate.value for estimate in listed]
+    if not values or any(math.isnan(value) for value in values):
         return Quantity(None, None, None)
-    errors = [e["error"] for e in listed if e["error"] is not None]
-    is_limit = any(estimate.get("lower_limit") for estimate in listed)
+    errors = [e.error for e in listed if not math.isnan(e.error)]
+    is_limit = any(estimate.is_lower_limit for estimate in listed)
     return Quantity(
         value=float(np.mean(values)),
         spread=float(np.std(values, ddof=1)) if len(values) > 1 and not is_limit else None,

@@ -14,7 +14,7 @@ from parttag.benchmark.plots import draw_all
 from parttag.benchmark.results import RowResult, gather
 from parttag.benchmark.scheduler import run_jobs
 from parttag.benchmark.table import Table, make_table
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.progress import Progress, no_progress
 from parttag.samples.toys import make_toys
 from parttag.system.atomic_files import write_file
@@ -25,6 +25,7 @@ from parttag.system.files import refuse_unwritable
 class Outcome:
     """What a benchmark has left."""
 
+    directory: Path
     table: Table
     files: tuple[Path, ...]
     failures: Mapping[Path, Failure]
@@ -56,7 +57,8 @@ def run_benchmark(
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError(
-            "a benchmark is not started by torchrun: give --jobs N for N trainings at a time, or "
+            f"a benchmark is not started by torchrun: give {option('jobs', '')} for several "
+            "trainings at a time, or "
             "train a row with `torchrun --module parttag.cli train` into its directory"
         )
     failures: Mapping[Path, Failure] = {}
@@ -69,7 +71,7 @@ def run_benchmark(
     results = _shown(gather(plan, failures), jobs)
     table = make_table(results)
     files = [*write_tables(plan.directory, table, results), *draw_all(plan.directory, results)]
-    return Outcome(table, tuple(files), failures)
+    return Outcome(plan.directory, table, tuple(files), failures)
 
 
 def _create(plan: Plan) -> None:

@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -22,6 +21,7 @@ import torch
 from parttag.benchmark.jobs import Failure, attempt, is_done
 from parttag.benchmark.plan import Job
 from parttag.progress import Progress, no_progress
+from parttag.system.processes import end_with
 from parttag.training.monitor import PreemptionError, Termination
 
 logger = logging.getLogger(__name__)
@@ -160,7 +160,9 @@ def _end(workers: Sequence[_Worker]) -> None:
 def _work(connection: Connection, threads: int, index: int) -> None:
     """Do the jobs that come through the connection, in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and sends SIGTERM
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    end_with(parent.sentinel)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     os.environ.update(_own_gpu(index, os.environ, torch.cuda.device_count()))
     torch.set_num_threads(threads)
@@ -170,13 +172,6 @@ def _work(connection: Connection, threads: int, index: int) -> None:
             connection.send(attempt(job))
         except PreemptionError:
             return
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
 
 
 def _own_gpu(index: int, environment: Mapping[str, str], num_gpus: int) -> dict[str, str]:

@@ -107,8 +107,8 @@ def _line(
         name,
         *([] if result.labels is None else [f"{result.labels:,}"]),
         str(len(result.seeds)) if result.seeds else _NONE,
-        quantity(result.metric("accuracy"), ".4f"),
-        quantity(result.metric("auc"), ".4f"),
+        quantity(result.accuracy, ".4f"),
+        quantity(result.auc, ".4f"),
         *(_rejection(result.rejection.get(point)) for point in points),
         _count(result.parameters),
         _count(result.multiply_adds),
@@ -145,7 +145,7 @@ def _published(published: Published | None, points: Sequence[Point]) -> list[str
 
 def _published_rejection(published: Published | None, point: Point) -> str:
     signal, eps_s = point
-    quoted = published and published.rejection.get(signal, {}).get(float(eps_s))
+    quoted = published and published.rejection.get(signal, {}).get(eps_s)
     if not published or not quoted:
         return _NONE
     spread = "" if quoted.spread is None else f" ± {quoted.spread:g}"
@@ -191,7 +191,7 @@ def _points(results: Sequence[RowResult]) -> list[Point]:
 def _point_name(point: Point, points: Sequence[Point]) -> str:
     signal, eps_s = point
     several = len({name for name, _ in points}) > 1
-    return f"1/ε_B {signal + ' ' if several else ''}at {100 * float(eps_s):.4g} %"
+    return f"1/ε_B {signal + ' ' if several else ''}at {100 * eps_s:.4g} %"
 
 
 def _by_reason(missing: Mapping[int, str]) -> dict[str, list[int]]:

@@ -38,6 +38,6 @@ def main() -> None:
     try:
         app(prog_name="parttag")
     except InputError as error:
-        sentence = Text.assemble(("error:", "bold red"), " ", str(error))
+        sentence = Text.assemble(("error:", "bold red"), " ", error.for_shell())
         errors.print(sentence, highlight=False, soft_wrap=True)
         sys.exit(2)

@@ -1,22 +1,27 @@
 """The command that makes a table of many trainings."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from parttag.cli.application import app
-from parttag.cli.terminal import STOPPED_BY_SIGTERM, console, errors, local_path, say, show_progress
-from parttag.errors import InputError
-
-if TYPE_CHECKING:
-    from parttag.benchmark.plan import Job
+from parttag.cli.terminal import (
+    console,
+    errors,
+    interrupted,
+    local_path,
+    say,
+    show_progress,
+    text_table,
+)
+from parttag.errors import STOPPED_BY_SIGTERM, InputError
 
 
 @app.command()
 def benchmark(
     config: Annotated[
-        Path, typer.Argument(parser=local_path, help="The table's configuration, a YAML file.")
+        str, typer.Argument(help="The table's configuration: a YAML file, or one of parttag's.")
     ],
     overrides: Annotated[
         list[str] | None,
@@ -57,35 +62,30 @@ def benchmark(
     Given again, the command skips what is done and continues what was interrupted. A row that fails
     does not stop the others: the table says why, and the exit code is that of the failure.
     """
-    from parttag.benchmark.planning import load_benchmark, make_plan
-    from parttag.benchmark.run import run_benchmark
-    from parttag.cli.tables import text_table
-    from parttag.training.monitor import PreemptionError
+    from parttag.api import command_line as api
 
-    directory = out or Path("runs") / config.stem
-    plan = make_plan(load_benchmark(config, overrides or ()), config.parent, directory)
-    if job is not None and (rows or seeds or labels):
-        raise InputError("--job chooses row, labels and seed: give it alone, or the others")
-    chosen = plan.row_jobs(
-        _values(rows),
-        _numbers("--seeds", seeds, "0,1,2"),
-        _numbers("--labels", labels, "1000,10000"),
-    )
-    if job is not None:
-        chosen = [_numbered(chosen, job)]
-    work = [] if table_only else plan.with_needs(chosen)
     try:
-        outcome = run_benchmark(plan, work, num_processes=jobs, progress=show_progress)
-    except PreemptionError as preemption:
+        outcome = api.benchmark(
+            config,
+            out=out,
+            overrides=overrides or (),
+            rows=_values(rows),
+            seeds=_numbers("--seeds", seeds, "0,1,2"),
+            labels=_numbers("--labels", labels, "1000,10000"),
+            job=job,
+            jobs=jobs,
+            table_only=table_only,
+            progress=show_progress,
+        )
+    except api.PreemptionError as preemption:
         errors.print(str(preemption), highlight=False, soft_wrap=True)
         raise typer.Exit(STOPPED_BY_SIGTERM) from None
     except KeyboardInterrupt:
-        errors.print("interrupted: give the same command again, and it continues", highlight=False)
-        raise typer.Exit(130) from None
+        raise interrupted() from None
     table = outcome.table
     shown = slice(table.num_metrics)
     lines = [line[shown] for line in table.lines]
-    console.print(text_table(str(directory), table.headers[shown], lines))
+    console.print(text_table(str(outcome.directory), table.headers[shown], lines))
     for text in (*table.notes, *(f"written: {path}" for path in outcome.files)):
         say(text)
     if outcome.failures:
@@ -106,13 +106,3 @@ def _numbers(option: str, texts: list[str] | None, example: str) -> list[int]:
         raise InputError(
             f"{option}: {','.join(values)!r} is no list of whole numbers, such as {example}"
         ) from None
-
-
-def _numbered(jobs: list["Job"], number: int) -> "Job":
-    """Return the job of this number."""
-    if number >= len(jobs):
-        raise InputError(
-            f"--job {number}: there are {len(jobs)} combinations of row, labels and seed, 0 to "
-            f"{len(jobs) - 1}"
-        )
-    return jobs[number]

@@ -56,15 +56,14 @@ def generate(
 
     The jets lie at η = φ = 0; pT and mass do not depend on that.
     """
+    from parttag.api import command_line as api
     from parttag.cli.tables import generation_table, tokens_sentence
-    from parttag.evaluation.generation import Sampling, generate
-    from parttag.runs.run import load_run
 
-    report = generate(
-        load_run(run),
+    report = api.generate(
+        api.load(run),
         jets,
         out,
-        Sampling(temperature, top_k, seed),
+        api.Sampling(temperature, top_k, seed),
         against=against or (),
         plots=plots,
         overwrite=overwrite,

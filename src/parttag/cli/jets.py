@@ -1,8 +1,7 @@
 """The commands that make jets and look at them: simulate, download, prepare, inspect."""
 
-import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,12 +12,11 @@ from parttag.cli.terminal import (
     ManyValues,
     Overwrite,
     console,
-    errors,
+    interrupted,
     local_path,
     say,
     show_progress,
 )
-from parttag.errors import InputError
 
 
 @app.command()
@@ -57,24 +55,21 @@ def simulate(
 
     Example: parttag simulate toptagging --jets 20000 --out jets --windows demonstration
     """
-    from parttag.samples.simulation.campaign import simulate as run
-    from parttag.samples.simulation.samples import make_sample
+    from parttag.api.jets import simulate as run
 
-    options: dict[str, Any] = {"num_jets": jets, "seed": seed, "mpi": mpi}
-    if windows is not None:
-        if sample != "toptagging":
-            raise InputError("--windows belongs to toptagging: leave it out")
-        options["windows"] = windows
     try:
         provenance = run(
-            make_sample(sample, options),
+            sample,
+            jets,
             out,
-            processes=processes or os.cpu_count() or 1,
+            seed=seed,
+            processes=processes,
+            windows=windows,
+            mpi=mpi,
             progress=show_progress,
         )
     except KeyboardInterrupt:
-        errors.print("interrupted: give the same command again, and it continues", highlight=False)
-        raise typer.Exit(130) from None
+        raise interrupted() from None
     console.print(
         f"{jets} jets in {len(provenance['files'])} files of {out}: {provenance['statement']}",
         highlight=False,
@@ -103,14 +98,13 @@ def download(
 
     Given again after an interruption, the command continues.
     """
-    from parttag.samples.download import download as fetch
+    from parttag.api.jets import download as fetch
 
     try:
         parts = [name for name in files.split(",") if name]
         downloads = fetch(data_set, out, parts, progress=show_progress)
     except KeyboardInterrupt:
-        errors.print("interrupted: give the same command again, and it continues", highlight=False)
-        raise typer.Exit(130) from None
+        raise interrupted() from None
     for one in downloads:
         where = f"{len(one.files)} files under {out}" if len(one.files) > 1 else one.files[0]
         say(f"{one.source.name}, MD5 {one.source.md5}: {where}")
@@ -144,8 +138,7 @@ def prepare(
     The store depends on the files, --shuffle and --seed only. Given again after an interruption,
     the command continues.
     """
-    from parttag.data import prepare as prepare_store
-    from parttag.runs.config import load_columns, parse_cuts
+    from parttag.api.jets import prepare as prepare_store
 
     try:
         report = prepare_store(
@@ -154,15 +147,14 @@ def prepare(
             shuffle=shuffle,
             seed=seed,
             strict=strict,
-            columns=None if columns is None else load_columns(columns),
-            cuts=parse_cuts(cuts) if cuts else None,
-            processes=processes or os.cpu_count() or 1,
+            columns=columns,
+            cuts=cuts or None,
+            processes=processes,
             scheduler=scheduler,
             progress=show_progress,
         )
     except KeyboardInterrupt:
-        errors.print("interrupted: give the same command again, and it continues", highlight=False)
-        raise typer.Exit(130) from None
+        raise interrupted() from None
     if report.existed:
         console.print(f"{out} was made from these files before: nothing to do", highlight=False)
     console.print(str(report.counts), highlight=False)
@@ -195,36 +187,31 @@ def inspect(
     Jets that several of the files or stores hold are counted pair by pair: give train, val and
     test together to see that they share none.
     """
-    from parttag.cli import tables
-    from parttag.data.readers import find_files
-    from parttag.data.readers.column_layout import layout_of
-    from parttag.inspection.compare import compare
-    from parttag.inspection.inspect import by_input, draw, inspect_files, num_common, picture_paths
-    from parttag.runs.config import load_columns
-    from parttag.system.atomic_files import refuse_existing
+    from parttag.api import jets as api
+    from parttag.cli import jet_tables as tables
 
-    pictures = picture_paths(plots).values() if plots is not None else ()
+    pictures = api.picture_paths(plots).values() if plots is not None else ()
     if not overwrite:
-        refuse_existing(pictures)
-    own = None if columns is None else layout_of(load_columns(columns), truth_optional=True)
-    inspections = {"sample": inspect_files(find_files(files), layout=own, progress=show_progress)}
+        api.refuse_existing(pictures)
+    sample = api.inspect(files, columns=columns, progress=show_progress)
+    inspections = {"sample": sample}
     if against:
-        reference = inspect_files(find_files(against), layout=own, progress=show_progress)
+        reference = api.inspect(against, columns=columns, progress=show_progress)
         inspections["reference"] = reference
     for name, inspection in inspections.items():
         console.print(tables.counts_table(name, inspection))
         console.print(tables.ranges_table(name, inspection))
         for warning in inspection.warnings:
             say(f"warning: {name}: {warning}")
-    repeats = tables.repeats_table(by_input(inspections["sample"], files))
+    repeats = tables.repeats_table(api.by_input(sample, files))
     if repeats is not None:
         console.print(repeats)
     if against:
-        first, reference = inspections.values()
-        say(f"jets of the files that are in the reference too: {num_common(first, reference):,}")
-        for comparison in compare(first.sample, reference.sample):
+        found = api.compare_samples(sample, reference)
+        say(f"jets of the files that are in the reference too: {found.num_common:,}")
+        for comparison in found.by_label:
             console.print(tables.comparison_table(comparison))
     if plots is not None:
-        draw(plots, inspections, overwrite=overwrite)
+        api.draw(plots, inspections, overwrite=overwrite)
     for path in pictures:
         say(f"drawn: {path}")

@@ -1,7 +1,6 @@
 """The commands that make runs and use them: train, evaluate, predict, import, schema."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,7 +8,6 @@ import typer
 
 from parttag.cli.application import app
 from parttag.cli.terminal import (
-    STOPPED_BY_SIGTERM,
     Columns,
     Device,
     Files,
@@ -22,14 +20,15 @@ from parttag.cli.terminal import (
     local_path,
     say,
     show_progress,
+    text_table,
 )
-from parttag.errors import InputError
+from parttag.errors import STOPPED_BY_SIGTERM, InputError
 
 
 @app.command()
 def train(
     config: Annotated[
-        Path, typer.Argument(parser=local_path, help="The configuration, a YAML file.")
+        str, typer.Argument(help="The configuration: a YAML file, or a recipe of parttag's.")
     ],
     overrides: Annotated[
         list[str] | None,
@@ -58,31 +57,28 @@ def train(
     SIGTERM stops it after a checkpoint, with exit code 143. On two CPU cores --processes 2 is
     nearly twice as fast; on several machines: torchrun ... --module parttag.cli train CONFIG ...
     """
-    from parttag.cli.ranks import is_rank, run_ranks
-    from parttag.runs.config import dump_config, load_config
+    from parttag.api import command_line as api
+    from parttag.api.ranks import is_rank, run_ranks
 
-    settings = load_config(config, [*(overrides or ()), *(["data.strict=true"] if strict else [])])
+    changes = [*(overrides or ()), *(["data.strict=true"] if strict else [])]
+    settings = api.configure(config, changes)
     if print_config:
-        typer.echo(dump_config(settings), nl=False)
+        typer.echo(api.dump_config(settings), nl=False)
         return
     if processes > 1 and not is_rank():
         raise typer.Exit(run_ranks(processes))
-
-    from parttag.runs.train import train_run
-    from parttag.training.distributed import first_to_report
-    from parttag.training.monitor import PreemptionError
-
+    directory = out or Path("runs") / Path(config).stem
     try:
-        directory = train_run(settings, out or Path("runs") / config.stem, progress=show_progress)
-    except PreemptionError as preemption:
-        if first_to_report():
+        api.train_run(settings, directory, progress=show_progress)
+    except api.PreemptionError as preemption:
+        if api.first_to_report():
             errors.print(str(preemption), highlight=False, soft_wrap=True)
         raise typer.Exit(STOPPED_BY_SIGTERM) from None
     except Exception:
-        if not first_to_report():  # another rank has said what is wrong
+        if not api.first_to_report():  # another rank has said what is wrong
             raise typer.Exit(1) from None
         raise
-    if os.environ.get("RANK", "0") != "0":
+    if not api.is_first_rank():
         return
     console.print(f"trained: {directory}", highlight=False, soft_wrap=True)
     if not settings.is_classifier:
@@ -93,10 +89,7 @@ def train(
             )
         return
     if settings.data.test and not (directory / "evaluation" / "metrics.json").exists():
-        if is_rank():  # the others have ended and left their cores
-            import torch
-
-            torch.set_num_threads(len(os.sched_getaffinity(0)))
+        api.use_all_cores()  # other ranks have ended and left theirs
         evaluate(directory, strict=settings.data.strict)
 
 
@@ -137,6 +130,25 @@ def evaluate(
             show_default="data.classes",
         ),
     ] = "",
+    background: Annotated[
+        str,
+        typer.Option(
+            metavar="CLASS,...",
+            help="What the other classes are told apart from.",
+            show_default="evaluation.background",
+        ),
+    ] = "",
+    working_points: Annotated[
+        str,
+        typer.Option(
+            metavar="EPS_S,...",
+            help="Signal efficiencies of the rejections, or by class: '{top: [0.5, 0.3]}'.",
+            show_default="evaluation.working_points",
+        ),
+    ] = "",
+    formats: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Of the pictures: png, pdf, svg, eps.")
+    ] = "png",
     columns: Columns = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
@@ -150,39 +162,37 @@ def evaluate(
     Bad jets are left out of the metrics, counted, and kept in scores.h5 without scores. With
     --probe linear, a run of any objective can be measured, in RUN/evaluation/probe.
     """
-    from parttag.cli.tables import jets_sentence, metrics_table, sculpting_sentences
-    from parttag.evaluation.evaluate import evaluate_run
-    from parttag.runs.config import load_columns, parse_classes
-    from parttag.runs.run import load_run
+    from parttag.api import command_line as api
+    from parttag.cli.tables import metrics_table
 
     if probe is None and (train_data or classes):
         raise InputError("--train and --classes are of a probe; add --probe linear")
-    tagger = load_run(run)
-    if columns is not None:
-        tagger = tagger.with_columns(load_columns(columns))
+    tagger = api.load(run).reading(columns)
+    forms = formats.split(",")
     how: dict[str, Any] = {
-        "overwrite": overwrite,
         "strict": strict,
         "precision": precision,
         "device": device,
         "progress": show_progress,
     }
-    title = str(run)
     if probe is None:
-        metrics = evaluate_run(tagger, data, out, **how)
+        out = out or run / "evaluation"
+        options = tagger.options(background or None, working_points or None)
+        api.check_target(tagger, out, forms, options=options, overwrite=overwrite)
+        found = api.evaluate_run(tagger, data, options=options, **how)
+        title = str(run)
     else:
-        from parttag.evaluation.probe import LabeledJets, probe_directory, probe_run
-
-        out = out or probe_directory(run, probe)
-        named = parse_classes(classes) if classes else None
-        labeled = LabeledJets(train_data or (), named, probe_jets)
-        metrics = probe_run(tagger, probe, labeled, data, out, **how)
-        title = f"{run}: probe ({probe}) fitted to {metrics['probe']['num_jets']:,} jets"
-    console.print(metrics_table(title, metrics))
-    say(jets_sentence(metrics))
-    for sentence in sculpting_sentences(metrics):
+        out = out or api.probe_directory(run, probe)
+        named = api.parse_classes(classes) if classes else None
+        labeled = api.LabeledJets(train_data or (), named, probe_jets)
+        api.check_probe_target(tagger, probe, labeled, out, overwrite=overwrite)
+        found = api.probe_run(tagger, probe, labeled, data, **how)
+        title = f"{run}: {found.title}"
+    found.save(out, forms, overwrite=overwrite)
+    console.print(metrics_table(title, found))
+    for sentence in found.sentences():
         say(sentence)
-    say(f"written to {out or run / 'evaluation'}")
+    say(f"written to {out}")
 
 
 @app.command()
@@ -207,25 +217,17 @@ def predict(
 
     Bad jets are kept as rows of NaN with valid = 0.
     """
-    from parttag.data.readers import find_files
-    from parttag.data.readers.column_layout import layout_of
-    from parttag.evaluation.predict import predict as predict_files
-    from parttag.evaluation.scores import Scorer
-    from parttag.runs.config import load_columns
-    from parttag.runs.run import load_run
+    from parttag.api import command_line as api
 
-    tagger = load_run(run)
-    own = tagger.config.data.columns if columns is None else load_columns(columns)
-    scorer = Scorer.of_run(
-        tagger, labels_required=False, strict=strict, precision=precision, device=device
-    )
-    report = predict_files(
-        scorer,
-        find_files(files),
+    report = api.predict(
+        api.load(run).reading(columns),
+        files,
         out,
-        layout=layout_of(own, truth_optional=True),
         keep=[name for name in keep.split(",") if name],
         overwrite=overwrite,
+        strict=strict,
+        precision=precision,
+        device=device,
         progress=show_progress,
     )
     say(
@@ -263,11 +265,11 @@ def import_weights(
 
     Weights of every version since 0.4 give the scores that the version which wrote them gives.
     """
-    from parttag.runs.import_weights import import_run
+    from parttag.api import command_line as api
 
     names = features.split(",") if "," in features else features
     class_names = [name for name in classes.split(",") if name]
-    import_run(weights, names, out, model=model, classes=class_names)
+    api.import_run(weights, names, out, model=model, classes=class_names)
     console.print(f"imported: {out}", highlight=False, soft_wrap=True)
 
 
@@ -277,6 +279,18 @@ def schema() -> None:
 
     Example: parttag schema > parttag.schema.json
     """
-    from parttag.runs.config import RunConfig
+    from parttag.api import command_line as api
 
-    typer.echo(json.dumps(RunConfig.model_json_schema(), indent=2))
+    typer.echo(json.dumps(api.json_schema(), indent=2))
+
+
+@app.command()
+def recipes() -> None:
+    """List the configurations that come with parttag: parttag train NAME ... takes each.
+
+    Example: parttag recipes
+    """
+    from parttag.api import command_line as api
+
+    lines = [(one.name, one.network, one.objective, one.description) for one in api.list_recipes()]
+    console.print(text_table("recipes", ("name", "network", "objective", ""), lines))

@@ -1,16 +1,20 @@
 """What the commands share: the terminal, the progress bar, options that several of them have."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import typer
+from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
 from typer.core import TyperCommand
 
+from parttag.errors import STOPPED_BY_SIGINT
 from parttag.printable import printable
 
 Item = TypeVar("Item")
@@ -39,15 +43,12 @@ class _PlainConsole(Console):
 console = _PlainConsole()
 errors = _PlainConsole(stderr=True)
 
-STOPPED_BY_SIGTERM = 128 + 15
-"""What a shell reports of a process that ended at signal 15."""
-
 _BAR_AFTER_SECONDS = 2.0
 
 
 def local_path(name: str) -> Path:
     """Return the path that an argument names, which must be of this machine."""
-    from parttag.options import local_name
+    from parttag.api.names import local_name
 
     return Path(local_name(name))
 
@@ -118,6 +119,30 @@ def show_progress(items: Iterable[Item], *, total: int | None, description: str)
             bar.stop()
 
 
+def interrupted() -> typer.Exit:
+    """Say that Ctrl-C stopped a command that goes on from there, and return how it exits."""
+    errors.print("interrupted: give the same command again, and it continues", highlight=False)
+    return typer.Exit(STOPPED_BY_SIGINT)
+
+
 def say(text: str) -> None:
     """Print a line as it is."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def text_table(title: str, headers: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
+    """Return a table of texts, as they are."""
+    table = empty_table(title, headers[0], *headers[1:])
+    table.columns[0].overflow = "fold"
+    for line in lines:
+        table.add_row(*map(Text, line))
+    return table
+
+
+def empty_table(title: str, first: str, *numbers: str) -> Table:
+    """Return a table with a first column of names and further ones of numbers, without rows."""
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column(first)
+    for name in numbers:
+        table.add_column(name, justify="right")
+    return table

@@ -1,20 +1,22 @@
-"""Scores of jets in files, one row a jet in the order of the input: ``parttag predict``."""
+"""Scores of jets, in files or in memory: ``parttag predict``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import awkward as ak
 
+from parttag.data.jet_files import STEP_JETS, JetFiles, Patterns, jet_files, steps
 from parttag.data.readers import read_branches
-from parttag.data.readers.layout import Layout
-from parttag.data.selection.all_jets import read_jets
-from parttag.errors import InputError
-from parttag.evaluation.scores import ScoredJets, Scorer
+from parttag.errors import InputError, option
+from parttag.evaluation.scores import Precision, Scorer, Scores, join, refuse_hidden_columns
+from parttag.jets.arrays import JetArrays
 from parttag.progress import Progress, no_progress
-from parttag.system.row_files import Columns, check_format, new_score_file
+from parttag.runs.run import Run
+from parttag.system.row_files import check_format, new_score_file
+from parttag.training.distributed import DeviceName
 
 
 @dataclass(frozen=True)
@@ -26,25 +28,102 @@ class PredictReport:
     num_unlabelled: int
 
 
+def score_jets(
+    run: Run,
+    jets: JetArrays,
+    *,
+    strict: bool = False,
+    precision: Precision = "fp32",
+    device: DeviceName = "auto",
+    step_jets: int = STEP_JETS,
+    progress: Progress = no_progress,
+) -> Scores:
+    """Return the scores of jets in memory, in their order.
+
+    Parameters
+    ----------
+    strict
+        Whether a bad jet is refused; else its scores are NaN.
+    precision, device
+        How and where the scores are computed; ``auto`` is a GPU if there is one.
+    step_jets
+        Jets taken at a time, as jets of files are.
+
+    Raises
+    ------
+    InputError
+        If the run has no classes, or the jets do not fit the network.
+    """
+    scorer = Scorer.of_run(
+        run, labels_required=False, strict=strict, precision=precision, device=device
+    )
+    parts = steps(jets, progress, "scoring", step_jets=step_jets)
+    return join([scorer.score(part) for part in parts])
+
+
+def score_files(
+    run: Run,
+    files: JetFiles | Patterns,
+    keep: Sequence[str] = (),
+    *,
+    strict: bool = False,
+    precision: Precision = "fp32",
+    device: DeviceName = "auto",
+    step_jets: int = STEP_JETS,
+    progress: Progress = no_progress,
+) -> Scores:
+    """Return the scores of every jet of the files, in their order.
+
+    Parameters
+    ----------
+    files
+        Files, globs, directories or stores, read by the run's ``data.columns``, or as ``JetFiles``
+        says.
+    keep
+        Branches of the files that ride along. ``jet_pt``, ``jet_eta``, ``jet_mass`` and
+        ``num_particles`` among them replace the columns of that name.
+    strict, precision, device
+        As of ``score_jets``.
+    step_jets
+        Jets read at a time.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read or lacks a branch to keep, or the jets do not fit the network.
+    """
+    scorer = Scorer.of_run(
+        run, labels_required=False, strict=strict, precision=precision, device=device
+    )
+    refuse_hidden_columns(keep, run.classes)
+    if not isinstance(files, JetFiles):
+        files = JetFiles(files, run.config.data.columns, truth_optional=True)
+    return join(list(_score_files(scorer, files, keep, step_jets, progress)))
+
+
 def predict(
     scorer: Scorer,
-    files: Sequence[Path],
+    files: JetFiles | Patterns,
     out: Path,
     *,
-    layout: Layout | None = None,
     keep: Sequence[str] = (),
     overwrite: bool = False,
+    step_jets: int = STEP_JETS,
     progress: Progress = no_progress,
 ) -> PredictReport:
     """Write the scores of every jet of the files to ``out``, whose name gives the format.
 
+    They are never in memory all at once, as those of ``score_files`` are.
+
     Parameters
     ----------
-    layout
-        What the branches of the files mean, if not what they do in the public sets.
+    files
+        Files, globs, directories and stores, as the public sets or as ``JetFiles`` says; cuts do
+        not matter.
     keep
-        Branches of the files to pass through. ``jet_pt``, ``jet_eta``, ``jet_mass`` and
-        ``num_particles`` among them replace the columns of that name.
+        Branches of the files to pass through, as of ``score_files``.
+    step_jets
+        Jets read at a time.
 
     Raises
     ------
@@ -53,11 +132,11 @@ def predict(
         ``out`` exists or cannot be written; nothing is left then.
     """
     check_format(out)
-    _refuse_names(keep, scorer.classes)
+    refuse_hidden_columns(keep, list(scorer.classes))
     num_jets = num_bad = num_unlabelled = 0
     with new_score_file(out, overwrite=overwrite) as append:
-        for scored, kept in _score_files(scorer, files, keep, layout, progress):
-            append({**scored.columns(), **kept})
+        for scored in _score_files(scorer, jet_files(files), keep, step_jets, progress):
+            append(scored.columns())
             num_jets += len(scored)
             num_bad += int((~scored.valid).sum())
             num_unlabelled += int((scored.labels < 0).sum())
@@ -66,30 +145,22 @@ def predict(
 
 def _score_files(
     scorer: Scorer,
-    files: Sequence[Path],
+    files: JetFiles,
     keep: Sequence[str],
-    layout: Layout | None,
+    step_jets: int,
     progress: Progress,
-) -> Iterator[tuple[ScoredJets, Columns]]:
+) -> Iterator[Scores]:
     current, row, branches = None, 0, dict[str, ak.Array]()
-    for path, jets in read_jets(files, progress, "scoring", layout):
+    for path, jets in files.all_jets(progress, "scoring", step_jets=step_jets):
         if path != current:
             earlier = branches
-            branches = read_branches(path, keep, layout) if keep else {}
+            branches = read_branches(path, keep, files.layout) if keep else {}
             _refuse_other_types(path, branches, earlier)
             current, row = path, 0
         rows = slice(row, row + len(jets))
-        yield scorer.score(jets), {name: branch[rows] for name, branch in branches.items()}
+        kept = {name: branch[rows] for name, branch in branches.items()}
+        yield replace(scorer.score(jets), kept=kept)
         row += len(jets)
-
-
-def _refuse_names(keep: Sequence[str], classes: Mapping[str, Sequence[str]]) -> None:
-    own = {"label", "valid"} | {f"{kind}_{name}" for kind in ("score", "logit") for name in classes}
-    taken = own & set(keep)
-    if taken:
-        raise InputError(
-            f"--keep {min(taken)}: the scores have a column of this name; leave it out"
-        )
 
 
 def _refuse_other_types(
@@ -100,5 +171,5 @@ def _refuse_other_types(
         if str(ours) != str(theirs):
             raise InputError(
                 f"{path}: branch {name} is of type {ours}, in the files before it is {theirs}; "
-                "leave it out of --keep, or predict these files on their own"
+                f"leave it out of {option('keep', '')}, or predict these files on their own"
             )

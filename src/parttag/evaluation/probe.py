@@ -28,16 +28,20 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
 from parttag.data.loading.dataset import JetDataset
-from parttag.errors import InputError
-from parttag.evaluation.evaluate import METRICS, evaluate_run, files_to_evaluate
+from parttag.errors import InputError, option
+from parttag.evaluation.evaluate import Data, evaluate_run, files_to_evaluate
+from parttag.evaluation.evaluation import Evaluation, check_target
 from parttag.evaluation.scores import Precision, computing_in
+from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import JetBatch, make_batch
 from parttag.jets.features import feature_names, particle_features
+from parttag.metrics import EvaluationOptions, ProbeFit, check_options
+from parttag.metrics.earlier import earlier_options
 from parttag.models import Tagger, build_model
+from parttag.options import read_options
 from parttag.progress import Progress, no_progress
 from parttag.runs.run import Run
 from parttag.runs.train import open_jets
-from parttag.system.atomic_files import refuse_existing
 from parttag.training.distributed import DeviceName, move_to
 from parttag.training.objectives.classify import ClassifyOptions
 
@@ -71,15 +75,14 @@ def probe_run(
     run: Run,
     probe_of: ProbeOf = "linear",
     labeled: LabeledJets | None = None,
-    data: Sequence[str | Path] | None = None,
-    out: Path | None = None,
+    data: Data | None = None,
     *,
-    overwrite: bool = False,
+    options: EvaluationOptions | None = None,
     strict: bool = False,
     precision: Precision = "fp32",
     device: DeviceName = "auto",
     progress: Progress = no_progress,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Fit a linear classifier to what a network makes of jets, and evaluate it.
 
     Parameters
@@ -88,15 +91,11 @@ def probe_run(
         Of any objective.
     data
         What to evaluate on; by default the run's ``data.test``.
-    out
-        Directory to write to; by default one in ``evaluation`` of the run's.
-    overwrite, strict, precision, device
+    options
+        What is measured; by default the run's section ``evaluation``. If ``labeled`` has classes of
+        its own, they say what is the background, as for a configuration without that section.
+    strict, precision, device
         As of ``evaluate_run``.
-
-    Returns
-    -------
-    dict
-        The content of ``metrics.json``: as of ``evaluate_run``, and what was fitted.
 
     Raises
     ------
@@ -104,14 +103,16 @@ def probe_run(
         As ``evaluate_run``, or if no labels are known, there are too few jets of a class, or the
         representation of a jet is not finite.
     """
-    directory = out or probe_directory(run.directory, probe_of)
-    if not overwrite:
-        refuse_existing([directory / METRICS])
-    files_to_evaluate(run, data)  # not after what may take minutes
-    probed = replace(_to_probe(run, labeled or LabeledJets(), probe_of), directory=directory)
+    labeled = labeled or LabeledJets()
+    directory = probe_directory(run.directory, probe_of)
+    probed = replace(_to_probe(run, labeled, probe_of), directory=directory)
+    # Not after what may take minutes.
+    if not isinstance(data, JetArrays):
+        _ = files_to_evaluate(run, data).paths
+    check_options(probed.classes, options if options is not None else probed.config.evaluation)
     move_to(probed.model, device)
     place = next(probed.model.parameters()).device
-    jets = _labeled_jets(probed, labeled or LabeledJets(), progress)
+    jets = _labeled_jets(probed, labeled, progress)
     with torch.inference_mode(), computing_in(precision, place):
         inputs, jet_weights = _represent(probed.model, jets, place, progress)
     if not np.isfinite(inputs).all():
@@ -121,24 +122,40 @@ def probe_run(
         )
     probe, strength = fit_probe(inputs, jets.classes, probed.classes, jet_weights)
     probed.model.head = probe.to(place)
-    fitted = {
-        "of": probe_of,
-        "num_jets": len(jets),
-        "data": list(probed.config.data.train),
-        "width": inputs.shape[1],
-        "C": strength,
-    }
-    return evaluate_run(
+    found = evaluate_run(
         probed,
         data,
-        directory,
-        overwrite=overwrite,
+        options=options,
         strict=strict,
         precision=precision,
         device=device,
-        about={"probe": fitted},
         progress=progress,
     )
+    fitted = ProbeFit(
+        probe_of, len(jets), tuple(probed.config.data.train), inputs.shape[1], strength
+    )
+    return replace(found, probe=fitted)
+
+
+def check_probe_target(
+    run: Run,
+    probe_of: ProbeOf,
+    labeled: LabeledJets,
+    directory: Path,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Refuse what ``Evaluation.save`` would refuse, before a probe is fitted for minutes.
+
+    Raises
+    ------
+    InputError
+        As ``evaluation.check_target``, or if no labels are known.
+    """
+    probed = replace(
+        _to_probe(run, labeled, probe_of), directory=probe_directory(run.directory, probe_of)
+    )
+    check_target(probed, directory, overwrite=overwrite)
 
 
 def probe_directory(run: Path, probe_of: ProbeOf) -> Path:
@@ -188,16 +205,21 @@ def _to_probe(run: Run, labeled: LabeledJets, probe_of: ProbeOf) -> Run:
     classes = labeled.classes or run.config.data.classes
     if len(classes) < 2:
         raise InputError(
-            f"{run.directory}: the run has no data.classes; say which labels to tell apart, such "
-            "as --classes '{top: label_top, QCD: label_QCD}'"
+            f"{run.directory}: the run has no data.classes; say which labels to tell apart by "
+            f"{option('classes', '')}, such as {{top: label_top, QCD: label_QCD}}"
         )
     changes: dict[str, Any] = {"classes": dict(classes)}
+    evaluation = run.config.evaluation
+    if labeled.classes and set(labeled.classes) != set(run.classes):
+        section = evaluation.model_dump(exclude={"background", "working_points", "discriminant"})
+        evaluation = read_options(EvaluationOptions, section | earlier_options(list(classes)))
     if labeled.files:
         changes |= {"train": tuple(map(str, labeled.files)), "num_train_jets": None}
     config = run.config.model_copy(
         update={
             "data": run.config.data.model_copy(update=changes),
             "objective": ClassifyOptions(),
+            "evaluation": evaluation,
         }
     )
     if probe_of == "raw":
@@ -231,7 +253,7 @@ def _labeled_jets(run: Run, labeled: LabeledJets, progress: Progress) -> JetData
     if not data.train:
         raise InputError(
             f"{run.directory}: the run has no data.train; name the jets to fit the probe to with "
-            "--train"
+            f"{option('train', '')}"
         )
     jets = open_jets(run.config, "train", progress)
     if data.num_train_jets is not None:
@@ -301,7 +323,8 @@ def fit_probe(
         if of_class < _LEAST_JETS_OF_A_CLASS:
             raise InputError(
                 f"data.train: there are {of_class} jets of class {name} among {len(labels)}, too "
-                "few to fit a probe to; take more with --probe-jets, or give other files by --train"
+                f"few to fit a probe to; take more with {option('probe_jets', '')}, or give other "
+                f"files by {option('train', '')}"
             )
     mean, scale = inputs.mean(axis=0, dtype=np.float64), inputs.std(axis=0, dtype=np.float64)
     scale = np.where(scale > 0, scale, 1.0)

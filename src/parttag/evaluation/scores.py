@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from typing import Literal
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+import awkward as ak
 import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int64
 
 from parttag.data.selection.classes import assign_classes
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import make_batch
 from parttag.jets.validity import FAULTS, jet_faults, jet_name
-from parttag.jets.variables import jet_kinematics
 from parttag.models import Tagger
 from parttag.runs.run import Run
+from parttag.system.row_files import Columns, new_score_file
 from parttag.training.distributed import DeviceName, move_to
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Precision = Literal["fp32", "bf16"]
 """Single precision throughout, or autocast to bfloat16: faster on a GPU, scores to 3 digits."""
@@ -28,8 +33,8 @@ Classes = Mapping[str, Sequence[str]]
 """The label branches of each class, in the order of the class indices."""
 
 
-@dataclass(frozen=True, eq=False)
-class ScoredJets:
+@dataclass(frozen=True, eq=False, repr=False)
+class Scores:
     """What is known of each jet after a network has seen it; bad jets are not ``valid``.
 
     ``labels`` is the class index, −1 where unknown. Logits and jet quantities of bad jets are NaN.
@@ -44,12 +49,26 @@ class ScoredJets:
     jet_eta: Float32[np.ndarray, " jets"]
     jet_mass: Float32[np.ndarray, " jets"]
     num_particles: Int64[np.ndarray, " jets"]
+    kept: Columns = field(default_factory=dict)
+    """Columns of the input that ride along, by name."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def columns(self) -> dict[str, np.ndarray]:
-        """Return the columns of a scores file, each contiguous in memory."""
+    def __repr__(self) -> str:
+        """Return how many jets there are, and the names of the columns."""
+        bad = int((~self.valid).sum())
+        known = int((self.labels >= 0).sum())
+        return (
+            f"Scores: {len(self):,} jets ({bad:,} bad, {known:,} of known class) | "
+            f"{', '.join(self.columns())}"
+        )
+
+    def columns(self) -> dict[str, np.ndarray | ak.Array]:
+        """Return the columns of a scores file, each contiguous in memory.
+
+        Those that were kept come last, and take the place of jet quantities of their name.
+        """
         wide = self.logits.astype(np.float64)
         exponentials = np.exp(wide - wide.max(axis=1, keepdims=True))
         scores = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -62,20 +81,80 @@ class ScoredJets:
             "jet_eta": self.jet_eta,
             "jet_mass": self.jet_mass,
             "num_particles": self.num_particles,
+            **self.kept,
         }
 
-    def take(self, rows: Int64[np.ndarray, " chosen"]) -> ScoredJets:
+    def take(self, rows: Int64[np.ndarray, " chosen"]) -> Scores:
         """Return the jets at these rows."""
-        return replace(self, **{name: getattr(self, name)[rows] for name in _PER_JET})
+        arrays = {name: getattr(self, name)[rows] for name in _PER_JET}
+        return replace(self, **arrays, kept={name: c[rows] for name, c in self.kept.items()})
+
+    def to_awkward(self) -> ak.Array:
+        """Return one record a jet, with the columns as its fields."""
+        return ak.zip(self.columns(), depth_limit=1)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row a jet; kept columns with several values a jet are columns of lists.
+
+        Raises
+        ------
+        InputError
+            If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise InputError(
+                "pandas is not installed: pip install 'parttag[analysis]', or use to_awkward()"
+            ) from error
+        return pd.DataFrame({name: _flat(column) for name, column in self.columns().items()})
+
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the columns to a file, whose name gives the format: .root, .h5 or .parquet.
+
+        Raises
+        ------
+        InputError
+            If the format is unknown, a column does not fit it, or the file exists or cannot be
+            written; nothing is left then.
+        """
+        with new_score_file(Path(path), overwrite=overwrite) as append:
+            append(self.columns())
 
 
-_PER_JET = tuple(field.name for field in fields(ScoredJets) if field.name != "classes")
+_PER_JET = tuple(f.name for f in fields(Scores) if f.name not in ("classes", "kept"))
 
 
-def join(parts: Sequence[ScoredJets]) -> ScoredJets:
-    """Return the jets of all parts, of the same classes, one after the other."""
+def _flat(column: np.ndarray | ak.Array) -> np.ndarray | list[object]:
+    """Return a column as a data frame takes it."""
+    if isinstance(column, np.ndarray):
+        return column
+    is_flat = column.ndim == 1 and isinstance(column.type.content, ak.types.NumpyType)
+    values: np.ndarray | list[object] = column.to_numpy() if is_flat else column.to_list()
+    return values
+
+
+def join(parts: Sequence[Scores]) -> Scores:
+    """Return the jets of all parts, of the same classes and columns, one after the other."""
     arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _PER_JET}
-    return ScoredJets(classes=parts[0].classes, **arrays)
+    kept = {name: ak.concatenate([part.kept[name] for part in parts]) for name in parts[0].kept}
+    return Scores(classes=parts[0].classes, **arrays, kept=kept)
+
+
+def refuse_hidden_columns(keep: Sequence[str], classes: Sequence[str]) -> None:
+    """Refuse columns to keep that would take the place of scores.
+
+    Raises
+    ------
+    InputError
+        If there is one.
+    """
+    own = {"label", "valid"} | {f"{kind}_{name}" for kind in ("score", "logit") for name in classes}
+    taken = own & set(keep)
+    if taken:
+        raise InputError(
+            f"{option('keep', min(taken))}: the scores have a column of this name; leave it out"
+        )
 
 
 @dataclass(frozen=True)
@@ -132,7 +211,7 @@ class Scorer:
         move_to(run.model, device)
         return cls(run.model, run.config.data.classes, labels_required, strict, precision)
 
-    def score(self, jets: JetArrays) -> ScoredJets:
+    def score(self, jets: JetArrays) -> Scores:
         """Return the scores of all jets, in their order.
 
         Raises
@@ -147,16 +226,18 @@ class Scorer:
             first = int(np.flatnonzero(~valid)[0])
             raise InputError(
                 f"{jet_name(jets, first)}: bad jet ({FAULTS[faults[first]]}), the first of "
-                f"{(~valid).sum()}; leave out --strict to keep bad jets without scores"
+                f"{(~valid).sum()}; leave out {option('strict')} to keep bad jets without "
+                "scores"
             )
         logits = np.full((len(jets), len(self.classes)), np.nan, dtype=np.float32)
         for rows in self._batches(jets.lengths, valid):
             logits[rows] = self._logits(jets.take(rows))
         self._refuse_nonfinite(jets, logits, valid)
         pt, eta, mass = (
-            np.where(valid, values, np.nan).astype(np.float32) for values in jet_kinematics(jets)
+            np.where(valid, values, np.nan).astype(np.float32)
+            for values in (jets.pt, jets.eta, jets.mass)
         )
-        return ScoredJets(
+        return Scores(
             classes=tuple(self.classes),
             logits=logits,
             labels=self._labels(jets),

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64, UInt64
 
+from parttag.data.jet_files import STEP_JETS, JetFiles, Patterns, jet_files
 from parttag.data.readers import find_files
-from parttag.data.readers.layout import Layout
-from parttag.data.selection.all_jets import read_jets
 from parttag.inspection.duplicates import fingerprint, num_repeated
-from parttag.inspection.sample import JetSample, Reservoir
+from parttag.inspection.sample import SAMPLE_JETS, JetSample, Reservoir
 from parttag.inspection.units import Scales
 from parttag.jets.arrays import JetArrays
 from parttag.jets.validity import FAULTS, jet_faults
@@ -58,9 +57,23 @@ class Inspection:
 
 
 def inspect_files(
-    files: Sequence[Path], *, layout: Layout | None = None, progress: Progress = no_progress
+    files: JetFiles | Patterns,
+    *,
+    step_jets: int = STEP_JETS,
+    sample_jets: int = SAMPLE_JETS,
+    progress: Progress = no_progress,
 ) -> Inspection:
     """Read jets once, a chunk at a time, and return what they are like.
+
+    Parameters
+    ----------
+    files
+        Files, globs, directories and stores, as the public sets or as ``JetFiles`` says; cuts do
+        not matter.
+    step_jets
+        Jets of a chunk.
+    sample_jets
+        Most jets of ``Inspection.sample``.
 
     Raises
     ------
@@ -70,9 +83,10 @@ def inspect_files(
     labels: dict[str, int] = {}
     faults: Counter[str] = Counter()
     nonfinite: Counter[str] = Counter()
-    ranges, reservoir, scales = _Ranges(), Reservoir(), Scales()
-    fingerprints: dict[Path, list[UInt64[np.ndarray, " jets"]]] = {path: [] for path in files}
-    for path, jets in read_jets(files, progress, "inspecting", layout):
+    files = jet_files(files)
+    ranges, reservoir, scales = _Ranges(), Reservoir(sample_jets), Scales()
+    fingerprints: dict[Path, list[UInt64[np.ndarray, " jets"]]] = {path: [] for path in files.paths}
+    for path, jets in files.all_jets(progress, "inspecting", step_jets=step_jets):
         count = Counter(_label_of_each(jets))
         for name in (*jets.label_names, NO_LABEL, SEVERAL_LABELS):
             labels[name] = labels.get(name, 0) + count[name]
@@ -86,7 +100,7 @@ def inspect_files(
         scales.add(good)
         reservoir.add(variables, _label_of_each(good), good)
     return Inspection(
-        files=tuple(files),
+        files=files.paths,
         num_jets=sum(labels.values()),
         labels={name: number for name, number in labels.items() if number},
         faults=dict(faults),
@@ -113,7 +127,7 @@ def draw(
     InputError
         If a picture exists and is not to be overwritten, or cannot be written.
     """
-    from parttag.plotting import Sample, plot_distribution
+    from parttag.plotting import Sample, distribution_figure, save_figure
 
     paths = picture_paths(directory)
     with (
@@ -125,7 +139,8 @@ def draw(
                 Sample(name, *_by_label(inspection.sample, JET_VARIABLES.index(variable)))
                 for name, inspection in inspections.items()
             ]
-            plot_distribution(file, samples, variable.label, variable.unit)
+            figure = distribution_figure(samples, variable.label, variable.unit)
+            save_figure(figure, file, "png")
 
 
 def picture_paths(directory: Path) -> dict[Variable, Path]:

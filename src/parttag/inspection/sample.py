@@ -12,7 +12,7 @@ from parttag.jets.arrays import JetArrays
 from parttag.jets.variables import JET_VARIABLES
 
 # Jets kept for distributions, a random choice if there are more: quantiles to better than 0.2 %.
-_SAMPLE_JETS = 200_000
+SAMPLE_JETS = 200_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +49,14 @@ class JetSample:
 
 
 class Reservoir:
-    """A random choice of at most ``_SAMPLE_JETS`` of all jets that are added.
+    """A random choice of at most ``most`` of all jets that are added.
 
     Every jet draws a number, and those with the lowest ones stay: each jet is as likely as any
     other, however many follow.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = SAMPLE_JETS) -> None:
+        self._most = most
         self._rng = np.random.default_rng(0)
         self._numbers: dict[str, int] = {}
         # Rows of the drawn number, the label's number, the weight, and the variables.
@@ -76,14 +77,14 @@ class Reservoir:
         drawn = self._rng.random(len(numbers))
         rows = np.column_stack([drawn, numbers, jets.jet_weights, variables])
         self._waiting.append(rows[drawn < self._bound])
-        if sum(len(rows) for rows in self._waiting) > _SAMPLE_JETS:
+        if sum(len(rows) for rows in self._waiting) > self._most:
             self._choose()
 
     def _choose(self) -> None:
         rows = np.concatenate([self._rows, *self._waiting])
         self._waiting = []
-        if len(rows) > _SAMPLE_JETS:
-            chosen = np.argpartition(rows[:, 0], _SAMPLE_JETS)[:_SAMPLE_JETS]
+        if len(rows) > self._most:
+            chosen = np.argpartition(rows[:, 0], self._most)[: self._most]
             rows = rows[np.sort(chosen)]
             self._bound = rows[:, 0].max()
         self._rows = rows

@@ -8,13 +8,35 @@ four-momentum is (px, py, pz, E) in GeV. ``JetBatch`` is the same in torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int, Int64, UInt8
+from jaxtyping import Float, Float64, Int, Int64, Shaped, UInt8
 
-from parttag.jets.packing import offsets_of, take_packed
+from parttag.errors import InputError
+from parttag.jets import kinematics
+from parttag.jets.fields import JetFields, array_fields, rows_per
+from parttag.jets.packing import falling_pt, jet_sums, offsets_of, take_packed
+from parttag.jets.summary import as_html, as_text, in_words, listed
+
+if TYPE_CHECKING:
+    import awkward as ak
+
+EXTRA_NAMES = (
+    "charge",
+    "is_charged_hadron",
+    "is_neutral_hadron",
+    "is_photon",
+    "is_electron",
+    "is_muon",
+    "d0",
+    "d0_error",
+    "dz",
+    "dz_error",
+)
+"""The particle columns besides p4 that the published features use, by their names in ``extra``."""
 
 # A jet's index packs where it came from into one integer: file number above, row below.
 _ROW_BITS = 40
@@ -33,7 +55,7 @@ def split_index(
 
 
 @dataclass(frozen=True, eq=False)
-class JetArrays:
+class JetArrays(JetFields[np.ndarray]):
     """Jagged jets in NumPy: what readers return and a JetStore holds.
 
     ``labels`` has one column a label branch of the file (1 where the jet carries it), named by
@@ -41,18 +63,31 @@ class JetArrays:
     column for each of ``extra_names``: charge, particle-identity flags, and impact parameters with
     their errors in mm. ``jet_p4`` and ``jet_axis`` (η, φ) belong to the whole jet, before any
     truncation. ``index`` names source file and row; ``sources`` are the files it counts.
+
+    Examples
+    --------
+    >>> import awkward as ak
+    >>> from parttag.jets.awkward_arrays import from_awkward
+    >>> particles = ak.Array([
+    ...     [{"pt": 50.0, "eta": 0.1, "phi": 0.2, "mass": 0.14, "charge": 1.0},
+    ...      {"pt": 70.0, "eta": 0.2, "phi": 0.1, "mass": 0.0, "charge": 0.0}],
+    ...     [{"pt": 30.0, "eta": -1.0, "phi": 3.1, "mass": 0.14, "charge": -1.0}],
+    ... ])
+    >>> jets = from_awkward(particles, labels={"label_top": [1, 0]})
+    >>> jets
+    JetArrays: 2 jets, 3 particles | extra: charge | labels: label_top 1
+    >>> jets.pt.round(1)
+    array([119.9,  30. ])
+    >>> jets["charge"]
+    array([ 0.,  1., -1.], dtype=float32)
+    >>> jets["label_top"]
+    array([1, 0], dtype=uint8)
+    >>> jets.to_awkward().particles.charge.tolist()
+    [[0.0, 1.0], [-1.0]]
     """
 
-    p4: Float32[np.ndarray, "particles 4"]
-    extra: Float32[np.ndarray, "particles extras"]
-    extra_names: tuple[str, ...]
-    offsets: Int64[np.ndarray, " jets_and_one"]
-    jet_p4: Float32[np.ndarray, "jets 4"]
-    jet_axis: Float32[np.ndarray, "jets 2"]
-    labels: UInt8[np.ndarray, "jets labels"]
+    labels: UInt8[np.ndarray, "jets labels"] = field(metadata=rows_per("jet", "|u1", "label_names"))
     label_names: tuple[str, ...]
-    jet_weights: Float32[np.ndarray, " jets"]
-    index: Int64[np.ndarray, " jets"]
     sources: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -63,27 +98,115 @@ class JetArrays:
         """Number of particles of each jet."""
         return np.diff(self.offsets)
 
+    @property
+    def pt(self) -> Float64[np.ndarray, " jets"]:
+        """The jets' transverse momenta in GeV; like the others, without meaning for a bad jet."""
+        return self._of_jets(kinematics.pt)
+
+    @property
+    def eta(self) -> Float64[np.ndarray, " jets"]:
+        """The jets' pseudorapidities."""
+        return self._of_jets(kinematics.eta)
+
+    @property
+    def phi(self) -> Float64[np.ndarray, " jets"]:
+        """The jets' azimuths in [−π, π]."""
+        return self._of_jets(kinematics.phi)
+
+    @property
+    def mass(self) -> Float64[np.ndarray, " jets"]:
+        """The jets' masses in GeV; 0 where rounding makes m² negative."""
+        return self._of_jets(kinematics.mass)
+
+    def _of_jets(self, quantity: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return quantity(self.jet_p4.astype(np.float64))
+
+    def __getitem__(self, name: str) -> Shaped[np.ndarray, " particles_or_jets"]:
+        """Return a column by its name, as a view: one of the particles, or a label of the jets.
+
+        Particles come in one row after the other, jet by jet; ``offsets`` says where each jet's
+        begin, and ``to_awkward`` gives them jet by jet.
+
+        Raises
+        ------
+        InputError
+            If there is no such column.
+        """
+        if name in self.extra_names:
+            return self.extra[:, self.extra_names.index(name)]
+        if name in self.label_names:
+            return self.labels[:, self.label_names.index(name)]
+        raise InputError(
+            f"the jets have no column {name!r}; there are "
+            f"{listed((*self.extra_names, *self.label_names))}"
+        )
+
+    # By its ``__getitem__`` alone, Python would take it for a sequence of jets.
+    __iter__ = None
+
+    def __repr__(self) -> str:
+        return as_text("JetArrays", self._parts())
+
+    def _repr_html_(self) -> str:
+        return as_html("JetArrays", self._parts())
+
+    def _parts(self) -> dict[str, str]:
+        counts = self.labels.sum(axis=0, dtype=np.int64).tolist()
+        labels = [
+            f"{name} {number:,}" for name, number in zip(self.label_names, counts, strict=True)
+        ]
+        return {
+            "": f"{len(self):,} jets, {in_words(int(np.diff(self.offsets[[0, -1]])[0]))} particles",
+            "extra": listed(self.extra_names),
+            "labels": listed(labels),
+        }
+
+    def to_awkward(self) -> ak.Array:
+        """Return a record a jet, its particles jagged, for Awkward Array, vector and coffea.
+
+        ``particles`` have px, py, pz, E in GeV and the extra columns; ``jet`` is the jet's own
+        four-momentum. Both are named ``Momentum4D``, so that they have ``.pt``, ``.deltaR`` and so
+        on after ``vector.register_awkward()``. ``axis`` is what angles are relative to, ``labels``
+        has the label columns, ``weight`` is the jet's.
+        """
+        import awkward as ak  # in a third of a second, which others save
+
+        def momenta(p4: np.ndarray, columns: dict[str, np.ndarray]) -> ak.Array:
+            components = dict(zip(("px", "py", "pz", "E"), p4.T, strict=True))
+            return ak.zip(components | columns, with_name="Momentum4D")
+
+        particles = momenta(self.p4, {name: self[name] for name in self.extra_names})
+        begin, end = int(self.offsets[0]), int(self.offsets[-1])
+        fields = {
+            "particles": ak.unflatten(particles[begin:end], self.lengths),
+            "jet": momenta(self.jet_p4, {}),
+            "axis": ak.zip(dict(zip(("eta", "phi"), self.jet_axis.T, strict=True))),
+            "weight": self.jet_weights,
+        }
+        if self.label_names:
+            columns = dict(zip(self.label_names, self.labels.T, strict=True))
+            fields["labels"] = ak.zip(columns)
+        return ak.zip(fields, depth_limit=1)
+
     def take(self, rows: Int[np.ndarray, " chosen"], max_particles: int | None = None) -> JetArrays:
         """Return the jets at ``rows``, in that order; repeats are allowed.
 
         With ``max_particles`` only so many of a jet's hardest particles are taken; the quantities
         of the jet stay those of all.
         """
-        columns = (self.p4, self.extra)
-        offsets, (p4, extra) = take_packed(columns, self.offsets, rows, max_particles)
-        return replace(self, p4=p4, extra=extra, offsets=offsets, **self._per_jet(rows))
+        columns = [getattr(self, name) for name in PER_PARTICLE]
+        offsets, taken = take_packed(columns, self.offsets, rows, max_particles)
+        particles: dict[str, Any] = dict(zip(PER_PARTICLE, taken, strict=True))
+        return replace(self, offsets=offsets, **particles, **self._per_jet(rows))
 
     def span(self, start: int, stop: int) -> JetArrays:
         """Return jets ``start`` to ``stop`` as views: no particle is copied."""
         offsets = self.offsets[start : stop + 1]
-        particles = slice(int(offsets[0]), int(offsets[-1]))
-        return replace(
-            self,
-            p4=self.p4[particles],
-            extra=self.extra[particles],
-            offsets=offsets - offsets[0],
-            **self._per_jet(slice(start, stop)),
-        )
+        own = slice(int(offsets[0]), int(offsets[-1]))
+        particles: dict[str, Any] = {name: getattr(self, name)[own] for name in PER_PARTICLE}
+        jets = self._per_jet(slice(start, stop))
+        return replace(self, offsets=offsets - offsets[0], **particles, **jets)
 
     def without_extras(self) -> JetArrays:
         """Return the jets without the particle columns besides the four-momentum, as views."""
@@ -93,8 +216,14 @@ class JetArrays:
         return {name: getattr(self, name)[rows] for name in PER_JET}
 
 
-PER_JET = ("jet_p4", "jet_axis", "labels", "jet_weights", "index")
-"""The fields that have one entry a jet, besides the offsets."""
+ARRAYS = array_fields(JetArrays)
+"""What the rows of each array are, by the name of its field."""
+
+PER_PARTICLE = tuple(name for name, rows in ARRAYS.items() if rows.per == "particle")
+"""The fields that have one row a particle, of arrays and batches alike."""
+
+PER_JET = tuple(name for name, rows in ARRAYS.items() if rows.per == "jet")
+"""The fields that have one row a jet, besides the offsets."""
 
 
 @runtime_checkable
@@ -161,5 +290,57 @@ def take_from_parts(
 
 
 def _joined(parts: Sequence[JetArrays]) -> dict[str, Any]:
-    names = ("p4", "extra", *PER_JET)
+    names = (*PER_PARTICLE, *PER_JET)
     return {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+
+
+def pack_jets(
+    p4: Float[np.ndarray, "particles 4"],
+    offsets: Int64[np.ndarray, " jets_and_one"],
+    *,
+    extra: Float[np.ndarray, "particles extras"],
+    extra_names: Sequence[str],
+    labels: UInt8[np.ndarray, "jets labels"],
+    label_names: Sequence[str],
+    path: Path | str,
+    first_row: int,
+    jet_p4: Float64[np.ndarray, "jets 4"] | None = None,
+    jet_axis: Float64[np.ndarray, "jets 2"] | None = None,
+    jet_weights: Float[np.ndarray, " jets"] | None = None,
+) -> JetArrays:
+    """Return the jets of these particles, put in order of falling pT, in single precision.
+
+    Numbers beyond single precision become infinite, which makes their jet a bad one: no warning.
+
+    Parameters
+    ----------
+    jet_p4
+        The jets' own momenta; by default the sums of their particles.
+    jet_axis
+        η and φ that the particles' angles are relative to; by default those of ``jet_p4``.
+    jet_weights
+        By default 1.
+    path, first_row
+        The file, or what else they come from, and the row of it that the first jet is.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        if jet_p4 is None:
+            jet_p4 = jet_sums(p4, offsets)
+        if jet_axis is None:
+            jet_axis = np.stack([kinematics.eta(jet_p4), kinematics.phi(jet_p4)], axis=1)
+        if jet_weights is None:
+            jet_weights = np.ones(len(jet_p4))
+        order = falling_pt(p4, offsets)
+        return JetArrays(
+            p4=p4.astype(np.float32, copy=False)[order],
+            extra=extra.astype(np.float32, copy=False)[order],
+            extra_names=tuple(extra_names),
+            offsets=offsets,
+            jet_p4=jet_p4.astype(np.float32),
+            jet_axis=jet_axis.astype(np.float32),
+            labels=labels,
+            label_names=tuple(label_names),
+            jet_weights=jet_weights.astype(np.float32),
+            index=first_row + np.arange(len(jet_p4), dtype=np.int64),
+            sources=(str(path),),
+        )

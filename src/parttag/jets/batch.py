@@ -6,7 +6,7 @@ Its particles are packed as those of ``JetArrays``. A four-momentum is (px, py, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +14,10 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from parttag.jets.arrays import PER_JET, JetArrays
+from parttag.jets.arrays import PER_JET, PER_PARTICLE, JetArrays
+from parttag.jets.fields import JetFields, rows_per
 from parttag.jets.packing import offsets_of, places
+from parttag.jets.summary import as_html, as_text, in_words, listed
 
 
 class PaddedParticles(NamedTuple):
@@ -28,27 +30,35 @@ class PaddedParticles(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class JetBatch:
+class JetBatch(JetFields[Tensor]):
     """A batch of jets in torch: the only thing passed to a model.
 
     ``p4`` and ``extra`` may have more rows than there are particles (a bucket, so that shapes
     repeat): rows from ``offsets[-1]`` on hold anything and mean nothing. ``lengths`` stays on the
-    host, so that padding and grouping never wait for the device.
+    host, so that padding and grouping never wait for the device. ``labels`` are class indices, −1
+    where the class is unknown. The rest is as in ``JetArrays``.
     """
 
-    p4: Float[Tensor, "rows 4"]
-    extra: Float[Tensor, "rows extras"]
-    extra_names: tuple[str, ...]
-    offsets: Int64[Tensor, " jets_and_one"]
+    labels: Int64[Tensor, " jets"] = field(metadata=rows_per("jet", "<i8"))
     lengths: Int64[np.ndarray, " jets"]
-    jet_p4: Float[Tensor, "jets 4"]
-    jet_axis: Float[Tensor, "jets 2"]
-    labels: Int64[Tensor, " jets"]
-    jet_weights: Float[Tensor, " jets"]
-    index: Int64[Tensor, " jets"]
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    def __repr__(self) -> str:
+        return as_text("JetBatch", self._parts())
+
+    def _repr_html_(self) -> str:
+        return as_html("JetBatch", self._parts())
+
+    def _parts(self) -> dict[str, str]:
+        classes, counts = np.unique(self.labels.cpu().numpy(), return_counts=True)
+        found = zip(classes.tolist(), counts.tolist(), strict=True)
+        return {
+            "": f"{len(self):,} jets, {in_words(self.num_particles)} particles on {self.device}",
+            "extra": listed(self.extra_names),
+            "classes": listed([f"{name} {number:,}" for name, number in found]),
+        }
 
     @property
     def num_particles(self) -> int:
@@ -98,18 +108,16 @@ class JetBatch:
     def span(self, start: int, stop: int) -> JetBatch:
         """Return jets ``start`` to ``stop`` as views: no particle is copied."""
         before = int(self.lengths[:start].sum())
-        particles = slice(before, before + int(self.lengths[start:stop].sum()))
+        own = slice(before, before + int(self.lengths[start:stop].sum()))
+        particles: dict[str, Any] = {name: getattr(self, name)[own] for name in PER_PARTICLE}
+        jets: dict[str, Any] = {name: getattr(self, name)[start:stop] for name in PER_JET}
         return replace(
             self,
-            p4=self.p4[particles],
-            extra=self.extra[particles],
             offsets=self.offsets[start : stop + 1] - before,
             lengths=self.lengths[start:stop],
-            **self._jets_between(start, stop),
+            **particles,
+            **jets,
         )
-
-    def _jets_between(self, start: int, stop: int) -> dict[str, Any]:
-        return {name: getattr(self, name)[start:stop] for name in PER_JET}
 
     def take(self, jets: Int64[np.ndarray, " chosen"]) -> JetBatch:
         """Return these jets, in this order."""
@@ -120,10 +128,9 @@ class JetBatch:
         chosen = self._move(jets)
         return replace(
             self,
-            p4=self.p4.index_select(0, rows),
-            extra=self.extra.index_select(0, rows),
             offsets=self._move(offsets),
             lengths=lengths,
+            **{name: getattr(self, name).index_select(0, rows) for name in PER_PARTICLE},
             **{name: getattr(self, name).index_select(0, chosen) for name in PER_JET},
         )
 
@@ -134,10 +141,9 @@ class JetBatch:
         rows = self._move(kept)
         return replace(
             self,
-            p4=self.p4[rows],
-            extra=self.extra[rows],
             offsets=self._move(offsets),
             lengths=np.diff(offsets),
+            **{name: getattr(self, name)[rows] for name in PER_PARTICLE},
         )
 
     def _move(self, values: np.ndarray) -> Tensor:
@@ -187,11 +193,11 @@ def join_batches(parts: Sequence[JetBatch]) -> JetBatch:
     if len(parts) == 1:
         return parts[0]
     lengths = np.concatenate([part.lengths for part in parts])
-    starts = np.cumsum([part.num_particles for part in parts[:-1]])
+    starts = offsets_of([part.num_particles for part in parts])[1:-1]
     later = [part.offsets[1:] + int(n) for part, n in zip(parts[1:], starts, strict=True)]
     tensors: dict[str, Any] = {
         name: torch.cat([getattr(part, name) for part in parts])
-        for name in ("p4", "extra", *PER_JET)
+        for name in (*PER_PARTICLE, *PER_JET)
     }
     offsets = torch.cat([parts[0].offsets, *later])
     return replace(parts[0], lengths=lengths, offsets=offsets, **tensors)
@@ -224,18 +230,12 @@ def make_batch(
     if class_labels is None:
         class_labels = np.full(len(jets), -1, dtype=np.int64)
     tensor = _owned if copy else torch.from_numpy
-    return JetBatch(
-        p4=tensor(jets.p4),
-        extra=tensor(jets.extra),
-        extra_names=jets.extra_names,
-        offsets=tensor(jets.offsets),
-        lengths=lengths,
-        jet_p4=tensor(jets.jet_p4),
-        jet_axis=tensor(jets.jet_axis),
-        labels=tensor(class_labels),
-        jet_weights=tensor(jets.jet_weights),
-        index=tensor(jets.index),
-    )
+    names = (*PER_PARTICLE, "offsets", *PER_JET)
+    arrays: dict[str, np.ndarray] = {name: getattr(jets, name) for name in names}
+    tensors: dict[str, Any] = {
+        name: tensor(values) for name, values in (arrays | {"labels": class_labels}).items()
+    }
+    return JetBatch(extra_names=jets.extra_names, lengths=lengths, **tensors)
 
 
 def _owned(values: np.ndarray) -> Tensor:

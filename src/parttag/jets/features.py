@@ -1,60 +1,264 @@
 """Particle features: one definition each, computed from a batch on whatever device holds it.
 
-A model standardizes its input with the table below, (value − centre) · scale, clipped. The numbers
-are those of the JetClass and top-tagging configurations of the Particle Transformer
+A model standardizes its input with the numbers below, (value − centre) · scale, clipped. They are
+those of the JetClass and top-tagging configurations of the Particle Transformer
 (arXiv:2202.03772, table 2 for the variables), so that published weights can be used as they are.
+``register_feature`` adds a feature of one's own.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from parttag.errors import InputError
 from parttag.jets import kinematics
 from parttag.jets.batch import JetBatch
+from parttag.plugins import Registry
+
+Clip = tuple[float, float] | None
+
+
+class FeatureContext:
+    """What features are computed from: a batch, and what several features have in common.
+
+    Each quantity is computed when it is first asked for, and kept. Rows beyond the last particle
+    hold anything.
+
+    Parameters
+    ----------
+    batch
+        The jets.
+    raw
+        Take features as they are: neither standardized nor clipped, Δη without the sign of the
+        jet's η.
+    """
+
+    def __init__(self, batch: JetBatch, *, raw: bool = False) -> None:
+        self.batch = batch
+        self.raw = raw
+        self._known: dict[str, Tensor] = {}
+
+    # ``functools.cached_property`` holds a lock, which ``torch.compile`` cannot trace.
+    def _once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        if name not in self._known:
+            self._known[name] = compute()
+        return self._known[name]
+
+    @property
+    def p4(self) -> Float[Tensor, "rows 4"]:
+        """(px, py, pz, E) in GeV."""
+        # Each component on its own in memory: on a CPU that is up to ten times as fast.
+        return self._once("p4", lambda: torch.stack(self.batch.p4.unbind(dim=-1)).t())
+
+    @property
+    def energy(self) -> Float[Tensor, " rows"]:
+        """Energy in GeV."""
+        return self.p4[:, 3]
+
+    @property
+    def pt(self) -> Float[Tensor, " rows"]:
+        """Transverse momentum in GeV."""
+        return self._once("pt", lambda: kinematics.pt(self.p4))
+
+    @property
+    def eta(self) -> Float[Tensor, " rows"]:
+        """Pseudorapidity."""
+        return self._once("eta", lambda: kinematics.eta(self.p4))
+
+    @property
+    def phi(self) -> Float[Tensor, " rows"]:
+        """Azimuth in [−π, π]."""
+        return self._once("phi", lambda: kinematics.phi(self.p4))
+
+    @property
+    def delta_eta(self) -> Float[Tensor, " rows"]:
+        """Difference to the η of the jet axis, with the sign of the jet's η unless ``raw``."""
+        return self._once("delta_eta", self._delta_eta)
+
+    def _delta_eta(self) -> Tensor:
+        delta_eta = self.eta - self.of_jet(self.batch.jet_axis[:, 0])
+        if self.raw:
+            return delta_eta
+        # The sign of each jet's η, +1 at 0.
+        signs = torch.where(self.batch.jet_p4[:, 2] < 0, -1.0, 1.0).to(self.batch.p4.dtype)
+        return delta_eta * self.of_jet(signs)
+
+    @property
+    def delta_phi(self) -> Float[Tensor, " rows"]:
+        """Difference to the φ of the jet axis, in [−π, π)."""
+        return self._once(
+            "delta_phi",
+            lambda: kinematics.delta_phi(self.phi, self.of_jet(self.batch.jet_axis[:, 1])),
+        )
+
+    @property
+    def jet(self) -> Int64[Tensor, " rows"]:
+        """The jet of every row; rows beyond the last particle may name the last jet."""
+        last = max(len(self.batch) - 1, 0)
+        return self._once("jet", lambda: self.batch.jet_of_particle.clamp(max=last))
+
+    def of_jet(self, values: Float[Tensor, " jets"]) -> Float[Tensor, " rows"]:
+        """Return for every row the value of its jet."""
+        return values.index_select(0, self.jet)
+
+    def extra(self, name: str) -> Float[Tensor, " rows"]:
+        """Return a particle column of the data; what is not a finite number counts as 0.
+
+        Impact parameters of neutral particles are none in some files; weaver counts them as 0, too.
+
+        Raises
+        ------
+        InputError
+            If the data do not have the column.
+        """
+        if name not in self.batch.extra_names:
+            raise InputError(
+                f"the data have no particle column {name} (they have "
+                f"{_columns(self.batch)}); a feature that uses one names it in requires"
+            )
+        return self.batch.extra[:, self.batch.extra_names.index(name)].nan_to_num(0.0, 0.0, 0.0)
+
+    def table(self, features: str | Sequence[str]) -> Float[Tensor, "rows features"]:
+        """Return the features of every particle; see ``particle_features``."""
+        names = feature_names(features)
+        values = [_value(FEATURES[name], self) for name in names]
+        # Twice as fast on a CPU as stacking along the last dimension.
+        stacked = torch.stack(values).t().contiguous()
+        if len(self.batch.p4) == self.batch.num_particles:
+            return stacked
+        return torch.where(self._is_real()[:, None], stacked, 0)
+
+    def _is_real(self) -> Bool[Tensor, " rows"]:
+        rows = torch.arange(len(self.batch.p4), device=self.batch.device)
+        return rows < self.batch.offsets[-1]
 
 
 @dataclass(frozen=True)
 class Feature:
-    """A particle feature and its standardization; no ``clip`` means that none is done."""
+    """A particle feature and its standardization; no ``clip`` means that none is done.
+
+    ``requires`` are the particle columns of the data that it is computed from.
+    """
 
     name: str
+    function: Callable[[FeatureContext], Tensor]
     centre: float = 0.0
     scale: float = 1.0
-    clip: tuple[float, float] | None = (-5.0, 5.0)
+    clip: Clip = (-5.0, 5.0)
+    requires: tuple[str, ...] = ()
+
+    def compute(self, context: FeatureContext) -> Float[Tensor, " rows"]:
+        """Return the feature of every row, not yet standardized.
+
+        Raises
+        ------
+        InputError
+            If the data lack a particle column that it needs.
+        """
+        for column in self.requires:
+            if column not in context.batch.extra_names:
+                raise InputError(
+                    f"feature {self.name} needs the particle column {column}, which the data do "
+                    f"not have (they have {_columns(context.batch)}); choose features: kin"
+                )
+        return self.function(context)
+
+    def standardize(self, value: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:
+        """Return (value − centre) · scale, clipped."""
+        if self.centre != 0 or self.scale != 1:
+            value = (value - self.centre) * self.scale
+        return value if self.clip is None else value.clamp(*self.clip)
 
 
-FEATURES: dict[str, Feature] = {
-    feature.name: feature
-    for feature in (
-        # Logarithms of momenta and energies in GeV, then relative to the jet's.
-        Feature("log_pt", centre=1.7, scale=0.7),
-        Feature("log_energy", centre=2.0, scale=0.7),
-        Feature("log_pt_rel", centre=-4.7, scale=0.7),
-        Feature("log_energy_rel", centre=-4.7, scale=0.7),
-        # Distance from the jet axis in (η, φ).
-        Feature("delta_r", centre=0.2, scale=4.0),
-        Feature("charge", clip=None),
-        Feature("is_charged_hadron", clip=None),
-        Feature("is_neutral_hadron", clip=None),
-        Feature("is_photon", clip=None),
-        Feature("is_electron", clip=None),
-        Feature("is_muon", clip=None),
-        # Hyperbolic tangents of the impact parameters in mm; their errors in mm.
-        Feature("tanh_d0", clip=None),
-        Feature("d0_error", clip=(0.0, 1.0)),
-        Feature("tanh_dz", clip=None),
-        Feature("dz_error", clip=(0.0, 1.0)),
-        # Differences to the jet axis; Δη carries the sign of the jet's η.
-        Feature("delta_eta", clip=None),
-        Feature("delta_phi", clip=None),
-    )
-}
+FEATURES: Registry[Feature] = Registry("feature")
+"""The features by their names: the published ones, and those that are registered."""
 
-_KINEMATIC = ("log_pt", "log_energy", "log_pt_rel", "log_energy_rel", "delta_r")
+
+def register_feature(
+    name: str,
+    *,
+    centre: float = 0.0,
+    scale: float = 1.0,
+    clip: Clip = (-5.0, 5.0),
+    requires: Sequence[str] = (),
+) -> Callable[[Callable[[FeatureContext], Tensor]], Callable[[FeatureContext], Tensor]]:
+    """Make a function a particle feature, which configurations then call by its name.
+
+    Parameters
+    ----------
+    name
+        What configurations call it.
+    centre, scale, clip
+        Networks see (value − centre) · scale, clipped; None for no clipping.
+    requires
+        Particle columns of the data that the function reads with ``FeatureContext.extra``.
+
+    Raises
+    ------
+    InputError
+        If there is another feature of that name.
+
+    Examples
+    --------
+    >>> @register_feature("log_pt_squared", centre=3.4, scale=0.35)
+    ... def log_pt_squared(particles: FeatureContext) -> Tensor:
+    ...     return 2 * particles.pt.log()
+    >>> feature_names(["charge", "log_pt_squared"])
+    ('charge', 'log_pt_squared')
+    """
+
+    def register(
+        function: Callable[[FeatureContext], Tensor],
+    ) -> Callable[[FeatureContext], Tensor]:
+        entry = Feature(name, function, centre, scale, clip, tuple(requires))
+        FEATURES.add(name, entry, function)
+        return function
+
+    return register
+
+
+def _log(value: Tensor) -> Tensor:
+    """Return the logarithm, finite even at 0: raw features are not clipped."""
+    return value.clamp(min=kinematics.TINY).log()
+
+
+# Logarithms of momenta and energies in GeV, then relative to the jet's.
+@register_feature("log_pt", centre=1.7, scale=0.7)
+def _log_pt(particles: FeatureContext) -> Tensor:
+    return _log(particles.pt)
+
+
+@register_feature("log_energy", centre=2.0, scale=0.7)
+def _log_energy(particles: FeatureContext) -> Tensor:
+    return _log(particles.energy)
+
+
+@register_feature("log_pt_rel", centre=-4.7, scale=0.7)
+def _log_pt_rel(particles: FeatureContext) -> Tensor:
+    jet_pt = kinematics.pt(particles.batch.jet_p4)
+    return _log(particles.pt) - particles.of_jet(_log(jet_pt))
+
+
+@register_feature("log_energy_rel", centre=-4.7, scale=0.7)
+def _log_energy_rel(particles: FeatureContext) -> Tensor:
+    return _log(particles.energy) - particles.of_jet(_log(particles.batch.jet_p4[:, 3]))
+
+
+# Distance from the jet axis in (η, φ).
+@register_feature("delta_r", centre=0.2, scale=4.0)
+def _delta_r(particles: FeatureContext) -> Tensor:
+    return kinematics.delta_r(particles.delta_eta, particles.delta_phi)
+
+
+def _register_column(column: str, *, clip: Clip = None) -> None:
+    """Register a particle column as it is."""
+    register_feature(column, clip=clip, requires=[column])(lambda p: p.extra(column))
+
+
 _IDENTITY = (
     "charge",
     "is_charged_hadron",
@@ -63,6 +267,39 @@ _IDENTITY = (
     "is_electron",
     "is_muon",
 )
+for _name in _IDENTITY:
+    _register_column(_name)
+
+
+# Hyperbolic tangents of the impact parameters in mm; their errors in mm.
+@register_feature("tanh_d0", clip=None, requires=["d0"])
+def _tanh_d0(particles: FeatureContext) -> Tensor:
+    return particles.extra("d0").tanh()
+
+
+_register_column("d0_error", clip=(0.0, 1.0))
+
+
+@register_feature("tanh_dz", clip=None, requires=["dz"])
+def _tanh_dz(particles: FeatureContext) -> Tensor:
+    return particles.extra("dz").tanh()
+
+
+_register_column("dz_error", clip=(0.0, 1.0))
+
+
+# Differences to the jet axis; Δη carries the sign of the jet's η.
+@register_feature("delta_eta", clip=None)
+def _delta_eta(particles: FeatureContext) -> Tensor:
+    return particles.delta_eta
+
+
+@register_feature("delta_phi", clip=None)
+def _delta_phi(particles: FeatureContext) -> Tensor:
+    return particles.delta_phi
+
+
+_KINEMATIC = ("log_pt", "log_energy", "log_pt_rel", "log_energy_rel", "delta_r")
 _TRACK = ("tanh_d0", "d0_error", "tanh_dz", "dz_error")
 _ANGLES = ("delta_eta", "delta_phi")
 
@@ -71,18 +308,6 @@ FEATURE_SETS: dict[str, tuple[str, ...]] = {
     "kinpid": _KINEMATIC + _IDENTITY + _ANGLES,
     "full": _KINEMATIC + _IDENTITY + _TRACK + _ANGLES,
 }
-
-# What a feature needs from the file besides the four-momentum, and what is done to it.
-_EXTRA_COLUMN: dict[str, tuple[str, Callable[[Tensor], Tensor] | None]] = {
-    **{name: (name, None) for name in _IDENTITY},
-    "tanh_d0": ("d0", torch.tanh),
-    "d0_error": ("d0_error", None),
-    "tanh_dz": ("dz", torch.tanh),
-    "dz_error": ("dz_error", None),
-}
-
-EXTRA_NAMES: tuple[str, ...] = tuple(column for column, _ in _EXTRA_COLUMN.values())
-"""Every particle column besides p4 that a feature can use, by the names it has in ``extra``."""
 
 
 def feature_names(features: str | Sequence[str]) -> tuple[str, ...]:
@@ -102,17 +327,18 @@ def feature_names(features: str | Sequence[str]) -> tuple[str, ...]:
         return FEATURE_SETS[features]
     for name in features:
         if name not in FEATURES:
+            nearest = get_close_matches(name, FEATURES, n=1, cutoff=0)[0]
             raise InputError(
-                f"features: there is no feature {name!r}; choose from {', '.join(FEATURES)}"
+                f"features: there is no feature {name!r}; the nearest known one is {nearest}; "
+                f"choose from {', '.join(FEATURES)}"
             )
     return tuple(features)
 
 
 def required_extras(features: str | Sequence[str]) -> tuple[str, ...]:
     """Return the names of the ``extra`` columns that these features are computed from."""
-    return tuple(
-        _EXTRA_COLUMN[name][0] for name in feature_names(features) if name in _EXTRA_COLUMN
-    )
+    columns = [column for name in feature_names(features) for column in FEATURES[name].requires]
+    return tuple(dict.fromkeys(columns))
 
 
 def particle_features(
@@ -139,72 +365,13 @@ def particle_features(
     InputError
         If a feature does not exist, or needs a column that the batch does not have.
     """
-    names = feature_names(features)
-    values = _kinematic_values(batch)
-    for name in names:
-        if name in _EXTRA_COLUMN:
-            column, function = _EXTRA_COLUMN[name]
-            if column not in batch.extra_names:
-                raise InputError(
-                    f"feature {name} needs the particle column {column}, which the data do not "
-                    f"have (they have {', '.join(batch.extra_names) or 'four-momenta only'}); "
-                    "choose features: kin"
-                )
-            stored = batch.extra[:, batch.extra_names.index(column)].nan_to_num(0.0, 0.0, 0.0)
-            values[name] = stored if function is None else function(stored)
-    if raw:
-        values["delta_eta"] = values["delta_eta"] * _eta_signs(batch)[_jet_of_row(batch)]
-    else:
-        values = {name: _standardize(values[name], FEATURES[name]) for name in names}
-    # Twice as fast on a CPU as stacking along the last dimension.
-    stacked = torch.stack([values[name] for name in names]).t().contiguous()
-    if len(batch.p4) == batch.num_particles:
-        return stacked
-    real = torch.arange(len(batch.p4), device=batch.device) < batch.offsets[-1]
-    return torch.where(real[:, None], stacked, 0)
+    return FeatureContext(batch, raw=raw).table(features)
 
 
-def _kinematic_values(batch: JetBatch) -> dict[str, Tensor]:
-    """Return the features that four-momenta and jet axis give, before standardization."""
-    jet = _jet_of_row(batch)
-    # Each component on its own in memory: on a CPU that is up to ten times as fast.
-    p4 = torch.stack(batch.p4.unbind(dim=-1)).t()
-    log_pt, log_energy = _log(kinematics.pt(p4)), _log(p4[:, 3])
-    log_jet_pt, log_jet_energy = _log(kinematics.pt(batch.jet_p4)), _log(batch.jet_p4[:, 3])
-    axis_eta, axis_phi = batch.jet_axis.unbind(dim=-1)
-    per_jet = (log_jet_pt, log_jet_energy, _eta_signs(batch), axis_eta, axis_phi)
-    log_jet_pt, log_jet_energy, eta_sign, axis_eta, axis_phi = (
-        values.index_select(0, jet) for values in per_jet
-    )
-    delta_eta = (kinematics.eta(p4) - axis_eta) * eta_sign
-    delta_phi = kinematics.delta_phi(kinematics.phi(p4), axis_phi)
-    return {
-        "log_pt": log_pt,
-        "log_energy": log_energy,
-        "log_pt_rel": log_pt - log_jet_pt,
-        "log_energy_rel": log_energy - log_jet_energy,
-        "delta_r": kinematics.delta_r(delta_eta, delta_phi),
-        "delta_eta": delta_eta,
-        "delta_phi": delta_phi,
-    }
+def _value(feature: Feature, context: FeatureContext) -> Float[Tensor, " rows"]:
+    value = feature.compute(context)
+    return value if context.raw else feature.standardize(value)
 
 
-def _log(value: Tensor) -> Tensor:
-    """Return the logarithm, finite even at 0: raw features are not clipped."""
-    return value.clamp(min=kinematics.TINY).log()
-
-
-def _eta_signs(batch: JetBatch) -> Tensor:
-    """Return the sign of each jet's η, +1 at 0."""
-    return torch.where(batch.jet_p4[:, 2] < 0, -1.0, 1.0).to(batch.p4.dtype)
-
-
-def _jet_of_row(batch: JetBatch) -> Tensor:
-    """Return the jet of every row; those beyond the last particle may read the last jet's."""
-    return batch.jet_of_particle.clamp(max=max(len(batch) - 1, 0))
-
-
-def _standardize(value: Tensor, feature: Feature) -> Tensor:
-    if feature.centre != 0 or feature.scale != 1:
-        value = (value - feature.centre) * feature.scale
-    return value if feature.clip is None else value.clamp(*feature.clip)
+def _columns(batch: JetBatch) -> str:
+    return ", ".join(batch.extra_names) or "four-momenta only"

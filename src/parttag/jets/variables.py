@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float64, Int64
 
 from parttag.jets import kinematics
@@ -45,20 +44,6 @@ JET_VARIABLES: tuple[Variable, ...] = (
 """In the order of the columns of ``jet_variables``; angles are about the jet's axis."""
 
 
-# Instead of a zero in a denominator: a particle along the beam, or a jet of nothing else.
-_TINY = 1e-20
-
-
-def jet_kinematics(
-    jets: JetArrays,
-) -> tuple[
-    Float64[np.ndarray, " jets"], Float64[np.ndarray, " jets"], Float64[np.ndarray, " jets"]
-]:
-    """Return pT in GeV, η and mass in GeV of each jet; those of bad jets mean nothing."""
-    p4 = torch.from_numpy(jets.jet_p4.astype(np.float64))
-    return kinematics.pt(p4).numpy(), kinematics.eta(p4).numpy(), kinematics.mass(p4).numpy()
-
-
 def jet_variables(jets: JetArrays) -> Float64[np.ndarray, "jets variables"]:
     """Return the ``JET_VARIABLES`` of good jets, which have at least one particle each."""
     if len(jets) == 0:
@@ -72,23 +57,22 @@ def jet_variables(jets: JetArrays) -> Float64[np.ndarray, "jets variables"]:
         return sums
 
     pt, delta_eta, delta_phi = _polar(jets, jet)
-    delta_r = np.hypot(delta_eta, delta_phi)
-    z = pt / np.maximum(total(pt), _TINY)[jet]
+    delta_r = kinematics.delta_r(delta_eta, delta_phi)
+    z = pt / np.maximum(total(pt), kinematics.TINY)[jet]
     rank = np.arange(len(z)) - first[jet]
     share_of_harder = np.cumsum(z) - z
     share_of_harder -= share_of_harder[first][jet]
     major, minor = _principal_variances(z, delta_eta, delta_phi, total)
-    jet_pt, jet_eta, jet_mass = jet_kinematics(jets)
     columns = {
-        "pt": jet_pt,
-        "abs_eta": np.abs(jet_eta),
-        "mass": jet_mass,
+        "pt": jets.pt,
+        "abs_eta": np.abs(jets.eta),
+        "mass": jets.mass,
         "num_particles": jets.lengths,
         "les_houches": total(z * np.sqrt(delta_r)),
         "width": total(z * delta_r),
         "thrust": total(z * delta_r**2),
         "major_axis": np.sqrt(major),
-        "roundness": minor / np.maximum(major, _TINY),
+        "roundness": minor / np.maximum(major, kinematics.TINY),
         "pt_d": np.sqrt(total(z**2)),
         "leading_share": z[first],
         "leading5_share": total(z * (rank < 5)),
@@ -104,11 +88,9 @@ def _polar(
     jets: JetArrays, jet: Int64[np.ndarray, " particles"]
 ) -> tuple[Float64[np.ndarray, " particles"], ...]:
     """Return pT, Δη and Δφ of every particle, about the axis of its jet."""
-    px, py, pz, _ = jets.p4.astype(np.float64).T
-    pt = np.hypot(px, py)
+    pt, eta, phi = kinematics.pt_eta_phi(jets.p4.astype(np.float64))
     axis = jets.jet_axis.astype(np.float64)[jet]
-    delta_eta = np.arcsinh(pz / np.maximum(pt, _TINY)) - axis[:, 0]
-    delta_phi = (np.arctan2(py, px) - axis[:, 1] + np.pi) % (2 * np.pi) - np.pi
+    delta_eta, delta_phi = eta - axis[:, 0], kinematics.delta_phi(phi, axis[:, 1])
     return pt, delta_eta, delta_phi
 
 

@@ -10,51 +10,51 @@ from parttag.metrics.classification import (
     auc,
     bootstrap_errors,
     cross_entropy,
-    discriminant,
     log_odds,
 )
-from parttag.metrics.estimate import CONFIDENCE_LEVEL, Estimate
-from parttag.metrics.measurement import Metrics, measure
-from parttag.metrics.pt_bins import RejectionByPt, measure_by_pt
-from parttag.metrics.roc import Roc, roc
-from parttag.metrics.sculpting import (
-    SCULPTING_EPS_S,
-    MassShape,
-    Sculpting,
-    measure_sculpting,
-    sculpting_to_json,
-)
-from parttag.metrics.tasks import (
-    BACKGROUND,
-    background_class,
+from parttag.metrics.discriminant import (
+    Discriminant,
+    background_of,
     class_rocs,
+    discriminants,
     passing_jets,
-    working_points,
 )
+from parttag.metrics.estimate import CONFIDENCE_LEVEL, Estimate
+from parttag.metrics.measurement import check_options, measure
+from parttag.metrics.options import DEFAULTS, EvaluationOptions, point_key
+from parttag.metrics.pt_bins import RejectionByPt, measure_by_pt
+from parttag.metrics.registry import METRICS, register_metric
+from parttag.metrics.report import ProbeFit, Report
+from parttag.metrics.roc import Roc, roc
+from parttag.metrics.sculpting import MassShape, Sculpting, measure_sculpting
 
 __all__ = [
-    "BACKGROUND",
     "CONFIDENCE_LEVEL",
-    "SCULPTING_EPS_S",
+    "DEFAULTS",
+    "METRICS",
+    "Discriminant",
     "Estimate",
+    "EvaluationOptions",
     "MassShape",
-    "Metrics",
+    "ProbeFit",
     "RejectionByPt",
+    "Report",
     "Roc",
     "Sculpting",
     "accuracy",
     "auc",
-    "background_class",
+    "background_of",
     "bootstrap_errors",
+    "check_options",
     "class_rocs",
     "cross_entropy",
-    "discriminant",
+    "discriminants",
     "log_odds",
     "measure",
     "measure_by_pt",
     "measure_sculpting",
     "passing_jets",
+    "point_key",
+    "register_metric",
     "roc",
-    "sculpting_to_json",
-    "working_points",
 ]

@@ -15,23 +15,21 @@ from parttag.metrics.estimate import checked_weights
 _SCORE_GROUPS = 2048
 
 
-def discriminant(
-    logits: Float[np.ndarray, "jets classes"], signal: int, background: int
-) -> Float64[np.ndarray, " jets"]:
-    """Return the score of signal against background: the difference of their logits.
-
-    It orders jets as p_S/(p_S + p_B) does, of which it is the log odds.
-    """
-    wide = logits.astype(np.float64)
-    difference: Float64[np.ndarray, " jets"] = wide[:, signal] - wide[:, background]
-    return difference
-
-
 def log_odds(logits: Float[np.ndarray, "jets classes"], label: int) -> Float64[np.ndarray, " jets"]:
     """Return ln(p/(1 − p)) of one class: its logit less the logarithm of the others' sum."""
     others = np.delete(logits, label, axis=1)
-    odds: Float64[np.ndarray, " jets"] = logits[:, label] - _log_sum_exp(others)
+    odds: Float64[np.ndarray, " jets"] = logits[:, label] - log_sum_exp(others)
     return odds
+
+
+def log_sum_exp(
+    logits: Float[np.ndarray, "jets classes"],
+) -> Float64[np.ndarray, " jets"]:
+    """Return ln Σ exp of the logits of each jet, in float64."""
+    wide = logits.astype(np.float64)
+    peak = wide.max(axis=1)
+    total: Float64[np.ndarray, " jets"] = peak + np.log(np.exp(wide - peak[:, None]).sum(axis=1))
+    return total
 
 
 def accuracy(
@@ -56,7 +54,7 @@ def cross_entropy(
     if jet_weights.sum() == 0:
         return math.nan
     own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-    return float(np.average(_log_sum_exp(logits) - own, weights=jet_weights))
+    return float(np.average(log_sum_exp(logits) - own, weights=jet_weights))
 
 
 def auc(
@@ -131,15 +129,6 @@ def _signal_and_backgrounds(
         return pairs
     # Of two classes, the AUC of one against the other is that of the other against the one.
     return pairs[:1] if len(present) == 2 else []
-
-
-def _log_sum_exp(
-    logits: Float[np.ndarray, "jets classes"],
-) -> Float64[np.ndarray, " jets"]:
-    wide = logits.astype(np.float64)
-    peak = wide.max(axis=1)
-    total: Float64[np.ndarray, " jets"] = peak + np.log(np.exp(wide - peak[:, None]).sum(axis=1))
-    return total
 
 
 def _group_index(

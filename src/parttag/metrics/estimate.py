@@ -16,13 +16,36 @@ CONFIDENCE_LEVEL = 0.95
 """Of the lower limit on a rejection that no background jet survives."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Estimate:
-    """A number with its statistical error; NaN where the jets do not determine it."""
+    """A number with its statistical error; NaN where the jets do not determine it.
+
+    Examples
+    --------
+    >>> from parttag.metrics import Estimate
+    >>> Estimate(241.0, 52.0)
+    Estimate(241.0 ± 52.0)
+    >>> Estimate(1335.7, is_lower_limit=True)
+    Estimate(> 1336 at 95 % CL)
+    """
 
     value: float
     error: float = math.nan
     is_lower_limit: bool = False
+
+    def __str__(self) -> str:
+        """Return the number and its error, of which two digits or more are shown."""
+        if self.is_lower_limit:
+            return f"> {self.value:.4g} at {100 * CONFIDENCE_LEVEL:g} % CL"
+        if not (math.isfinite(self.value) and math.isfinite(self.error)):
+            return f"{self.value:.4g}"
+        power = math.floor(math.log10(self.error)) if self.error > 0 else 0
+        digits = max(1, 1 - power)
+        return f"{self.value:.{digits}f} ± {self.error:.{digits}f}"
+
+    def __repr__(self) -> str:
+        """Return it as it is read, not as it is typed."""
+        return f"Estimate({self})"
 
     def to_json(self) -> dict[str, float | bool | None]:
         """Return it as ``metrics.json`` holds it: null for NaN, limits marked as such."""
@@ -31,6 +54,16 @@ class Estimate:
             "error": json_number(self.error),
         }
         return fields | ({"lower_limit": True} if self.is_lower_limit else {})
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Estimate:
+        """Return what ``to_json`` has written."""
+        value, error = (from_json_number(content[name]) for name in ("value", "error"))
+        return cls(value, error, bool(content.get("lower_limit", False)))
+
+
+UNKNOWN = Estimate(math.nan)
+"""What the jets do not determine, or nobody has asked for."""
 
 
 def efficiency(
@@ -100,6 +133,6 @@ def json_number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def by_class(values: Mapping[str, Any], num_classes: int) -> Any:
-    """Return what ``metrics.json`` holds of a mapping by signal class: bare if there are two."""
-    return next(iter(values.values()), {}) if num_classes == 2 else dict(values)
+def from_json_number(value: float | None) -> float:
+    """Return what ``json_number`` has written: NaN for ``None``."""
+    return math.nan if value is None else float(value)

@@ -1,56 +1,39 @@
-"""Every metric of a tagger at once, as ``metrics.json`` holds them."""
+"""Every metric of a tagger at once, from the logits of labelled jets."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int64
 
 from parttag.metrics.classification import accuracy, auc, bootstrap_errors, cross_entropy
-from parttag.metrics.estimate import Estimate, by_class, json_number
-from parttag.metrics.tasks import class_rocs, working_points
+from parttag.metrics.discriminant import (
+    background_of,
+    class_rocs,
+    discriminants,
+    passing_jets,
+)
+from parttag.metrics.estimate import UNKNOWN, Estimate, checked_weights
+from parttag.metrics.options import DEFAULTS, EvaluationOptions
+from parttag.metrics.pt_bins import measure_by_pt
+from parttag.metrics.registry import METRICS, refuse_unknown_metrics
+from parttag.metrics.report import Report
+from parttag.metrics.roc import Roc
+from parttag.metrics.sculpting import measure_sculpting
 
 
-@dataclass(frozen=True)
-class Metrics:
-    """What an evaluation measures; ``rejection`` and ``threshold`` by signal class, then by ε_S.
+def check_options(classes: Sequence[str], options: EvaluationOptions) -> None:
+    """Refuse options that do not fit the classes, or name a metric that there is not.
 
-    A threshold is on p_S/(p_S + p_B), which for two classes is the signal's softmax score.
+    Raises
+    ------
+    InputError
+        If they do; it names the nearest class or metric that is known.
     """
-
-    accuracy: Estimate
-    auc: Estimate
-    rejection: dict[str, dict[float, Estimate]]
-    threshold: dict[str, dict[float, float]]
-    num_jets: dict[str, int]
-    loss: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the layout of ``metrics.json``.
-
-        ``rejection`` and ``threshold`` are {ε_S: …} with two classes, {class: {ε_S: …}} with more.
-        """
-        rejection = {
-            name: {f"{eps_s:g}": estimate.to_json() for eps_s, estimate in points.items()}
-            for name, points in self.rejection.items()
-        }
-        threshold = {
-            name: {f"{eps_s:g}": json_number(value) for eps_s, value in points.items()}
-            for name, points in self.threshold.items()
-        }
-        num_classes = len(self.num_jets)
-        return {
-            "accuracy": self.accuracy.to_json(),
-            "auc": self.auc.to_json(),
-            "rejection": by_class(rejection, num_classes),
-            "threshold": by_class(threshold, num_classes),
-            "num_jets": dict(self.num_jets),
-            "loss": json_number(self.loss),
-        }
+    refuse_unknown_metrics(options.metrics)
+    discriminants(classes, options)
 
 
 def measure(
@@ -58,33 +41,84 @@ def measure(
     labels: Int64[np.ndarray, " jets"],
     classes: Sequence[str],
     jet_weights: Float[np.ndarray, " jets"] | None = None,
+    options: EvaluationOptions = DEFAULTS,
     *,
+    jet_pt: Float[np.ndarray, " jets"] | None = None,
+    jet_mass: Float[np.ndarray, " jets"] | None = None,
+    rocs: Mapping[str, Roc] | None = None,
     seed: int = 0,
-) -> Metrics:
-    """Return every metric of a tagger from the logits of labelled jets.
+) -> Report:
+    """Return the metrics that the options ask for, from the logits of labelled jets.
+
+    Parameters
+    ----------
+    jet_pt, jet_mass
+        In GeV; without them there is no rejection in bins of pT, and no mass of the background.
+    rocs
+        Of ``class_rocs``, if they are known already.
 
     Raises
     ------
     InputError
-        If a jet weight is negative or not finite.
+        If a jet weight is negative or not finite, or the options do not fit the classes.
     """
-    accuracy_error, auc_error = bootstrap_errors(logits, labels, jet_weights, seed=seed)
-    rocs = class_rocs(logits, labels, classes, jet_weights)
-    points = working_points(classes)
-    return Metrics(
-        accuracy=Estimate(accuracy(logits, labels, jet_weights), accuracy_error),
-        auc=Estimate(auc(logits, labels, jet_weights), auc_error),
+    check_options(classes, options)
+    wanted = set(options.metrics)
+    if rocs is None:
+        rocs = class_rocs(logits, labels, classes, jet_weights, options)
+    accuracy_error = auc_error = math.nan
+    if wanted & {"accuracy", "auc"}:
+        accuracy_error, auc_error = bootstrap_errors(logits, labels, jet_weights, seed=seed)
+    quoted = {
+        name: (rocs[name], score.working_points)
+        for name, score in discriminants(classes, options).items()
+        if score.working_points and "rejection" in wanted
+    }
+    by_pt = sculpting = None
+    if jet_pt is not None and "rejection_by_pt" in wanted:
+        by_pt = measure_by_pt(logits, labels, classes, jet_pt, jet_weights, options)
+    if jet_mass is not None and "mass_sculpting" in wanted:
+        passing = passing_jets(logits, classes, rocs, options)
+        sculpting = measure_sculpting(
+            jet_mass, labels, classes, passing, jet_weights, options, seed=seed
+        )
+    return Report(
+        accuracy=Estimate(accuracy(logits, labels, jet_weights), accuracy_error)
+        if "accuracy" in wanted
+        else UNKNOWN,
+        auc=Estimate(auc(logits, labels, jet_weights), auc_error) if "auc" in wanted else UNKNOWN,
         rejection={
-            name: {eps_s: curve.rejection(eps_s) for eps_s in points[name]}
-            for name, curve in rocs.items()
+            name: {eps_s: curve.rejection(eps_s) for eps_s in points}
+            for name, (curve, points) in quoted.items()
         },
         threshold={
-            name: {eps_s: _probability(curve.threshold(eps_s)) for eps_s in points[name]}
-            for name, curve in rocs.items()
+            name: {eps_s: _probability(curve.threshold(eps_s)) for eps_s in points}
+            for name, (curve, points) in quoted.items()
         },
         num_jets={name: int((labels == number).sum()) for number, name in enumerate(classes)},
-        loss=cross_entropy(logits, labels, jet_weights),
+        loss=cross_entropy(logits, labels, jet_weights) if "loss" in wanted else math.nan,
+        extra=_extra(logits, labels, classes, jet_weights, options),
+        background=background_of(classes, options),
+        rejection_by_pt=by_pt,
+        mass_sculpting=sculpting or {},
     )
+
+
+def _extra(
+    logits: Float[np.ndarray, "jets classes"],
+    labels: Int64[np.ndarray, " jets"],
+    classes: Sequence[str],
+    jet_weights: Float[np.ndarray, " jets"] | None,
+    options: EvaluationOptions,
+) -> dict[str, Estimate]:
+    """Return the metrics of plug-ins that are asked for."""
+    weights = checked_weights(jet_weights, len(labels))
+    found = {}
+    for name in options.metrics:
+        if name in METRICS:
+            number = METRICS[name](logits, labels, weights, classes, options)
+            found[name] = number if isinstance(number, Estimate) else Estimate(float(number))
+    return found
 
 
 def _probability(odds: float) -> float:

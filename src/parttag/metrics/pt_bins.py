@@ -10,17 +10,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
-from parttag.metrics.classification import discriminant
+from parttag.metrics.discriminant import background_of, class_rocs, discriminants
 from parttag.metrics.estimate import (
     Estimate,
-    by_class,
     checked_weights,
     effective_number,
     efficiency,
     to_rejection,
 )
+from parttag.metrics.options import DEFAULTS, EvaluationOptions, point_key
 from parttag.metrics.roc import Roc, roc
-from parttag.metrics.tasks import background_class, class_rocs, working_points
 
 _MOST_BINS = 5
 # Background jets of a bin: fewer say nothing about a rejection.
@@ -49,28 +48,56 @@ class RejectionByPt:
     """Signal efficiency of the one cut that keeps ε_S of all signal jets."""
     one_cut_rejection: Points
     """Rejection of that cut."""
+    background: tuple[str, ...]
+    """The classes whose jets are rejected."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the layout of ``metrics.json``; one entry a bin in every list."""
         return {
             "pt_edges": self.edges.tolist(),
             "num_jets": {name: list(numbers) for name, numbers in self.num_jets.items()},
-            "rejection": self._points(self.rejection),
+            "rejection": _to_json(self.rejection),
             "one_cut": {
-                "eps_s": self._points(self.one_cut_eps_s),
-                "rejection": self._points(self.one_cut_rejection),
+                "eps_s": _to_json(self.one_cut_eps_s),
+                "rejection": _to_json(self.one_cut_rejection),
             },
+            "background": list(self.background),
         }
 
-    def _points(self, points: Points) -> Any:
-        listed = {
-            name: {
-                f"{eps_s:g}": [estimate.to_json() for estimate in bins]
-                for eps_s, bins in by_eps_s.items()
-            }
-            for name, by_eps_s in points.items()
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> RejectionByPt:
+        """Return what ``to_json`` has written."""
+        return cls(
+            edges=np.array(content["pt_edges"], dtype=np.float64),
+            num_jets={
+                str(name): tuple(int(number) for number in numbers)
+                for name, numbers in content["num_jets"].items()
+            },
+            rejection=_from_json(content["rejection"]),
+            one_cut_eps_s=_from_json(content["one_cut"]["eps_s"]),
+            one_cut_rejection=_from_json(content["one_cut"]["rejection"]),
+            background=tuple(map(str, content["background"])),
+        )
+
+
+def _to_json(points: Points) -> dict[str, Any]:
+    return {
+        name: {
+            point_key(eps_s): [estimate.to_json() for estimate in bins]
+            for eps_s, bins in by_eps_s.items()
         }
-        return by_class(listed, len(self.num_jets))
+        for name, by_eps_s in points.items()
+    }
+
+
+def _from_json(content: Mapping[str, Any]) -> Points:
+    return {
+        str(name): {
+            float(eps_s): tuple(Estimate.from_json(estimate) for estimate in bins)
+            for eps_s, bins in by_eps_s.items()
+        }
+        for name, by_eps_s in content.items()
+    }
 
 
 def measure_by_pt(
@@ -79,6 +106,7 @@ def measure_by_pt(
     classes: Sequence[str],
     jet_pt: Float[np.ndarray, " jets"],
     jet_weights: Float[np.ndarray, " jets"] | None = None,
+    options: EvaluationOptions = DEFAULTS,
 ) -> RejectionByPt | None:
     """Return the rejection in bins of jet pT; ``None`` for classes without a background.
 
@@ -96,34 +124,39 @@ def measure_by_pt(
     InputError
         If a jet weight is negative or not finite.
     """
-    background = background_class(classes)
-    if background is None or len(labels) == 0:
+    scores = discriminants(classes, options)
+    if not scores or len(labels) == 0:
         return None
     jet_weights = checked_weights(jet_weights, len(labels))
-    edges = pt_edges(jet_pt, labels == classes.index(background))
+    is_background = next(iter(scores.values())).is_background(labels)
+    edges = pt_edges(jet_pt, is_background)
     bin_of_jet = np.searchsorted(edges[1:-1], jet_pt, side="right")
     num_bins = len(edges) - 1
-    rocs = class_rocs(logits, labels, classes, jet_weights)
+    rocs = class_rocs(logits, labels, classes, jet_weights, options)
     own: dict[str, dict[float, tuple[Estimate, ...]]] = {}
     kept: dict[str, dict[float, tuple[Estimate, ...]]] = {}
     one: dict[str, dict[float, tuple[Estimate, ...]]] = {}
-    for name, points in working_points(classes).items():
-        signal, other = classes.index(name), classes.index(background)
-        rows = (labels == signal) | (labels == other)
+    for name, score in scores.items():
+        if not score.working_points:
+            continue
+        is_signal = score.is_signal(labels)
+        rows = is_signal | is_background
         bins = _Bins(
-            discriminant(logits[rows], signal, other),
-            labels[rows] == signal,
+            score(logits[rows]),
+            is_signal[rows],
             jet_weights[rows],
             [bin_of_jet[rows] == number for number in range(num_bins)],
         )
-        own[name] = {eps_s: bins.rejection(eps_s) for eps_s in points}
-        kept[name] = {eps_s: bins.kept_by(rocs[name].threshold(eps_s)) for eps_s in points}
-        one[name] = {eps_s: bins.rejected_by(rocs[name].threshold(eps_s)) for eps_s in points}
+        cuts = {eps_s: rocs[name].threshold(eps_s) for eps_s in score.working_points}
+        own[name] = {eps_s: bins.rejection(eps_s) for eps_s in cuts}
+        kept[name] = {eps_s: bins.kept_by(cut) for eps_s, cut in cuts.items()}
+        one[name] = {eps_s: bins.rejected_by(cut) for eps_s, cut in cuts.items()}
     counts = {
         name: tuple(np.bincount(bin_of_jet[labels == number], minlength=num_bins).tolist())
         for number, name in enumerate(classes)
     }
-    return RejectionByPt(edges, counts, own, kept, one)
+    background = background_of(classes, options)
+    return RejectionByPt(edges, counts, own, kept, one, background)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,11 +14,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
-from parttag.metrics.estimate import Estimate, by_class, checked_weights, effective_number
-from parttag.metrics.tasks import background_class
-
-SCULPTING_EPS_S = 0.5
-"""Signal efficiency of the cut, for every class."""
+from parttag.metrics.discriminant import discriminants
+from parttag.metrics.estimate import Estimate, checked_weights, effective_number
+from parttag.metrics.options import DEFAULTS, EvaluationOptions
 
 _MOST_BINS = 20
 # Jets of a bin before the cut.
@@ -44,11 +42,19 @@ class MassShape:
             "median": self.median.to_json(),
         }
 
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> MassShape:
+        """Return what ``to_json`` has written."""
+        mean, median = (Estimate.from_json(content[name]) for name in ("mean", "median"))
+        return cls(int(content["num_jets"]), mean, median)
+
 
 @dataclass(frozen=True)
 class Sculpting:
     """The background's jet mass before a cut and after it."""
 
+    eps_s: float
+    """Signal efficiency of the cut."""
     before: MassShape
     after: MassShape
     jensen_shannon: Estimate
@@ -61,17 +67,19 @@ class Sculpting:
     def to_json(self) -> dict[str, Any]:
         """Return it as ``metrics.json`` holds it."""
         return {
+            "eps_s": self.eps_s,
             "before": self.before.to_json(),
             "after": self.after.to_json(),
             "jensen_shannon": self.jensen_shannon.to_json(),
             "by_chance": self.by_chance.to_json(),
         }
 
-
-def sculpting_to_json(sculpting: Mapping[str, Sculpting], num_classes: int) -> dict[str, Any]:
-    """Return the layout of ``metrics.json``: of the one signal class, or by signal class."""
-    found = {name: shapes.to_json() for name, shapes in sculpting.items()}
-    return {"eps_s": SCULPTING_EPS_S, **by_class(found, num_classes)} if found else {}
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Sculpting:
+        """Return what ``to_json`` has written."""
+        before, after = (MassShape.from_json(content[when]) for when in ("before", "after"))
+        distances = (Estimate.from_json(content[key]) for key in ("jensen_shannon", "by_chance"))
+        return cls(float(content["eps_s"]), before, after, *distances)
 
 
 def measure_sculpting(
@@ -80,6 +88,7 @@ def measure_sculpting(
     classes: Sequence[str],
     passing: Mapping[str, Bool[np.ndarray, " jets"]],
     jet_weights: Float[np.ndarray, " jets"] | None = None,
+    options: EvaluationOptions = DEFAULTS,
     *,
     seed: int = 0,
 ) -> dict[str, Sculpting]:
@@ -103,13 +112,16 @@ def measure_sculpting(
     square root of the divergence to base 2, between all background jets and those that pass, in
     up to 20 bins that hold equally many jets before the cut.
     """
-    background = background_class(classes)
-    if background is None:
+    scores = discriminants(classes, options)
+    if not scores:
         return {}
-    rows = labels == classes.index(background)
+    rows = next(iter(scores.values())).is_background(labels)
     weights = checked_weights(jet_weights, len(labels))[rows]
     mass = jet_mass[rows].astype(np.float64)
-    return {name: _sculpting(mass, passed[rows], weights, seed) for name, passed in passing.items()}
+    return {
+        name: _sculpting(options.sculpting_eps_s, mass, passed[rows], weights, seed)
+        for name, passed in passing.items()
+    }
 
 
 def jensen_shannon(
@@ -130,6 +142,7 @@ def jensen_shannon(
 
 
 def _sculpting(
+    eps_s: float,
     mass: Float64[np.ndarray, " jets"],
     passed: Bool[np.ndarray, " jets"],
     jet_weights: Float64[np.ndarray, " jets"],
@@ -137,6 +150,7 @@ def _sculpting(
 ) -> Sculpting:
     distance, by_chance = _distances(mass, passed, jet_weights, seed)
     return Sculpting(
+        eps_s=eps_s,
         before=_shape(mass, jet_weights),
         after=_shape(mass[passed], jet_weights[passed]),
         jensen_shannon=distance,

@@ -24,7 +24,7 @@ What the paper leaves open for jets, and what is done:
   the embeddings are normal, such that what is added to positions is of order one.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -35,21 +35,23 @@ from torch import Tensor, nn
 from parttag.jets.batch import JetBatch
 from parttag.jets.features import particle_features
 from parttag.jets.packing import places
-from parttag.models.tagger import Tagger
+from parttag.models.registry import register_model
+from parttag.models.tagger import ModelOptions, Tagger
 from parttag.ops.attention import attend
 from parttag.ops.attention.cross import CrossLayout, cross_attend, make_cross_layout
 from parttag.ops.kernels import Kernels, choose_path
 from parttag.ops.layout import JetLayout
-from parttag.options import Options
+from parttag.options import Heads
 
 # The longest wavelength of a position is 2π times this.
 _LONGEST = 10_000.0
 
 
-class EncoderDecoderOptions(Options):
+class EncoderDecoderOptions(ModelOptions, Heads):
     """Sizes of an encoder and a decoder; the defaults are the paper's base network."""
 
     name: Literal["encoder_decoder"] = "encoder_decoder"
+    shared_by_heads: ClassVar[str] = "embed_dim"
     embed_dim: PositiveInt = 512
     """Width of both stacks."""
     num_heads: PositiveInt = 8
@@ -65,15 +67,17 @@ class EncoderDecoderOptions(Options):
     """What computes the encoder's attention: triton, torch, or (auto) Triton's kernels on CUDA."""
 
     @model_validator(mode="after")
-    def _width_splits(self) -> "EncoderDecoderOptions":
-        for divisor, of_what in ((self.num_heads, "num_heads"), (2, "sines and cosines")):
-            if self.embed_dim % divisor:
-                raise ValueError(
-                    f"embed_dim, {self.embed_dim}, is not a multiple of {divisor}, for {of_what}"
-                )
+    def _sines_have_cosines(self) -> "EncoderDecoderOptions":
+        if self.embed_dim % 2:
+            raise ValueError(
+                f"embed_dim, {self.embed_dim}, is not a multiple of 2, for sines and cosines"
+            )
         return self
 
 
+@register_model(
+    "encoder_decoder", paper="arXiv:1706.03762", recipe="toptagging/encoder_decoder.yaml"
+)
 class EncoderDecoder(Tagger):
     """The original Transformer; see the module's documentation."""
 

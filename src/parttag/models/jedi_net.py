@@ -36,16 +36,16 @@ from torch import Tensor, nn
 from parttag.jets import kinematics
 from parttag.jets.batch import JetBatch
 from parttag.models.layers.edge_sums import EdgeSums
-from parttag.models.tagger import Tagger
+from parttag.models.registry import register_model
+from parttag.models.tagger import ModelOptions, Tagger, padding_footnote
 from parttag.ops.jet_sums import sum_over_particles
-from parttag.options import Options
 
 NUM_INPUTS = 16
 # Particles nearer to the leading one do not say which way a jet is turned.
 _PIVOT_DISTANCE = 0.1
 
 
-class JEDINetOptions(Options):
+class JEDINetOptions(ModelOptions):
     """Sizes and padding of a JEDI-net; the defaults are the published sizes.
 
     The network makes its own inputs from four-momenta: ``features`` must be left out.
@@ -64,6 +64,7 @@ class JEDINetOptions(Options):
     """Particles of highest pT that are used."""
 
 
+@register_model("jedi_net", paper="arXiv:1908.05318", recipe="toptagging/jedi_net.yaml")
 class JEDINet(Tagger):
     """JEDI-net with ΣO; see the module's documentation."""
 
@@ -86,6 +87,12 @@ class JEDINet(Tagger):
             nn.SELU(),
             nn.Linear(hidden // 2, num_classes),
         )
+
+    @classmethod
+    def footnotes(cls, options: ModelOptions) -> tuple[str, ...]:
+        """Return whether padding takes part."""
+        assert isinstance(options, JEDINetOptions)
+        return (padding_footnote(options.reference_padding),)
 
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the sum of f_O over the particles of each jet."""

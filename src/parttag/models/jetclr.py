@@ -24,30 +24,32 @@ with ``augmentations.keep_axis`` does that. With ``origin: centroid`` no transla
 anything. There, the four layers begin as copies of one; here each has weights of its own.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from parttag.jets import kinematics
 from parttag.jets.batch import JetBatch
 from parttag.models.layers.basic import Dropout
-from parttag.models.tagger import Tagger
+from parttag.models.registry import register_model
+from parttag.models.tagger import ModelOptions, Tagger
 from parttag.ops.jet_sums import pt_centroids, sum_over_particles
 from parttag.ops.layout import JetLayout
-from parttag.options import Options
+from parttag.options import Heads
 
 
-class JetCLROptions(Options):
+class JetCLROptions(ModelOptions, Heads):
     """Sizes of JetCLR's encoder; the defaults are the published ones.
 
     The network makes its own inputs from four-momenta: ``features`` must be left out.
     """
 
     name: Literal["jetclr"] = "jetclr"
+    shared_by_heads: ClassVar[str] = "embed_dim"
     embed_dim: PositiveInt = 1000
     """Width of the particles and of the representation."""
     num_heads: PositiveInt = 4
@@ -64,15 +66,8 @@ class JetCLROptions(Options):
     max_particles: PositiveInt | None = 50
     """Particles of highest pT that are used; null for all."""
 
-    @model_validator(mode="after")
-    def _width_splits_into_heads(self) -> "JetCLROptions":
-        if self.embed_dim % self.num_heads:
-            raise ValueError(
-                f"embed_dim, {self.embed_dim}, is not a multiple of num_heads, {self.num_heads}"
-            )
-        return self
 
-
+@register_model("jetclr", paper="arXiv:2108.04253", recipe="pretraining/jetclr.yaml")
 class JetCLR(Tagger):
     """JetCLR's encoder and a linear head; see the module's documentation."""
 

@@ -54,15 +54,15 @@ from parttag.models.layers.lorentz_tensors import (
     Mixing,
     sum_over_neighbors,
 )
-from parttag.models.tagger import Tagger
+from parttag.models.registry import register_model
+from parttag.models.tagger import ModelOptions, Tagger, padding_footnote
 from parttag.ops.attention.spread import spread_pairs
 from parttag.ops.jet_sums import sum_over_rows
 from parttag.ops.layout import JetLayout
 from parttag.ops.radial_functions import bell_mixture
-from parttag.options import Options
 
 
-class LGNOptions(Options):
+class LGNOptions(ModelOptions):
     """Sizes of a Lorentz Group Network; the defaults are the published code's.
 
     The network makes its own inputs from four-momenta: ``features`` must be left out.
@@ -100,6 +100,7 @@ class LGNOptions(Options):
         return self
 
 
+@register_model("lgn", paper="arXiv:2006.04780", recipe="toptagging/lgn.yaml")
 class LGN(Tagger):
     """Lorentz Group Network; see the module's documentation."""
 
@@ -116,6 +117,12 @@ class LGN(Tagger):
         self.max_particles = options.max_particles
         self.backbone = Backbone(options)
         self.head = nn.Linear(2 * self.backbone.num_invariants, num_classes)
+
+    @classmethod
+    def footnotes(cls, options: ModelOptions) -> tuple[str, ...]:
+        """Return whether padding takes part."""
+        assert isinstance(options, LGNOptions)
+        return (padding_footnote(options.reference_padding),)
 
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the invariants of each jet, real and imaginary parts in turn."""

@@ -44,17 +44,17 @@ from torch.utils.checkpoint import checkpoint
 from parttag.jets.batch import JetBatch
 from parttag.models.layers.batch_norm import PackedBatchNorm
 from parttag.models.layers.beam_particles import add_beams, make_beams
-from parttag.models.tagger import Tagger
+from parttag.models.registry import register_model
+from parttag.models.tagger import ModelOptions, Tagger
 from parttag.ops.collectives import sum_over_ranks
 from parttag.ops.jet_sums import mean_over_rows, sum_over_rows
 from parttag.ops.layout import Group, JetLayout
-from parttag.options import Options
 
 # Pairs in a chunk: 72 channels of float32 then take 2.4 MB.
 _CHUNK = 8192
 
 
-class LorentzNetOptions(Options):
+class LorentzNetOptions(ModelOptions):
     """Sizes of LorentzNet; the defaults are those of the published top tagging.
 
     The network makes its own inputs from four-momenta: ``features`` must be left out.
@@ -73,6 +73,7 @@ class LorentzNetOptions(Options):
     """Particles of highest pT that are used; null for all."""
 
 
+@register_model("lorentz_net", paper="arXiv:2201.08187", recipe="toptagging/lorentz_net.yaml")
 class LorentzNet(Tagger):
     """LorentzNet; see the module's documentation."""
 

@@ -23,19 +23,20 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from parttag.jets import kinematics
 from parttag.jets.batch import JetBatch
 from parttag.models.layers.masking import visible_jets
 from parttag.models.layers.normformer import NormFormer, dense_network, layout_for
-from parttag.models.tagger import ParticleEncoder
+from parttag.models.registry import register_model
+from parttag.models.tagger import ModelOptions, ParticleEncoder
 from parttag.ops.collectives import sum_over_ranks
 from parttag.ops.jet_sums import mean_over_particles
 from parttag.ops.kernels import Kernels
 from parttag.ops.layout import JetLayout
-from parttag.options import Options
+from parttag.options import Heads
 
 _NUM_INPUTS = 3
 _MAX_ANGLE = 0.8
@@ -44,7 +45,7 @@ _MAX_COUNT = 1_000_000
 _MIN_STD = 1e-3
 
 
-class MPMOptions(Options):
+class MPMOptions(ModelOptions, Heads):
     """Sizes of the encoder; the defaults are the paper's."""
 
     name: Literal["mpm"] = "mpm"
@@ -61,15 +62,8 @@ class MPMOptions(Options):
     kernels: Kernels = "auto"
     """What computes attention: triton, torch, or (auto) Triton's kernels on CUDA where they fit."""
 
-    @model_validator(mode="after")
-    def _width_splits_into_heads(self) -> "MPMOptions":
-        if self.width % self.num_heads:
-            raise ValueError(
-                f"width, {self.width}, is not a multiple of num_heads, {self.num_heads}"
-            )
-        return self
 
-
+@register_model("mpm", paper="arXiv:2401.13537", recipe="pretraining/mpm.yaml")
 class MPM(ParticleEncoder):
     """Encoder of masked particle modelling; see the module's documentation."""
 

@@ -32,7 +32,7 @@ References
 arXiv:2403.05618; sizes, initialization (torch's) and heads as in the authors' code.
 """
 
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -43,20 +43,22 @@ from torch.nn import functional as F
 
 from parttag.jets.batch import JetBatch
 from parttag.models.particle_tokenizer import FrozenTokenizer, TokenizerOptions
-from parttag.models.tagger import Tagger
+from parttag.models.registry import register_model
+from parttag.models.tagger import ModelOptions, Tagger
 from parttag.ops.attention.causal import KeyValues, attend_causally, attend_next
 from parttag.ops.jet_sums import sum_over_rows
 from parttag.ops.layout import JetLayout
-from parttag.options import Options
+from parttag.options import Heads
 
 START = 0
 """The token before the first particle."""
 
 
-class OmniJetOptions(Options):
+class OmniJetOptions(ModelOptions, Heads):
     """Sizes of the decoder and of its tokenizer; the defaults are the published ones."""
 
     name: Literal["omnijet"] = "omnijet"
+    shared_by_heads: ClassVar[str] = "embed_dim"
     tokenizer: TokenizerOptions = TokenizerOptions(num_codes=8192, num_layers=0)
     """What makes tokens of particles; it must be that of the run in ``tokenizer_from``."""
     allow_leaks: bool = False
@@ -70,14 +72,6 @@ class OmniJetOptions(Options):
     """Width of a block's hidden layer, in units of its own width."""
     max_particles: PositiveInt = 128
     """Particles of highest pT that are used, and the most that are generated."""
-
-    @model_validator(mode="after")
-    def _width_splits_into_heads(self) -> "OmniJetOptions":
-        if self.embed_dim % self.num_heads:
-            raise ValueError(
-                f"embed_dim, {self.embed_dim}, is not a multiple of num_heads, {self.num_heads}"
-            )
-        return self
 
     @model_validator(mode="after")
     def _tokens_do_not_leak(self) -> "OmniJetOptions":
@@ -102,6 +96,7 @@ class Sentences(NamedTuple):
     """Where the tokens of each jet lie."""
 
 
+@register_model("omnijet", paper="arXiv:2403.05618", recipe="pretraining/omnijet.yaml")
 class OmniJet(Tagger):
     """OmniJet-α; see the module's documentation."""
 

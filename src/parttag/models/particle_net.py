@@ -37,19 +37,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from parttag.jets.batch import JetBatch
-from parttag.jets.features import particle_features
+from parttag.jets.features import FeatureContext
 from parttag.models.layers.batch_norm import PackedBatchNorm
 from parttag.models.layers.edge_network import EdgeNetwork
-from parttag.models.tagger import Tagger
+from parttag.models.registry import register_model
+from parttag.models.tagger import ModelOptions, Tagger
 from parttag.ops.jet_sums import mean_over_rows
 from parttag.ops.knn import nearest_neighbours
 from parttag.ops.layout import JetLayout
-from parttag.options import Options
 
 Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
-class ParticleNetOptions(Options):
+class ParticleNetOptions(ModelOptions):
     """Sizes of a ParticleNet; the defaults are those of the published one."""
 
     name: Literal["particle_net"] = "particle_net"
@@ -67,6 +67,7 @@ class ParticleNetOptions(Options):
     """Particles of highest pT that are used; null for all."""
 
 
+@register_model("particle_net", paper="arXiv:1902.08570", recipe="toptagging/particle_net.yaml")
 class ParticleNet(Tagger):
     """ParticleNet; see the module's documentation."""
 
@@ -86,9 +87,10 @@ class ParticleNet(Tagger):
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the last hidden layer of each jet."""
         real = slice(batch.num_particles)
+        particles = FeatureContext(batch)
         jets: Tensor = self.backbone(
-            particle_features(batch, self.feature_names)[real],
-            particle_features(batch, ("delta_eta", "delta_phi"))[real],
+            particles.table(self.feature_names)[real],
+            particles.table(("delta_eta", "delta_phi"))[real],
             batch,
         )
         return jets

@@ -28,17 +28,18 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from parttag.jets import kinematics
 from parttag.jets.batch import JetBatch
 from parttag.models.layers.normformer import NormFormer, dense_network, layout_for
 from parttag.models.layers.vector_quantizer import VectorQuantizer
-from parttag.models.tagger import Tagger
+from parttag.models.registry import register_model
+from parttag.models.tagger import ModelOptions, Tagger
 from parttag.ops.jet_sums import mean_over_particles
 from parttag.ops.layout import JetLayout
-from parttag.options import Options
+from parttag.options import Heads
 
 Frame = Literal["hardest", "jet"]
 
@@ -49,7 +50,7 @@ _LOG_PT_CENTRE, _ANGLE_SCALE = 1.8, 3.0
 _CLIP = 10.0
 
 
-class TokenizerOptions(Options):
+class TokenizerOptions(Heads):
     """Sizes of a tokenizer, and the frame that its particles are seen in."""
 
     frame: Frame = "hardest"
@@ -69,16 +70,8 @@ class TokenizerOptions(Options):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Of attention weights."""
 
-    @model_validator(mode="after")
-    def _width_splits_into_heads(self) -> "TokenizerOptions":
-        if self.width % self.num_heads:
-            raise ValueError(
-                f"width, {self.width}, is not a multiple of num_heads, {self.num_heads}"
-            )
-        return self
 
-
-class ParticleTokenizerOptions(TokenizerOptions):
+class ParticleTokenizerOptions(TokenizerOptions, ModelOptions):
     """A tokenizer as a network to train."""
 
     name: Literal["particle_tokenizer"] = "particle_tokenizer"
@@ -240,6 +233,7 @@ class FrozenTokenizer(nn.Module):
         return self.tokenizer.decode(codes, lengths)
 
 
+@register_model("particle_tokenizer", paper="arXiv:2403.05618", recipe="pretraining/tokenizer.yaml")
 class ParticleTokenizer(Tagger):
     """A tokenizer as a network; see the module's documentation.
 

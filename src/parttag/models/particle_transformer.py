@@ -26,16 +26,16 @@ heads' channels of the output projection without the transposition of weaver bef
 """
 
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from parttag.jets import kinematics
+from parttag.jets import pair_features
 from parttag.jets.batch import JetBatch
 from parttag.jets.features import particle_features
 from parttag.jets.packing import places
@@ -44,20 +44,22 @@ from parttag.models.layers.batch_norm import PackedBatchNorm
 from parttag.models.layers.masking import pairs_in_full, visible_jets
 from parttag.models.layers.pair_network import PairNetwork
 from parttag.models.layers.particle_blocks import ClassBlock, ParticleBlock
-from parttag.models.tagger import ParticleEncoder
+from parttag.models.registry import register_model
+from parttag.models.tagger import ModelOptions, ParticleEncoder
 from parttag.ops.attention import spread_bias
 from parttag.ops.kernels import Kernels, choose_path
 from parttag.ops.layout import JetLayout
-from parttag.options import Options
+from parttag.options import Heads
 
 # Of a network as wide as the paper's; parts of half the size or twice as large take as long.
 _PARTICLES_IN_CACHE = 4096
 
 
-class ParticleTransformerOptions(Options):
+class ParticleTransformerOptions(ModelOptions, Heads):
     """Sizes and recipe of a Particle Transformer; the defaults are the paper's."""
 
     name: Literal["particle_transformer"] = "particle_transformer"
+    shared_by_heads: ClassVar[str] = "embed_dims"
     embed_dims: tuple[PositiveInt, ...] = Field(default=(128, 512, 128), min_length=1)
     """Widths of the particle embedding; the last is the width of every block."""
     pair_dims: tuple[PositiveInt, ...] = Field(default=(64, 64, 64), min_length=1)
@@ -85,16 +87,10 @@ class ParticleTransformerOptions(Options):
     CUDA where they fit. For comparisons: padded is torch's own attention, on jets padded to the
     longest of a batch; reference is the definitions in plain torch, jet by jet."""
 
-    @model_validator(mode="after")
-    def _width_splits_into_heads(self) -> "ParticleTransformerOptions":
-        if self.embed_dims[-1] % self.num_heads:
-            raise ValueError(
-                f"the last of embed_dims, {self.embed_dims[-1]}, is not a multiple of "
-                f"num_heads, {self.num_heads}"
-            )
-        return self
 
-
+@register_model(
+    "particle_transformer", paper="arXiv:2202.03772", recipe="toptagging/particle_transformer.yaml"
+)
 class ParticleTransformer(ParticleEncoder):
     """Particle Transformer; see the module's documentation."""
 
@@ -118,6 +114,12 @@ class ParticleTransformer(ParticleEncoder):
         self.head = nn.Linear(self.particle_width, num_classes)
         if options.initialization == "xavier":
             _initialize_xavier(self)
+
+    @classmethod
+    def footnotes(cls, options: ModelOptions) -> tuple[str, ...]:
+        """Return whether the pair bias is missing."""
+        assert isinstance(options, ParticleTransformerOptions)
+        return () if options.pair_bias else ("the Particle Transformer without the pair bias",)
 
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the normalized class token of each jet."""
@@ -275,11 +277,11 @@ class Backbone(nn.Module):
         if self.pair_network is None:
             return None
         if layout.uses_kernels:
-            from parttag.ops.kernels.pair_features import pair_features
+            from parttag.ops.kernels import pair_features as kernel
 
-            features = pair_features(p4, layout)
+            features = kernel.pair_features(p4, layout)
         else:
-            features = kinematics.pair_features(p4, layout.first, layout.second)
+            features = pair_features.pair_features(p4, layout.first, layout.second)
         if layout.path == "reference":
             return self.pair_network.reference(features)
         bias: Tensor = self.pair_network(features, uses_kernels=layout.uses_kernels)
@@ -334,24 +336,36 @@ class ParticleTrimmer(nn.Module):
         return batch.keep_particles(keep)
 
 
-class Embedding(nn.Sequential):
+class EmbeddingLayer(nn.Module):
+    """A layer norm, a linear layer and a GELU."""
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width_in)
+        self.linear = LinearGELU(width_in, width_out)
+
+    def forward(self, x: Float[Tensor, "particles inputs"]) -> Float[Tensor, "particles outputs"]:
+        """Return the next layer's particles."""
+        embedded: Tensor = self.linear(self.norm(x))
+        return embedded
+
+
+class Embedding(nn.Module):
     """Features of particles, normalized over the batch, to the width of the blocks."""
 
     def __init__(self, dims: tuple[int, ...]) -> None:
-        layers = [
-            layer
-            for width_in, width_out in pairwise(dims)
-            for layer in (nn.LayerNorm(width_in), LinearGELU(width_in, width_out), nn.Identity())
-        ]
-        super().__init__(PackedBatchNorm(dims[0]), *layers)
+        super().__init__()
+        self.input_norm = PackedBatchNorm(dims[0])
+        self.layers = nn.ModuleList(EmbeddingLayer(*widths) for widths in pairwise(dims))
 
     def forward(
         self, features: Float[Tensor, "particles features"]
     ) -> Float[Tensor, "particles width"]:
-        """Return the embedded particles: here, as the compiler passes over torch's own loop."""
-        for layer in self:
-            features = layer(features)
-        return features
+        """Return the embedded particles."""
+        embedded: Tensor = self.input_norm(features)
+        for layer in self.layers:
+            embedded = layer(embedded)
+        return embedded
 
 
 @torch.no_grad()
@@ -366,5 +380,5 @@ def _initialize_xavier(network: ParticleTransformer) -> None:
                 nn.init.xavier_uniform_(matrix)
             nn.init.zeros_(module.bias)
     for depth, block in enumerate(network.backbone.blocks, start=1):
-        for name in ("out", "feedforward.5"):
+        for name in ("out", "feedforward.out"):
             block.get_parameter(f"{name}.weight").div_((2 * depth) ** 0.5)

@@ -33,12 +33,12 @@ from torch import Tensor, nn
 from parttag.jets.batch import JetBatch
 from parttag.jets.features import particle_features
 from parttag.models.layers.batch_norm import PackedBatchNorm
-from parttag.models.tagger import Tagger
+from parttag.models.registry import register_model
+from parttag.models.tagger import ModelOptions, Tagger
 from parttag.ops.collectives import num_ranks
-from parttag.options import Options
 
 
-class PCNNOptions(Options):
+class PCNNOptions(ModelOptions):
     """Sizes of a P-CNN; the defaults are the published ones."""
 
     name: Literal["pcnn"] = "pcnn"
@@ -56,6 +56,7 @@ class PCNNOptions(Options):
     """Length of the sequence: jets are cut or padded to it."""
 
 
+@register_model("pcnn", paper="arXiv:1902.09914", recipe="toptagging/pcnn.yaml")
 class PCNN(Tagger):
     """P-CNN; see the module's documentation."""
 

@@ -44,16 +44,16 @@ from torch import Tensor, nn
 
 from parttag.jets import kinematics
 from parttag.jets.batch import JetBatch
-from parttag.jets.features import particle_features
+from parttag.jets.features import FeatureContext
 from parttag.jets.packing import places
 from parttag.models.layers.batch_norm import PackedBatchNorm
 from parttag.models.layers.edge_network import EdgeNetwork
-from parttag.models.tagger import Tagger
+from parttag.models.registry import register_model
+from parttag.models.tagger import ModelOptions, Tagger, padding_footnote
 from parttag.ops.collectives import num_ranks
 from parttag.ops.jet_sums import mean_over_rows, sum_over_particles
 from parttag.ops.knn import nearest_neighbours
 from parttag.ops.layout import JetLayout
-from parttag.options import Options
 
 _ANGLES = ("delta_eta", "delta_phi")
 _EPS = 1e-3
@@ -61,7 +61,7 @@ _EPS = 1e-3
 _PADDING_SHIFT = 100.0
 
 
-class PCTOptions(Options):
+class PCTOptions(ModelOptions):
     """Sizes of a Point Cloud Transformer; the defaults are those of PCT, not of simple PCT."""
 
     name: Literal["pct"] = "pct"
@@ -96,6 +96,7 @@ class _Rows:
     """One more coordinate of the points, in which padded ones are far away."""
 
 
+@register_model("pct", paper="arXiv:2102.05073", recipe="toptagging/pct.yaml")
 class PCT(Tagger):
     """Point Cloud Transformer; see the module's documentation."""
 
@@ -125,6 +126,12 @@ class PCT(Tagger):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
+    @classmethod
+    def footnotes(cls, options: ModelOptions) -> tuple[str, ...]:
+        """Return whether padding takes part."""
+        assert isinstance(options, PCTOptions)
+        return (padding_footnote(options.reference_padding),)
+
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the average over the particles of each jet."""
         if self.training:
@@ -132,8 +139,8 @@ class PCT(Tagger):
         batch = _used(batch, self._length)
         # The angles come first; the order of the others is that of the configuration.
         names = sorted(self.feature_names, key=lambda name: name not in _ANGLES)
-        features = particle_features(batch, names, raw=True)
-        angles = particle_features(batch, _ANGLES, raw=True)
+        particles = FeatureContext(batch, raw=True)
+        features, angles = particles.table(names), particles.table(_ANGLES)
         if self._is_padded:
             rows, slots = _all_slots(batch, self._length)
             features, angles = (

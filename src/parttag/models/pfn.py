@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from parttag.jets.batch import JetBatch
 from parttag.jets.features import particle_features
-from parttag.models.tagger import Tagger
+from parttag.models.registry import register_model
+from parttag.models.tagger import ModelOptions, Tagger
 from parttag.ops.jet_sums import sum_over_particles
-from parttag.options import Options
 
 
-class PFNOptions(Options):
+class PFNOptions(ModelOptions):
     """Sizes of a Particle Flow Network."""
 
     name: Literal["pfn"] = "pfn"
@@ -35,6 +35,7 @@ class PFNOptions(Options):
     """Particles of highest pT that are used; null for all."""
 
 
+@register_model("pfn", paper="arXiv:1810.05165", recipe="toptagging/pfn.yaml")
 class PFN(Tagger):
     """Particle Flow Network; see the module's documentation."""
 

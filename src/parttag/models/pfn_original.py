@@ -29,12 +29,12 @@ from torch import Tensor, nn
 from parttag.jets import kinematics
 from parttag.jets.batch import JetBatch
 from parttag.models.pfn import relu_layers
-from parttag.models.tagger import Tagger
+from parttag.models.registry import register_model
+from parttag.models.tagger import ModelOptions, Tagger
 from parttag.ops.jet_sums import sum_over_particles
-from parttag.options import Options
 
 
-class PFNOriginalOptions(Options):
+class PFNOriginalOptions(ModelOptions):
     """Sizes and preprocessing of a Particle Flow Network as first published.
 
     The network makes its own inputs from four-momenta: ``features`` must be left out.
@@ -51,6 +51,7 @@ class PFNOriginalOptions(Options):
     """Particles of highest pT that are used; null for all."""
 
 
+@register_model("pfn_original", paper="arXiv:1810.05165", recipe="toptagging/pfn_original.yaml")
 class PFNOriginal(Tagger):
     """Particle Flow Network as first published; see the module's documentation."""
 

@@ -37,14 +37,14 @@ from parttag.errors import InputError
 from parttag.jets.batch import JetBatch
 from parttag.jets.features import particle_features
 from parttag.models.pfn import relu_layers
-from parttag.models.tagger import Tagger
+from parttag.models.registry import register_model
+from parttag.models.tagger import ModelOptions, Tagger
 from parttag.ops.jet_sums import sum_over_particles
-from parttag.options import Options
 
 _POSITION = ("delta_eta", "delta_phi")
 
 
-class RPCNOptions(Options):
+class RPCNOptions(ModelOptions):
     """Sizes of a rotational Particle Convolution Network; all of them are our choice."""
 
     name: Literal["rpcn"] = "rpcn"
@@ -71,6 +71,7 @@ class RPCNOptions(Options):
         return self
 
 
+@register_model("rpcn", paper="arXiv:2107.02908", recipe="toptagging/rpcn.yaml")
 class RPCN(Tagger):
     """Rotational Particle Convolution Network; see the module's documentation.
 

@@ -11,6 +11,16 @@ from parttag.jets.batch import JetBatch
 from parttag.options import Options
 
 
+class ModelOptions(Options):
+    """The options of a network: its sizes, and the name by which a configuration chooses it.
+
+    Every network has a class of its own, in which ``name`` is its name and nothing else:
+    ``name: Literal["pfn"] = "pfn"``.
+    """
+
+    name: str
+
+
 class Tagger(nn.Module, ABC):
     """A network from a batch of jets to one logit a class: ``head(encode(batch))``.
 
@@ -34,7 +44,8 @@ class Tagger(nn.Module, ABC):
     feature_names: tuple[str, ...]
     max_particles: int | None
 
-    options_class: ClassVar[type[Options]]
+    options_class: ClassVar[type[ModelOptions]]
+    """What the network is built from: ``network(options, feature_names, num_classes)``."""
     reads_features: ClassVar[bool] = True
     """Whether ``feature_names`` matter: some networks make inputs of their own from p4."""
 
@@ -66,9 +77,21 @@ class Tagger(nn.Module, ABC):
                 module.eval()
         return self
 
+    @classmethod
+    def footnotes(cls, options: ModelOptions) -> tuple[str, ...]:  # noqa: ARG003
+        """Return what the reader of a table has to know of a network with these options."""
+        return ()
+
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters, besides one-dimensional ones, that are not decayed."""
         return set()
+
+
+def padding_footnote(reference_padding: bool) -> str:
+    """Return what to say of a network whose published code lets padding take part."""
+    if reference_padding:
+        return "padding takes part, as in the published network"
+    return "padding takes no part (in the published network it does)"
 
 
 class ParticleEncoder(Tagger):

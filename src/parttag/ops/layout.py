@@ -214,14 +214,11 @@ class JetLayout:
         start = 0
         first_rows = offsets_of(self.lengths)
         for jets in self._jets:
-            first = first_rows[jets, None]
-            steps = np.arange(self.lengths[jets[0]])
-            is_real = steps < self.lengths[jets, None]
-            rows = first + steps
+            rows, is_real = padded_rows(first_rows[jets], self.lengths[jets])
             row_slots[rows[is_real]] = start + np.flatnonzero(is_real)
-            slot_rows.append(np.where(is_real, rows, first).ravel())
+            slot_rows.append(rows.ravel())
             slots = slice(start, start + rows.size)
-            groups.append(Group(len(jets), len(steps), slots, self._move(~is_real)))
+            groups.append(Group(len(jets), rows.shape[1], slots, self._move(~is_real)))
             start += rows.size
         return tuple(groups), self._move(np.concatenate(slot_rows)), self._move(row_slots)
 
@@ -260,7 +257,7 @@ class JetLayout:
     def _jets(self) -> tuple[Int64[np.ndarray, " _jets"], ...]:
         """The jets of each group, on the host."""
         max_cells = _CELLS_IN_CACHE if self._is_of_cpu else None
-        return tuple(similar_lengths(self.lengths, self.max_padding, max_cells))
+        return tuple(similar_lengths(self.lengths, None, self.max_padding, max_cells))
 
     def _move(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(values).to(self.device, non_blocking=True)
@@ -268,24 +265,53 @@ class JetLayout:
 
 def similar_lengths(
     lengths: Int64[np.ndarray, " jets"],
+    others: Int64[np.ndarray, " jets"] | None = None,
     max_padding: float = _MAX_PADDING,
     max_cells: int | None = None,
 ) -> Iterator[Int64[np.ndarray, " group"]]:
     """Yield groups of jets, longest jets first; jets without particles are in none.
 
-    Padded to its longest jet, a group's pairs are padding to the share ``max_padding`` at most, and
-    no more than ``max_cells``, unless they are those of one jet.
+    A jet's cells are its pairs of particles. Padded to the longest lengths in it, a group's cells
+    are padding to the share ``max_padding`` at most, and no more than ``max_cells``, unless they
+    are those of one jet.
+
+    Parameters
+    ----------
+    lengths
+        Number of particles of each jet.
+    others
+        If pairs are of one of these and one of others, the number of others of each jet.
     """
     limit = np.inf if max_cells is None else max_cells
-    order = np.argsort(-lengths, kind="stable")
-    order = order[lengths[order] > 0]
-    start, cells = 0, 0
-    for stop, jet in enumerate(order):
-        cells += int(lengths[jet]) ** 2
-        padded = (stop + 1 - start) * int(lengths[order[start]]) ** 2
+    if others is None:
+        others, order = lengths, np.argsort(-lengths, kind="stable")
+    else:
+        order = np.lexsort((-others, -lengths))
+    order = order[(lengths[order] > 0) & (others[order] > 0)]
+    start = cells = longest = longest_other = 0
+    sizes = zip(lengths[order].tolist(), others[order].tolist(), strict=True)
+    for stop, (own, other) in enumerate(sizes):
+        if stop == start:
+            longest = own
+        longest_other = other if other > longest_other else longest_other
+        cells += own * other
+        padded = (stop + 1 - start) * longest * longest_other
         is_too_large = padded > limit and stop > start
         if is_too_large or cells < (1 - max_padding) * padded:
             yield order[start:stop]
-            start, cells = stop, int(lengths[jet]) ** 2
+            start, cells, longest, longest_other = stop, own * other, own, other
     if start < len(order):
         yield order[start:]
+
+
+def padded_rows(
+    starts: Int64[np.ndarray, " jets"], lengths: Int64[np.ndarray, " jets"]
+) -> tuple[Int64[np.ndarray, "jets slots"], Bool[np.ndarray, "jets slots"]]:
+    """Return the row that fills each slot of some jets, and where the slot is not padding.
+
+    A padded slot gets the jet's first row.
+    """
+    steps = np.arange(lengths.max())
+    is_real = steps < lengths[:, None]
+    first = starts[:, None]
+    return np.where(is_real, first + steps, first), is_real

@@ -1,21 +1,67 @@
-"""The pictures of an evaluation, in the looks of Scikit-HEP; every function writes one PNG."""
+"""The pictures of an evaluation, and what they show as histograms.
 
-from parttag.plotting.curves import draw_roc, plot_roc, plot_training
-from parttag.plotting.distributions import Sample, plot_distribution, plot_scores
-from parttag.plotting.figure import Target, cycle, new_figure, plain
-from parttag.plotting.kinematics import plot_mass_sculpting, plot_rejection_by_pt
+Every function draws one panel on ``ax``, which it makes if there is none, and returns it; those
+whose names end in ``_figure`` return a figure of all panels, and ``save_figure`` writes it::
+
+    axes = roc({"mine": curve}, background="QCD", style="CMS", label="Simulation")
+    save_figure(axes.figure, "roc.pdf")
+"""
+
+from parttag.plotting.curves import Quantity, roc, training
+from parttag.plotting.distributions import (
+    Sample,
+    SignalScores,
+    distribution,
+    scores,
+    signal_scores,
+)
+from parttag.plotting.figures import (
+    distribution_figure,
+    mass_sculpting_figure,
+    rejection_by_pt_figure,
+    roc_figure,
+    scores_figure,
+    training_figure,
+)
+from parttag.plotting.histograms import (
+    distribution_histograms,
+    mass_histograms,
+    score_histograms,
+)
+from parttag.plotting.kinematics import (
+    SignalMasses,
+    efficiency_by_pt,
+    mass_sculpting,
+    rejection_by_pt,
+    signal_masses,
+)
+from parttag.plotting.styles import FORMATS, PictureFormat, Style, save_figure
 
 __all__ = [
+    "FORMATS",
+    "PictureFormat",
+    "Quantity",
     "Sample",
-    "Target",
-    "cycle",
-    "draw_roc",
-    "new_figure",
-    "plain",
-    "plot_distribution",
-    "plot_mass_sculpting",
-    "plot_rejection_by_pt",
-    "plot_roc",
-    "plot_scores",
-    "plot_training",
+    "SignalMasses",
+    "SignalScores",
+    "Style",
+    "distribution",
+    "distribution_figure",
+    "distribution_histograms",
+    "efficiency_by_pt",
+    "mass_histograms",
+    "mass_sculpting",
+    "mass_sculpting_figure",
+    "rejection_by_pt",
+    "rejection_by_pt_figure",
+    "roc",
+    "roc_figure",
+    "save_figure",
+    "score_histograms",
+    "scores",
+    "scores_figure",
+    "signal_masses",
+    "signal_scores",
+    "training",
+    "training_figure",
 ]

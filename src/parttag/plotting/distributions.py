@@ -3,85 +3,119 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 from matplotlib.axes import Axes
 
-from parttag.metrics import Roc, background_class, discriminant, log_odds, working_points
-from parttag.plotting.figure import (
-    COLORS,
-    Target,
+from parttag.metrics import DEFAULTS, EvaluationOptions, Roc, discriminants, log_odds
+from parttag.plotting.elements import (
     bin_edges,
     cycle,
     draw_histogram,
     draw_legend,
     make_room,
-    new_figure,
-    new_panels,
     plain,
 )
+from parttag.plotting.styles import Style, drawing
 
 # How high the histograms of scores reach, as a fraction of the panel.
 _DATA_HEIGHT = 0.55
 
 
-def plot_scores(
-    target: Target,
+@dataclass(frozen=True, eq=False)
+class SignalScores:
+    """The score that tells one signal class from others, by class: the signal's jets first."""
+
+    values: Mapping[str, Float[np.ndarray, " jets"]]
+    jet_weights: Mapping[str, Float[np.ndarray, " jets"]]
+    name: str
+    """What the score is, as the horizontal axis says it."""
+    cuts: Mapping[float, float] = field(default_factory=dict)
+    """Thresholds to mark, by the signal efficiency that each keeps."""
+
+    @property
+    def edges(self) -> Float64[np.ndarray, " edges"]:
+        """Bins that all classes share."""
+        return bin_edges(list(self.values.values()))
+
+
+def signal_scores(
     logits: Float[np.ndarray, "jets classes"],
     labels: Int64[np.ndarray, " jets"],
     jet_weights: Float[np.ndarray, " jets"],
     classes: Sequence[str],
     rocs: Mapping[str, Roc],
-) -> None:
-    """Draw the distribution of each signal's score, for its jets and for the background's.
+    options: EvaluationOptions = DEFAULTS,
+) -> dict[str, SignalScores]:
+    """Return the scores of each signal, for its jets and for the background's.
 
-    The score is the difference of the logits, which spreads out what the softmax crowds at 0 and
-    1. Classes without a background are each drawn against all the others.
+    The score is the logarithm of a ratio, which spreads out what the softmax crowds at 0 and 1.
+    Classes without a background are each taken against all the others.
     """
-    signals = list(rocs) or list(classes)
-    with new_panels(target, len(signals)) as panels:
-        for axes, signal in zip(panels, signals, strict=True):
-            _draw_scores(axes, logits, labels, jet_weights, classes, signal)
-            if rocs:
-                for number, eps_s in enumerate(working_points(classes)[signal]):
-                    height = _DATA_HEIGHT + 0.03 + 0.17 * number
-                    _draw_cut(axes, rocs[signal].threshold(eps_s), eps_s, height)
-
-
-def _draw_scores(
-    axes: Axes,
-    logits: Float[np.ndarray, "jets classes"],
-    labels: Int64[np.ndarray, " jets"],
-    jet_weights: Float[np.ndarray, " jets"],
-    classes: Sequence[str],
-    signal: str,
-) -> None:
-    number, background = classes.index(signal), background_class(classes)
-    if background is None:
-        scores, others, rest = log_odds(logits, number), "others", labels != number
-    else:
-        other = classes.index(background)
-        scores, others, rest = discriminant(logits, number, other), background, labels == other
-    edges = bin_edges([scores[labels == number], scores[rest]])
-    for color, name, rows in zip(COLORS, (signal, others), (labels == number, rest), strict=False):
-        draw_histogram(
-            axes,
-            scores[rows],
-            jet_weights[rows],
-            edges,
-            color=color,
-            label=name,
-            filled=name == others,
+    known, found = discriminants(classes, options), {}
+    for signal in list(rocs) or list(classes):
+        number, score = classes.index(signal), known.get(signal)
+        if score is None:
+            scores, others, rest = log_odds(logits, number), "others", labels != number
+            formula = f"ln [ p({signal}) / (1 − p({signal})) ]"
+        else:
+            scores, formula = score(logits), score.formula
+            others, rest = score.background_name, score.is_background(labels)
+        rows = {signal: labels == number, others: rest}
+        points = score.working_points if score is not None and rocs else ()
+        thresholds = {eps_s: rocs[signal].threshold(eps_s) for eps_s in points}
+        found[signal] = SignalScores(
+            {name: scores[own] for name, own in rows.items()},
+            {name: jet_weights[own] for name, own in rows.items()},
+            formula,
+            thresholds,
         )
-    if ((labels == number) | rest).any():
-        axes.set_yscale("log")
-        make_room(axes, _DATA_HEIGHT)
-    denominator = f"p({background})" if background else f"(1 − p({signal}))"
-    axes.set_xlabel(plain(f"ln [ p({signal}) / {denominator} ]"))
-    axes.set_ylabel(f"Share of jets / {edges[1] - edges[0]:.3g}")
-    draw_legend(axes, "upper left", columns=2)
+    return found
+
+
+def scores(
+    given: SignalScores,
+    *,
+    ax: Axes | None = None,
+    style: Style | None = None,
+    label: str | None = None,
+) -> Axes:
+    """Draw the distribution of a score, for the jets of the signal and for the others.
+
+    Parameters
+    ----------
+    given
+        Of ``signal_scores``, or one's own.
+    ax, style, label
+        As in ``roc``.
+
+    Raises
+    ------
+    InputError
+        If there is no such style.
+    """
+    edges = given.edges
+    with drawing(ax, style, label, (7.2, 5.2)) as axes:
+        last = list(given.values)[-1]
+        for color, (name, values) in zip(
+            cycle(len(given.values)), given.values.items(), strict=True
+        ):
+            weights = given.jet_weights[name]
+            draw_histogram(
+                axes, values, weights, edges, color=color, label=name, filled=name == last
+            )
+        if any(len(values) for values in given.values.values()):
+            axes.set_yscale("log")
+            make_room(axes, _DATA_HEIGHT)
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_xlabel(plain(given.name))
+        axes.set_ylabel(f"Share of jets / {edges[1] - edges[0]:.3g}")
+        draw_legend(axes, "upper left", columns=2)
+        for number, (eps_s, threshold) in enumerate(given.cuts.items()):
+            _draw_cut(axes, threshold, eps_s, _DATA_HEIGHT + 0.03 + 0.17 * number)
+    return axes
 
 
 def _draw_cut(axes: Axes, threshold: float, eps_s: float, height: float) -> None:
@@ -110,29 +144,56 @@ class Sample:
     jet_weights: Mapping[str, Float64[np.ndarray, " jets"]]
 
 
-def plot_distribution(target: Target, samples: Sequence[Sample], label: str, unit: str) -> None:
-    """Draw the distribution of a variable by class, of one sample or of two side by side."""
+def sample_edges(samples: Sequence[Sample], unit: str) -> Float64[np.ndarray, " edges"]:
+    """Return bins that all classes of all samples share; without a unit, of whole numbers."""
     parts = [values for sample in samples for values in sample.values.values()]
-    edges = bin_edges(parts, whole_numbers=not unit)
-    with new_figure(target, (7.2, 5.2)) as figure:
-        axes = figure.subplots()
+    return bin_edges(parts, whole_numbers=not unit)
+
+
+def distribution(
+    samples: Sequence[Sample],
+    name: str,
+    unit: str,
+    *,
+    ax: Axes | None = None,
+    style: Style | None = None,
+    label: str | None = None,
+) -> Axes:
+    """Draw the distribution of a variable by class, of one sample or of two side by side.
+
+    Parameters
+    ----------
+    name, unit
+        What the axis says: mathtext between dollars is a formula. Without a unit, the values are
+        whole numbers.
+    ax, style, label
+        As in ``roc``.
+
+    Raises
+    ------
+    InputError
+        If there is no such style.
+    """
+    edges = sample_edges(samples, unit)
+    with drawing(ax, style, label, (7.2, 5.2)) as axes:
         names = list(dict.fromkeys(name for sample in samples for name in sample.values))
         colors = dict(zip(names, cycle(len(names)), strict=True))
         for number, sample in enumerate(samples):
-            for name, values in sample.values.items():
-                text = name if len(samples) == 1 else f"{name}, {sample.name}"
+            for class_name, values in sample.values.items():
                 draw_histogram(
                     axes,
                     values,
-                    sample.jet_weights[name],
+                    sample.jet_weights[class_name],
                     edges,
-                    color=colors[name],
-                    label=text,
+                    color=colors[class_name],
+                    label=class_name if len(samples) == 1 else f"{class_name}, {sample.name}",
                     filled=number == 0 and len(names) < 4,
                     dashed=number == 1,
                 )
-        axes.set_xlabel(f"{label} [{unit}]" if unit else label)
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_xlabel(f"{name} [{unit}]" if unit else name)
         axes.set_ylabel(f"Share of jets / {edges[1] - edges[0]:.3g}{' ' + unit if unit else ''}")
         axes.margins(y=0.2)
         axes.set_ylim(bottom=0)
         draw_legend(axes, "best", columns=1 if len(names) * len(samples) < 6 else 2)
+    return axes

@@ -3,86 +3,141 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogFormatter
 
+from parttag.errors import InputError
 from parttag.metrics import (
-    SCULPTING_EPS_S,
+    DEFAULTS,
     Estimate,
+    EvaluationOptions,
     RejectionByPt,
     Sculpting,
-    background_class,
+    discriminants,
 )
-from parttag.plotting.figure import (
-    COLORS,
-    Target,
-    bin_edges,
-    draw_histogram,
-    make_room,
-    new_figure,
-    new_panels,
-    plain,
-)
+from parttag.plotting.elements import COLORS, bin_edges, draw_histogram, make_room, plain
+from parttag.plotting.styles import Style, drawing
 
 _PT_LABEL = r"Jet $p_{\mathrm{T}}$ [GeV]"
-# How far the points of one bin stand apart, as a fraction of its width.
-_APART = 0.1
+# The points of one bin stand apart by their own size, and all of them take this part of it at most.
+_MARKER_POINTS, _PART_OF_BIN = 7.0, 0.9
 # Of the vertical axis, for the legend above the points.
 _DATA_HEIGHT = 0.6
 # A histogram of n jets has so many bins times n^(1/3).
 _BINS_OF_ONE_JET = 4
 
 
-def plot_rejection_by_pt(target: Target, by_pt: RejectionByPt, classes: Sequence[str]) -> None:
+def rejection_by_pt(
+    by_pt: RejectionByPt,
+    signal: str | None = None,
+    *,
+    ax: Axes | None = None,
+    style: Style | None = None,
+    label: str | None = None,
+) -> Axes:
     """Draw the rejection in bins of jet pT, with a cut for each bin and with one cut for all.
 
-    With one signal class, a panel below has the signal efficiency of the one cut.
+    Parameters
+    ----------
+    signal
+        The signal class; it may be left out where there is one.
+    ax, style, label
+        As in ``roc``.
+
+    Raises
+    ------
+    InputError
+        If there are several signal classes and none is named, or there is no such style.
     """
-    signals = list(by_pt.rejection)
-    if len(signals) > 1:
-        with new_panels(target, len(signals)) as panels:
-            for axes, signal in zip(panels, signals, strict=True):
-                _draw_rejection(axes, by_pt, signal, classes)
-                axes.set_xlabel(_PT_LABEL)
-        return
-    with new_figure(target, (7.2, 6.4)) as figure:
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        _draw_rejection(above, by_pt, signals[0], classes)
-        for color, (eps_s, found) in zip(
-            COLORS, by_pt.one_cut_eps_s[signals[0]].items(), strict=False
-        ):
-            below.axhline(eps_s, color="0.6", linestyle=":", linewidth=1)
-            _draw_bins(below, by_pt.edges, found, color, "one cut", place=0.0)
-        below.margins(y=0.25)
-        below.set_ylabel(r"One cut: $\varepsilon_{\mathrm{S}}$")
-        below.set_xlabel(_PT_LABEL)
-        figure.align_ylabels()
-
-
-def _draw_rejection(axes: Axes, by_pt: RejectionByPt, signal: str, classes: Sequence[str]) -> None:
+    signal = _chosen(by_pt, signal)
     points = by_pt.rejection[signal]
     kinds = {"a cut for each bin": points, "one cut": by_pt.one_cut_rejection[signal]}
     series = [
         (color, eps_s, kind) for color, eps_s in zip(COLORS, points, strict=False) for kind in kinds
     ]
-    for number, (color, eps_s, kind) in enumerate(series):
-        label = rf"$\varepsilon_{{\mathrm{{S}}}}$ = {eps_s:.4g}, {kind}"
-        place = number - (len(series) - 1) / 2
-        _draw_bins(axes, by_pt.edges, kinds[kind][eps_s], color, kind, place=place, label=label)
-    axes.set_yscale("log")
-    # Often less than a decade: 20, not 2 × 10¹.
-    axes.yaxis.set_major_formatter(LogFormatter())
-    axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
-    axes.margins(y=0.15)
-    make_room(axes, _DATA_HEIGHT)
-    axes.set_xlim(by_pt.edges[0], by_pt.edges[-1])
-    axes.set_ylabel(r"Rejection $1/\varepsilon_{\mathrm{B}}$")
-    title = plain(f"{signal} against {background_class(classes)}")
-    columns = 2 if len(points) > 1 else 1
-    axes.legend(loc="upper left", title=title, ncols=columns, columnspacing=1.2, alignment="left")
+    with drawing(ax, style, label, (7.2, 5.2)) as axes:
+        apart = _distance(axes, by_pt.edges, len(series))
+        for number, (color, eps_s, kind) in enumerate(series):
+            text = rf"$\varepsilon_{{\mathrm{{S}}}}$ = {eps_s:.4g}, {kind}"
+            shift = (number - (len(series) - 1) / 2) * apart
+            _draw_bins(axes, by_pt.edges, kinds[kind][eps_s], color, kind, shift=shift, label=text)
+        axes.set_yscale("log")
+        # Often less than a decade: 20, not 2 × 10¹.
+        axes.yaxis.set_major_formatter(LogFormatter())
+        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
+        axes.margins(y=0.15)
+        make_room(axes, _DATA_HEIGHT)
+        axes.set_xlim(by_pt.edges[0], by_pt.edges[-1])
+        axes.set_xlabel(_PT_LABEL)
+        axes.set_ylabel(r"Rejection $1/\varepsilon_{\mathrm{B}}$")
+        axes.legend(
+            loc="upper left",
+            title=plain(f"{signal} against {' + '.join(by_pt.background)}"),
+            ncols=2 if len(points) > 1 else 1,
+            columnspacing=1.2,
+            alignment="left",
+        )
+    return axes
+
+
+def efficiency_by_pt(
+    by_pt: RejectionByPt,
+    signal: str | None = None,
+    *,
+    ax: Axes | None = None,
+    style: Style | None = None,
+    label: str | None = None,
+) -> Axes:
+    """Draw the signal efficiency of the one cut in bins of jet pT.
+
+    Parameters
+    ----------
+    signal
+        The signal class; it may be left out where there is one.
+    ax, style, label
+        As in ``roc``.
+
+    Raises
+    ------
+    InputError
+        As ``rejection_by_pt`` does.
+    """
+    signal = _chosen(by_pt, signal)
+    with drawing(ax, style, label, (7.2, 4.0)) as axes:
+        for color, (eps_s, found) in zip(COLORS, by_pt.one_cut_eps_s[signal].items(), strict=False):
+            axes.axhline(eps_s, color="0.6", linestyle=":", linewidth=1)
+            _draw_bins(axes, by_pt.edges, found, color, "one cut")
+        axes.margins(y=0.25)
+        axes.set_xlim(by_pt.edges[0], by_pt.edges[-1])
+        axes.set_ylabel(r"One cut: $\varepsilon_{\mathrm{S}}$")
+        axes.set_xlabel(_PT_LABEL)
+    return axes
+
+
+def _chosen(by_pt: RejectionByPt, signal: str | None) -> str:
+    known = list(by_pt.rejection)
+    if signal is None and len(known) == 1:
+        return known[0]
+    if signal not in known:
+        raise InputError(
+            f"signal={signal!r} is none of the signal classes; take one of {', '.join(known)}"
+        )
+    return signal
+
+
+def _distance(
+    axes: Axes, edges: Float64[np.ndarray, " edges"], number: int
+) -> Float64[np.ndarray, " bins"]:
+    """Return how far apart so many points stand in each bin, in GeV."""
+    points = 72 * axes.bbox.width / axes.figure.dpi
+    markers = (edges[-1] - edges[0]) * _MARKER_POINTS / points
+    apart: Float64[np.ndarray, " bins"]
+    apart = np.minimum(np.diff(edges) * _PART_OF_BIN / number, markers)
+    return apart
 
 
 def _draw_bins(
@@ -92,12 +147,11 @@ def _draw_bins(
     color: str,
     kind: str,
     *,
-    place: float,
+    shift: Float64[np.ndarray, " bins"] | float = 0.0,
     label: str | None = None,
 ) -> None:
     """Draw an estimate for each bin: its error, or an arrow upwards where it is a lower limit."""
-    width = np.diff(edges)
-    centers = edges[:-1] + (0.5 + _APART * place) * width
+    centers = (edges[:-1] + edges[1:]) / 2 + shift
     values = np.array([estimate.value for estimate in estimates])
     errors = np.array([estimate.error for estimate in estimates])
     limits = np.array([estimate.is_lower_limit for estimate in estimates])
@@ -125,16 +179,35 @@ def _draw_bins(
     )
 
 
-def plot_mass_sculpting(
-    target: Target,
+@dataclass(frozen=True, eq=False)
+class SignalMasses:
+    """Jet masses in GeV of one signal class and of the background, and what passes the cut."""
+
+    signal: str
+    background: str
+    jet_mass: Mapping[str, Float[np.ndarray, " jets"]]
+    """Of the signal and the background, by class."""
+    jet_weights: Mapping[str, Float[np.ndarray, " jets"]]
+    passed: Bool[np.ndarray, " background_jets"]
+    """Which of the background jets pass the cut."""
+    sculpting: Sculpting
+
+    @property
+    def edges(self) -> Float64[np.ndarray, " edges"]:
+        """Bins that both classes share, in GeV."""
+        return bin_edges([self.jet_mass[self.background], self.jet_mass[self.signal]])
+
+
+def signal_masses(
     jet_mass: Float[np.ndarray, " jets"],
     labels: Int64[np.ndarray, " jets"],
     jet_weights: Float[np.ndarray, " jets"],
     classes: Sequence[str],
     passing: Mapping[str, Bool[np.ndarray, " jets"]],
     sculpting: Mapping[str, Sculpting],
-) -> None:
-    """Draw the mass of all background jets, of those that pass each signal's cut, and the signal's.
+    options: EvaluationOptions = DEFAULTS,
+) -> dict[str, SignalMasses]:
+    """Return the masses that ``mass_sculpting`` draws, for each signal class.
 
     Parameters
     ----------
@@ -143,46 +216,79 @@ def plot_mass_sculpting(
     passing
         Which jets pass the cut of each signal class.
     """
-    background = str(background_class(classes))
-    is_background = labels == classes.index(background)
-    with new_panels(target, len(passing)) as panels:
-        for axes, (signal, passed) in zip(panels, passing.items(), strict=True):
-            is_signal = labels == classes.index(signal)
-            survivors = is_background & passed
-            edges = bin_edges([jet_mass[is_background], jet_mass[is_signal]])
-            for color, name, rows in (
-                (COLORS[0], background, is_background),
-                (COLORS[1], signal, is_signal),
-            ):
-                draw_histogram(
-                    axes,
-                    jet_mass[rows],
-                    jet_weights[rows],
-                    edges,
-                    color=color,
-                    label=f"{name}, all",
-                    filled=name == background,
-                    dashed=name == signal,
-                )
-            _draw_survivors(axes, jet_mass[survivors], jet_weights[survivors], edges, background)
-            axes.set_xlim(edges[0], edges[-1])
-            axes.set_ylim(0, axes.dataLim.ymax / (_DATA_HEIGHT if len(panels) == 1 else 0.5))
-            axes.set_xlabel("Jet mass [GeV]")
-            axes.set_ylabel(f"Share of jets / {edges[1] - edges[0]:.3g} GeV")
-            axes.legend(loc="upper right", title=_verdict(sculpting[signal]), alignment="left")
+    scores, found = discriminants(classes, options), {}
+    for signal, passed in passing.items():
+        background = scores[signal].background_name
+        is_background = scores[signal].is_background(labels)
+        rows = {signal: scores[signal].is_signal(labels), background: is_background}
+        found[signal] = SignalMasses(
+            signal,
+            background,
+            {name: jet_mass[own] for name, own in rows.items()},
+            {name: jet_weights[own] for name, own in rows.items()},
+            passed[is_background],
+            sculpting[signal],
+        )
+    return found
 
 
-def _draw_survivors(
-    axes: Axes,
-    jet_mass: Float[np.ndarray, " jets"],
-    jet_weights: Float[np.ndarray, " jets"],
-    edges: Float64[np.ndarray, " edges"],
-    name: str,
-) -> None:
+def mass_sculpting(
+    masses: SignalMasses,
+    *,
+    ax: Axes | None = None,
+    style: Style | None = None,
+    label: str | None = None,
+) -> Axes:
+    """Draw the mass of all background jets, of those that pass the signal's cut, and the signal's.
+
+    Parameters
+    ----------
+    masses
+        Of ``signal_masses``, or one's own.
+    ax, style, label
+        As in ``roc``.
+
+    Raises
+    ------
+    InputError
+        If there is no such style.
+    """
+    edges = masses.edges
+    with drawing(ax, style, label, (7.2, 5.2)) as axes:
+        for color, name in zip(COLORS, (masses.background, masses.signal), strict=False):
+            draw_histogram(
+                axes,
+                masses.jet_mass[name],
+                masses.jet_weights[name],
+                edges,
+                color=color,
+                label=f"{name}, all",
+                filled=name == masses.background,
+                dashed=name == masses.signal,
+            )
+        _draw_survivors(axes, masses, edges)
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_ylim(0, axes.dataLim.ymax / _mass_height(axes))
+        axes.set_xlabel("Jet mass [GeV]")
+        axes.set_ylabel(f"Share of jets / {edges[1] - edges[0]:.3g} GeV")
+        axes.legend(loc="upper right", title=_verdict(masses.sculpting), alignment="left")
+    return axes
+
+
+def _mass_height(axes: Axes) -> float:
+    """Return how much of a panel is for the histograms: in a low one the legend takes more."""
+    inches = axes.bbox.height / axes.figure.dpi
+    return _DATA_HEIGHT if inches > 3 else 0.5
+
+
+def _draw_survivors(axes: Axes, masses: SignalMasses, edges: Float64[np.ndarray, " edges"]) -> None:
     """Draw the jets that pass as points with errors, in as many bins as they can fill.
 
     A point is the mean of the fine bins that its wide one joins, so that it compares with them.
     """
+    name = masses.background
+    jet_mass = masses.jet_mass[name][masses.passed]
+    jet_weights = masses.jet_weights[name][masses.passed]
     joined = max(1, round(len(edges) / (_BINS_OF_ONE_JET * max(len(jet_mass), 1) ** (1 / 3))))
     wide = edges[::joined]
     counts, _ = np.histogram(jet_mass, wide, weights=jet_weights)
@@ -199,7 +305,7 @@ def _draw_survivors(
         markersize=4.5,
         linewidth=1.2,
         label=rf"{len(jet_mass):,} {plain(name)} that pass, "
-        rf"$\varepsilon_{{\mathrm{{S}}}}$ = {SCULPTING_EPS_S:g}",
+        rf"$\varepsilon_{{\mathrm{{S}}}}$ = {masses.sculpting.eps_s:g}",
     )
 
 

@@ -4,27 +4,43 @@ The options of each part are declared beside it; this file composes them. A YAML
 differs from the defaults. Nothing in it is code: no expression is evaluated and no path imported.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import yaml
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    PositiveInt,
+    SerializeAsAny,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.selection.cuts import CutOptions
 from parttag.data.selection.pt_weights import FlattenOptions
 from parttag.errors import InputError
 from parttag.jets.features import feature_names
+from parttag.metrics import EvaluationOptions, check_options
+from parttag.migrations.configurations import CONFIGURATION, upgraded_configuration
+from parttag.migrations.formats import VERSION_KEY
 from parttag.models import MODELS, ModelOptions
 from parttag.options import LocalName, Name, Options, Texts, read_options
-from parttag.runs.yaml_files import parse_text, read_content
-from parttag.training.objectives import ObjectiveOptions
+from parttag.runs.evaluation_section import drop_other_classes, with_evaluation
+from parttag.runs.yaml_files import apply_overrides, read_content
+from parttag.training.objectives import OBJECTIVES, ObjectiveOptions
 from parttag.training.objectives.classify import ClassifyOptions
 from parttag.training.optimizers import OptimizerOptions, RangerOptions
 from parttag.training.options import TrainingOptions
 from parttag.training.schedules import FlatDecayOptions, ScheduleOptions
 from parttag.training.transfer import InitOptions
+
+CONFIG, PROVENANCE = "config.yaml", "provenance.json"
+"""What every run's directory holds."""
 
 _DEFAULT_FEATURES = "kin"
 
@@ -52,23 +68,33 @@ class DataOptions(Options):
     """Weigh the training jets so that every class has the same spectrum of the jet's pT."""
     strict: bool = False
     """Refuse bad jets instead of leaving them out."""
-    published: bool = True
-    """Draw the published numbers of top tagging beside top against QCD; not beside simulated jets,
-    which are of another set."""
+
+
+def _add_version(schema: dict[str, Any]) -> None:
+    """Say in the JSON schema what a file may say of its version; no option of a run is it."""
+    version = {"type": "integer", "minimum": 0, "maximum": CONFIGURATION.version}
+    schema["properties"] = {VERSION_KEY: version, **schema["properties"]}
 
 
 class RunConfig(Options):
-    """Everything that decides what a run does."""
+    """Everything that decides what a run does.
+
+    What is read is of a class below it, ``run_config_class()``, which knows the options of every
+    network and objective.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_add_version)
 
     data: DataOptions
     features: str | tuple[str, ...] = _DEFAULT_FEATURES
     """A set of particle features (kin, kinpid, full), or a list of them. To be left out for
     networks that make their own inputs from four-momenta."""
-    model: ModelOptions
-    objective: ObjectiveOptions = ClassifyOptions()
+    model: SerializeAsAny[ModelOptions]
+    objective: SerializeAsAny[ObjectiveOptions] = ClassifyOptions()
     optimizer: OptimizerOptions = RangerOptions()
     schedule: ScheduleOptions = FlatDecayOptions()
     training: TrainingOptions = TrainingOptions()
+    evaluation: EvaluationOptions = EvaluationOptions()
     init_from: InitOptions | None = None
     """Weights to start from; null for fresh ones."""
     tokenizer_from: LocalName | None = None
@@ -83,11 +109,17 @@ class RunConfig(Options):
 
     @model_validator(mode="after")
     def _classes_suffice(self) -> "RunConfig":
-        if self.objective.needs_labels and len(self.data.classes) < 2:
+        if OBJECTIVES[self.objective.name].needs_labels and len(self.data.classes) < 2:
             raise InputError(
                 f"data.classes has {len(self.data.classes)} entries, but objective "
                 f"{self.objective.name} needs two or more: name the classes and their labels"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _evaluation_fits(self) -> "RunConfig":
+        if self.data.classes:
+            check_options(tuple(self.data.classes), self.evaluation)
         return self
 
     @model_validator(mode="after")
@@ -112,7 +144,43 @@ class RunConfig(Options):
     @property
     def is_classifier(self) -> bool:
         """Whether the trained network tells the classes apart."""
-        return self.objective.name == "classify"
+        return OBJECTIVES[self.objective.name].gives_scores
+
+    def __reduce__(self) -> tuple[Callable[..., "RunConfig"], tuple[dict[str, Any]]]:
+        """Travel to another process, which makes the class of what is read anew."""
+        return _restored, (self.__getstate__(),)
+
+
+def run_config_class() -> type[RunConfig]:
+    """Return ``RunConfig`` with the options of every network and objective there is.
+
+    It is what configurations are read into, and what has the JSON schema.
+    """
+    models = (entry.network.options_class for _, entry in sorted(MODELS.items()))
+    objectives = (objective.options_class for _, objective in sorted(OBJECTIVES.items()))
+    return _run_config_class(tuple(models), tuple(objectives))
+
+
+@lru_cache(maxsize=8)
+def _run_config_class(
+    models: tuple[type[ModelOptions], ...], objectives: tuple[type[ObjectiveOptions], ...]
+) -> type[RunConfig]:
+    fields: dict[str, Any] = {
+        "model": (Union[models], Field(discriminator="name")),  # noqa: UP007 (of a tuple)
+        "objective": (
+            Union[objectives],  # noqa: UP007
+            Field(default=ClassifyOptions(), discriminator="name"),
+        ),
+    }
+    doc = "Everything that decides what a run does."
+    return create_model(RunConfig.__name__, __base__=RunConfig, __doc__=doc, **fields)
+
+
+def _restored(state: dict[str, Any]) -> RunConfig:
+    kind = run_config_class()
+    config = kind.__new__(kind)
+    config.__setstate__(state)
+    return config
 
 
 # What a section without a name is about.
@@ -135,7 +203,24 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         If the file is missing or no YAML, an override has no ``=``, a key is unknown (the nearest
         known one is named), or a value is of the wrong type or out of range.
     """
-    return build_config(read_content(path, overrides))
+    return build_config(drop_other_classes(read_config_content(path, overrides), overrides))
+
+
+def read_config_content(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the nested mappings of a configuration, in the present form, after the overrides.
+
+    What parttag has written into the directory of a run is known by what lies beside it.
+
+    Raises
+    ------
+    InputError
+        As ``read_content``, or if a newer parttag has written the file.
+    """
+    content = read_content(path)
+    of_run = Path(path).name == CONFIG and Path(path).with_name(PROVENANCE).is_file()
+    content = upgraded_configuration(content, path, of_run=of_run)
+    apply_overrides(overrides, content)
+    return content
 
 
 def build_config(content: Mapping[str, Any]) -> RunConfig:
@@ -147,12 +232,13 @@ def build_config(content: Mapping[str, Any]) -> RunConfig:
         If a key is unknown (the nearest known one is named), or a value is of the wrong type or out
         of range.
     """
+    content = upgraded_configuration(content, "the configuration")
     named = {
         section: {"name": default, **content[section]}
         for section, default in _DEFAULT_NAMES.items()
         if isinstance(content.get(section), dict)
     }
-    return read_options(RunConfig, {**content, **named})
+    return read_options(run_config_class(), with_evaluation({**content, **named}))
 
 
 def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,64 +258,9 @@ def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
-def load_columns(path: str | Path) -> ColumnsOptions | None:
-    """Return the section ``columns`` of a YAML file, or ``data.columns`` of a configuration.
-
-    Returns
-    -------
-    ColumnsOptions or None
-        ``None`` if the section is null: files are in the layouts of the public sets.
-
-    Raises
-    ------
-    InputError
-        As ``read_content``, or if a key is unknown, a value wrong, or there is no such section.
-    """
-    content = read_content(path)
-    data = content.get("data")
-    section = content if "columns" in content else data if isinstance(data, dict) else {}
-    if "columns" not in section:
-        raise InputError(f"{path} has no section columns, nor data.columns")
-    return read_options(_Columns, {"columns": section["columns"]}).columns
-
-
-def parse_cuts(text: str) -> CutOptions:
-    """Return the cuts that a YAML text gives, such as ``{jet_pt: [500, 1000]}``.
-
-    Raises
-    ------
-    InputError
-        If it is no YAML of that form, or a quantity is unknown.
-    """
-    return read_options(_Cuts, {"cuts": parse_text("cuts", text)}).cuts
-
-
-def parse_classes(text: str) -> dict[str, tuple[str, ...]]:
-    """Return the classes that a YAML text gives, such as ``{top: label_top, QCD: label_QCD}``.
-
-    Raises
-    ------
-    InputError
-        If it is no YAML of that form.
-    """
-    return read_options(_Classes, {"classes": parse_text("--classes", text)}).classes
-
-
-class _Columns(Options):
-    columns: ColumnsOptions | None
-
-
-class _Cuts(Options):
-    cuts: CutOptions
-
-
-class _Classes(Options):
-    classes: dict[Name, Texts] = Field(min_length=2)
-
-
 def dump_config(config: RunConfig) -> str:
     """Return the configuration as YAML, all defaults written out; it loads again to the same."""
-    values = config.model_dump(mode="json")
+    values = {VERSION_KEY: CONFIGURATION.version, **config.model_dump(mode="json")}
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None)
 
 

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from parttag.data.loading.dataset import JetDataset
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.printable import PrintableFormatter
-from parttag.runs.config import RunConfig, dump_config, first_difference, load_config
+from parttag.runs.config import RunConfig, dump_config, first_difference
 from parttag.runs.lock import LOCK
+from parttag.runs.plugin_parts import read_config
 from parttag.runs.provenance import describe_start
 from parttag.system.atomic_files import remove_partial_files, write_file
 from parttag.system.files import refuse_damaged, refuse_unwritable
@@ -28,14 +29,15 @@ def refuse_other_run(directory: Path, config: RunConfig) -> None:
     if path.is_file() and not _is_begun(directory):
         return
     if path.is_file():
-        key = first_difference(load_config(path), config)
+        key = first_difference(read_config(directory), config)
         if key is not None:
             raise InputError(
-                f"{directory} holds another run, whose {key} is different; give another --out, or "
+                f"{directory} holds another run, whose {key} is different; give another "
+                f"{option('out', '')}, or "
                 "the configuration of that run to continue it"
             )
     elif not directory.is_dir() or any(p.name != LOCK for p in directory.iterdir()):
-        raise InputError(f"{directory} exists and is not a run; give another --out")
+        raise InputError(f"{directory} exists and is not a run; give another {option('out', '')}")
 
 
 def _is_begun(directory: Path) -> bool:
@@ -54,9 +56,9 @@ def create(directory: Path, config: RunConfig, data: dict[str, JetDataset], rank
         if earlier_hashes != hashes and _is_begun(directory):
             raise InputError(
                 f"{directory}: the jets that this run began with have changed since, by the sums "
-                f"in {path.name}; give another --out to train on the new ones"
+                f"in {path.name}; give another {option('out', '')} to train on the new ones"
             )
-    starts.append(describe_start(ranks))
+    starts.append(describe_start(ranks, config))
     with refuse_unwritable(directory):
         (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
     provenance = {"data": hashes, "starts": starts}

@@ -4,10 +4,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.models.weaver import KNOWN_CLASSES, ModelName, WeaverNetwork, read_network
-from parttag.options import local_name, read_options
-from parttag.runs.config import RunConfig, dump_config
+from parttag.options import local_name
+from parttag.runs.config import RunConfig, build_config, dump_config
+from parttag.runs.plugin_parts import plugin_parts
 from parttag.runs.provenance import describe_start
 from parttag.system.atomic_files import whole_directory
 from parttag.system.files import sha256
@@ -47,17 +48,16 @@ def import_run(
     """
     weights, directory = Path(local_name(weights)), Path(local_name(directory))
     if directory.exists():
-        raise InputError(f"{directory} exists already; give another --out")
+        raise InputError(f"{directory} exists already; give another {option('out', '')}")
     read = read_network(weights, features, model)
     labels = {name: (f"label_{name}",) for name in classes} or KNOWN_CLASSES.get(read.num_classes)
     if labels is None or len(labels) != read.num_classes:
         raise InputError(
             f"{weights}: the network has {read.num_classes} classes; give their names in the order "
-            "of its logits, --classes NAME,NAME,..."
+            f"of its logits, {option('classes', 'NAME,NAME,...')}"
         )
-    config = read_options(
-        RunConfig,
-        {"data": {"classes": labels}, "features": features, "model": read.options.model_dump()},
+    config = build_config(
+        {"data": {"classes": labels}, "features": features, "model": read.options.model_dump()}
     )
     _write_import(directory, config, read, weights)
     return directory
@@ -66,7 +66,10 @@ def import_run(
 def _write_import(directory: Path, config: RunConfig, read: WeaverNetwork, weights: Path) -> None:
     """Make the directory under another name and then rename it, so that it is never half there."""
     description = checkpoint.describe_network(
-        read.network, config.model_dump(mode="json"), tuple(config.data.classes)
+        read.network,
+        config.model_dump(mode="json"),
+        tuple(config.data.classes),
+        plugin_parts(config),
     )
     origin = {
         "path": str(weights),
@@ -74,7 +77,7 @@ def _write_import(directory: Path, config: RunConfig, read: WeaverNetwork, weigh
         "sha256": sha256(weights),
         "written_by": read.written_by,
     }
-    provenance = {"imported": origin, "data": {}, "starts": [describe_start(Ranks())]}
+    provenance = {"imported": origin, "data": {}, "starts": [describe_start(Ranks(), config)]}
     content = {"weights": read.network.state_dict(), **description}
     with whole_directory(directory) as run:
         checkpoint.write_checkpoint(run / "checkpoints" / checkpoint.BEST, content)

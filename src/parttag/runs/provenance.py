@@ -12,12 +12,14 @@ from typing import Any
 import torch
 
 import parttag
+from parttag.runs.config import RunConfig
+from parttag.runs.plugin_parts import plugin_parts
 from parttag.training.distributed import Ranks
 
 _PACKAGES = ("torch", "numpy", "awkward", "uproot", "h5py", "pydantic")
 
 
-def describe_start(ranks: Ranks) -> dict[str, Any]:
+def describe_start(ranks: Ranks, config: RunConfig) -> dict[str, Any]:
     """Return what a start of the command ran, where and when."""
     on_gpu = ranks.device.type == "cuda"
     return {
@@ -27,6 +29,7 @@ def describe_start(ranks: Ranks) -> dict[str, Any]:
         "commit": commit(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in _PACKAGES},
+        "plugins": plugin_parts(config),
         "hardware": {
             "host": platform.node(),
             "platform": platform.platform(),

@@ -8,7 +8,8 @@ from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
 from parttag.models import Tagger, build_model
 from parttag.options import local_name
-from parttag.runs.config import RunConfig, load_config
+from parttag.runs.config import RunConfig
+from parttag.runs.plugin_parts import read_config
 from parttag.training import checkpoint
 from parttag.training.objectives import Objective, build_objective
 
@@ -35,12 +36,13 @@ def load_run(directory: str | Path, checkpoint_name: Literal["best", "last"] = "
     Raises
     ------
     InputError
-        If the directory is no run, or the checkpoint is missing, damaged or of another network.
+        If the directory is no run, a plug-in that its network came from is missing, or the
+        checkpoint is missing, damaged or of another network.
     """
     directory = Path(local_name(directory))
     if not (directory / "config.yaml").is_file():
         raise InputError(f"{directory} is not a run: it has no config.yaml")
-    config = load_config(directory / "config.yaml")
+    config = read_config(directory)
     classes = tuple(config.data.classes)
     model, _ = build_network(config)
     path = directory / "checkpoints" / f"{checkpoint_name}.pt"

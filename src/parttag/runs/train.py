@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 import torch
 
+from parttag.data.jet_files import JetFiles
 from parttag.data.loading.dataset import JetDataset, open_dataset, try_files
 from parttag.data.loading.loader import JetLoader
 from parttag.data.loading.resident import resident_device
-from parttag.data.readers.column_layout import layout_of
 from parttag.errors import InputError
 from parttag.jets.features import required_extras
 from parttag.options import local_name
@@ -19,6 +19,7 @@ from parttag.progress import Progress, no_progress
 from parttag.runs.config import RunConfig, build_config
 from parttag.runs.directory import create, log_to, refuse_other_run
 from parttag.runs.lock import only_training
+from parttag.runs.plugin_parts import plugin_parts
 from parttag.runs.run import build_network
 from parttag.training import checkpoint
 from parttag.training.distributed import Ranks, join_ranks
@@ -67,9 +68,8 @@ def train_run(
         else:
             progress = no_progress
         try_files(
-            config.data.test,
+            JetFiles(config.data.test, config.data.columns),
             config.data.classes if config.is_classifier else {},
-            layout=layout_of(config.data.columns),
             require_extras=required_extras(config.features),
         )
         train_data = open_jets(config, "train", progress)
@@ -104,11 +104,10 @@ def open_jets(
         As ``open_dataset``.
     """
     return open_dataset(
-        getattr(config.data, part),
+        JetFiles(
+            getattr(config.data, part), config.data.columns, config.data.cuts, config.data.strict
+        ),
         config.data.classes,
-        strict=config.data.strict,
-        layout=layout_of(config.data.columns),
-        cuts=config.data.cuts,
         require_extras=required_extras(config.features),
         progress=progress,
     )
@@ -126,12 +125,15 @@ def _build_trainer(
     options = config.training
     checkpoints = directory / "checkpoints"
     last = checkpoint.read_last(checkpoints)
-    if last is not None:  # of an earlier version, which had fewer options?
+    if last is not None:  # options that there were not then have their defaults
         last["config"] = build_config(last["config"]).model_dump(mode="json")
     torch.manual_seed(options.seed)
     model, objective = build_network(config)
     description = checkpoint.describe_network(
-        model, config.model_dump(mode="json"), tuple(config.data.classes)
+        model,
+        config.model_dump(mode="json"),
+        tuple(config.data.classes),
+        plugin_parts(config),
     )
     multipliers: dict[str, float] = {}
     if config.init_from is not None:

@@ -39,9 +39,20 @@ def read_content(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, A
         raise InputError(f"{path}: this is not YAML: {_one_line(error)}") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise InputError(f"{path}: a configuration is a list of sections, such as data and model")
+    apply_overrides(overrides, content)
+    return content
+
+
+def apply_overrides(overrides: Sequence[str], content: dict[str, Any]) -> None:
+    """Set values in nested mappings, ``section.key=value`` each.
+
+    Raises
+    ------
+    InputError
+        If one has no ``=``, or something on the way is no section.
+    """
     for override in overrides:
         _apply(override, content)
-    return content
 
 
 def parse_text(key: str, text: str) -> Any:
@@ -153,7 +164,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _one_line(error: yaml.YAMLError) -> str:
+def _one_line(error: Exception) -> str:
     return shorten(" ".join(str(error).split()), 500)
 
 
@@ -166,6 +177,17 @@ def _apply(override: str, content: dict[str, Any]) -> None:
         value = _load(text)
     except yaml.YAMLError:
         value = text  # such as a glob that begins with *
+    set_value(path, value, content)
+
+
+def set_value(path: str, value: Any, content: dict[str, Any]) -> None:
+    """Set the value of a key, ``section.key``, in nested mappings.
+
+    Raises
+    ------
+    InputError
+        If something on the way is no section.
+    """
     *sections, key = path.split(".")
     for name in sections:
         # A key that YAML takes for a number is that number.
@@ -173,7 +195,8 @@ def _apply(override: str, content: dict[str, Any]) -> None:
         below = content.setdefault(section, {})
         if not isinstance(below, dict):
             raise InputError(
-                f"{reprlib.repr(override)}: {section} is {reprlib.repr(below)}, which has no keys"
+                f"{path}={reprlib.repr(value)}: {section} is {reprlib.repr(below)}, which has no "
+                "keys"
             )
         content = below
     content[key] = value

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from glob import escape
 from pathlib import Path
 
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.system.files import refuse_unwritable
 
 _PARTIAL = ".partial"
@@ -149,7 +149,7 @@ def refuse_existing(paths: Iterable[Path]) -> None:
     """
     for path in paths:
         if path.exists():
-            raise InputError(f"{path} exists already; add --overwrite to replace it")
+            raise InputError(f"{path} exists already; add {option('overwrite')} to replace it")
 
 
 class OutputFile(io.FileIO):

@@ -1,4 +1,7 @@
-"""Spawned processes that share out work and never outlive the one that started them."""
+"""Processes that share out work: here, spawned, or on many machines by Dask.
+
+Spawned ones never outlive the process that started them.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,62 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
-from multiprocessing.connection import Connection
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TypeVar
 
+from parttag.errors import InputError, option
+
 Item = TypeVar("Item")
+
+
+class UnfinishedError(InputError):
+    """The work stopped without a fault of its own, and can be continued."""
+
+
+def map_tasks(
+    function: Callable[[int], None],
+    numbers: Sequence[int],
+    *,
+    processes: int = 1,
+    scheduler: str | None = None,
+    connect_seconds: float = 20.0,
+) -> Generator[None]:
+    """Call ``function`` with each number, and yield as each call is done.
+
+    Parameters
+    ----------
+    function
+        Must be importable and picklable, if it is not called here.
+    processes
+        How many call it at the same time; if it is one, this process does.
+    scheduler
+        Address of a Dask scheduler, whose workers are to call it instead.
+    connect_seconds
+        How long the scheduler may take to answer.
+
+    Raises
+    ------
+    InputError
+        If a process is killed, or Dask is not installed or does not answer.
+    """
+    if scheduler is not None:
+        yield from _on_dask(function, numbers, scheduler, connect_seconds)
+    elif processes == 1 or len(numbers) < 2:
+        for number in numbers:
+            function(number)
+            yield
+    else:
+        try:
+            with closing(run_all(function, numbers, processes)) as done:
+                yield from done
+        except BrokenProcessPool as error:
+            raise UnfinishedError(
+                f"a process was killed (for lack of memory? try fewer {option('processes', '')}): "
+                "give the same command again, and it continues"
+            ) from error
 
 
 def run_all(
@@ -72,9 +125,55 @@ def _start(listening: Connection) -> None:
     # Pythia and FastJet print from C++.
     with Path(os.devnull).open("w") as silence:
         os.dup2(silence.fileno(), 1)
-    threading.Thread(target=_end_with, args=(listening,), daemon=True).start()
+    end_with(listening)
 
 
-def _end_with(listening: Connection) -> None:
-    listening.poll(None)
-    os._exit(1)
+def end_with(lifeline: int | Connection, first: Callable[[], None] | None = None) -> None:
+    """Let this process end, in whatever it is doing, as soon as another one does.
+
+    Parameters
+    ----------
+    lifeline
+        What can be read from once the other process has ended: a pipe that it holds the other end
+        of and never writes to, or its sentinel.
+    first
+        What to do before this process ends.
+    """
+    threading.Thread(target=_wait_and_end, args=(lifeline, first), daemon=True).start()
+
+
+def _wait_and_end(lifeline: int | Connection, first: Callable[[], None] | None) -> None:
+    wait([lifeline])
+    try:
+        if first is not None:
+            first()
+    finally:
+        os._exit(1)
+
+
+def _on_dask(
+    function: Callable[[int], None],
+    numbers: Sequence[int],
+    address: str,
+    connect_seconds: float,
+) -> Generator[None]:
+    named = option("scheduler", address)
+    try:
+        from dask.distributed import Client
+        from dask.distributed import as_completed as as_dask_completes
+    except ImportError as error:
+        raise InputError(
+            f"{named} needs Dask: install the extra, pip install 'parttag[dask]'"
+        ) from error
+    try:
+        client = Client(address, timeout=connect_seconds)
+    except (OSError, ValueError) as error:
+        raise UnfinishedError(
+            f"{named}: no Dask scheduler answers there; correct the address or start one with "
+            "`dask scheduler`"
+        ) from error
+    with client:
+        # Not pure: what counts is the files that a call writes.
+        futures = client.map(function, list(numbers), pure=False)
+        for future in as_dask_completes(futures):
+            yield future.result()

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import uproot
 
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.system.atomic_files import OutputFile, new_files
 from parttag.system.files import refuse_unwritable
 
@@ -194,5 +194,5 @@ def _number_type(column: ak.Array) -> np.dtype[Any] | None:
 def _not_storable(name: str, column: ak.Array, form: str) -> InputError:
     return InputError(
         f"branch {name} of type {column.type.content} does not fit into {form}; leave it out of "
-        "--keep, or write .parquet"
+        f"{option('keep', '')}, or write .parquet"
     )

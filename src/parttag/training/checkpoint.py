@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 
 from parttag.errors import InputError
+from parttag.migrations.checkpoints import marked_checkpoint, upgraded_checkpoint
+from parttag.migrations.formats import NewerFormatError
 from parttag.models import Tagger
+from parttag.models.tensor_files import load_tensors, refuse_unusual_tensor
 from parttag.system.atomic_files import write_file
-from parttag.system.tensor_files import load_tensors, refuse_unusual_tensor
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +37,17 @@ def write_checkpoint(
 ) -> None:
     """Write a checkpoint by ``write_file``, keeping the file that was there if asked to."""
     buffer = io.BytesIO()
-    torch.save(dict(content), buffer)
+    torch.save(marked_checkpoint(content), buffer)
     write_file(path, buffer.getbuffer(), keep_old_as)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return what ``write_checkpoint`` wrote, on the CPU.
+    """Return what ``write_checkpoint`` wrote, on the CPU, older files in the present form.
 
     Raises
     ------
+    NewerFormatError
+        If a newer parttag has made it.
     InputError
         If the file is missing, damaged, or is no checkpoint.
     """
@@ -57,10 +61,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise
     except Exception as error:  # whatever the libraries make of damaged bytes
         raise InputError(f"{path}: the checkpoint is damaged, or is no file of weights") from error
-    if not isinstance(content, dict) or not content.keys() >= _NETWORK_KEYS:
+    if not (
+        isinstance(content, dict)
+        and content.keys() >= _NETWORK_KEYS
+        and all(isinstance(content[key], dict) for key in ("weights", "config"))
+        and all(isinstance(name, str) for name in content["weights"])
+    ):
         raise InputError(f"{path}: this is not a checkpoint of parttag")
     _refuse_other_types(content, path)
-    return content
+    return upgraded_checkpoint(content, path)
 
 
 def _refuse_other_types(content: Mapping[str, Any], path: Path) -> None:
@@ -104,6 +113,8 @@ def read_last(directory: Path) -> dict[str, Any] | None:
 
     Raises
     ------
+    NewerFormatError
+        If a newer parttag has made the last one.
     InputError
         If there are checkpoints and none can be read.
     """
@@ -113,6 +124,8 @@ def read_last(directory: Path) -> dict[str, Any] | None:
             content = read_checkpoint(path)
             if not content.keys() >= _TRAINING_KEYS:
                 raise InputError(f"{path}: this checkpoint has weights only, nothing to continue")
+        except NewerFormatError:
+            raise
         except InputError as error:
             logger.warning("%s", error)
             continue
@@ -128,13 +141,29 @@ def read_last(directory: Path) -> dict[str, Any] | None:
 
 
 def describe_network(
-    model: Tagger, config: Mapping[str, Any], classes: Sequence[str]
+    model: Tagger,
+    config: Mapping[str, Any],
+    classes: Sequence[str],
+    plugins: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
-    """Return what every checkpoint says of the network besides its weights."""
+    """Return what every checkpoint says of the network besides its weights.
+
+    Parameters
+    ----------
+    model
+        The network, for the features that it reads.
+    config
+        The run's configuration.
+    classes
+        Their names, in the order of the logits.
+    plugins
+        The parts of the run that came from plug-ins: kind, name, package and version of each.
+    """
     return {
         "config": dict(config),
         "classes": list(classes),
         "features": list(model.feature_names),
+        "plugins": [dict(part) for part in plugins],
     }
 
 

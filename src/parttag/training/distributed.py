@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.models import Tagger
 from parttag.ops.collectives import gather_tensors
 from parttag.training.rendezvous import RENDEZVOUS
@@ -77,10 +77,11 @@ class Ranks:
         self.any(False)
 
 
-def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+def _buckets(tensors: Sequence[Tensor], most: int = _BUCKET_ELEMENTS) -> Iterator[list[Tensor]]:
+    """Yield the tensors in groups of at most so many elements, but at least one tensor."""
     bucket: list[Tensor] = []
     for tensor in tensors:
-        if bucket and sum(t.numel() for t in bucket) + tensor.numel() > _BUCKET_ELEMENTS:
+        if bucket and sum(t.numel() for t in bucket) + tensor.numel() > most:
             yield bucket
             bucket = []
         bucket.append(tensor)
@@ -173,5 +174,5 @@ def move_to(model: Tagger, device: DeviceName) -> None:
     """
     has_gpu = torch.cuda.is_available()
     if device == "cuda" and not has_gpu:
-        raise InputError("--device cuda: this machine has no GPU; choose auto or cpu")
+        raise InputError(f"{option('device', 'cuda')}: this machine has no GPU; choose auto or cpu")
     model.to("cuda" if has_gpu and device != "cpu" else "cpu", torch.float32)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from parttag.errors import InputError
-from parttag.system.tensor_files import refuse_unusual_tensor
+from parttag.models.tensor_files import refuse_unusual_tensor
 
 # What of an optimizer's group may differ from a fresh one's: torch chooses it by the device.
 _OF_DEVICE = {"foreach", "fused"}

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from parttag.data import JetDataset, JetStore, open_dataset, prepare
-from parttag.data.preparation import shuffle as shuffling
+from parttag.data.jet_files import JetFiles
 from parttag.errors import InputError
 from parttag.jets.arrays import concatenate
+from parttag.testing import toy_jets
 
 CLASSES = {"top": ["label_top"], "QCD": ["label_QCD"]}
 FIELDS = ("p4", "extra", "offsets", "jet_p4", "labels", "jet_weights", "index")
@@ -23,13 +23,12 @@ def assert_same(jets, expected):
 
 @pytest.fixture
 def files(tmp_path):
-    return [write_jetclass_root(tmp_path / f"{i}.root", toy_arrays(15, seed=i)) for i in range(3)]
+    return [write_jetclass_root(tmp_path / f"{i}.root", toy_jets(15, seed=i)) for i in range(3)]
 
 
 @pytest.fixture
-def store(tmp_path, files, monkeypatch):
-    monkeypatch.setattr(shuffling, "SHARD_BYTES", 1)
-    prepare(files, tmp_path / "store", shuffle=False)
+def store(tmp_path, files):
+    prepare(files, tmp_path / "store", shuffle=False, shard_bytes=1)
     return tmp_path / "store"
 
 
@@ -44,7 +43,7 @@ def test_files_and_the_store_made_from_them_give_the_same_jets(files, store):
 
 
 def test_files_and_stores_may_be_mixed(tmp_path, files, store):
-    extra = write_jetclass_root(tmp_path / "more.root", toy_arrays(5, seed=9))
+    extra = write_jetclass_root(tmp_path / "more.root", toy_jets(5, seed=9))
     mixed = open_dataset([store, extra], CLASSES)
     apart = open_dataset([*files, extra], CLASSES)
     rows = np.array([49, 3, 20, 46, 3])
@@ -52,7 +51,7 @@ def test_files_and_stores_may_be_mixed(tmp_path, files, store):
 
 
 def test_rows_come_in_the_order_asked_for_over_all_parts():
-    parts = [toy_arrays(n, seed=n) for n in (4, 0, 7, 3)]
+    parts = [toy_jets(n, seed=n) for n in (4, 0, 7, 3)]
     whole = concatenate(parts)
     dataset = JetDataset(parts, np.arange(14))
     rows = np.array([13, 0, 5, 4, 10, 11, 0, 3])
@@ -100,18 +99,18 @@ def test_a_subset_is_drawn_from_the_jets_of_a_class(files):
 
 
 def test_bad_jets_are_left_out_and_counted(tmp_path):
-    toys = toy_arrays(6)
+    toys = toy_jets(6)
     toys.p4[toys.offsets[3]] = np.inf
     path = write_jetclass_root(tmp_path / "a.root", toys)
     dataset = open_dataset([path], CLASSES)
     assert dataset.counts.dropped == {"non-finite momentum": 1}
     assert dataset.take(np.arange(5)).index.tolist() == [0, 1, 2, 4, 5]
     with pytest.raises(InputError, match=r"a\.root, jet 3 is bad"):
-        open_dataset([path], CLASSES, strict=True)
+        open_dataset(JetFiles(path, strict=True), CLASSES)
 
 
 def test_required_columns_must_be_there(tmp_path):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(3), without=["part_d0val"])
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(3), without=["part_d0val"])
     open_dataset([path], CLASSES, require_extras=["charge", "dz"])
     message = r"a\.root has no particle column d0, which the features need: choose features: kin"
     with pytest.raises(InputError, match=message):
@@ -124,7 +123,7 @@ def test_a_label_that_is_missing_is_refused(files):
 
 
 def test_nothing_left_is_refused(tmp_path):
-    toys = toy_arrays(4).take(np.array([0, 2]))
+    toys = toy_jets(4).take(np.array([0, 2]))
     path = write_jetclass_root(tmp_path / "a.root", toys)
     with pytest.raises(InputError, match=r"no jet of .*a\.root is left: .*\(2 of no class\)"):
         open_dataset([path], {"QCD": ["label_QCD"]})

@@ -16,24 +16,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from parttag.data import JetDataset, JetLoader, open_dataset, prepare
-from parttag.data.loading import loader as loader_module
-from parttag.data.loading import order as order_module
 from parttag.data.loading.resident import resident_device
-from parttag.data.preparation import shuffle as shuffling
 from parttag.jets.batch import make_batch
+from parttag.testing import toy_jets
 
-
-@pytest.fixture
-def small_windows(monkeypatch):
-    """Four jets in a window, so that small sets have several."""
-    monkeypatch.setattr(order_module.FullShuffle, "window_jets", 4)
-    return 4
+# Few jets in a window, so that small sets have several: four in memory, about 16 in a store.
+WINDOW_JETS = 4
+WINDOWS = {"window_jets": WINDOW_JETS, "window_bytes": 16 * 1100}
 
 
 def dataset(num_jets: int = 23) -> JetDataset:
-    toys = toy_arrays(num_jets)
+    toys = toy_jets(num_jets)
     return JetDataset([toys], toys.labels.argmax(axis=1).astype(np.int64))
 
 
@@ -110,7 +104,7 @@ def test_particles_are_limited_to_the_hardest():
     np.testing.assert_array_equal(batch.jet_p4, whole.jet_p4)
 
 
-def test_the_next_window_is_prepared_in_the_background(small_windows):
+def test_the_next_window_is_prepared_in_the_background():
     data = dataset()
     taken, ahead = [], threading.Event()
     take = data.take
@@ -122,22 +116,22 @@ def test_the_next_window_is_prepared_in_the_background(small_windows):
         return take(rows, *args)
 
     data.take = recorded
-    batches = JetLoader(data, 4, shuffle=True).epoch(0)
+    batches = JetLoader(data, 4, shuffle=True, **WINDOWS).epoch(0)
     next(batches)
     assert ahead.wait(timeout=10)
     assert threading.current_thread() not in taken
     batches.close()
 
 
-def test_the_threads_end_when_the_iterator_is_closed(small_windows):
-    batches = JetLoader(dataset(), 2, shuffle=True, num_workers=2).epoch(0)
+def test_the_threads_end_when_the_iterator_is_closed():
+    batches = JetLoader(dataset(), 2, shuffle=True, **WINDOWS, num_workers=2).epoch(0)
     next(batches)
     assert loader_threads()
     batches.close()
     assert not loader_threads()
 
 
-def test_what_goes_wrong_in_the_background_is_raised_at_its_window(small_windows):
+def test_what_goes_wrong_in_the_background_is_raised_at_its_window():
     data = dataset()
     take = data.take
 
@@ -147,9 +141,9 @@ def test_what_goes_wrong_in_the_background_is_raised_at_its_window(small_windows
         return take(rows, *args)
 
     data.take = broken
-    window = order(JetLoader(dataset(), 1, shuffle=True), 0).index(9) // small_windows
-    batches = JetLoader(data, 1, shuffle=True).epoch(0)
-    assert len(list(islice(batches, window * small_windows))) == window * small_windows
+    window = order(JetLoader(dataset(), 1, shuffle=True, **WINDOWS), 0).index(9) // WINDOW_JETS
+    batches = JetLoader(data, 1, shuffle=True, **WINDOWS).epoch(0)
+    assert len(list(islice(batches, window * WINDOW_JETS))) == window * WINDOW_JETS
     with pytest.raises(OSError, match="the disk is gone"):
         next(batches)
     assert not loader_threads()
@@ -163,22 +157,14 @@ def loader_threads() -> list[threading.Thread]:
 
 
 @pytest.fixture(scope="module")
-def store_paths(tmp_path_factory):
+def stores(tmp_path_factory):
+    """Two shuffled stores, of 70 tops and 50 QCD jets."""
     directory = tmp_path_factory.mktemp("stores")
-    toys = toy_arrays(140)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shuffling, "SHARD_BYTES", 20_000)
-        for name, rows in (("top", np.arange(0, 140, 2)), ("QCD", np.arange(1, 101, 2))):
-            file = write_jetclass_root(directory / f"{name}.root", toys.take(rows))
-            prepare([file], directory / name)
+    toys = toy_jets(140)
+    for name, rows in (("top", np.arange(0, 140, 2)), ("QCD", np.arange(1, 101, 2))):
+        file = write_jetclass_root(directory / f"{name}.root", toys.take(rows))
+        prepare([file], directory / name, shard_bytes=20_000)
     return [directory / "top", directory / "QCD"]
-
-
-@pytest.fixture
-def stores(store_paths, monkeypatch):
-    """Two shuffled stores, of 70 tops and 50 QCD jets, whose windows are of about 16 jets."""
-    monkeypatch.setattr(loader_module, "WINDOW_BYTES", 16 * 1100)
-    return store_paths
 
 
 CLASSES = {"top": ["label_top"], "QCD": ["label_QCD"]}
@@ -196,7 +182,7 @@ def test_streamed_batches_hold_the_jets_of_the_stores(stores):
     everything = data.take(np.arange(len(data)))
     row_of = {int(index): row for row, index in enumerate(everything.index)}
     assert data.is_streamed
-    for batch in JetLoader(data, 16, shuffle=True).epoch(1):
+    for batch in JetLoader(data, 16, **WINDOWS, shuffle=True).epoch(1):
         rows = np.array([row_of[int(index)] for index in batch.index])
         assert_same(batch, make_batch(everything.take(rows), data.classes[rows].astype(np.int64)))
 
@@ -210,7 +196,8 @@ def test_every_jet_of_a_store_comes_once_an_epoch(stores, world_size):
             index
             for rank in range(world_size)
             for index in order(
-                JetLoader(data, 13, shuffle=True, rank=rank, world_size=world_size), epoch
+                JetLoader(data, 13, **WINDOWS, shuffle=True, rank=rank, world_size=world_size),
+                epoch,
             )
         ]
         assert sorted(seen) == expected
@@ -218,26 +205,26 @@ def test_every_jet_of_a_store_comes_once_an_epoch(stores, world_size):
 
 def test_ranks_share_the_batches_of_a_store(stores):
     data = open_dataset(stores, CLASSES)
-    whole = [b.index.tolist() for b in JetLoader(data, 13, shuffle=True).epoch(0)]
+    whole = [b.index.tolist() for b in JetLoader(data, 13, **WINDOWS, shuffle=True).epoch(0)]
     for rank in range(3):
-        loader = JetLoader(data, 13, shuffle=True, rank=rank, world_size=3)
+        loader = JetLoader(data, 13, **WINDOWS, shuffle=True, rank=rank, world_size=3)
         assert [b.index.tolist() for b in loader.epoch(0)] == [b[rank::3] for b in whole]
 
 
 def test_the_order_does_not_depend_on_workers_extras_or_batch_size(stores):
     data = open_dataset(stores, CLASSES)
     orders = {
-        tuple(order(JetLoader(data, size, shuffle=True, **choices), 2))
+        tuple(order(JetLoader(data, size, **WINDOWS, shuffle=True, **choices), 2))
         for size in (5, 16, 200)
         for choices in ({}, {"num_workers": 3}, {"extras": False})
     }
     assert len(orders) == 1
-    assert orders != {tuple(order(JetLoader(data, 5, shuffle=True, seed=1), 2))}
+    assert orders != {tuple(order(JetLoader(data, 5, **WINDOWS, shuffle=True, seed=1), 2))}
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_an_epoch_of_a_store_continues_at_any_batch(stores, shuffle):
-    loader = JetLoader(open_dataset(stores, CLASSES), 7, shuffle=shuffle)
+    loader = JetLoader(open_dataset(stores, CLASSES), 7, **WINDOWS, shuffle=shuffle)
     whole = order(loader, 1)
     for start in (0, 1, 5, len(loader) - 1, len(loader)):
         assert order(loader, 1, start) == whole[7 * start :]
@@ -245,13 +232,13 @@ def test_an_epoch_of_a_store_continues_at_any_batch(stores, shuffle):
 
 def test_a_saved_position_continues_as_if_nothing_had_happened(stores):
     data = open_dataset(stores, CLASSES)
-    straight = JetLoader(data, 16, shuffle=True)
+    straight = JetLoader(data, 16, **WINDOWS, shuffle=True)
     expected = [b.index.tolist() for _ in range(2) for b in straight]
-    first = JetLoader(data, 16, shuffle=True)
+    first = JetLoader(data, 16, **WINDOWS, shuffle=True)
     seen = [b.index.tolist() for b in islice(first, 5)]
     state = json.loads(json.dumps(first.state_dict()))
     assert state == {"epoch": 0, "batch": 5}
-    second = JetLoader(data, 16, shuffle=True, num_workers=2)
+    second = JetLoader(data, 16, **WINDOWS, shuffle=True, num_workers=2)
     second.load_state_dict(state)
     seen += [b.index.tolist() for _ in range(2) for b in second]
     assert seen == expected
@@ -263,9 +250,8 @@ def test_a_killed_process_is_continued_without_loss_or_repetition(stores):
     code = f"""
         import json, os
         from parttag.data import JetLoader, open_dataset
-        from parttag.data.loading import loader
-        loader.WINDOW_BYTES = {loader_module.WINDOW_BYTES}
-        loader = JetLoader(open_dataset({list(map(str, stores))!r}, {CLASSES!r}), 16, shuffle=True)
+        data = open_dataset({list(map(str, stores))!r}, {CLASSES!r})
+        loader = JetLoader(data, 16, shuffle=True, window_bytes={WINDOWS["window_bytes"]})
         for number, batch in enumerate(loader):
             print(json.dumps([loader.state_dict(), batch.index.tolist()]), flush=True)
             if number == 3:
@@ -276,7 +262,7 @@ def test_a_killed_process_is_continued_without_loss_or_repetition(stores):
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     lines = [json.loads(line) for line in killed.stdout.splitlines()]
     data = open_dataset(stores, CLASSES)
-    loader = JetLoader(data, 16, shuffle=True)
+    loader = JetLoader(data, 16, **WINDOWS, shuffle=True)
     loader.load_state_dict(lines[-1][0])
     seen = [index for _, indices in lines for index in indices]
     seen += [index for batch in loader for index in batch.index.tolist()]
@@ -284,13 +270,12 @@ def test_a_killed_process_is_continued_without_loss_or_repetition(stores):
     assert sorted(seen) == sorted(data.take(np.arange(120)).index.tolist())
 
 
-def test_jets_of_no_class_are_left_out_of_the_stream(tmp_path, monkeypatch):
-    monkeypatch.setattr(loader_module, "WINDOW_BYTES", 8 * 1100)
-    toys = toy_arrays(60)
+def test_jets_of_no_class_are_left_out_of_the_stream(tmp_path):
+    toys = toy_jets(60)
     prepare([write_jetclass_root(tmp_path / "a.root", toys)], tmp_path / "store")
     data = open_dataset([tmp_path / "store"], {"top": ["label_top"]})
     assert data.is_streamed
-    batches = list(JetLoader(data, 7, shuffle=True).epoch(0))
+    batches = list(JetLoader(data, 7, **WINDOWS, shuffle=True).epoch(0))
     rows = np.concatenate([batch.index.numpy() for batch in batches])
     assert sorted(rows) == list(range(0, 60, 2))
     expected = toys.take(rows)
@@ -298,18 +283,18 @@ def test_jets_of_no_class_are_left_out_of_the_stream(tmp_path, monkeypatch):
 
 
 def test_a_store_that_is_not_shuffled_is_drawn_from_at_random(tmp_path):
-    file = write_jetclass_root(tmp_path / "a.root", toy_arrays(40))
+    file = write_jetclass_root(tmp_path / "a.root", toy_jets(40))
     prepare([file], tmp_path / "store", shuffle=False)
     data = open_dataset([tmp_path / "store"], CLASSES)
     assert not data.is_streamed
     in_memory = JetLoader(dataset(40), 9, shuffle=True)
-    assert order(JetLoader(data, 9, shuffle=True), 4) == order(in_memory, 4)
+    assert order(JetLoader(data, 9, **WINDOWS, shuffle=True), 4) == order(in_memory, 4)
 
 
 def test_without_extras_batches_have_only_momenta(stores):
     data = open_dataset(stores, CLASSES)
-    whole = JetLoader(data, 50, shuffle=True).epoch(0)
-    momenta = JetLoader(data, 50, shuffle=True, extras=False).epoch(0)
+    whole = JetLoader(data, 50, **WINDOWS, shuffle=True).epoch(0)
+    momenta = JetLoader(data, 50, **WINDOWS, shuffle=True, extras=False).epoch(0)
     for batch, expected in zip(momenta, whole, strict=True):
         assert batch.extra_names == ()
         assert_same(batch, replace(expected, extra=expected.extra[:, :0], extra_names=()))
@@ -328,8 +313,8 @@ def test_resident_jets_come_in_the_same_batches(stores, shuffle, rank):
             "rank": rank,
             "world_size": 2,
         }
-        streamed = list(JetLoader(data, 16, **choices).epoch(1, start=1))
-        resident = list(JetLoader(data, 16, **choices, resident="cpu").epoch(1, start=1))
+        streamed = list(JetLoader(data, 16, **WINDOWS, **choices).epoch(1, start=1))
+        resident = list(JetLoader(data, 16, **WINDOWS, **choices, resident="cpu").epoch(1, start=1))
         assert len(streamed) == len(resident)
         for one, other in zip(streamed, resident, strict=True):
             assert_same(one, other)
@@ -340,3 +325,15 @@ def test_a_set_is_resident_if_asked_for_or_on_a_gpu():
     assert resident_device("auto", dataset(), cpu) is None
     assert resident_device(False, dataset(), cpu) is None
     assert resident_device(True, dataset(), cpu) == cpu
+
+
+def test_a_loader_says_what_it_is(stores):
+    assert repr(JetLoader(dataset(), 5, shuffle=True, seed=3)) == (
+        "JetLoader: 5 batches of 5 of 23 jets, shuffled, seed 3"
+    )
+    loader = JetLoader(dataset(), 30, shuffle=False, rank=1, world_size=2)
+    assert repr(loader) == "JetLoader: 1 batch of 30 of 23 jets, in order, rank 1 of 2"
+    assert repr(open_dataset(stores[0], {"top": ["label_top"]})).startswith(
+        "JetDataset: 70 jets of 1 classes, streamed from stores, 1 file, extra: charge, "
+    )
+    assert repr(dataset()).startswith("JetDataset: 23 jets of 2 classes, in memory, 1 file, ")

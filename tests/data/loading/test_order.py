@@ -7,12 +7,9 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from parttag.data import JetLoader, open_dataset, prepare
-from parttag.data.loading import loader as loader_module
 from parttag.data.loading.order import BlockShuffle, FullShuffle, Sequential, rows_of
-from parttag.data.preparation import shuffle as shuffling
-from parttag.data.selection import good_jets as intake
+from parttag.testing import toy_jets
 
 CLASSES = {"top": ["label_top"], "QCD": ["label_QCD"]}
 
@@ -83,7 +80,7 @@ BATCH_SIZE = 100
 def files(tmp_path_factory):
     """Two files, one a class, each in order of falling pT."""
     directory = tmp_path_factory.mktemp("sorted")
-    toys = toy_arrays(lengths=[1] * NUM_JETS, extra_names=())
+    toys = toy_jets(lengths=[1] * NUM_JETS, extra_names=())
     scale = np.random.default_rng(0).uniform(1, 2, NUM_JETS).astype(np.float32)[:, None]
     toys.p4[:] *= scale
     toys.jet_p4[:] *= scale
@@ -99,22 +96,19 @@ def files(tmp_path_factory):
 def stores(files, tmp_path_factory):
     """The store of both files, in ten shards, and one store of each."""
     directory = tmp_path_factory.mktemp("stores")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shuffling, "SHARD_BYTES", NUM_JETS * 16 // 10)
-        patch.setattr(shuffling, "PIECE_BYTES", NUM_JETS * 16 // 20)
-        patch.setattr(intake, "CHUNK_JETS", 250)
-        for name, inputs in (("both", files), ("top", files[:1]), ("QCD", files[1:])):
-            prepare(inputs, directory / name)
-        prepare(files, directory / "sorted", shuffle=False)
+    total = NUM_JETS * 16
+    sizes = {"shard_bytes": total // 10, "piece_bytes": total // 20, "chunk_jets": 250}
+    for name, inputs in (("both", files), ("top", files[:1]), ("QCD", files[1:])):
+        prepare(inputs, directory / name, **sizes)
+    prepare(files, directory / "sorted", shuffle=False, **sizes)
     return directory
 
 
-def stream(paths, monkeypatch, epoch, *, shuffle=True):
+def stream(paths, epoch, *, shuffle=True):
     """Return class and source position of the jets of an epoch, in windows of some 700 jets."""
-    monkeypatch.setattr(loader_module, "WINDOW_BYTES", 700 * 16)
     data = open_dataset(paths, CLASSES)
     assert data.is_streamed == shuffle
-    batches = list(JetLoader(data, BATCH_SIZE, shuffle=shuffle).epoch(epoch))
+    batches = list(JetLoader(data, BATCH_SIZE, shuffle=shuffle, window_bytes=700 * 16).epoch(epoch))
     position = np.concatenate([batch.index.numpy() for batch in batches])
     return np.concatenate([batch.labels.numpy() for batch in batches]), np.argsort(
         np.argsort(position)
@@ -140,8 +134,8 @@ def neighbor_correlation(position):
 
 @pytest.mark.parametrize("epoch", [0, 1])
 @pytest.mark.parametrize("names", [["both"], ["top", "QCD"]])
-def test_batches_of_sorted_files_are_drawn_as_if_by_lot(stores, monkeypatch, names, epoch):
-    classes, position = stream([stores / name for name in names], monkeypatch, epoch)
+def test_batches_of_sorted_files_are_drawn_as_if_by_lot(stores, names, epoch):
+    classes, position = stream([stores / name for name in names], epoch)
     assert 1e-3 < composition_pvalue(classes) < 1 - 1e-3
     assert abs(neighbor_correlation(position)) < 4 / np.sqrt(NUM_JETS)
     # Nor within a class, where the files are in order of pT.
@@ -149,7 +143,7 @@ def test_batches_of_sorted_files_are_drawn_as_if_by_lot(stores, monkeypatch, nam
     assert abs(neighbor_correlation(tops)) < 4 / np.sqrt(len(tops))
 
 
-def test_these_tests_see_files_that_are_sorted(stores, monkeypatch):
-    classes, position = stream([stores / "sorted"], monkeypatch, 0, shuffle=False)
+def test_these_tests_see_files_that_are_sorted(stores):
+    classes, position = stream([stores / "sorted"], 0, shuffle=False)
     assert composition_pvalue(classes) < 1e-100
     assert neighbor_correlation(position) > 0.99

@@ -17,23 +17,23 @@ import pytest
 import uproot
 
 from helpers.files import write_jetclass_root, write_toptagging_h5
-from helpers.jets import toy_arrays
 from parttag.data import JetStore, prepare
+from parttag.data.jet_files import JetFiles
 from parttag.data.loading.dataset import open_dataset
 from parttag.data.preparation import prepare as preparation
 from parttag.data.preparation import shuffle as shuffling
 from parttag.data.readers import find_files
-from parttag.data.selection import good_jets as intake
 from parttag.data.store import writer as store_writer
 from parttag.errors import InputError
 from parttag.jets.arrays import split_index
 from parttag.system import atomic_files as writing
-from parttag.system import farm
+from parttag.system import processes
+from parttag.testing import toy_jets
 
 
 def with_bad_jets(seed: int = 0):
     """Return ten jets, of which the third and the fifth are bad."""
-    toys = toy_arrays(10, seed=seed)
+    toys = toy_jets(10, seed=seed)
     p4 = toys.p4.copy()
     p4[toys.offsets[2]] = np.nan
     p4[toys.offsets[4], 3] = -1
@@ -67,7 +67,7 @@ def test_strict_refuses_a_store_that_was_made_without_bad_jets(tmp_path):
     with pytest.raises(InputError, match=sentence):
         prepare([path], tmp_path / "store", strict=True)
     with pytest.raises(InputError, match=sentence):
-        open_dataset([tmp_path / "store"], {"all": ["label_top", "label_QCD"]}, strict=True)
+        open_dataset(JetFiles(tmp_path / "store", strict=True), {"all": ["label_top", "label_QCD"]})
 
 
 def test_a_file_of_bad_jets_only_is_refused(tmp_path):
@@ -79,10 +79,7 @@ def test_a_file_of_bad_jets_only_is_refused(tmp_path):
 
 
 def test_memory_is_bounded_by_chunks_pieces_and_shards(tmp_path, monkeypatch):
-    num_bytes = toy_arrays(10).p4.nbytes + toy_arrays(10).extra.nbytes
-    monkeypatch.setattr(intake, "CHUNK_JETS", 5)
-    monkeypatch.setattr(shuffling, "PIECE_BYTES", num_bytes)
-    monkeypatch.setattr(shuffling, "SHARD_BYTES", 2 * num_bytes)
+    num_bytes = toy_jets(10).p4.nbytes + toy_jets(10).extra.nbytes
     largest = {"piece": 0, "shard": 0}
     write_shard = shuffling.write_shard
 
@@ -92,8 +89,9 @@ def test_memory_is_bounded_by_chunks_pieces_and_shards(tmp_path, monkeypatch):
         return write_shard(path, jets, *args, **kwargs)
 
     monkeypatch.setattr(shuffling, "write_shard", noted)
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(200))
-    report = prepare([path], tmp_path / "store")
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(200))
+    sizes = {"chunk_jets": 5, "piece_bytes": num_bytes, "shard_bytes": 2 * num_bytes}
+    report = prepare([path], tmp_path / "store", **sizes)
     shards = JetStore(tmp_path / "store").manifest.shards
     assert report.num_shards == len(shards) >= 9
     assert sum(shard.bytes for shard in shards) == report.num_bytes
@@ -102,7 +100,7 @@ def test_memory_is_bounded_by_chunks_pieces_and_shards(tmp_path, monkeypatch):
 
 
 def test_files_of_several_formats_become_one_store(tmp_path):
-    toys = toy_arrays(6, extra_names=())
+    toys = toy_jets(6, extra_names=())
     files = [
         write_toptagging_h5(tmp_path / "a.h5", toys),
         # An RNTuple lists its branches by the alphabet: other order, same labels.
@@ -119,8 +117,8 @@ def test_files_of_several_formats_become_one_store(tmp_path):
 )
 def test_files_of_different_columns_are_refused_by_name(tmp_path, without, kind):
     files = [
-        write_jetclass_root(tmp_path / "a.root", toy_arrays(3)),
-        write_jetclass_root(tmp_path / "b.root", toy_arrays(3), without=[without]),
+        write_jetclass_root(tmp_path / "a.root", toy_jets(3)),
+        write_jetclass_root(tmp_path / "b.root", toy_jets(3), without=[without]),
     ]
     message = rf"b\.root and .*a\.root differ in their {kind} \((label_top|charge)\)"
     with pytest.raises(InputError, match=message):
@@ -128,20 +126,28 @@ def test_files_of_different_columns_are_refused_by_name(tmp_path, without, kind)
     assert not (tmp_path / "store").exists()
 
 
-def test_files_of_other_jet_branches_are_refused_before_any_is_read(tmp_path, monkeypatch):
+def test_files_of_other_jet_branches_are_refused_before_any_is_read(tmp_path):
     files = [
-        write_jetclass_root(tmp_path / "a.root", toy_arrays(3)),
-        write_jetclass_root(tmp_path / "b.root", toy_arrays(3)),
-        write_jetclass_root(tmp_path / "c.root", toy_arrays(3), without=["jet_energy"]),
+        write_jetclass_root(tmp_path / "a.root", toy_jets(3)),
+        write_jetclass_root(tmp_path / "b.root", toy_jets(3)),
+        write_jetclass_root(tmp_path / "c.root", toy_jets(3), without=["jet_energy"]),
     ]
-    monkeypatch.setattr(intake, "read_chunks", None)
+    begun = []
+
+    def watch(items, *, total, description):
+        begun.append(description)
+        yield from items
+
     message = r"c\.root and .*a\.root differ in their jet branches \(jet_energy, jet_eta, jet_phi"
     with pytest.raises(InputError, match=message):
-        prepare(files, tmp_path / "store")
+        prepare(files, tmp_path / "store", progress=watch)
+    assert begun == []
+    prepare(files[:2], tmp_path / "store", progress=watch)
+    assert begun == ["Reading files", "Writing shards"]
 
 
 def test_extra_columns_of_another_order_are_put_into_the_firsts(tmp_path):
-    toys = toy_arrays(3)
+    toys = toy_jets(3)
     files = [
         write_jetclass_root(tmp_path / "a.root", toys),
         write_jetclass_root(tmp_path / "b.root", toys),
@@ -161,7 +167,7 @@ def test_extra_columns_of_another_order_are_put_into_the_firsts(tmp_path):
 
 
 def test_stores_are_merged_and_keep_their_sources(tmp_path):
-    files = [write_jetclass_root(tmp_path / f"{i}.root", toy_arrays(4, seed=i)) for i in range(3)]
+    files = [write_jetclass_root(tmp_path / f"{i}.root", toy_jets(4, seed=i)) for i in range(3)]
     prepare(files[:2], tmp_path / "first", shuffle=False)
     prepare([files[2], tmp_path / "first"], tmp_path / "all", shuffle=False)
     store = JetStore(tmp_path / "all")
@@ -173,7 +179,7 @@ def test_stores_are_merged_and_keep_their_sources(tmp_path):
 
 
 def test_the_same_sources_again_change_nothing(tmp_path):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(4))
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(4))
     first = prepare([path], tmp_path / "store")
     before = sorted((p.name, p.stat().st_mtime_ns) for p in (tmp_path / "store").iterdir())
     second = prepare([path.rename(tmp_path / "moved.root")], tmp_path / "store")
@@ -183,7 +189,7 @@ def test_the_same_sources_again_change_nothing(tmp_path):
 
 
 def test_a_store_of_other_sources_is_never_overwritten(tmp_path):
-    files = [write_jetclass_root(tmp_path / f"{i}.root", toy_arrays(4, seed=i)) for i in range(2)]
+    files = [write_jetclass_root(tmp_path / f"{i}.root", toy_jets(4, seed=i)) for i in range(2)]
     prepare([files[0]], tmp_path / "store")
     with pytest.raises(InputError, match="store holds a store made from other files"):
         prepare([files[1]], tmp_path / "store")
@@ -192,7 +198,7 @@ def test_a_store_of_other_sources_is_never_overwritten(tmp_path):
 
 @pytest.mark.parametrize("kind", ["file", "directory"])
 def test_whatever_else_is_in_the_place_stays(tmp_path, kind):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(2))
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(2))
     out = tmp_path / "out"
     if kind == "directory":
         out.mkdir()
@@ -204,7 +210,7 @@ def test_whatever_else_is_in_the_place_stays(tmp_path, kind):
 
 
 def test_what_an_interrupted_writing_left_is_replaced(tmp_path):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(4))
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(4))
     out = tmp_path / "store"
     out.mkdir()
     for name in (
@@ -220,7 +226,7 @@ def test_what_an_interrupted_writing_left_is_replaced(tmp_path):
 
 @pytest.mark.parametrize("moment", ["shard", "manifest"])
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, moment):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(4))
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(4))
 
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "long text of a library")
@@ -236,7 +242,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, m
 
 
 def test_h5py_running_out_of_space_is_noticed(tmp_path):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(200))
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(200))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
@@ -250,7 +256,7 @@ def test_h5py_running_out_of_space_is_noticed(tmp_path):
 
 
 def test_no_permission_is_one_sentence(tmp_path, monkeypatch):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(4))
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(4))
 
     def refuse(*args, **kwargs):
         raise PermissionError(errno.EACCES, "Permission denied")
@@ -262,7 +268,7 @@ def test_no_permission_is_one_sentence(tmp_path, monkeypatch):
 
 
 def test_a_damaged_file_leaves_nothing_even_if_others_were_read(tmp_path):
-    files = [write_jetclass_root(tmp_path / f"{i}.root", toy_arrays(20)) for i in range(2)]
+    files = [write_jetclass_root(tmp_path / f"{i}.root", toy_jets(20)) for i in range(2)]
     with uproot.open(files[1]) as file:
         basket = int(file["tree"]["part_py"].member("fBasketSeek")[0])
     content = files[1].read_bytes()
@@ -279,7 +285,7 @@ def test_a_damaged_file_leaves_nothing_even_if_others_were_read(tmp_path):
 def files(tmp_path_factory):
     """Two files by class, in order of falling pT."""
     directory = tmp_path_factory.mktemp("files")
-    toys = toy_arrays(120)
+    toys = toy_jets(120)
     paths = []
     for number, name in enumerate(("top", "QCD")):
         jets = toys.take(np.arange(number, 120, 2))
@@ -288,33 +294,26 @@ def files(tmp_path_factory):
     return paths
 
 
-@pytest.fixture
-def small_pieces(monkeypatch):
-    """Chunks of 20 jets, pieces of one chunk, shards of about 30 jets."""
-    for name, value in SMALL.items():
-        monkeypatch.setattr(shuffling, name, value)
-    monkeypatch.setattr(intake, "CHUNK_JETS", 20)
-
-
-SMALL = {"PIECE_BYTES": 15_000, "SHARD_BYTES": 30_000}
+# Chunks of 20 jets, pieces of one chunk, shards of about 30 jets.
+SMALL = {"piece_bytes": 15_000, "shard_bytes": 30_000, "chunk_jets": 20}
 
 
 def contents(store: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in store.iterdir()}
 
 
-def test_a_seed_gives_one_store_byte_for_byte(tmp_path, files, small_pieces):
+def test_a_seed_gives_one_store_byte_for_byte(tmp_path, files):
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
-        prepare(files, tmp_path / name, seed=seed)
+        prepare(files, tmp_path / name, **SMALL, seed=seed)
     first, again, other = (contents(tmp_path / name) for name in "abc")
     assert len(first) > 4
     assert first == again
     assert first["shard-00001.h5"] != other["shard-00001.h5"]
 
 
-def test_shuffled_stores_hold_every_jet_once_with_its_source(tmp_path, files, small_pieces):
-    prepare(files, tmp_path / "kept", shuffle=False)
-    prepare(files, tmp_path / "mixed")
+def test_shuffled_stores_hold_every_jet_once_with_its_source(tmp_path, files):
+    prepare(files, tmp_path / "kept", **SMALL, shuffle=False)
+    prepare(files, tmp_path / "mixed", **SMALL)
     kept = next(JetStore(tmp_path / "kept").read_chunks(1000))
     mixed = next(JetStore(tmp_path / "mixed").read_chunks(1000))
     assert kept.index.tolist() == sorted(kept.index.tolist())
@@ -333,35 +332,31 @@ def test_another_order_of_the_same_jets_is_not_overwritten(tmp_path, files):
             prepare(files, tmp_path / "store", **choices)
 
 
-def test_processes_change_nothing(tmp_path, files, small_pieces, monkeypatch):
-    prepare(files, tmp_path / "one")
+def test_processes_change_nothing(tmp_path, files, monkeypatch):
+    prepare(files, tmp_path / "one", **SMALL)
     called = []
 
     def in_two_processes(function, numbers, processes):
         called.append(processes)
         yield from map(pickle.loads(pickle.dumps(function)), reversed(numbers))
 
-    monkeypatch.setattr(farm, "run_all", in_two_processes)
-    monkeypatch.setattr(preparation, "CHUNK_JETS", 20)
-    prepare(files, tmp_path / "two", processes=2)
+    monkeypatch.setattr(processes, "run_all", in_two_processes)
+    prepare(files, tmp_path / "two", **SMALL, processes=2)
     assert called == [2, 2]
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
 @pytest.mark.slow
-def test_real_processes_make_the_same_store(tmp_path, files, monkeypatch):
-    prepare(files, tmp_path / "one")
-    monkeypatch.setattr(preparation, "CHUNK_JETS", 20)
-    prepare(files, tmp_path / "two", processes=2)
+def test_real_processes_make_the_same_store(tmp_path, files):
+    prepare(files, tmp_path / "one", **SMALL)
+    prepare(files, tmp_path / "two", **SMALL, processes=2)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
 @pytest.mark.parametrize("moment", range(1, 12, 2))
-def test_killed_at_any_moment_it_continues_to_the_same_store(
-    tmp_path, files, small_pieces, monkeypatch, moment
-):
+def test_killed_at_any_moment_it_continues_to_the_same_store(tmp_path, files, monkeypatch, moment):
     """What stops it is no exception that anything could be done about."""
-    prepare(files, tmp_path / "straight")
+    prepare(files, tmp_path / "straight", **SMALL)
     replace_file, calls = Path.replace, []
 
     def dies(self, target):
@@ -373,7 +368,7 @@ def test_killed_at_any_moment_it_continues_to_the_same_store(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", dies)
         with pytest.raises(KeyboardInterrupt):
-            prepare(files, tmp_path / "store")
+            prepare(files, tmp_path / "store", **SMALL)
     assert not (tmp_path / "store" / "manifest.json").exists()
     with pytest.raises(InputError, match="is an unfinished store"):
         find_files([tmp_path / "store"])
@@ -385,7 +380,7 @@ def test_killed_at_any_moment_it_continues_to_the_same_store(
         monkeypatch.setattr(
             preparation, name, lambda *args, task=task: made.append(args[1]) or task(*args)
         )
-    assert prepare(files, tmp_path / "store").counts.kept == 120
+    assert prepare(files, tmp_path / "store", **SMALL).counts.kept == 120
     assert contents(tmp_path / "store") == contents(tmp_path / "straight")
     num_tasks = len(files) + len(JetStore(tmp_path / "store").manifest.shards)
     assert len(made) == num_tasks - max(done, 0)
@@ -408,8 +403,8 @@ def test_a_killed_process_leaves_no_store_but_what_it_needs_to_continue(tmp_path
     assert contents(tmp_path / "store") == contents(tmp_path / "straight")
 
 
-def test_files_that_changed_in_between_are_read_again(tmp_path, small_pieces, monkeypatch):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(40))
+def test_files_that_changed_in_between_are_read_again(tmp_path, monkeypatch):
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(40))
 
     def interrupted(plan, number):
         raise KeyboardInterrupt
@@ -417,11 +412,11 @@ def test_files_that_changed_in_between_are_read_again(tmp_path, small_pieces, mo
     with monkeypatch.context() as patch:
         patch.setattr(preparation, "make_shard", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            prepare([path], tmp_path / "store")
+            prepare([path], tmp_path / "store", **SMALL)
     path.unlink()
-    write_jetclass_root(path, toy_arrays(30, seed=1))
-    assert prepare([path], tmp_path / "store").counts.kept == 30
-    prepare([path], tmp_path / "straight")
+    write_jetclass_root(path, toy_jets(30, seed=1))
+    assert prepare([path], tmp_path / "store", **SMALL).counts.kept == 30
+    prepare([path], tmp_path / "straight", **SMALL)
     assert contents(tmp_path / "store") == contents(tmp_path / "straight")
 
 
@@ -437,9 +432,8 @@ def test_a_process_that_dies_can_be_replaced(tmp_path, files, monkeypatch):
         raise BrokenProcessPool
         yield
 
-    monkeypatch.setattr(preparation, "CHUNK_JETS", 20)
     with monkeypatch.context() as patch:
-        patch.setattr(farm, "run_all", dead)
+        patch.setattr(processes, "run_all", dead)
         with pytest.raises(InputError, match=r"a process was killed .* it continues"):
-            prepare(files, tmp_path / "store", processes=2)
-    assert prepare(files, tmp_path / "store").counts.kept == 120
+            prepare(files, tmp_path / "store", **SMALL, processes=2)
+    assert prepare(files, tmp_path / "store", **SMALL).counts.kept == 120

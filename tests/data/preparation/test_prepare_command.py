@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from parttag.cli import main
 from parttag.data import JetStore
+from parttag.testing import toy_jets
 
 
 def run(monkeypatch, *arguments: object) -> int:
@@ -19,7 +19,7 @@ def run(monkeypatch, *arguments: object) -> int:
 
 def test_a_glob_becomes_a_store(tmp_path, monkeypatch, capsys):
     for number in range(2):
-        write_jetclass_root(tmp_path / f"train_{number}.root", toy_arrays(5, seed=number))
+        write_jetclass_root(tmp_path / f"train_{number}.root", toy_jets(5, seed=number))
     command = ("prepare", tmp_path / "train_*.root", "--out", tmp_path / "stores" / "train")
     assert run(monkeypatch, *command) == 0
     output = capsys.readouterr().out

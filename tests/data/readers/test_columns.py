@@ -11,16 +11,16 @@ import yaml
 
 from helpers.files import write_jetclass_root, write_root, write_toptagging_h5
 from helpers.foreign import EXTRAS, FOREIGN, coordinates, foreign_branches, massive
-from helpers.jets import toy_arrays
 from parttag.data.readers import count_jets, read_branches, read_chunks
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
-from parttag.jets.arrays import JetArrays
+from parttag.jets.arrays import EXTRA_NAMES, JetArrays
 from parttag.jets.batch import make_batch
-from parttag.jets.features import EXTRA_NAMES, particle_features
+from parttag.jets.features import particle_features
 from parttag.jets.validity import valid_jets
 from parttag.options import Options, read_options
+from parttag.testing import toy_jets
 
 
 class _Section(Options):
@@ -58,7 +58,7 @@ WRITERS = {
 
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_foreign_ntuple_gives_the_tensors_that_jetclass_names_give(tmp_path, kind):
-    toys = massive(toy_arrays(30))
+    toys = massive(toy_jets(30))
     keep = [toys.extra_names.index(name) for name in EXTRAS]
     expected = replace(toys, extra=toys.extra[:, keep], extra_names=EXTRAS)
     own = write_jetclass_root(tmp_path / "own.root", expected, without=["part_deta", "part_dphi"])
@@ -77,7 +77,7 @@ def test_a_foreign_ntuple_gives_the_tensors_that_jetclass_names_give(tmp_path, k
 
 
 def test_the_rows_to_keep_are_those_of_the_tree_that_is_read(tmp_path):
-    path = write_foreign_root(tmp_path / "a.root", foreign_branches(toy_arrays(4)))
+    path = write_foreign_root(tmp_path / "a.root", foreign_branches(toy_jets(4)))
     kept = read_branches(path, ["eventNumber"], layout(FOREIGN))
     assert kept["eventNumber"].to_list() == [0, 1, 2, 3]
 
@@ -94,7 +94,7 @@ MOMENTA = {
 
 @pytest.mark.parametrize("names", MOMENTA.values(), ids=MOMENTA)
 def test_every_choice_of_coordinates_gives_the_same_momenta(tmp_path, names):
-    toys = massive(toy_arrays(12))
+    toys = massive(toy_jets(12))
     values = coordinates(toys.p4)
     branches = {f"p_{name}": ak.unflatten(values[name], toys.lengths) for name in names}
     path = write_parquet(tmp_path / "a.parquet", branches)
@@ -179,7 +179,7 @@ def write_padded_root(path, branches):
 @pytest.mark.parametrize("write", [write_hdf5, write_padded_root, write_parquet])
 @pytest.mark.parametrize("how", ["zeros", "mask", "count"])
 def test_padded_rows_are_read_without_their_padding(tmp_path, write, how):
-    toys = toy_arrays(9)
+    toys = toy_jets(9)
     fill = {"zeros": 0.0, "mask": np.nan, "count": -999.0}[how]
     branches = {**padded(toys, fill=fill), "n": toys.lengths}
     more = {"zeros": "", "mask": ", mask: valid", "count": ", count: n"}[how]
@@ -190,7 +190,7 @@ def test_padded_rows_are_read_without_their_padding(tmp_path, write, how):
 
 
 def test_hdf5_may_hold_compound_datasets_in_groups(tmp_path):
-    toys = toy_arrays(7)
+    toys = toy_jets(7)
     branches = padded(toys)
     tracks = np.zeros((7, 45), dtype=[(name, value.dtype) for name, value in branches.items()])
     for name, value in branches.items():
@@ -215,7 +215,7 @@ def test_hdf5_may_hold_compound_datasets_in_groups(tmp_path):
 
 @pytest.mark.parametrize("how", ["one after the other", "variable length"])
 def test_hdf5_may_hold_jagged_datasets(tmp_path, how):
-    toys = toy_arrays(8, lengths=[3, 1, 0, 5, 2, 2, 9, 1])
+    toys = toy_jets(8, lengths=[3, 1, 0, 5, 2, 2, 9, 1])
     names = ("px", "py", "pz", "energy")
     datasets = {name: toys.p4[:, i] for i, name in enumerate(names)}
     path = tmp_path / "a.h5"
@@ -241,7 +241,7 @@ def test_hdf5_may_hold_jagged_datasets(tmp_path, how):
 
 
 def test_top_tagging_files_are_read_as_what_they_are_whatever_the_columns(tmp_path):
-    toys = toy_arrays(3)
+    toys = toy_jets(3)
     jets = read(write_toptagging_h5(tmp_path / "a.h5", toys), FOREIGN)
     np.testing.assert_array_equal(jets.p4, toys.p4)
 
@@ -283,7 +283,7 @@ def test_a_file_of_no_label_or_of_two_is_named(tmp_path, name, which):
 
 
 def test_jets_to_score_may_lack_all_truth_but_not_half_of_it(tmp_path):
-    branches = foreign_branches(toy_arrays(4))
+    branches = foreign_branches(toy_jets(4))
     without = {n: b for n, b in branches.items() if n not in ("isTop", "isDijet", "mcWeight")}
     path = write_foreign_root(tmp_path / "a.root", without)
     jets = read(path, FOREIGN, truth_optional=True)
@@ -299,7 +299,7 @@ def test_jets_to_score_may_lack_all_truth_but_not_half_of_it(tmp_path):
 
 
 def test_labels_and_weights_can_be_said_of_jetclass_files_alone(tmp_path):
-    toys = toy_arrays(6)
+    toys = toy_jets(6)
     more = {"kind": np.array([3, 7, 3, 7, 3, 9]), "w": np.linspace(0, 1, 6)}
     path = write_jetclass_root(tmp_path / "a.root", toys, replaced=more)
     jets = read(path, "labels: {branch: kind, values: {signal: 3, other: [7]}}\njet_weight: w")
@@ -318,7 +318,7 @@ def test_labels_and_weights_can_be_said_of_jetclass_files_alone(tmp_path):
 
 
 def test_a_missing_branch_is_named_with_the_nearest_and_the_tree(tmp_path):
-    branches = foreign_branches(toy_arrays(2))
+    branches = foreign_branches(toy_jets(2))
     branches["constit_pT"] = branches.pop("constit_pt")
     path = write_foreign_root(tmp_path / "a.root", branches)
     message = (
@@ -330,14 +330,14 @@ def test_a_missing_branch_is_named_with_the_nearest_and_the_tree(tmp_path):
 
 
 def test_a_missing_tree_is_named_with_those_there_are(tmp_path):
-    path = write_root(tmp_path / "a.root", foreign_branches(toy_arrays(2)), tree="Other")
+    path = write_root(tmp_path / "a.root", foreign_branches(toy_jets(2)), tree="Other")
     with pytest.raises(InputError, match=r"no TTree named analysis/Nominal but Other: correct"):
         read(path, FOREIGN)
 
 
 @pytest.mark.parametrize("weight", [-0.5, np.nan, np.inf])
 def test_a_weight_that_cannot_be_one_is_named(tmp_path, weight):
-    branches = foreign_branches(toy_arrays(3))
+    branches = foreign_branches(toy_jets(3))
     branches["mcWeight"] = np.array([1.0, 1.0, weight])
     path = write_foreign_root(tmp_path / "a.root", branches)
     with pytest.raises(InputError, match=r"mcWeight is .* for jet 2, but a weight must be finite"):
@@ -367,7 +367,7 @@ def test_columns_that_make_no_jets_are_refused_by_key(text, message):
 
 
 def test_an_hdf5_dataset_of_another_length_is_named(tmp_path):
-    path = write_hdf5(tmp_path / "a.h5", {**padded(toy_arrays(4)), "w": np.ones(3)})
+    path = write_hdf5(tmp_path / "a.h5", {**padded(toy_jets(4)), "w": np.ones(3)})
     with pytest.raises(InputError, match=r"a\.h5: w has 3 entries for 4 jets"):
         read(path, PADDED % "" + "\njet_weight: w")
 
@@ -393,15 +393,15 @@ def test_three_dimensional_datasets_are_refused(tmp_path):
 
 
 def test_without_columns_a_foreign_file_is_told_of_them(tmp_path):
-    root = write_foreign_root(tmp_path / "a.root", foreign_branches(toy_arrays(2)))
-    hdf5 = write_hdf5(tmp_path / "a.h5", padded(toy_arrays(2)))
+    root = write_foreign_root(tmp_path / "a.root", foreign_branches(toy_jets(2)))
+    hdf5 = write_hdf5(tmp_path / "a.h5", padded(toy_jets(2)))
     for path in (root, hdf5):
-        with pytest.raises(InputError, match=r"say what .* mean in data\.columns \(--columns\)"):
+        with pytest.raises(InputError, match=r"say what .* mean in data\.columns \(columns\)"):
             list(read_chunks(path))
 
 
 def test_trees_may_lie_in_directories(tmp_path):
-    path = write_foreign_root(tmp_path / "a.root", foreign_branches(toy_arrays(2)))
+    path = write_foreign_root(tmp_path / "a.root", foreign_branches(toy_jets(2)))
     with uproot.open(path) as file:
         assert file.keys(cycle=False, recursive=True) == ["analysis", "analysis/Nominal"]
     assert count_jets(path, layout(FOREIGN)) == 2

@@ -28,6 +28,7 @@ from parttag.data.readers import read_chunks
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.jets.arrays import JetArrays, concatenate
+from parttag.jets.packing import offsets_of
 
 ANY_NUMBER = st.floats(width=32, allow_nan=True, allow_infinity=True)
 COLUMNS = ColumnsOptions(
@@ -56,7 +57,7 @@ def jets_of(
         p4=particles[:, :4],
         extra=particles[:, 4:],
         extra_names=("charge",),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        offsets=offsets_of(lengths),
         jet_p4=jet_p4,
         jet_axis=np.zeros((len(lengths), 2), np.float32),
         labels=np.stack([is_top, 1 - is_top], axis=1),

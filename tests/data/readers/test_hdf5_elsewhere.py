@@ -8,13 +8,13 @@ import pytest
 import yaml
 
 from helpers.files import write_toptagging_h5
-from helpers.jets import toy_arrays
 from parttag.benchmark.plots import read_logits
 from parttag.data import prepare
 from parttag.data.readers import count_jets, read_branches, read_chunks, read_schema
-from parttag.data.readers.column_layout import layout_of
+from parttag.data.readers.column_layout import ColumnLayout
 from parttag.errors import InputError
-from parttag.runs.config import load_columns
+from parttag.runs.sections import load_columns
+from parttag.testing import toy_jets
 
 JETS, SLOTS = 6, 4
 COLUMNS = {
@@ -67,7 +67,7 @@ BY_STORAGE = ATTACKS[:2]
 @pytest.fixture
 def layout(tmp_path):
     (tmp_path / "columns.yaml").write_text(yaml.safe_dump({"columns": COLUMNS}))
-    return layout_of(load_columns(tmp_path / "columns.yaml"))
+    return ColumnLayout(load_columns(tmp_path / "columns.yaml"))
 
 
 def write_columns(path, attack=None, secret=None):
@@ -131,7 +131,7 @@ def test_columns_that_nobody_asked_for_may_lie_anywhere(tmp_path, layout, secret
 
 def _table(tmp_path):
     """Return a file of the top-tagging set, whose table another one shall show as its own."""
-    return write_toptagging_h5(tmp_path / "theirs.h5", toy_arrays(JETS))
+    return write_toptagging_h5(tmp_path / "theirs.h5", toy_jets(JETS))
 
 
 def _table_by_external_storage(path, theirs):

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from helpers.files import jetclass_branches, write_jetclass_root
-from helpers.jets import toy_arrays
 from parttag.data.readers import read_chunks
 from parttag.data.readers.jetclass import to_jets
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import make_batch
 from parttag.jets.features import particle_features
+from parttag.testing import toy_jets
 
 
 def read(path: Path) -> JetArrays:
@@ -36,7 +36,7 @@ def by_hand(**branches: object) -> JetArrays:
 
 
 def test_jets_come_back_as_they_were_written(tmp_path):
-    toys = toy_arrays(12)
+    toys = toy_jets(12)
     jets = read(write_jetclass_root(tmp_path / "a.root", toys))
     np.testing.assert_array_equal(jets.p4, toys.p4)
     np.testing.assert_array_equal(jets.offsets, toys.offsets)
@@ -51,7 +51,7 @@ def test_jets_come_back_as_they_were_written(tmp_path):
 
 
 def test_features_equal_the_stored_angles_even_where_these_have_another_axis(tmp_path):
-    toys = toy_arrays(40)
+    toys = toy_jets(40)
     assert (toys.jet_p4[:, 2] < 0).any()  # where the stored Δη has the other sign
     shifted = replace(toys, jet_axis=toys.jet_axis + np.array([[0.02, -0.01]], np.float32))
     branches = jetclass_branches(shifted)
@@ -91,14 +91,14 @@ def test_axis_lies_on_the_seam_of_the_azimuth_where_the_particles_do():
 
 @pytest.mark.parametrize("missing", ["part_deta", "part_dphi"])
 def test_axis_is_the_jets_own_without_both_angles(tmp_path, missing):
-    toys = toy_arrays(5)
+    toys = toy_jets(5)
     shifted = replace(toys, jet_axis=toys.jet_axis + np.float32(0.01))
     jets = read(write_jetclass_root(tmp_path / "a.root", shifted, without=[missing]))
     np.testing.assert_allclose(jets.jet_axis, toys.jet_axis, atol=1e-6)
 
 
 def test_jet_momenta_are_sums_unless_all_four_branches_are_there(tmp_path):
-    toys = toy_arrays(8)
+    toys = toy_jets(8)
     doubled = {"jet_energy": 2 * toys.jet_p4[:, 3]}
     stored = read(write_jetclass_root(tmp_path / "a.root", toys, replaced=doubled))
     summed = read(
@@ -125,7 +125,7 @@ def test_rounding_of_the_momenta_does_not_change_the_files_order():
 
 def test_only_the_columns_that_are_there_become_extra(tmp_path):
     path = write_jetclass_root(
-        tmp_path / "a.root", toy_arrays(3), without=["part_isMuon", "part_d0val"]
+        tmp_path / "a.root", toy_jets(3), without=["part_isMuon", "part_d0val"]
     )
     names = read(path).extra_names
     assert "is_muon" not in names
@@ -134,7 +134,7 @@ def test_only_the_columns_that_are_there_become_extra(tmp_path):
 
 
 def test_a_jet_without_particles_is_read(tmp_path):
-    toys = toy_arrays(3, lengths=[4, 0, 2])
+    toys = toy_jets(3, lengths=[4, 0, 2])
     arrays = replace(toys, jet_p4=np.ones((3, 4), np.float32))
     jets = read(write_jetclass_root(tmp_path / "a.root", arrays))
     np.testing.assert_array_equal(jets.lengths, [4, 0, 2])
@@ -147,7 +147,7 @@ def test_numbers_beyond_single_precision_become_infinite():
 
 @pytest.mark.parametrize("dtype", [bool, np.int32, np.float32, np.float64])
 def test_labels_may_be_of_any_type(tmp_path, dtype):
-    toys = toy_arrays(6)
+    toys = toy_jets(6)
     labels = {name: toys.labels[:, i].astype(dtype) for i, name in enumerate(toys.label_names)}
     jets = read(write_jetclass_root(tmp_path / "a.root", toys, replaced=labels))
     np.testing.assert_array_equal(jets.labels, toys.labels)
@@ -156,26 +156,24 @@ def test_labels_may_be_of_any_type(tmp_path, dtype):
 @pytest.mark.parametrize("wrong", [2.0, -1.0, 0.5, np.nan])
 def test_label_that_is_not_zero_or_one_is_refused(tmp_path, wrong):
     labels = np.array([1, 0, wrong, 0], dtype=np.float32)
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(4), replaced={"label_top": labels})
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(4), replaced={"label_top": labels})
     with pytest.raises(InputError, match=r"a\.root: label_top must be 0 or 1, .* for jet 2"):
         read(path)
 
 
 def test_files_without_labels_are_read(tmp_path):
-    path = write_jetclass_root(
-        tmp_path / "a.root", toy_arrays(4), without=["label_top", "label_QCD"]
-    )
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(4), without=["label_top", "label_QCD"])
     assert read(path).labels.shape == (4, 0)
 
 
 def test_missing_branch_is_named_with_what_is_there(tmp_path):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(2), without=["part_pz"])
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(2), without=["part_pz"])
     with pytest.raises(InputError, match=r"a\.root has no branch part_pz; it has .*part_px, "):
         read(path)
 
 
 def test_branches_of_different_lengths_are_named(tmp_path):
-    toys = toy_arrays(3, lengths=[3, 2, 4])
+    toys = toy_jets(3, lengths=[3, 2, 4])
     shorter = {"part_charge": ak.Array([[1.0] * 3, [1.0], [1.0] * 4])}
     path = write_jetclass_root(tmp_path / "a.root", toys, replaced=shorter)
     message = r"part_px and part_charge differ in length \(2 and 1 particles in jet 1\)"
@@ -185,7 +183,7 @@ def test_branches_of_different_lengths_are_named(tmp_path):
 
 @pytest.mark.parametrize("name", ["part_px", "part_charge"])
 def test_flat_branch_where_lists_are_needed_is_refused(tmp_path, name):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(2), replaced={name: np.ones(2)})
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(2), replaced={name: np.ones(2)})
     with pytest.raises(InputError, match=f"{name} must hold a list of numbers"):
         read(path)
 
@@ -193,7 +191,7 @@ def test_flat_branch_where_lists_are_needed_is_refused(tmp_path, name):
 @pytest.mark.parametrize("name", ["jet_pt", "label_top"])
 def test_lists_where_a_flat_branch_is_needed_are_refused(tmp_path, name):
     lists = ak.Array([[1.0], [1.0, 2.0]])
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(2), replaced={name: lists})
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(2), replaced={name: lists})
     with pytest.raises(InputError, match=f"{name} must hold one number a jet"):
         read(path)
 

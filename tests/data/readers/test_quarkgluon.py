@@ -88,13 +88,12 @@ def test_chunks_hold_all_jets_in_order(tmp_path, save, dtype):
     assert count_jets(tmp_path / "a.npz") == 11
 
 
-def test_a_chunk_of_many_slots_holds_fewer_jets(tmp_path, monkeypatch):
+def test_a_chunk_of_many_slots_holds_fewer_jets(tmp_path):
     path = write(tmp_path / "a.npz", random_slots(np.random.default_rng(0), 6), np.ones(6))
-    monkeypatch.setattr(quarkgluon, "_CHUNK_BYTES", 2 * 9 * 4 * 8)
-    assert [len(chunk) for chunk in read_chunks(path)] == [2, 2, 2]
-    monkeypatch.setattr(quarkgluon, "_CHUNK_BYTES", 100)
+    chunks = quarkgluon.read_chunks(path, 100, None, chunk_bytes=2 * 9 * 4 * 8)
+    assert [len(chunk) for chunk in chunks] == [2, 2, 2]
     with pytest.raises(InputError, match="X has 9 slots a jet, more than can be meant"):
-        list(read_chunks(path))
+        list(quarkgluon.read_chunks(path, 100, None, chunk_bytes=100))
 
 
 def test_a_particle_of_no_known_number_is_one_sentence(tmp_path):
@@ -182,11 +181,10 @@ def test_a_wrong_checksum_is_noticed_at_the_end_at_the_latest(tmp_path):
         list(read_chunks(path, chunk_jets=10))
 
 
-def test_a_bomb_is_unpacked_a_chunk_at_a_time(tmp_path, monkeypatch):
+def test_a_bomb_is_unpacked_a_chunk_at_a_time(tmp_path):
     """32 MB of zeros in 30 kB: one jet of 640 kB at a time, each without particles."""
     path = zip_with(tmp_path / "a.npz", (50, 20_000, 4), bytes(50 * 20_000 * 32))
     assert path.stat().st_size < 100_000
-    monkeypatch.setattr(quarkgluon, "_CHUNK_BYTES", 1_000_000)
-    chunks = list(read_chunks(path))
+    chunks = list(quarkgluon.read_chunks(path, 100, None, chunk_bytes=1_000_000))
     assert [len(chunk) for chunk in chunks] == [1] * 50
     assert not any(chunk.lengths.any() for chunk in chunks)

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from helpers.files import write_jetclass_parquet, write_jetclass_root, write_toptagging_h5
-from helpers.jets import toy_arrays
 from parttag.data import prepare
 from parttag.data.readers import count_jets, find_files, read_branches, read_chunks
 from parttag.errors import InputError
 from parttag.jets.arrays import split_index
+from parttag.testing import toy_jets
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_file_named_twice_is_read_once(folder):
 
 
 def test_a_store_is_one_entry(tmp_path):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(2))
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(2))
     prepare([path], tmp_path / "store")
     assert names(find_files([tmp_path / "store"])) == ["store"]
     assert names(find_files([tmp_path])) == ["a.root", "store"]
@@ -63,14 +63,14 @@ def test_a_directory_that_is_no_store_cannot_be_read_as_one(folder):
 
 
 def test_the_format_is_known_by_the_content_not_the_name(tmp_path):
-    toys = toy_arrays(3)
+    toys = toy_jets(3)
     for write in (write_jetclass_root, write_jetclass_parquet, write_toptagging_h5):
         assert count_jets(write(tmp_path / "jets.dat", toys)) == 3
         (tmp_path / "jets.dat").unlink()
 
 
 def test_the_index_counts_the_sources_given(tmp_path):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(3))
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(3))
     (jets,) = read_chunks(path, file_number=2, sources=("x", "y", "z"))
     files, rows = split_index(jets.index)
     assert files.tolist() == [2, 2, 2]
@@ -79,7 +79,7 @@ def test_the_index_counts_the_sources_given(tmp_path):
 
 
 def test_a_store_has_no_branches_to_keep(tmp_path):
-    prepare([write_jetclass_root(tmp_path / "a.root", toy_arrays(2))], tmp_path / "store")
+    prepare([write_jetclass_root(tmp_path / "a.root", toy_jets(2))], tmp_path / "store")
     with pytest.raises(InputError, match=r"holds jets only, not the other branches \(jet_tau1\)"):
         read_branches(tmp_path / "store", ["jet_tau1"])
 
@@ -95,7 +95,7 @@ WRITERS = {
 
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_truncated_file_is_refused_by_name(tmp_path, kind):
-    whole = WRITERS[kind](tmp_path / f"whole.{kind}", toy_arrays(20)).read_bytes()
+    whole = WRITERS[kind](tmp_path / f"whole.{kind}", toy_jets(20)).read_bytes()
     path = tmp_path / f"cut.{kind}"
     for share in (0, 0.002, 0.1, 0.5, 0.9):
         path.write_bytes(whole[: int(share * len(whole))])
@@ -121,7 +121,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_a_file_without_permission_is_named(tmp_path, monkeypatch):
-    path = write_jetclass_root(tmp_path / "a.root", toy_arrays(2))
+    path = write_jetclass_root(tmp_path / "a.root", toy_jets(2))
 
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")

@@ -5,17 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.jets import toy_arrays
 from parttag.data.selection.classes import ClassCheck, assign_classes
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, make_index
+from parttag.testing import toy_jets
 
 TOP_AND_QCD = {"top": ["label_top", "label_Tbqq"], "QCD": ["label_QCD"]}
 
 
 def jets_with(labels: list[list[int]], names: tuple[str, ...]) -> JetArrays:
     array = np.array(labels, dtype=np.uint8).reshape(-1, len(names))
-    toys = toy_arrays(len(array))
+    toys = toy_jets(len(array))
     index = make_index(1, np.arange(len(array), dtype=np.int64))
     sources = ("first.root", "second.root")
     return replace(toys, labels=array, label_names=names, index=index, sources=sources)
@@ -85,5 +85,5 @@ def test_classes_of_no_jet_are_named_with_their_labels():
 
 
 def test_without_classes_all_jets_are_taken():
-    jets = replace(toy_arrays(3), labels=np.zeros((3, 2), dtype=np.uint8))
+    jets = replace(toy_jets(3), labels=np.zeros((3, 2), dtype=np.uint8))
     np.testing.assert_array_equal(assign_classes(jets, {}), [0, 0, 0])

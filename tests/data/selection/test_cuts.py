@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from parttag.data import JetStore, open_dataset, prepare
+from parttag.data.jet_files import JetFiles
 from parttag.data.selection.cuts import CutOptions, passing
 from parttag.data.selection.good_jets import JetCounts
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
-from parttag.runs.config import parse_cuts
+from parttag.runs.sections import parse_cuts
+from parttag.testing import toy_jets
 
 CLASSES = {"top": ["label_top"], "QCD": ["label_QCD"]}
 
@@ -22,7 +23,7 @@ def five_jets() -> JetArrays:
     pt, eta, mass = np.linspace(100, 500, 5), np.linspace(-2, 2, 5), np.linspace(10, 50, 5)
     energy = np.sqrt((pt * np.cosh(eta)) ** 2 + mass**2)
     jet_p4 = np.stack([pt * 0.6, pt * 0.8, pt * np.sinh(eta), energy], axis=1)
-    return replace(toy_arrays(5, lengths=[1, 2, 3, 4, 5]), jet_p4=jet_p4.astype(np.float32))
+    return replace(toy_jets(5, lengths=[1, 2, 3, 4, 5]), jet_p4=jet_p4.astype(np.float32))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_a_cut_that_is_none_is_refused_by_key(text, message):
 
 @pytest.fixture
 def path(tmp_path):
-    return write_jetclass_root(tmp_path / "a.root", toy_arrays(20))
+    return write_jetclass_root(tmp_path / "a.root", toy_jets(20))
 
 
 @pytest.mark.parametrize("stored", [False, True])
@@ -87,8 +88,8 @@ def test_a_data_set_holds_the_jets_that_pass(tmp_path, path, stored):
         prepare([path], tmp_path / "store", shuffle=False)
         source = tmp_path / "store"
     cuts = CutOptions(num_particles={"min": 10, "max": 30})
-    dataset = open_dataset([source], CLASSES, cuts=cuts)
-    toys = toy_arrays(20)
+    dataset = open_dataset(JetFiles(source, cuts=cuts), CLASSES)
+    toys = toy_jets(20)
     rows = np.flatnonzero((toys.lengths >= 10) & (toys.lengths <= 30))
     assert 0 < len(rows) < 20
     jets = dataset.take(np.arange(len(dataset)))
@@ -99,8 +100,8 @@ def test_a_data_set_holds_the_jets_that_pass(tmp_path, path, stored):
 
 def test_jets_outside_of_a_cut_do_not_count_as_of_no_class(path):
     cuts = CutOptions(num_particles={"min": 10})
-    dataset = open_dataset([path], {"top": ["label_top"]}, cuts=cuts)
-    passed = toy_arrays(20).lengths >= 10
+    dataset = open_dataset(JetFiles(path, cuts=cuts), {"top": ["label_top"]})
+    passed = toy_jets(20).lengths >= 10
     assert dataset.counts.dropped == {
         "outside num_particles [10, ]": int((~passed).sum()),
         "of no class": int(passed[1::2].sum()),
@@ -111,7 +112,7 @@ def test_a_cut_that_leaves_nothing_is_one_sentence_with_the_numbers(tmp_path, pa
     cuts = CutOptions(num_particles={"min": 39}, jet_pt={"max": 1})
     message = r"20 jets read, 0 kept, 20 dropped \(20 outside jet_pt \[, 1\]\)"
     with pytest.raises(InputError, match=message):
-        open_dataset([path], CLASSES, cuts=cuts)
+        open_dataset(JetFiles(path, cuts=cuts), CLASSES)
     with pytest.raises(InputError, match=message):
         prepare([path], tmp_path / "store", cuts=cuts)
     assert not (tmp_path / "store").exists()
@@ -123,7 +124,7 @@ def test_prepare_records_the_cuts_and_keeps_stores_of_others_apart(tmp_path, pat
     manifest = JetStore(tmp_path / "store").manifest
     assert manifest.cuts == {"num_particles": {"min": 10.0}}
     assert manifest.dropped == report.counts.dropped
-    assert report.counts.kept == int((toy_arrays(20).lengths >= 10).sum())
+    assert report.counts.kept == int((toy_jets(20).lengths >= 10).sum())
     assert prepare([path], tmp_path / "store", cuts=cuts).existed
     with pytest.raises(InputError, match="made from these files with other cuts"):
         prepare([path], tmp_path / "store")

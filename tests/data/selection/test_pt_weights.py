@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from parttag.data import JetLoader, open_dataset, prepare
 from parttag.data.selection.pt_weights import FlattenOptions, PtSpectra
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
 from parttag.options import read_options
+from parttag.testing import toy_jets
 
 BINS = (500.0, 550.0, 700.0, 1000.0)
 CLASSES = {"top": ["label_top"], "QCD": ["label_QCD"]}
@@ -19,7 +19,7 @@ CLASSES = {"top": ["label_top"], "QCD": ["label_QCD"]}
 
 def jets_of(pt: np.ndarray, weights: np.ndarray | None = None) -> JetArrays:
     """Return jets of these pT, top and QCD in turn."""
-    toys = toy_arrays(len(pt), lengths=[2] * len(pt))
+    toys = toy_jets(len(pt), lengths=[2] * len(pt))
     phi = np.linspace(0, 3, len(pt))
     jet_p4 = np.stack([pt * np.cos(phi), pt * np.sin(phi), 0 * pt, 1.1 * pt], axis=1)
     own = np.ones(len(pt)) if weights is None else weights

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from helpers.files import write_jetclass_root
-from helpers.jets import toy_arrays
 from parttag.data import JetStore, prepare
-from parttag.data.preparation import shuffle as shuffling
 from parttag.data.readers import find_files, read_chunks
 from parttag.data.store import shard as shard_file
 from parttag.errors import InputError
 from parttag.jets.arrays import concatenate
+from parttag.testing import toy_jets
 
 BLOCK = 1024
 FIELDS = ("p4", "extra", "offsets", "jet_p4", "jet_axis", "labels", "jet_weights", "index")
@@ -24,11 +23,10 @@ FIELDS = ("p4", "extra", "offsets", "jet_p4", "jet_axis", "labels", "jet_weights
 def made(tmp_path_factory):
     """Three files, and the store of them."""
     path = tmp_path_factory.mktemp("made")
-    files = [write_jetclass_root(path / f"{i}.root", toy_arrays(10, seed=i)) for i in range(3)]
+    files = [write_jetclass_root(path / f"{i}.root", toy_jets(10, seed=i)) for i in range(3)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shuffling, "SHARD_BYTES", 1)
         patch.setattr(shard_file, "BLOCK_BYTES", BLOCK)
-        prepare(files, path / "store", shuffle=False)
+        prepare(files, path / "store", shuffle=False, shard_bytes=1)
     return path
 
 
@@ -93,7 +91,7 @@ def test_single_jets_are_taken_from_mapped_shards(made, store):
 
 
 def test_plain_h5py_reads_a_jet(store):
-    toys = toy_arrays(10, seed=1)
+    toys = toy_jets(10, seed=1)
     with h5py.File(store / "shard-00001.h5") as file:
         start, stop = file["offsets"][7:9]
         np.testing.assert_array_equal(file["p4"][start:stop], toys.span(7, 8).p4)
@@ -186,16 +184,19 @@ def test_a_missing_shard_is_named(store):
 
 
 @pytest.mark.parametrize(
-    ("version", "advice"),
+    ("version", "sentence"),
     [
-        (99, "update parttag, or prepare the store again"),
-        (1, "2: prepare the store again"),
-        ("x", "update"),
+        (99, "was made by a newer parttag: .* schema_version 99, .* reads up to 2; update parttag"),
+        (1, "store of schema_version 1, but .* reads 2 and later: prepare the store again"),
+        ("x", "schema_version is 'x', which is no version of a store"),
+        (True, "schema_version is True, which is no version"),
+        (-1, "schema_version is -1, which is no version"),
+        (10**30, "a newer parttag: .* schema_version a number of many digits"),
     ],
 )
-def test_a_store_of_another_schema_is_refused(store, version, advice):
+def test_a_store_of_another_schema_is_refused(store, version, sentence):
     change_manifest(store, schema_version=version)
-    with pytest.raises(InputError, match=rf"of schema {version}, but this parttag .*{advice}"):
+    with pytest.raises(InputError, match=sentence):
         JetStore(store)
 
 
@@ -232,3 +233,10 @@ def test_a_manifest_cut_short_is_refused(store, content):
 def change_manifest(store, **changes):
     content = json.loads((store / "manifest.json").read_text())
     (store / "manifest.json").write_text(json.dumps(content | changes))
+
+
+def test_a_store_says_what_it_is(store):
+    text = repr(JetStore(store))
+    assert text.startswith(f"JetStore {store}: 30 jets, ")
+    assert ", in order, shards: 3 | extra: charge, " in text
+    assert text.endswith("labels: label_top, label_QCD")

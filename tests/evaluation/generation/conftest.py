@@ -4,16 +4,16 @@ import pytest
 
 from helpers.decoders import decoder_config
 from helpers.files import write_toptagging_h5
-from helpers.jets import toy_arrays
 from parttag.runs.run import Run, load_run
 from parttag.runs.train import train_run
+from parttag.testing import toy_jets
 
 
 @pytest.fixture(scope="session")
 def decoder_directory(tmp_path_factory) -> Path:
     """A small decoder, trained on toy jets for a moment, beside which there is reference.h5."""
     folder = tmp_path_factory.mktemp("decoder")
-    write_toptagging_h5(folder / "reference.h5", toy_arrays(60, seed=3))
+    write_toptagging_h5(folder / "reference.h5", toy_jets(60, seed=3))
     return train_run(decoder_config(folder, "training.steps=4"), folder / "run")
 
 

@@ -104,7 +104,7 @@ def test_runs_of_other_objectives_are_refused(command, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--out", "jets.h5"], "jets.h5: generated jets are written to .root, .parquet"),
+        (["--out", "jets.h5"], "jets.h5: jets are written to .root, .parquet"),
         (["--out", "jets.root", "--plots", "pictures"], "--plots draws a comparison: give --agai"),
         (["--out", "jets.root", "--against", "nowhere.h5"], "nowhere.h5: there is no such file"),
         (["--out", "deep/jets.root"], "there is no directory deep; make it first"),

@@ -8,10 +8,8 @@ import torch
 from rich.console import Console
 
 from helpers.files import write_toptagging_h5
-from helpers.jets import toy_arrays
 from parttag.cli.tables import generation_table, rounded, tokens_sentence
 from parttag.data.loading.dataset import JetDataset, open_dataset
-from parttag.evaluation.generation import comparison as module
 from parttag.evaluation.generation.comparison import (
     COMPARED,
     Variables,
@@ -23,6 +21,7 @@ from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import make_batch
 from parttag.metrics import Estimate
 from parttag.runs.run import Run
+from parttag.testing import toy_jets
 from parttag.training.objectives.next_particle import token_sums
 
 NAMES = [variable.name for variable in COMPARED]
@@ -30,7 +29,7 @@ NAMES = [variable.name for variable in COMPARED]
 
 @pytest.fixture
 def jets() -> JetArrays:
-    return toy_arrays(50, seed=8)
+    return toy_jets(50, seed=8)
 
 
 @pytest.fixture
@@ -91,9 +90,7 @@ def test_the_tokens_alone_cost_what_the_reference_loses_through_them(
     )
 
 
-def test_perplexity_and_accuracies_are_those_of_the_objective(
-    decoder_run: Run, dataset, jets, monkeypatch
-):
+def test_perplexity_and_accuracies_are_those_of_the_objective(decoder_run: Run, dataset, jets):
     whole, _ = compare(decoder_run.model, variables_of(jets), dataset)
     with torch.no_grad():
         sums = token_sums(decoder_run.model, make_batch(jets))
@@ -101,8 +98,7 @@ def test_perplexity_and_accuracies_are_those_of_the_objective(
     assert whole.token_accuracy == pytest.approx(
         (sums.metrics["token_accuracy"] / sums.weight).item()
     )
-    monkeypatch.setattr(module, "_BATCH_JETS", 7)
-    parts, _ = compare(decoder_run.model, variables_of(jets), dataset)
+    parts, _ = compare(decoder_run.model, variables_of(jets), dataset, batch_jets=7)
     assert parts.perplexity == pytest.approx(whole.perplexity, rel=1e-5)
     for one, other in zip(parts.variables, whole.variables, strict=True):
         assert one.wasserstein_tokenized == pytest.approx(other.wasserstein_tokenized, rel=1e-3)

@@ -5,15 +5,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from helpers.jets import toy_arrays
-from helpers.tolerances import FLOAT32_FEATURE
 from parttag.data.readers import read_chunks, read_schema
-from parttag.data.writers.jetclass import read_provenance
+from parttag.data.writers.jetclass import check_format, read_provenance, write_open_file
 from parttag.errors import InputError
-from parttag.evaluation.generation.files import check_format, write_jets
 from parttag.evaluation.generation.sampling import bare_jets
 from parttag.inspection.inspect import NO_LABEL, inspect_files
 from parttag.system.atomic_files import new_files
+from parttag.testing import toy_jets
+from parttag.testing.tolerances import FLOAT32_FEATURE
 
 PROVENANCE = {"seed": 3, "run": "runs/decoder"}
 
@@ -21,11 +20,11 @@ PROVENANCE = {"seed": 3, "run": "runs/decoder"}
 @pytest.fixture(params=["jets.root", "jets.parquet"])
 def written(request, tmp_path):
     """Some jets, and the file that they are written to."""
-    toys = toy_arrays(12, seed=4)
+    toys = toy_jets(12, seed=4)
     jets = bare_jets(torch.from_numpy(toys.p4), toys.lengths)
     path = tmp_path / request.param
     with new_files([path], overwrite=False) as (file,):
-        write_jets(file, path, jets, PROVENANCE)
+        write_open_file(file, path, jets, PROVENANCE)
     return jets, path
 
 
@@ -50,5 +49,5 @@ def test_files_say_where_their_jets_are_from(written):
 
 
 def test_other_formats_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"jets.h5: generated jets are written to .root, .parquet"):
+    with pytest.raises(InputError, match=r"jets.h5: jets are written to .root, .parquet"):
         check_format(tmp_path / "jets.h5")

@@ -4,7 +4,6 @@ import torch
 from torch import nn
 
 from helpers.networks import small_network
-from helpers.tolerances import FLOAT32_FEATURE
 from parttag.errors import InputError
 from parttag.evaluation.generation import sampling as module
 from parttag.evaluation.generation.sampling import (
@@ -19,6 +18,7 @@ from parttag.jets import kinematics
 from parttag.jets.arrays import concatenate
 from parttag.models.omnijet import START, OmniJet, Sentences
 from parttag.ops.layout import JetLayout
+from parttag.testing.tolerances import FLOAT32_FEATURE
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -138,14 +138,13 @@ def test_particles_are_put_in_order_of_falling_pt():
     assert jets.labels.shape == (2, 0)
 
 
-def test_a_seed_gives_the_same_jets_and_another_one_others(monkeypatch):
-    monkeypatch.setattr(module, "_BATCH_JETS", 4)
+def test_a_seed_gives_the_same_jets_and_another_one_others():
     network = decoder(max_particles=10)
     jets = [
-        concatenate(list(sample_jets(network, 10, Sampling(temperature=5.0, seed=s))))
+        concatenate(list(sample_jets(network, 10, Sampling(5.0, seed=s), batch_jets=4)))
         for s in (1, 1, 2)
     ]
-    assert num_batches(10) == 3
+    assert num_batches(10, 4) == 3
     assert all(len(found) == 10 for found in jets)
     np.testing.assert_array_equal(jets[0].p4, jets[1].p4)
     assert jets[2].p4.shape != jets[0].p4.shape or (jets[2].p4 != jets[0].p4).any()

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.tolerances import FLOAT64
 from parttag.models.layers.edge_network import EdgeNetwork
 from parttag.ops import edge_training
 from parttag.ops.knn import nearest_neighbours
 from parttag.ops.layout import JetLayout
+from parttag.testing.tolerances import FLOAT64
 
 LENGTHS = np.array([5, 0, 1, 17, 6, 30, 2])
 SIZES = [((8, 8, 8), False), ((8, 6, 12), False), ((7,), False), ((8, 8), True)]

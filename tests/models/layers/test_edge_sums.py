@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from helpers.alive import count_alive
-from helpers.tolerances import FLOAT64
 from parttag.models.layers import edge_sums
 from parttag.models.layers.edge_sums import EdgeSums, edge_layout
+from parttag.testing.tolerances import FLOAT64
 
 LENGTHS = np.array([3, 0, 1, 9, 2, 8, 9, 1])
 

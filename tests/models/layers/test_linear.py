@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from helpers.tolerances import FLOAT64, KERNEL_BFLOAT16, KERNEL_FLOAT32
 from parttag.models.layers.basic import Linear, LinearGELU
 from parttag.ops.linear import linear_gelu
+from parttag.testing.tolerances import FLOAT64, KERNEL_BFLOAT16, KERNEL_FLOAT32
 
 LAYERS = {Linear: lambda y: y, LinearGELU: F.gelu}
 

@@ -1,9 +1,9 @@
 import numpy as np
 import torch
 
-from helpers.jets import toy_batch
 from parttag.models.layers.masking import pairs_in_full, visible_jets
 from parttag.ops.layout import JetLayout
+from parttag.testing import toy_batch
 
 LENGTHS = [5, 1, 0, 7, 2]
 HIDDEN = np.isin(np.arange(15), [0, 3, 5, 9, 12, 13, 14])  # all of one jet and of another

@@ -2,9 +2,9 @@
 
 import torch
 
-from helpers.tolerances import FLOAT64_NETWORK
 from parttag.models.layers.normformer import NormFormer, NormFormerLayer
 from parttag.ops.layout import JetLayout
+from parttag.testing.tolerances import FLOAT64_NETWORK
 
 LENGTHS = [5, 1, 0, 9]
 

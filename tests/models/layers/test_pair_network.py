@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from helpers.poison import poison_new_memory
-from helpers.tolerances import FLOAT64_NETWORK, KERNEL_BFLOAT16, KERNEL_FLOAT32
 from parttag.models.layers.pair_network import PairNetwork
 from parttag.ops import pair_training
+from parttag.testing.tolerances import FLOAT64_NETWORK, KERNEL_BFLOAT16, KERNEL_FLOAT32
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ import torch
 import torch.distributed as dist
 
 from helpers.ranks import run_forked
-from helpers.tolerances import FLOAT64
 from parttag.models.layers import vector_quantizer
 from parttag.models.layers.vector_quantizer import VectorQuantizer
+from parttag.testing.tolerances import FLOAT64
 
 
 def quantizer(num_codes=6, width=3, seed=0):

@@ -82,7 +82,7 @@ def test_known_numbers_of_classes_need_no_names(number, first, labels, weights, 
 
 @pytest.mark.parametrize("classes", [(), ("a", "b"), ("a", "b", "b")])
 def test_names_that_do_not_number_the_classes_are_refused(classes, weights, tmp_path):
-    with pytest.raises(InputError, match=r"has 3 classes; give their names .* --classes"):
+    with pytest.raises(InputError, match=r"has 3 classes; give their names .* classes="):
         import_run(weights, "kin", tmp_path / "new", classes=classes)
     assert not (tmp_path / "new").exists()
 
@@ -95,7 +95,7 @@ def test_one_class_is_refused(weights, tmp_path):
 def test_nothing_is_overwritten(weights, tmp_path):
     directory = tmp_path / "old"
     directory.mkdir()
-    with pytest.raises(InputError, match="old exists already; give another --out"):
+    with pytest.raises(InputError, match="old exists already; give another out"):
         import_run(weights, "kin", directory, classes=CLASSES)
     assert not list(directory.iterdir())
 

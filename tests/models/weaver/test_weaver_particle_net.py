@@ -145,11 +145,11 @@ def test_another_number_of_features_is_refused(save):
 
 def test_the_wrong_kind_of_network_is_refused(save):
     path = save(golden()[0])
-    with pytest.raises(InputError, match=r"holds a ParticleNet, .* give --model particle_net"):
+    with pytest.raises(InputError, match=r'holds a ParticleNet, .* give model="particle_net"'):
         read_network(path, "full", "particle_transformer")
     path = save(weaver_golden("0.5.3")[0])
     with pytest.raises(
-        InputError, match=r"a Particle Transformer, .* --model particle_transformer"
+        InputError, match=r'a Particle Transformer, .* model="particle_transformer"'
     ):
         read_network(path, "kin", "particle_net")
 

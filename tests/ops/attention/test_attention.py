@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from helpers.alive import count_alive
-from helpers.tolerances import FLOAT64
 from parttag.ops.attention import attend, class_attend, grouped, spread_bias
 from parttag.ops.attention.reference import attend_reference
 from parttag.ops.layout import JetLayout
+from parttag.testing.tolerances import FLOAT64
 
 LENGTHS = {
     "mixed": [3, 1, 0, 16, 17, 5, 40, 2],

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from helpers.poison import poison_new_memory
-from helpers.tolerances import KERNEL_BFLOAT16, KERNEL_FLOAT32
 from parttag.ops.attention import attend, class_attend, spread_bias
 from parttag.ops.attention.reference import attend_reference
 from parttag.ops.layout import JetLayout
+from parttag.testing.tolerances import KERNEL_BFLOAT16, KERNEL_FLOAT32
 
 PATHS = ["reference", "torch", "padded"]
 PRECISIONS = [(torch.float32, KERNEL_FLOAT32), (torch.bfloat16, KERNEL_BFLOAT16)]

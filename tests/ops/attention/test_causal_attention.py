@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.tolerances import FLOAT64
 from parttag.ops.attention.causal import KeyValues, attend_causally, attend_next
 from parttag.ops.layout import JetLayout
+from parttag.testing.tolerances import FLOAT64
 
 LENGTHS = np.array([3, 1, 0, 12, 7, 12, 2])
 HEADS, WIDTH = 2, 4

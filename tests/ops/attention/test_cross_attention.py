@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.tolerances import FLOAT64
 from parttag.ops.attention.cross import cross_attend, make_cross_layout
+from parttag.testing.tolerances import FLOAT64
 
 QUERIES = np.array([1, 4, 0, 9, 3, 3, 2])
 KEYS = np.array([5, 30, 4, 1, 0, 3, 28])

@@ -146,7 +146,7 @@ def test_too_little_space_is_said_before_anything_comes(jetclass, tmp_path, monk
 
 
 def test_an_unknown_part_is_refused_with_the_known_ones(tmp_path):
-    with pytest.raises(InputError, match=r"--files vall: .* has no such file; it has train, val"):
+    with pytest.raises(InputError, match=r'files="vall": .* has no such file; it has train, val'):
         download("toptagging", tmp_path, ["vall"], base_url="http://127.0.0.1:9")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers.particles import particles, together
-from parttag.jets.geometry import pt_eta_phi
+from parttag.jets.kinematics import pt_eta_phi
 from parttag.samples.simulation.detectors.card import Efficiency, EnergyResolution, TrackResolution
 from parttag.samples.simulation.detectors.cms import CMS_JETCLASS as CARD
 from parttag.samples.simulation.detectors.layered import IDENTITIES, detect

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.jets import toy_arrays, toy_batch
-from helpers.tolerances import FLOAT64_NETWORK
 from parttag.jets import kinematics
 from parttag.jets.batch import join_batches, make_batch
 from parttag.ops.jet_sums import pt_centroids, sum_jets
+from parttag.testing import toy_batch, toy_jets
+from parttag.testing.tolerances import FLOAT64_NETWORK
 from parttag.training.objectives.augmentations import (
     AugmentationOptions,
     make_views,
@@ -32,9 +32,9 @@ def _same_draws():
     torch.manual_seed(0)
 
 
-def wide_batch(num_jets=None, seed=0, lengths=LENGTHS):
+def wide_batch(seed=0, lengths=LENGTHS):
     """Return jets in float64 with particles of 0 to 1 GeV of mass, jets being their sums."""
-    arrays = toy_arrays(num_jets, seed, None if num_jets else lengths)
+    arrays = toy_jets(seed=seed, lengths=lengths)
     batch = make_batch(arrays).to("cpu", torch.float64)
     mass = torch.linspace(0, 1, len(batch.p4), dtype=torch.float64)
     momentum = batch.p4[:, :3].square().sum(dim=1)
@@ -96,7 +96,7 @@ def test_batches_without_particles_and_junk_beyond_the_last_are_allowed(augment,
 
 @FUNCTIONS
 def test_particles_without_transverse_momentum_stay_finite(augment):
-    jets = toy_arrays(lengths=[12, 1, 1, 9], seed=4)
+    jets = toy_jets(lengths=[12, 1, 1, 9], seed=4)
     beam, rest, nothing = [0, 0, 5, 5], [0, 0, 0, 1], [0, 0, 0, 0]
     jets.p4[9:12] = [beam, rest, nothing]
     jets.p4[12:14] = [beam, nothing]

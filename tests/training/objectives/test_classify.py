@@ -3,9 +3,9 @@ import math
 import torch
 from torch import nn
 
-from helpers.jets import toy_batch
 from parttag.models import Tagger, build_model
 from parttag.models.pfn import PFNOptions
+from parttag.testing import toy_batch
 from parttag.training.objectives import build_objective
 from parttag.training.objectives.classify import ClassifyOptions
 

@@ -9,15 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from helpers.jets import toy_batch
 from helpers.networks import small_network
 from helpers.runs import same_weights, toy_config
-from helpers.tolerances import FLOAT64
 from parttag.errors import InputError
 from parttag.models import Tagger
 from parttag.options import read_options
 from parttag.runs.run import load_run
 from parttag.runs.train import train_run
+from parttag.testing import toy_batch
+from parttag.testing.tolerances import FLOAT64
 from parttag.training.loop import Trainer
 from parttag.training.objectives import build_objective, contrastive
 from parttag.training.objectives.contrastive import ContrastiveOptions, compare_views

@@ -8,11 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from helpers.jets import toy_batch
 from helpers.leaks import check_no_leak
 from helpers.networks import SMALL, small_network
 from helpers.runs import same_weights, toy_config
-from helpers.tolerances import FLOAT64_NETWORK
 from parttag.errors import InputError
 from parttag.jets.packing import places
 from parttag.models import build_model
@@ -21,6 +19,8 @@ from parttag.models.particle_tokenizer import ParticleTokenizerOptions, token_fe
 from parttag.options import read_options
 from parttag.runs.run import load_run
 from parttag.runs.train import train_run
+from parttag.testing import toy_batch
+from parttag.testing.tolerances import FLOAT64_NETWORK
 from parttag.training.checkpoint import describe_network, write_checkpoint
 from parttag.training.loop import Trainer
 from parttag.training.objectives import build_objective

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from helpers.jets import toy_batch
 from helpers.leaks import SEED, check_no_leak
 from helpers.networks import small_network
-from helpers.tolerances import FLOAT64
 from parttag.errors import InputError
 from parttag.models.layers.masking import visible_jets
 from parttag.models.particle_tokenizer import token_features
 from parttag.options import read_options
+from parttag.testing import toy_batch
+from parttag.testing.tolerances import FLOAT64
 from parttag.training.objectives import build_objective
 from parttag.training.objectives.masked import MaskedOptions, PositionHead, draw_hidden
 

@@ -6,16 +6,16 @@ import pytest
 import torch
 
 from helpers.decoders import DECODER, decoder_config, write_tokenizer
-from helpers.jets import toy_arrays, toy_batch
 from helpers.networks import small_network
 from helpers.runs import same_weights, toy_config
-from helpers.tolerances import FLOAT64_NETWORK
 from parttag.errors import InputError
 from parttag.jets.batch import make_batch
 from parttag.models.omnijet import OmniJet, Sentences
 from parttag.ops.layout import JetLayout
 from parttag.runs.run import load_run
 from parttag.runs.train import train_run
+from parttag.testing import toy_batch, toy_jets
+from parttag.testing.tolerances import FLOAT64_NETWORK
 from parttag.training.objectives import build_objective
 from parttag.training.objectives.next_particle import NextParticleOptions
 
@@ -67,7 +67,7 @@ def test_the_unigram_guess_is_the_most_frequent_token():
 
 def test_where_a_jet_may_have_been_cut_its_end_is_not_trained():
     network, objective = decoder(max_particles=7)
-    jets = toy_arrays(lengths=[12, 3], seed=5)
+    jets = toy_jets(lengths=[12, 3], seed=5)
     # By the loader, or by the network.
     cut, whole = (
         objective(network, make_batch(jets, max_particles=number).to("cpu", torch.float64))

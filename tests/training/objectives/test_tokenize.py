@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from helpers.jets import toy_batch
 from helpers.networks import small_network
-from helpers.tolerances import FLOAT64
 from parttag.errors import InputError
 from parttag.jets import kinematics
 from parttag.models.particle_tokenizer import frame_axis, token_p4
+from parttag.testing import toy_batch
+from parttag.testing.tolerances import FLOAT64
 from parttag.training.objectives import build_objective
 from parttag.training.objectives.tokenize import TokenizeOptions
 

@@ -12,16 +12,17 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int, Int16, Int64
 
+from parttag.data.jet_files import JetFiles, Patterns, jet_files
 from parttag.data.loading.parts import InMemory, InStore, Part
-from parttag.data.readers import find_files, read_chunks
-from parttag.data.readers.layout import Layout
+from parttag.data.readers import read_chunks
 from parttag.data.selection.classes import ClassCheck, assign_classes
 from parttag.data.selection.cuts import CutOptions, passing
-from parttag.data.selection.good_jets import Intake, JetCounts, describe_sources
+from parttag.data.selection.good_jets import JetCounts, describe_sources
 from parttag.data.selection.pt_weights import FlattenOptions, PtSpectra, PtWeights
 from parttag.data.store.store import JetStore, Source, is_store
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, concatenate, take_from_parts
+from parttag.jets.packing import offsets_of
 from parttag.jets.validity import source_name
 from parttag.progress import Progress, no_progress
 
@@ -60,7 +61,7 @@ class JetDataset:
         check: ClassCheck | None = None,
     ) -> None:
         self._parts = tuple(InMemory(p) if isinstance(p, JetArrays) else p for p in parts)
-        self._starts = np.cumsum([0, *(len(part) for part in parts)])
+        self._starts = offsets_of([len(part) for part in parts])
         labeled = classes >= 0
         self._rows = None if labeled.all() else np.flatnonzero(labeled)
         # As ``starts``, but without the jets that are left out.
@@ -100,6 +101,16 @@ class JetDataset:
         """Whether all jets are in shuffled stores, of which not much is left out."""
         mixed = all(part.is_shuffled for part in self._parts)
         return mixed and len(self) >= _LEAST_SHARE_TO_STREAM * int(self._starts[-1])
+
+    def __repr__(self) -> str:
+        where = "streamed from stores" if self.is_streamed else f"in {len(self._parts)} parts"
+        if all(isinstance(part, InMemory) for part in self._parts):
+            where = "in memory"
+        extra = f", extra: {', '.join(self.extra_names)}" if self.extra_names else ""
+        return (
+            f"JetDataset: {len(self):,} jets of {len(np.unique(self.classes))} classes, {where}, "
+            f"{_count('file', len(self.sources))}{extra}"
+        )
 
     def provenance(self) -> list[dict[str, str | int]]:
         """Return ``path``, ``bytes`` and ``sha256`` of each source; reads the files for it, once.
@@ -229,18 +240,15 @@ class JetDataset:
         # Read the jets that are left out with the others, then take these.
         rows = [self._rows[a:b] - begin for a, b in ranges]
         jets = part.read([(int(own[0]), int(own[-1]) + 1) for own in rows])
-        before = np.cumsum([0, *(own[-1] + 1 - own[0] for own in rows)])
+        before = offsets_of([int(own[-1]) + 1 - int(own[0]) for own in rows])
         local = [own - own[0] + n for own, n in zip(rows, before, strict=False)]
         return jets.take(np.concatenate(local))
 
 
 def open_dataset(
-    patterns: Sequence[str | Path],
+    files: JetFiles | Patterns,
     classes: Mapping[str, Sequence[str]],
     *,
-    strict: bool = False,
-    layout: Layout | None = None,
-    cuts: CutOptions | None = None,
     require_extras: Sequence[str] = (),
     progress: Progress = no_progress,
 ) -> JetDataset:
@@ -251,16 +259,10 @@ def open_dataset(
 
     Parameters
     ----------
-    patterns
-        Files, globs, directories and stores.
+    files
+        Files, globs, directories and stores, as the public sets or as ``JetFiles`` says.
     classes
         The labels of each class, in the order of the class indices.
-    strict
-        Refuse a bad jet instead of leaving it out.
-    layout
-        What the branches of the files mean, if not what they do in the public sets.
-    cuts
-        Ranges outside of which jets are left out.
     require_extras
         Particle columns that must be there, by their names in ``features.EXTRA_NAMES``.
 
@@ -270,14 +272,9 @@ def open_dataset(
         If a file cannot be read or lacks a label or a required column, a jet belongs to two
         classes, or no jet is left.
     """
-    entries = find_files(patterns)
-    cuts = cuts or CutOptions()
-    intake = Intake(
-        entries,
-        strict=strict,
-        layout=layout,
-        particles_of_stores=cuts.num_particles is not None,
-    )
+    files = jet_files(files)
+    entries, cuts = files.paths, files.cuts or CutOptions()
+    intake = files.good_jets(particles_of_stores=cuts.num_particles is not None)
     parts: list[JetArrays | Part] = []
     class_of_jet: list[Int64[np.ndarray, " jets"]] = []
     stores: dict[int, InStore] = {}
@@ -305,8 +302,9 @@ def open_dataset(
     if not stores:
         parts = [concatenate([part for part in parts if isinstance(part, JetArrays)])]
     if not intake.counts.kept:
-        raise InputError(f"no jet of {', '.join(map(str, patterns))} is left: {intake.counts}")
-    weights.check(", ".join(map(str, patterns)))
+        named = ", ".join(map(str, files.patterns))
+        raise InputError(f"no jet of {named} is left: {intake.counts}")
+    weights.check(", ".join(map(str, files.patterns)))
     return JetDataset(
         parts,
         np.concatenate(class_of_jet),
@@ -339,17 +337,16 @@ class _WeightSum:
 
 
 def try_files(
-    patterns: Sequence[str | Path],
+    files: JetFiles | Patterns,
     classes: Mapping[str, Sequence[str]],
     *,
-    layout: Layout | None = None,
     require_extras: Sequence[str] = (),
 ) -> None:
     """Read the first jet of each file, so that what cannot be used is refused now, not in hours.
 
     Parameters
     ----------
-    patterns, classes, layout, require_extras
+    files, classes, require_extras
         As ``open_dataset`` takes them.
 
     Raises
@@ -357,10 +354,15 @@ def try_files(
     InputError
         If a file is missing or damaged, has no jets, or lacks a label or a required column.
     """
-    for path in find_files(patterns):
-        first = next(read_chunks(path, chunk_jets=1, layout=layout))
+    files = jet_files(files)
+    for path in files.paths:
+        first = next(read_chunks(path, chunk_jets=1, layout=files.layout))
         _require(require_extras, first)
         assign_classes(first, classes)
+
+
+def _count(noun: str, number: int) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _require(extra_names: Sequence[str], jets: JetArrays) -> None:

@@ -14,6 +14,7 @@ from jaxtyping import Int64
 from parttag.data.loading.dataset import JetDataset
 from parttag.data.loading.order import (
     WINDOW_BYTES,
+    WINDOW_JETS,
     BlockShuffle,
     FullShuffle,
     Order,
@@ -39,8 +40,8 @@ class JetLoader:
     The order of the jets follows from ``seed`` and the epoch's number alone, so that a position is
     two integers: epoch and batch. Every jet comes once an epoch, whatever the number of ranks.
 
-    Jets of shuffled stores are streamed: threads read windows of some 64 MB of particles ahead,
-    and no more than ``num_workers`` + 1 of them are in memory. See ``order.BlockShuffle`` for what
+    Jets of shuffled stores are streamed: threads read windows of ``window_bytes`` ahead, and no
+    more than ``num_workers`` + 1 of them are in memory. See ``order.BlockShuffle`` for what
     shuffling means then; jets in memory, and those of stores that are not shuffled, are drawn from
     all of them.
 
@@ -65,6 +66,10 @@ class JetLoader:
         Whether batches are in page-locked memory, from which copies to a GPU are asynchronous.
     resident
         Keep the whole set on this device and make the batches there, without threads.
+    window_bytes
+        Of the particles of jets that are streamed: so much is read, and mixed, at a time.
+    window_jets
+        Jets that are gathered at a time, of those that are at hand.
     """
 
     def __init__(
@@ -82,6 +87,8 @@ class JetLoader:
         num_workers: int = 1,
         pin_memory: bool = False,
         resident: torch.device | str | None = None,
+        window_bytes: int = WINDOW_BYTES,
+        window_jets: int = WINDOW_JETS,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
@@ -93,6 +100,8 @@ class JetLoader:
         self.world_size = world_size
         self.num_workers = num_workers
         self.pin_memory = pin_memory
+        self.window_bytes = window_bytes
+        self.window_jets = window_jets
         self._jets = dataset if extras else dataset.without_extras()
         self._resident = None
         if resident is not None:
@@ -104,6 +113,15 @@ class JetLoader:
         if self.drop_last:
             return len(self.dataset) // self.batch_size
         return math.ceil(len(self.dataset) / self.batch_size)
+
+    def __repr__(self) -> str:
+        batches = "batch" if len(self) == 1 else "batches"
+        order = f"shuffled, seed {self.seed}" if self.shuffle else "in order"
+        rank = f", rank {self.rank} of {self.world_size}" if self.world_size > 1 else ""
+        return (
+            f"JetLoader: {len(self):,} {batches} of {self.batch_size:,} of "
+            f"{len(self.dataset):,} jets, {order}{rank}"
+        )
 
     # ---------------------------------------------------------------------- the running position
 
@@ -156,10 +174,10 @@ class JetLoader:
 
     def _order(self, epoch: int) -> Order:
         if not self.shuffle:
-            return Sequential(len(self.dataset))
+            return Sequential(len(self.dataset), self.window_jets)
         if not self.dataset.is_streamed:
-            return FullShuffle(len(self.dataset), self.seed, epoch)
-        share = WINDOW_BYTES / max(self.dataset.num_bytes, 1)
+            return FullShuffle(len(self.dataset), self.seed, epoch, self.window_jets)
+        share = self.window_bytes / max(self.dataset.num_bytes, 1)
         window_jets = max(1, int(share * len(self.dataset)))
         return BlockShuffle(self.dataset.part_sizes, window_jets, self.seed, epoch)
 

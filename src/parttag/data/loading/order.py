@@ -11,6 +11,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int64
 
+from parttag.jets.packing import offsets_of
+
 WINDOW_BYTES = 1 << 26
 """Particles of a window of jets that are streamed: so much is read, and mixed, at a time."""
 WINDOW_JETS = 8192
@@ -89,10 +91,11 @@ class FullShuffle:
     For jets that can be had at random: in memory, or mapped into it.
     """
 
-    window_jets = WINDOW_JETS
-
-    def __init__(self, num_jets: int, seed: int, epoch: int) -> None:
+    def __init__(
+        self, num_jets: int, seed: int, epoch: int, window_jets: int = WINDOW_JETS
+    ) -> None:
         self.num_jets = num_jets
+        self.window_jets = window_jets
         self._order = np.random.default_rng([seed, epoch]).permutation(num_jets)
 
     def window(self, number: int) -> Window:
@@ -125,7 +128,7 @@ class BlockShuffle:
         self._seed, self._epoch = seed, epoch
         rng = np.random.default_rng([seed, epoch])
         block_jets = -(-self.window_jets // BLOCKS_PER_WINDOW)
-        starts = np.cumsum([0, *part_sizes])
+        starts = offsets_of(part_sizes)
         self._parts = [
             _Blocks.shuffled(int(start), size, block_jets, rng)
             for start, size in zip(starts, part_sizes, strict=False)
@@ -187,7 +190,7 @@ class _Blocks:
         """Cut a part into blocks, of which the last may be shorter, and shuffle them."""
         firsts = rng.permutation(np.arange(start, start + size, block_jets))
         sizes = np.minimum(block_jets, start + size - firsts)
-        return cls(firsts, np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]))
+        return cls(firsts, offsets_of(sizes))
 
     def ranges(self, begin: int, end: int) -> list[tuple[int, int]]:
         """Return jets ``begin`` to ``end`` of the part's order, as ranges of their numbers."""

@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Int
 
 from parttag.data.loading.dataset import JetDataset
+from parttag.jets.arrays import PER_JET, PER_PARTICLE
 from parttag.jets.batch import JetBatch, make_batch
+from parttag.jets.packing import offsets_of
 
 Resident = bool | Literal["auto"]
 """Whether a data set is kept on the device; ``auto``: if that is a GPU with enough free memory."""
@@ -15,8 +17,6 @@ Resident = bool | Literal["auto"]
 _CHUNK_JETS = 100_000
 # Of a GPU's free memory, for ``auto``: the rest is for the network.
 _SHARE_OF_MEMORY = 0.4
-_PER_PARTICLE = ("p4", "extra")
-_PER_JET = ("jet_p4", "jet_axis", "labels", "jet_weights", "index")
 
 
 class ResidentJets:
@@ -34,7 +34,7 @@ class ResidentJets:
     def __init__(self, dataset: JetDataset, device: torch.device) -> None:
         self.device = device
         self.extra_names = dataset.extra_names
-        chunks: dict[str, list[torch.Tensor]] = {name: [] for name in _PER_PARTICLE + _PER_JET}
+        chunks: dict[str, list[torch.Tensor]] = {name: [] for name in PER_PARTICLE + PER_JET}
         lengths = []
         for start in range(0, len(dataset), _CHUNK_JETS):
             stop = min(start + _CHUNK_JETS, len(dataset))
@@ -43,7 +43,7 @@ class ResidentJets:
             lengths.append(batch.lengths)
             for name, tensors in chunks.items():
                 tensors.append(getattr(batch, name).to(device))
-        self._offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+        self._offsets = offsets_of(np.concatenate(lengths))
         # One after the other, so that no more than one of them is there twice.
         self._tensors = {name: torch.cat(chunks.pop(name)) for name in list(chunks)}
 
@@ -53,7 +53,7 @@ class ResidentJets:
         lengths = self._offsets[rows + 1] - starts
         if max_particles is not None:
             lengths = np.minimum(lengths, max_particles)
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        offsets = offsets_of(lengths)
         plan = torch.zeros((4, len(rows) + 1), dtype=torch.int64)
         plan[0] = torch.from_numpy(offsets)
         for line, values in enumerate((rows, starts - offsets[:-1], lengths), 1):
@@ -70,8 +70,8 @@ class ResidentJets:
             extra_names=self.extra_names,
             offsets=plan[0],
             lengths=lengths,
-            **{name: self._tensors[name][particle] for name in _PER_PARTICLE},
-            **{name: self._tensors[name][jet] for name in _PER_JET},
+            **{name: self._tensors[name][particle] for name in PER_PARTICLE},
+            **{name: self._tensors[name][jet] for name in PER_JET},
         )
 
 

@@ -9,8 +9,10 @@ from math import ceil
 from pathlib import Path
 
 from parttag import __version__
+from parttag.data.jet_files import JetFiles
 from parttag.data.preparation.shuffle import (
     Plan,
+    Sizes,
     make_pieces,
     make_shard,
     num_shards,
@@ -18,11 +20,10 @@ from parttag.data.preparation.shuffle import (
     read_reports,
     shards_for,
 )
-from parttag.data.readers import CHUNK_JETS, count_jets, find_files, read_chunks
-from parttag.data.readers.column_layout import layout_of
+from parttag.data.readers import CHUNK_JETS, read_chunks
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.selection.cuts import CutOptions
-from parttag.data.selection.good_jets import Intake, JetCounts, describe_sources
+from parttag.data.selection.good_jets import JetCounts
 from parttag.data.store.shard import Columns
 from parttag.data.store.store import (
     MANIFEST,
@@ -40,8 +41,8 @@ from parttag.errors import InputError
 from parttag.options import local_name
 from parttag.progress import Progress, no_progress
 from parttag.system.atomic_files import write_file
-from parttag.system.farm import UnfinishedError, do_all
 from parttag.system.files import refuse_damaged, refuse_unwritable
+from parttag.system.processes import UnfinishedError, map_tasks
 from parttag.system.remote_files import is_url
 
 # By so many jets of the first file it is known how much memory a jet takes.
@@ -73,13 +74,16 @@ def prepare(
     cuts: CutOptions | None = None,
     processes: int = 1,
     scheduler: str | None = None,
+    shard_bytes: int = Sizes.shard_bytes,
+    piece_bytes: int = Sizes.piece_bytes,
+    chunk_jets: int = CHUNK_JETS,
     progress: Progress = no_progress,
 ) -> PrepareReport:
     """Write the good jets of the files to a store, and return what was done.
 
     A store at ``out`` that was made in the same way from files of the same content is left as it
     is. If the making of one was interrupted, it is continued. How many processes or machines made a
-    store, and with how many interruptions, changes no byte of it.
+    store, and with how many interruptions, changes no byte of it; the sizes do.
 
     Parameters
     ----------
@@ -103,6 +107,12 @@ def prepare(
     scheduler
         Address of a Dask scheduler whose workers do it instead; they must find the files and
         ``out`` at the same paths.
+    shard_bytes
+        Particles of a shard, about; three times as much is held in memory to write it.
+    piece_bytes
+        Particles that are collected before they are written; thrice as much is held.
+    chunk_jets
+        Jets read at a time.
 
     Raises
     ------
@@ -110,32 +120,30 @@ def prepare(
         If a file cannot be read; if there is anything else at ``out``; if the disk is full or
         writing not permitted. Then nothing is left at ``out``.
     """
-    out, entries = Path(local_name(out)), find_files(files)
+    out = Path(local_name(out))
+    jet_files = JetFiles(tuple(files), columns, cuts, strict)
     if scheduler is not None:  # Dask's workers have other working directories
         out = out.absolute()
-        entries = tuple(entry if is_url(entry) else entry.absolute() for entry in entries)
+        paths = [path if is_url(path) else path.absolute() for path in jet_files.paths]
+        jet_files = jet_files.at(paths)
     plan, total = _plan(
         Plan(
             out=out,
-            entries=entries,
-            stamps=tuple(_stamp(entry) for entry in entries),
-            strict=strict,
+            files=jet_files,
+            stamps=tuple(_stamp(path) for path in jet_files.paths),
             seed=seed if shuffle else None,
-            names=Columns(extra_names=(), label_names=()),
-            columns=columns,
-            cuts=cuts or CutOptions(),
-            num_shards=0,
+            sizes=Sizes(shard_bytes, piece_bytes, chunk_jets),
         )
     )
     if is_store(out):
-        store = _same_store(plan, describe_sources(entries, progress))
+        store = _same_store(plan, jet_files.describe(progress))
         shutil.rmtree(plan.work, ignore_errors=True)  # left by a kill after the manifest
         if strict:
             refuse_dropped(store)
         return _report(store, existed=True)
     run = partial(
         _run,
-        processes=min(processes, ceil(total / CHUNK_JETS)),
+        processes=min(processes, ceil(total / chunk_jets)),
         scheduler=scheduler,
         progress=progress,
     )
@@ -151,14 +159,14 @@ def prepare(
 
 def _plan(plan: Plan) -> tuple[Plan, int]:
     """Complete a plan by what the files hold; return it and the number of jets."""
-    layout = layout_of(plan.columns)
-    intake = Intake(plan.entries, strict=plan.strict, layout=layout)
-    intake.refuse_other_schemas()
-    total = sum(count_jets(entry, layout) for entry in plan.entries)
-    head = next(read_chunks(plan.entries[0], chunk_jets=_HEAD_JETS, layout=layout))
+    files = plan.files
+    files.good_jets().refuse_other_schemas()
+    total = files.count()
+    head = next(read_chunks(files.paths[0], chunk_jets=_HEAD_JETS, layout=files.layout))
     jet_bytes = (head.p4.nbytes + head.extra.nbytes) / max(len(head), 1)
+    shards = shards_for(total * jet_bytes, plan.sizes.shard_bytes)
     names = Columns(extra_names=head.extra_names, label_names=head.label_names)
-    return replace(plan, names=names, num_shards=shards_for(total * jet_bytes)), total
+    return replace(plan, names=names, num_shards=shards), total
 
 
 def _stamp(entry: Path) -> tuple[int, int]:
@@ -216,7 +224,7 @@ def _run(
 ) -> None:
     """Do a task once for each proof, a file that it writes at its end, that is not there."""
     missing = [number for number, proof in enumerate(proofs) if not proof.exists()]
-    done = do_all(partial(task, plan), missing, processes=processes, scheduler=scheduler)
+    done = map_tasks(partial(task, plan), missing, processes=processes, scheduler=scheduler)
     with closing(done):
         for _ in progress(done, total=len(missing), description=description):
             pass

@@ -1,10 +1,12 @@
-"""Files to jets: one reader for each format, told apart by what the files begin with."""
+"""Files to jets: one reader for each format, told apart by what the files begin with.
+
+Other packages add formats by ``register_reader``.
+"""
 
 import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import awkward as ak
 import numpy as np
@@ -14,8 +16,10 @@ import parttag.data.readers.parquet as parquet
 import parttag.data.readers.quarkgluon as quarkgluon
 import parttag.data.readers.root as root
 import parttag.data.readers.toptagging as toptagging
+from parttag.data.readers.branches import require_branches
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.layout import Layout, Schema
+from parttag.data.readers.registry import known_suffixes, reader_of, register_reader
 from parttag.data.store.store import JetStore, is_store, is_unfinished_store
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, make_index
@@ -25,32 +29,19 @@ from parttag.system.remote_files import is_url, remote_path
 CHUNK_JETS = 10_000
 """Jets read at a time: few enough that a chunk and what it is made from take some 200 MB."""
 
-_SUFFIXES = (".root", ".h5", ".hdf5", ".parquet", ".npz")
+
+def _is_mapped(path: Path, layout: Layout | None) -> bool:
+    """Return whether an HDF5 file is read as ``data.columns`` says, not as a top-tagging one."""
+    return isinstance(layout, ColumnLayout) and not toptagging.is_table(path)
 
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
-
-@runtime_checkable
-class _Reader(Protocol):
-    """What the module of a format offers; ``layout`` is that of ``data.columns``, if given."""
-
-    def count_jets(self, path: Path, layout: Layout | None) -> int: ...
-    def read_schema(self, path: Path, layout: Layout | None) -> Schema: ...
-    def read_chunks(
-        self, path: Path, chunk_jets: int, layout: Layout | None
-    ) -> Iterator[JetArrays]: ...
-    def read_branches(
-        self, path: Path, names: Sequence[str], layout: Layout | None
-    ) -> dict[str, ak.Array]: ...
-
-
-_READERS: dict[bytes, _Reader] = {
-    b"root": root,
-    _HDF5: toptagging,
-    b"PAR1": parquet,
-    b"PK\x03\x04": quarkgluon,
-}
+register_reader("root", suffixes=[".root"], magic=b"root")(root)
+register_reader("hdf5", suffixes=[".h5", ".hdf5"], magic=_HDF5, applies=_is_mapped)(hdf5)
+register_reader("toptagging", suffixes=[".h5", ".hdf5"], magic=_HDF5)(toptagging)
+register_reader("parquet", suffixes=[".parquet"], magic=b"PAR1")(parquet)
+register_reader("quarkgluon", suffixes=[".npz"], magic=b"PK\x03\x04")(quarkgluon)
 
 
 def find_files(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
@@ -92,7 +83,7 @@ def count_jets(path: Path, layout: Layout | None = None) -> int:
     """
     if path.is_dir():
         return len(JetStore(path))
-    return _reader(path, layout).count_jets(path, layout)
+    return reader_of(path, layout).count_jets(path, layout)
 
 
 def read_schema(path: Path, layout: Layout | None = None) -> Schema:
@@ -106,7 +97,7 @@ def read_schema(path: Path, layout: Layout | None = None) -> Schema:
     if path.is_dir():
         manifest = JetStore(path).manifest
         return Schema(manifest.label_names, manifest.extra_names)
-    return _reader(path, layout).read_schema(path, layout)
+    return reader_of(path, layout).read_schema(path, layout)
 
 
 def read_chunks(
@@ -139,7 +130,7 @@ def read_chunks(
     chunks = (
         JetStore(path).read_chunks(chunk_jets)
         if path.is_dir()
-        else _reader(path, layout).read_chunks(path, chunk_jets, layout)
+        else reader_of(path, layout).read_chunks(path, chunk_jets, layout)
     )
     first = make_index(file_number, np.zeros(1, dtype=np.int64))
     empty = True
@@ -167,7 +158,20 @@ def read_branches(
             f"{path} holds jets only, not the other branches ({', '.join(names)}) of the files it "
             "was made from: name those files instead"
         )
-    return _reader(path, layout).read_branches(path, names, layout)
+    reader = reader_of(path, layout)
+    require_branches(names, reader.list_branches(path, layout), path)
+    return reader.read_branches(path, names, layout)
+
+
+def list_branches(path: Path, layout: Layout | None = None) -> tuple[str, ...]:
+    """Return the names of what ``read_branches`` can read of a file; a store has none.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
+    return () if path.is_dir() else tuple(reader_of(path, layout).list_branches(path, layout))
 
 
 def _glob(pattern: Path) -> list[str]:
@@ -182,23 +186,8 @@ def _entries(path: Path) -> list[Path]:
         raise InputError(f"{path} is an unfinished store: run the command that made it again")
     with refuse_damaged(path):
         inside = sorted(path.iterdir())
-    readable = [p for p in inside if p.suffix.lower() in _SUFFIXES or is_store(p)]
+    suffixes = known_suffixes()
+    readable = [p for p in inside if p.name.lower().endswith(suffixes) or is_store(p)]
     if not readable:
-        raise InputError(f"{path} holds no file to read ({', '.join(_SUFFIXES)}) and no store")
+        raise InputError(f"{path} holds no file to read ({', '.join(suffixes)}) and no store")
     return readable
-
-
-def _reader(path: Path, layout: Layout | None) -> _Reader:
-    with refuse_damaged(path), path.open("rb") as file:
-        head = file.read(8)
-    if not head:
-        raise InputError(f"{path} is empty; get the file again, or leave it out")
-    if head == _HDF5 and isinstance(layout, ColumnLayout) and not toptagging.is_table(path):
-        return hdf5
-    for magic, reader in _READERS.items():
-        if head.startswith(magic):
-            return reader
-    raise InputError(
-        f"{path} does not begin as a ROOT, HDF5, parquet or npz file: it is damaged or of another "
-        "format"
-    )

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float64, Int64, Shaped, UInt8
 
 from parttag.data.readers.layout import too_many_particles
-from parttag.data.readers.particles import offsets_of
 from parttag.errors import InputError
+from parttag.jets.packing import offsets_of
 
 
 def require_branches(names: Iterable[str], available: Iterable[str], path: Path) -> None:

@@ -21,12 +21,11 @@ from parttag.data.readers.columns import (
     in_mm,
 )
 from parttag.data.readers.layout import Schema
-from parttag.data.readers.momenta import four_momenta, transverse
-from parttag.data.readers.particles import offsets_of, pack_jets
 from parttag.data.readers.pdg import IDENTITY_NAMES, identify
 from parttag.errors import InputError
-from parttag.jets.arrays import JetArrays
-from parttag.jets.features import EXTRA_NAMES
+from parttag.jets.arrays import EXTRA_NAMES, JetArrays, pack_jets
+from parttag.jets.kinematics import four_momenta, transverse
+from parttag.jets.packing import offsets_of
 
 _MOMENTUM = ("px", "py", "pz", "pt", "eta", "rapidity", "phi", "energy", "mass")
 _IN_GEV = ("px", "py", "pz", "pt", "energy", "mass")
@@ -220,13 +219,6 @@ class ColumnLayout:
             return f"{where}; it has none"
         nearest = max(there, key=lambda name: SequenceMatcher(None, branch, name).ratio())
         return f"{where}; the nearest is {nearest}: correct data.columns.{key}"
-
-
-def layout_of(
-    columns: ColumnsOptions | None, *, truth_optional: bool = False
-) -> ColumnLayout | None:
-    """Return the layout of ``data.columns``; ``None`` stands for those of the public sets."""
-    return None if columns is None else ColumnLayout(columns, truth_optional)
 
 
 def _without_labels(branches: Mapping[str, ak.Array]) -> dict[str, ak.Array]:

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from parttag.data.readers.layout import MAX_PARTICLES
 from parttag.data.readers.pdg import IDENTITY_NAMES
-from parttag.jets.features import EXTRA_NAMES
+from parttag.jets.arrays import EXTRA_NAMES
 from parttag.options import Name, Options, Texts
 
 Unit = Literal["eV", "keV", "MeV", "GeV", "TeV"] | Annotated[float, Field(gt=0)]

@@ -19,12 +19,11 @@ import hdf5plugin  # noqa: F401  (importing it lets h5py read Blosc)
 import numpy as np
 from jaxtyping import Int64
 
-from parttag.data.readers.branches import require_branches
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.layout import Layout, Schema, too_many_particles
-from parttag.data.readers.particles import offsets_of
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
+from parttag.jets.packing import offsets_of
 from parttag.system.files import refuse_damaged
 from parttag.system.remote_files import openable
 
@@ -152,10 +151,15 @@ def read_chunks(path: Path, chunk_jets: int, layout: Layout | None) -> Iterator[
             yield table.layout.to_jets(branches, path, start)
 
 
+def list_branches(path: Path, layout: Layout | None) -> Sequence[str]:
+    """Return the names of the datasets."""
+    with _open(path, layout) as table:
+        return tuple(table.columns)
+
+
 def read_branches(path: Path, names: Sequence[str], layout: Layout | None) -> dict[str, ak.Array]:
     """Return whole datasets by name."""
     with _open(path, layout) as table:
-        require_branches(names, table.columns, path)
         table.check(names)
         return {name: table.read(name, 0, table.num_jets) for name in names}
 

@@ -13,20 +13,15 @@ from jaxtyping import Float64, Int64
 
 from parttag.data.readers.branches import Branches, require_branches
 from parttag.data.readers.layout import MAX_PARTICLES, Schema
-from parttag.data.readers.particles import (
-    eta_phi,
-    jet_medians,
-    jet_sums,
-    offsets_of,
-    pack_jets,
-)
-from parttag.errors import InputError
-from parttag.jets.arrays import JetArrays
+from parttag.errors import InputError, option
+from parttag.jets import kinematics
+from parttag.jets.arrays import JetArrays, pack_jets
+from parttag.jets.packing import jet_medians, jet_sums, offsets_of
 
 _MOMENTUM = ("part_px", "part_py", "part_pz", "part_energy")
 _ANGLES = ("part_deta", "part_dphi")
 _JET = ("jet_pt", "jet_eta", "jet_phi", "jet_energy")
-_EXTRAS = {
+EXTRA_BRANCHES = {
     "charge": "part_charge",
     "is_charged_hadron": "part_isChargedHadron",
     "is_neutral_hadron": "part_isNeutralHadron",
@@ -38,6 +33,7 @@ _EXTRAS = {
     "dz": "part_dzval",
     "dz_error": "part_dzerr",
 }
+"""The branch of each particle column besides the four-momentum."""
 
 # The axis of a jet is the median of what so many particles say.
 _AXIS_PARTICLES = 9
@@ -64,10 +60,10 @@ def branches_to_read(available: Iterable[str], path: Path) -> list[str]:
     if there and not any(name in there for name in _MOMENTUM):
         raise InputError(
             f"{path} has no branch {_MOMENTUM[0]}; it has {', '.join(there)}: say what they mean "
-            "in data.columns (--columns)"
+            f"in data.columns ({option('columns', '')})"
         )
     require_branches(_MOMENTUM, there, path)
-    used = {*_MOMENTUM, *_ANGLES, *_JET, *_EXTRAS.values()}
+    used = {*_MOMENTUM, *_ANGLES, *_JET, *EXTRA_BRANCHES.values()}
     return [name for name in there if name in used or name.startswith("label_")]
 
 
@@ -83,7 +79,7 @@ def schema(available: Iterable[str], path: Path) -> Schema:
     used_together = [names for names in (_JET, _ANGLES) if set(names) <= set(there)]
     return Schema(
         label_names=tuple(name for name in there if name.startswith("label_")),
-        extra_names=tuple(name for name, branch in _EXTRAS.items() if branch in there),
+        extra_names=tuple(name for name, branch in EXTRA_BRANCHES.items() if branch in there),
         other=frozenset(name for names in used_together for name in names),
     )
 
@@ -109,7 +105,7 @@ def to_jets(branches: Mapping[str, ak.Array], path: Path, first_row: int) -> Jet
         jet_p4 = _jet_momenta(columns, p4)
         extra = np.empty((len(p4), len(found.extra_names)), dtype=np.float32)
         for column, name in enumerate(found.extra_names):
-            extra[:, column] = columns.of_particles(_EXTRAS[name])
+            extra[:, column] = columns.of_particles(EXTRA_BRANCHES[name])
         return pack_jets(
             p4,
             columns.offsets,
@@ -130,7 +126,8 @@ def _jet_momenta(
     if not columns.has(_JET):
         return jet_sums(p4, columns.offsets)
     pt, eta, phi, energy = (columns.of_jets(name) for name in _JET)
-    return np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy], axis=1)
+    px, py = kinematics.transverse(pt, phi)
+    return np.stack([px, py, pt * np.sinh(eta), energy], axis=1)
 
 
 def _jet_axes(
@@ -144,19 +141,19 @@ def _jet_axes(
     particles of a jet give the same axis but for rounding; the median of the first ones ignores a
     broken one.
     """
-    jet_eta, jet_phi = eta_phi(jet_p4)
+    jet_eta, jet_phi = kinematics.eta(jet_p4), kinematics.phi(jet_p4)
     if not columns.has(_ANGLES):
         return np.stack([jet_eta, jet_phi], axis=1)
     delta_eta, delta_phi = (columns.of_particles(name) for name in _ANGLES)
     some = _first_particles(columns.offsets)
     offsets = offsets_of(np.minimum(columns.lengths, _AXIS_PARTICLES))
-    eta, phi = eta_phi(p4[some])
+    _, eta, phi = kinematics.pt_eta_phi(p4[some])
     jet = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     sign = np.where(jet_p4[:, 2] < 0, -1.0, 1.0)[jet]
     # Azimuths near ±π have no median: take that of their differences to the jet's.
-    turn = _wrap(phi - delta_phi[some] - jet_phi[jet])
+    turn = kinematics.delta_phi(phi - delta_phi[some], jet_phi[jet])
     axis_eta = jet_medians(eta - sign * delta_eta[some], offsets)
-    axis_phi = _wrap(jet_phi + jet_medians(turn, offsets))
+    axis_phi = kinematics.wrap(jet_phi + jet_medians(turn, offsets))
     return np.stack([axis_eta, axis_phi], axis=1)
 
 
@@ -165,7 +162,3 @@ def _first_particles(offsets: Int64[np.ndarray, " jets_and_one"]) -> Int64[np.nd
     lengths = np.minimum(np.diff(offsets), _AXIS_PARTICLES)
     own = offsets_of(lengths)
     return np.repeat(offsets[:-1] - own[:-1], lengths) + np.arange(own[-1])
-
-
-def _wrap(angle: Float64[np.ndarray, " rows"]) -> Float64[np.ndarray, " rows"]:
-    return (angle + np.pi) % (2 * np.pi) - np.pi

@@ -10,7 +10,6 @@ import awkward as ak
 import numpy as np
 
 import parttag.data.readers.jetclass as jetclass
-from parttag.data.readers.branches import require_branches
 from parttag.data.readers.layout import Layout, Schema, too_many_particles
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
@@ -78,10 +77,17 @@ def _next(
     return branches
 
 
+def list_branches(path: Path, layout: Layout | None) -> Sequence[str]:
+    """Return the names of the columns."""
+    del layout
+    with _open(path) as file:
+        names: list[str] = file.schema_arrow.names
+        return names
+
+
 def read_branches(path: Path, names: Sequence[str], layout: Layout | None) -> dict[str, ak.Array]:
     """Return whole columns by name."""
     with _open(path) as file:
-        require_branches(names, file.schema_arrow.names, path)
         sizes = _Sizes(path, (layout or jetclass).max_particles)
         number = sizes.jets_at_a_time(file, names)
         return {name: _whole(file, name, number, sizes) for name in names}

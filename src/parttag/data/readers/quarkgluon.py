@@ -14,14 +14,13 @@ import awkward as ak
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from parttag.data.readers.branches import require_branches
 from parttag.data.readers.layout import Layout, Schema
-from parttag.data.readers.momenta import four_momenta, transverse
 from parttag.data.readers.npz import ArrayStream, open_array, open_npz
-from parttag.data.readers.particles import offsets_of, pack_jets
 from parttag.data.readers.pdg import IDENTITY_NAMES, identify
 from parttag.errors import InputError
-from parttag.jets.arrays import JetArrays
+from parttag.jets.arrays import JetArrays, pack_jets
+from parttag.jets.kinematics import four_momenta, transverse
+from parttag.jets.packing import offsets_of
 
 _LABEL_NAMES = ("label_quark", "label_gluon")
 # Of X in memory at a time: a jet may have any number of slots, if not a senseless one.
@@ -42,12 +41,17 @@ def read_schema(path: Path, layout: Layout | None) -> Schema:
         return Schema(label_names=_LABEL_NAMES, extra_names=IDENTITY_NAMES)
 
 
-def read_chunks(path: Path, chunk_jets: int, layout: Layout | None) -> Iterator[JetArrays]:
-    """Yield the file's jets in its order, at most ``chunk_jets`` at a time."""
+def read_chunks(
+    path: Path, chunk_jets: int, layout: Layout | None, *, chunk_bytes: int = _CHUNK_BYTES
+) -> Iterator[JetArrays]:
+    """Yield the file's jets in its order, at most ``chunk_jets`` at a time.
+
+    Of ``X`` no more than ``chunk_bytes`` are in memory at a time.
+    """
     del layout
     with _open(path) as file:
         num_jets = file.particles.shape[0]
-        step = min(chunk_jets, _CHUNK_BYTES // max(1, file.particles.row_bytes))
+        step = min(chunk_jets, chunk_bytes // max(1, file.particles.row_bytes))
         if step < 1:
             raise InputError(
                 f"{path}: X has {file.particles.shape[1]:,} slots a jet, more than can be meant; "
@@ -65,10 +69,15 @@ def read_chunks(path: Path, chunk_jets: int, layout: Layout | None) -> Iterator[
         file.finish()
 
 
+def list_branches(path: Path, layout: Layout | None) -> Sequence[str]:
+    """Return the name of the labels, the same in every such file."""
+    del path, layout
+    return ("y",)
+
+
 def read_branches(path: Path, names: Sequence[str], layout: Layout | None) -> dict[str, ak.Array]:
     """Return the array ``y`` by its name."""
     del layout
-    require_branches(names, ("y",), path)
     with _open(path) as file:
         is_quark = file.is_quark.read_rows(file.is_quark.shape[0])
         file.is_quark.finish()

@@ -12,7 +12,6 @@ import numpy as np
 import xxhash
 
 import parttag.data.readers.jetclass as jetclass
-from parttag.data.readers.branches import require_branches
 from parttag.data.readers.layout import Layout, Schema, too_many_particles
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
@@ -58,10 +57,15 @@ def read_chunks(path: Path, chunk_jets: int, layout: Layout | None) -> Iterator[
             first_row += len(jets)
 
 
+def list_branches(path: Path, layout: Layout | None) -> Sequence[str]:
+    """Return the names of the branches."""
+    with _open_tree(path, layout) as tree:
+        return tree.branches
+
+
 def read_branches(path: Path, names: Sequence[str], layout: Layout | None) -> dict[str, ak.Array]:
     """Return whole branches by name."""
     with _open_tree(path, layout) as tree:
-        require_branches(names, tree.branches, path)
         _check_entries(tree, names, path)
         with refuse_damaged(path):
             branches: dict[str, ak.Array] = tree.content.arrays(list(names), how=dict)

@@ -18,12 +18,11 @@ import h5py
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
-from parttag.data.readers.branches import require_branches
 from parttag.data.readers.hdf5 import open_hdf5, own_dataset
 from parttag.data.readers.layout import Layout, Schema
-from parttag.data.readers.particles import offsets_of, pack_jets
-from parttag.errors import InputError
-from parttag.jets.arrays import JetArrays
+from parttag.errors import InputError, option
+from parttag.jets.arrays import JetArrays, pack_jets
+from parttag.jets.packing import offsets_of
 from parttag.system.files import refuse_damaged
 
 _TABLE = "table/table"
@@ -68,10 +67,15 @@ def read_chunks(path: Path, chunk_jets: int, layout: Layout | None) -> Iterator[
             yield _to_jets(chunk[table.numbers], chunk[table.integers], path, start)
 
 
+def list_branches(path: Path, layout: Layout | None) -> Sequence[str]:
+    """Return the names of the columns of integers, the same in every such file."""
+    del path, layout
+    return _COLUMNS
+
+
 def read_branches(path: Path, names: Sequence[str], layout: Layout | None) -> dict[str, ak.Array]:
     """Return whole columns of integers by name: ``index``, ``ttv`` or ``is_signal_new``."""
     del layout
-    require_branches(names, _COLUMNS, path)
     with _open_table(path) as table, refuse_damaged(path):
         index = table.rows.fields(table.index)[:]
         ttv, is_signal = table.rows.fields(table.integers)[:].T
@@ -100,7 +104,7 @@ def _open_table(path: Path) -> Iterator[_Table]:
             raise InputError(
                 f"{path} is not a top-tagging file: it has no pandas table {_TABLE} with rows of "
                 "an index, 804 float32 and 2 int64; say what its datasets mean in data.columns "
-                "(--columns)"
+                f"({option('columns', '')})"
             )
         yield _Table(rows, *fields)
 

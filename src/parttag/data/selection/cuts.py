@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool
 from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
 from parttag.data.selection.good_jets import JetCounts
@@ -101,31 +101,11 @@ def drop_outside(
         yield jets if passed.all() else jets.take(np.flatnonzero(passed))
 
 
-def jet_pt(jets: JetArrays) -> Float64[np.ndarray, " jets"]:
-    """Return the jets' transverse momenta in GeV."""
-    pt: np.ndarray = np.hypot(*jets.jet_p4[:, :2].astype(np.float64).T)
-    return pt
-
-
-def _eta(jets: JetArrays) -> Float64[np.ndarray, " jets"]:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        eta: np.ndarray = np.arcsinh(jets.jet_p4[:, 2].astype(np.float64) / jet_pt(jets))
-    return eta
-
-
-def _mass(jets: JetArrays) -> Float64[np.ndarray, " jets"]:
-    p4 = jets.jet_p4.astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        square = p4[:, 3] ** 2 - (p4[:, :3] ** 2).sum(axis=1)
-    mass: np.ndarray = np.sqrt(np.maximum(square, 0))
-    return mass
-
-
 _QUANTITIES: dict[str, Callable[[JetArrays], np.ndarray]] = {
-    "jet_pt": jet_pt,
-    "jet_eta": _eta,
-    "jet_abs_eta": lambda jets: np.abs(_eta(jets)),
-    "jet_mass": _mass,
+    "jet_pt": lambda jets: jets.pt,
+    "jet_eta": lambda jets: jets.eta,
+    "jet_abs_eta": lambda jets: np.abs(jets.eta),
+    "jet_mass": lambda jets: jets.mass,
     "jet_energy": lambda jets: jets.jet_p4[:, 3].astype(np.float64),
     "num_particles": lambda jets: jets.lengths,
 }

@@ -12,7 +12,7 @@ from parttag.data.readers import CHUNK_JETS, count_jets, read_chunks, read_schem
 from parttag.data.readers.layout import Layout, Schema
 from parttag.data.readers.parallel import read_ahead
 from parttag.data.store.store import JetStore, Source, is_store, refuse_dropped
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.jets.arrays import JetArrays, make_index
 from parttag.jets.validity import FAULTS, jet_faults, jet_name
 from parttag.progress import Progress, no_progress
@@ -60,6 +60,10 @@ class Intake:
         What the branches of the files mean, if not what they do in the public sets.
     particles_of_stores
         If false, jets of stores come without their particles: these are read later.
+    chunk_jets
+        Most jets in a chunk.
+    keep_bad
+        Yield bad jets too: where every row of a file is to have its place.
     """
 
     def __init__(
@@ -69,11 +73,15 @@ class Intake:
         strict: bool = False,
         layout: Layout | None = None,
         particles_of_stores: bool = True,
+        chunk_jets: int = CHUNK_JETS,
+        keep_bad: bool = False,
     ) -> None:
         self.entries = tuple(entries)
         self.strict = strict
+        self.keep_bad = keep_bad
         self.layout = layout
         self.particles_of_stores = particles_of_stores
+        self.chunk_jets = chunk_jets
         self.counts = JetCounts()
         self._names = [source_names(entry) for entry in entries]
         self.label_names: tuple[str, ...] = ()
@@ -99,7 +107,7 @@ class Intake:
         """
         # Opens every file before hours are spent on the first ones.
         self.refuse_other_schemas()
-        total = sum(_num_chunks(entry, self.layout) for entry in self.entries)
+        total = sum(self._num_chunks(entry) for entry in self.entries)
         readers = [partial(self._chunks, number) for number in range(len(self.entries))]
         chunks = ((number, self._judged(jets, number)) for number, jets in read_ahead(readers))
         yield from progress(chunks, total=total, description="Reading jets")
@@ -140,6 +148,9 @@ class Intake:
                     f"({', '.join(sorted(set(own) ^ set(firsts)))}): they cannot be read together"
                 )
 
+    def _num_chunks(self, entry: Path) -> int:
+        return math.ceil(count_jets(entry, self.layout) / self.chunk_jets)
+
     def _chunks(self, number: int) -> Iterator[JetArrays]:
         """Yield all jets of an entry."""
         entry = self.entries[number]
@@ -148,14 +159,14 @@ class Intake:
                 entry,
                 file_number=self.file_number(number),
                 sources=self.sources,
-                chunk_jets=CHUNK_JETS,
+                chunk_jets=self.chunk_jets,
                 layout=self.layout,
             )
             return
         store = JetStore(entry)
         first = make_index(self.file_number(number), np.zeros(1, dtype=np.int64))
-        for start in range(0, len(store), CHUNK_JETS):
-            stop = min(start + CHUNK_JETS, len(store))
+        for start in range(0, len(store), self.chunk_jets):
+            stop = min(start + self.chunk_jets, len(store))
             jets = store.read([(start, stop)], particles=self.particles_of_stores)
             yield replace(jets, index=jets.index + first, sources=self.sources)
 
@@ -163,8 +174,8 @@ class Intake:
         """Return the good ones among some jets of an entry, and count the others."""
         self.counts.read += len(jets)
         # The jets of a store were judged when it was made.
-        good = jets if is_store(self.entries[number]) else self._without_bad_jets(jets)
-        return self._aligned(good)
+        all_stay = self.keep_bad or is_store(self.entries[number])
+        return self._aligned(jets if all_stay else self._without_bad_jets(jets))
 
     def _without_bad_jets(self, jets: JetArrays) -> JetArrays:
         faults = jet_faults(jets)
@@ -175,7 +186,7 @@ class Intake:
             reason = FAULTS[faults[bad[0]]]
             raise InputError(
                 f"{jet_name(jets, int(bad[0]))} is bad ({reason}): correct it, or drop such jets "
-                "by leaving out --strict"
+                f"by leaving out {option('strict')}"
             )
         for number, reason in enumerate(FAULTS):
             self.counts.drop(reason, int((faults == number).sum()))
@@ -230,7 +241,3 @@ def describe_sources(
             checksum = sha256(entry)
             described.append(Source(path=str(entry), bytes=entry.stat().st_size, sha256=checksum))
     return tuple(described)
-
-
-def _num_chunks(entry: Path, layout: Layout | None) -> int:
-    return math.ceil(count_jets(entry, layout) / CHUNK_JETS)

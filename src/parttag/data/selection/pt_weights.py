@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from pydantic import Field, field_validator
 
-from parttag.data.selection.cuts import jet_pt
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
 from parttag.options import Options
@@ -46,7 +45,7 @@ class PtWeights:
 
     def reweighed(self, jets: JetArrays, classes: Int64[np.ndarray, " jets"]) -> JetArrays:
         """Return the jets, whose classes are known, with the new weights."""
-        factors = self.factors[classes, _bin_of(jet_pt(jets), self.bins)]
+        factors = self.factors[classes, _bin_of(jets.pt, self.bins)]
         weighed = (jets.jet_weights * factors).astype(np.float32)
         return replace(jets, jet_weights=weighed)
 
@@ -85,7 +84,7 @@ class PtSpectra:
             If one lies outside the bins.
         """
         known = classes >= 0
-        pt, own_classes = jet_pt(jets)[known], classes[known]
+        pt, own_classes = jets.pt[known], classes[known]
         outside = ~((pt >= self.bins[0]) & (pt <= self.bins[-1]))
         if outside.any():
             raise InputError(

@@ -1,31 +1,36 @@
 """A shard of a store: where its datasets lie, and reading that checks each block's checksum.
 
 The manifest says where in the HDF5 file each dataset begins, so that reading is one system call a
-dataset and never depends on what a damaged file says of itself.
+dataset and never depends on what a damaged file says of itself. The manifest itself may come from
+anyone: what it claims is compared with the bytes that are there before memory is asked for, and an
+offset with the particles that are there before anything is found by it.
 """
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from stat import S_ISREG
 from typing import Annotated, Any
 
 import numpy as np
 import xxhash
-from jaxtyping import Int, Shaped
+from jaxtyping import Int, Int64, Shaped
 from pydantic import BaseModel, ConfigDict, Field
 
 from parttag.errors import InputError
-from parttag.jets.arrays import JetArrays
+from parttag.jets.arrays import ARRAYS, JetArrays, split_index
 from parttag.system.files import refuse_damaged
 
 BLOCK_BYTES = 1 << 20
 """A checksum covers so much of a shard."""
 
 _DIGEST_DIGITS = 16
-_PER_JET = ("jet_p4", "jet_axis", "labels", "jet_weights", "index")
+# HDF5 takes some 12 kB of a shard for itself, and 70 bytes for the name of each column.
+_HDF5_BYTES, _HDF5_BYTES_A_NAME = 1 << 15, 256
 
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, strict=True)]
 
 
 class Record(BaseModel):
@@ -44,29 +49,19 @@ class Columns(Record):
 class Shard(Record):
     """A file of a store, and what it must be."""
 
-    name: Annotated[str, Field(pattern=r"^(shard|piece)-\d{5,}(-\d{3,})?\.h5$")]
+    name: Annotated[str, Field(pattern=r"^(shard-[0-9]{5,}|piece-[0-9]{5,}-[0-9]{3,})\.h5$")]
     num_jets: Count
     num_particles: Count
     bytes: Count
     starts: dict[str, Count]
     """The byte of the file at which each dataset begins."""
-    blocks: Annotated[str, Field(pattern=rf"^([0-9a-f]{{{_DIGEST_DIGITS}}})*$")]
-    """XXH3 (64 bits) of each ``BLOCK_BYTES`` of the file in hexadecimal, one after the other; empty
-    in a file that only its writer reads."""
+    blocks: Annotated[str, Field(pattern=rf"^([0-9a-f]{{{_DIGEST_DIGITS}}})+$")]
+    """XXH3 (64 bits) of each ``BLOCK_BYTES`` of the file in hexadecimal, one after the other."""
 
 
 def row_types(columns: Columns) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Return type and shape of a row of each dataset."""
-    return {
-        "p4": ("<f4", (4,)),
-        "extra": ("<f4", (len(columns.extra_names),)),
-        "offsets": ("<i8", ()),
-        "jet_p4": ("<f4", (4,)),
-        "jet_axis": ("<f4", (2,)),
-        "labels": ("|u1", (len(columns.label_names),)),
-        "jet_weights": ("<f4", ()),
-        "index": ("<i8", ()),
-    }
+    return {name: (rows.dtype, rows.shape(columns)) for name, rows in ARRAYS.items()}
 
 
 def block_digests(path: Path) -> str:
@@ -77,25 +72,35 @@ def block_digests(path: Path) -> str:
 
 
 class ShardFile:
-    """Reads a shard; a block of it is checked when it is first read.
+    """Reads a shard; a block of it is checked when it is first read, and offsets whenever they are.
+
+    Parameters
+    ----------
+    columns
+        The columns of its jets, which say with the counts how many bytes each dataset has.
+    others
+        Bytes of the datasets that it has besides those of the jets, by name.
 
     Raises
     ------
     InputError
-        On opening if the file is missing or of another size; on reading if a block is not what was
-        written.
+        On opening if the file is missing or of another size, or has no room for what it is said to
+        hold; on reading if a block is not what was written, or the offsets are those of no jets.
     """
 
-    def __init__(self, path: Path, shard: Shard) -> None:
+    def __init__(
+        self, path: Path, shard: Shard, columns: Columns, others: Mapping[str, int] | None = None
+    ) -> None:
         self.path, self.shard = path, shard
-        num_blocks = -(-shard.bytes // BLOCK_BYTES)
-        if shard.blocks and len(shard.blocks) != num_blocks * _DIGEST_DIGITS:
-            raise _changed(path)
-        self._checked = np.full(num_blocks, not shard.blocks)
         with refuse_damaged(path):
-            size = path.stat().st_size
-        if size != shard.bytes:
+            status = path.stat()
+        if not S_ISREG(status.st_mode) or status.st_size != shard.bytes:
             raise _changed(path)
+        num_blocks = -(-shard.bytes // BLOCK_BYTES)
+        if len(shard.blocks) != num_blocks * _DIGEST_DIGITS:
+            raise _changed(path)
+        self._checked = np.zeros(num_blocks, dtype=bool)
+        self._refuse_other_layout(columns, others or {})
 
     def __len__(self) -> int:
         return self.shard.num_jets
@@ -119,6 +124,13 @@ class ShardFile:
             finally:
                 os.close(descriptor)
 
+    def read_offsets(self, start: int, stop: int) -> Int64[np.ndarray, " jets_and_one"]:
+        """Return where the particles of jets ``start`` to ``stop`` begin, and the last ones end."""
+        offsets = np.empty(stop - start + 1, dtype=np.int64)
+        self.read_into("offsets", start, offsets)
+        self._refuse_impossible(offsets, start, stop)
+        return offsets
+
     def mapped(self, columns: Columns, sources: tuple[str, ...]) -> JetArrays:
         """Return all jets as views of the file mapped into memory, after a check of all of it."""
         with refuse_damaged(self.path):
@@ -127,13 +139,17 @@ class ShardFile:
                 self._check(descriptor, 0, self.shard.bytes)
             finally:
                 os.close(descriptor)
-            content = np.memmap(self.path, mode="r", dtype=np.uint8).view(np.ndarray)
-        arrays = {}
+            content = np.memmap(self.path, mode="r", dtype=np.uint8, shape=(self.shard.bytes,))
+        arrays: dict[str, Any] = {}
         for name, (dtype, shape) in row_types(columns).items():
-            empty = np.empty((self._num_rows(name), *shape), dtype=dtype)
-            begin = self.shard.starts[name]
-            view = content[begin : begin + empty.nbytes].view(dtype)
-            arrays[name] = view.reshape(empty.shape)
+            begin, rows = self.shard.starts[name], self._num_rows(name)
+            stop = begin + rows * _row_bytes(dtype, shape)
+            view = content[begin:stop].view(np.ndarray).view(dtype)
+            arrays[name] = view.reshape(rows, *shape)
+        # A copy: what was checked must not change with the file.
+        arrays["offsets"] = arrays["offsets"].copy()
+        self._refuse_impossible(arrays["offsets"], 0, len(self))
+        _refuse_unknown_sources(self.path, arrays["index"], sources)
         return JetArrays(
             **arrays,
             extra_names=columns.extra_names,
@@ -142,9 +158,42 @@ class ShardFile:
         )
 
     def _num_rows(self, name: str) -> int:
-        if name in ("p4", "extra"):
-            return self.shard.num_particles
-        return self.shard.num_jets + (name == "offsets")
+        numbers = {
+            "particle": self.shard.num_particles,
+            "jet": self.shard.num_jets,
+            "boundary": self.shard.num_jets + 1,
+        }
+        return numbers[ARRAYS[name].per]
+
+    def _refuse_other_layout(self, columns: Columns, others: Mapping[str, int]) -> None:
+        """Refuse a file whose bytes are not those of the datasets that it is said to hold."""
+        sizes = dict(others)
+        for name, (dtype, shape) in row_types(columns).items():
+            sizes[name] = self._num_rows(name) * _row_bytes(dtype, shape)
+        starts = self.shard.starts
+        if starts.keys() != sizes.keys():
+            raise _misdescribed(self.path, "its datasets are not those of a store")
+        end = 0
+        for begin, size in sorted((starts[name], size) for name, size in sizes.items() if size):
+            if begin < end:
+                raise _misdescribed(self.path, "two of its datasets lie in one place")
+            end = begin + size
+        names = (*columns.extra_names, *columns.label_names)
+        own = _HDF5_BYTES + sum(_HDF5_BYTES_A_NAME + 4 * len(name) for name in names)
+        fits = end <= self.shard.bytes <= sum(sizes.values()) + own
+        if not fits or (self.shard.num_particles and not len(self)):
+            raise _misdescribed(self.path, "its size is not that of so many jets and particles")
+
+    def _refuse_impossible(
+        self, offsets: Int64[np.ndarray, " jets_and_one"], start: int, stop: int
+    ) -> None:
+        """Refuse offsets of jets ``start`` to ``stop`` that are not those of whole jets in here."""
+        first, last, most = int(offsets[0]), int(offsets[-1]), self.shard.num_particles
+        # Not by differences, which overflow.
+        fine = first >= 0 and last <= most and bool((offsets[:-1] <= offsets[1:]).all())
+        fine = fine and (start > 0 or first == 0) and (stop < len(self) or last == most)
+        if not fine:
+            raise _misdescribed(self.path, "its jets begin or end where none can")
 
     def _check(self, descriptor: int, begin: int, end: int) -> None:
         if end > self.shard.bytes:
@@ -188,7 +237,7 @@ def read_spans(
     for name, (dtype, shape) in row_types(columns).items():
         if name == "offsets":
             continue
-        per_jet = name in _PER_JET
+        per_jet = ARRAYS[name].per == "jet"
         arrays[name] = np.empty((len(offsets) - 1 if per_jet else offsets[-1], *shape), dtype)
         row = 0
         for number, (file, start, _) in enumerate(spans):
@@ -198,7 +247,10 @@ def read_spans(
                 break
             else:
                 first, count = firsts[number]
-            file.read_into(name, first, arrays[name][row : row + count])
+            rows = arrays[name][row : row + count]
+            file.read_into(name, first, rows)
+            if name == "index":
+                _refuse_unknown_sources(file.path, rows, sources)
             row += count
     return JetArrays(
         **arrays,
@@ -215,16 +267,39 @@ def _read_offsets(
     joined = np.zeros(1 + sum(stop - start for _, start, stop in spans), dtype=np.int64)
     firsts, row = [], 1
     for file, start, stop in spans:
-        own = np.empty(stop - start + 1, dtype=np.int64)
-        file.read_into("offsets", start, own)
+        own = file.read_offsets(start, stop)
         firsts.append((int(own[0]), int(own[-1] - own[0])))
         joined[row : row + stop - start] = own[1:] - own[0] + joined[row - 1]
         row += stop - start
     return joined, firsts
 
 
+def _row_bytes(dtype: str, shape: tuple[int, ...]) -> int:
+    return np.dtype(dtype).itemsize * math.prod(shape)
+
+
+def _refuse_unknown_sources(
+    path: Path, index: Int64[np.ndarray, " jets"], sources: tuple[str, ...]
+) -> None:
+    """Refuse jets that are said to be from a file that the store does not name."""
+    if len(index):
+        numbers, _ = split_index(np.array([index.min(), index.max()]))
+        if numbers[0] < 0 or numbers[1] >= len(sources):
+            raise _misdescribed(path, "its jets are from files that the store does not name")
+
+
 def _changed(path: Path) -> InputError:
-    return InputError(f"{path} is not what was written (cut short or changed): prepare it again")
+    return InputError(
+        f"{path} is not what was written (cut short or changed): prepare it again, with parttag "
+        "prepare"
+    )
+
+
+def _misdescribed(path: Path, why: str) -> InputError:
+    return InputError(
+        f"{path} is not as its store describes it ({why}): make the store again with parttag "
+        "prepare"
+    )
 
 
 def starts_of(datasets: Mapping[str, Any]) -> dict[str, int]:

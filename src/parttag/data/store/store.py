@@ -7,23 +7,29 @@ whatever interrupts the writing leaves none that looks whole.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Int
-from pydantic import ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from parttag.data.store.shard import Columns, Count, Record, Shard, ShardFile, read_spans
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.jets.arrays import JetArrays, take_from_parts
+from parttag.jets.packing import offsets_of
+from parttag.migrations.formats import VERSION_KEY
+from parttag.migrations.stores import STORE
 from parttag.system.files import refuse_damaged
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = STORE.version
 MANIFEST = "manifest.json"
 WORK = ".unfinished"
 """Where, inside the directory of a store, its making keeps what it needs to continue."""
+
+# Of a manifest: enough for a store of 4 TB, and few enough for 1 GB of memory.
+_MOST_BYTES, _MOST_VALUES = 1 << 26, 1_000_000
 
 _OWN_FILE = re.compile(
     r"shard-\d{5,}\.h5|\.(shard-\d{5,}\.h5|manifest\.json)\.\d+(\.\w+)?\.partial"
@@ -34,8 +40,8 @@ class Source(Record):
     """A file that jets were read from."""
 
     path: str
-    bytes: int
-    sha256: str
+    bytes: Count
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Manifest(Columns):
@@ -47,16 +53,16 @@ class Manifest(Columns):
     anything was.
     """
 
-    schema_version: int
+    schema_version: Count
     parttag_version: str
     num_jets: Count
     num_particles: Count
-    shuffle_seed: int | None
-    dropped: dict[str, int]
+    shuffle_seed: Count | None
+    dropped: dict[str, Count]
     sources: tuple[Source, ...]
     shards: tuple[Shard, ...]
-    columns: dict[str, Any]
-    cuts: dict[str, Any]
+    columns: dict[str, JsonValue]
+    cuts: dict[str, JsonValue]
 
 
 class JetStore:
@@ -68,18 +74,32 @@ class JetStore:
     Raises
     ------
     InputError
-        If the directory is no finished store, is of another schema, or a shard has another size.
+        If the directory is no finished store, is of a schema that is not read, its manifest
+        contradicts itself or its shards, or a shard has another size.
     """
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
         self.manifest = _read_manifest(self.directory)
-        self._files = [ShardFile(self.directory / s.name, s) for s in self.manifest.shards]
-        self._starts = np.cumsum([0, *map(len, self._files)])
+        self._files = [
+            ShardFile(self.directory / shard.name, shard, self.manifest)
+            for shard in self.manifest.shards
+        ]
+        self._starts = offsets_of([len(file) for file in self._files])
         self._mapped: dict[int, JetArrays] = {}
 
     def __len__(self) -> int:
         return self.manifest.num_jets
+
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        order = f"shuffled, seed {manifest.shuffle_seed}" if self.is_shuffled else "in order"
+        return (
+            f"JetStore {self.directory}: {len(self):,} jets, {manifest.num_particles:,} particles, "
+            f"{order}, shards: {len(manifest.shards)} | "
+            f"extra: {', '.join(manifest.extra_names) or 'none'} | "
+            f"labels: {', '.join(manifest.label_names) or 'none'}"
+        )
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -176,7 +196,7 @@ def refuse_dropped(store: JetStore) -> None:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in store.manifest.dropped.items())
         raise InputError(
             f"{store.directory} was made without the bad jets of its sources ({reasons}): correct "
-            "those and prepare it again, or accept it by leaving out --strict"
+            f"those and prepare it again, or accept it by leaving out {option('strict')}"
         )
 
 
@@ -201,18 +221,59 @@ def _read_manifest(directory: Path) -> Manifest:
     path = directory / MANIFEST
     if not path.is_file():
         raise InputError(f"{directory} is not a store: it has no {MANIFEST}")
-    with refuse_damaged(path):
-        content = json.loads(path.read_bytes())
-        version = content["schema_version"]
-    if version != SCHEMA_VERSION:
-        older = isinstance(version, int) and version < SCHEMA_VERSION
-        advice = "" if older else "update parttag, or "
-        raise InputError(
-            f"{directory} is a store of schema {version}, but this parttag reads schema "
-            f"{SCHEMA_VERSION}: {advice}prepare the store again"
-        )
+    content = _read_json(path)
+    if content.get(VERSION_KEY) is None:
+        raise _damaged(path, VERSION_KEY)
+    content = STORE.upgraded(content, directory)
     try:
-        return Manifest.model_validate(content)
+        manifest = Manifest.model_validate(content)
     except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise InputError(f"{path} is damaged ({where}): prepare the store again") from error
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise _damaged(path, ".".join(map(str, first["loc"]))) from error
+    for key, fits in _claims(manifest):
+        if not fits:
+            raise _damaged(path, key)
+    return manifest
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return a manifest's content, whatever it is, in a memory that does not depend on it."""
+    with refuse_damaged(path), path.open("rb") as file:
+        text = file.read(_MOST_BYTES + 1)
+    # Each value follows one of these.
+    if len(text) > _MOST_BYTES or sum(map(text.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+        raise _damaged(path, "it is larger than that of any store")
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, "cut short, or not JSON") from error
+    if not isinstance(content, dict):
+        raise _damaged(path, "not a mapping")
+    return content
+
+
+def _claims(manifest: Manifest) -> Iterator[tuple[str, bool]]:
+    """Yield what a manifest says more than once, by key, and whether it is the same each time."""
+    shards = manifest.shards
+    names = [shard.name for shard in shards]
+    yield "shards", _distinct(names) and all(name.startswith("shard") for name in names)
+    yield "num_jets", 0 < manifest.num_jets == sum(shard.num_jets for shard in shards)
+    yield "num_particles", manifest.num_particles == sum(s.num_particles for s in shards)
+    yield "label_names", _distinct(manifest.label_names)
+    yield "extra_names", _distinct(manifest.extra_names)
+    yield "sources", len(manifest.sources) > 0
+
+
+def _distinct(names: Sequence[str]) -> bool:
+    return len(set(names)) == len(names) and all(names)
+
+
+def _damaged(path: Path, where: str) -> InputError:
+    return InputError(
+        f"{path} is damaged ({_shown(where)}): prepare the store again, with parttag prepare"
+    )
+
+
+def _shown(value: object) -> str:
+    """Return a text that came with a file so that it cannot disturb a terminal or fill it."""
+    return "".join(c if c.isprintable() else "?" for c in str(value)[:60])

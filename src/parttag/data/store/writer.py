@@ -9,12 +9,11 @@ import numpy as np
 
 from parttag.data.store.shard import Shard, block_digests, starts_of
 from parttag.data.store.store import MANIFEST, Manifest
-from parttag.jets.arrays import JetArrays
+from parttag.jets.arrays import ARRAYS, JetArrays
 from parttag.system.atomic_files import whole_file, write_file
 
 # Datasets begin at multiples of it, so that their mapped views are aligned.
 _ALIGNMENT_BYTES = 64
-_DATASETS = ("p4", "extra", "offsets", "jet_p4", "jet_axis", "labels", "jet_weights", "index")
 
 
 def write_shard(
@@ -33,7 +32,7 @@ def write_shard(
     lasting
         Make the file survive a power cut.
     """
-    arrays = {name: getattr(jets, name) for name in _DATASETS} | dict(others or {})
+    arrays = {name: getattr(jets, name) for name in ARRAYS} | dict(others or {})
     with whole_file(path, lasting=lasting) as temporary:
         with _new_hdf5(temporary) as file:
             for name, array in arrays.items():
@@ -73,11 +72,5 @@ def _new_hdf5(path: Path) -> Iterator[h5py.File]:
 
 def _columns(jets: JetArrays) -> dict[str, tuple[str, ...]]:
     """Return what the columns of the two-dimensional datasets are, for those who read with h5py."""
-    momentum = ("px", "py", "pz", "energy")
-    return {
-        "p4": momentum,
-        "extra": jets.extra_names,
-        "jet_p4": momentum,
-        "jet_axis": ("eta", "phi"),
-        "labels": jets.label_names,
-    }
+    columns = {name: rows.names(jets) for name, rows in ARRAYS.items()}
+    return {name: names for name, names in columns.items() if names is not None}

@@ -1,102 +1,255 @@
-"""Simulated jets to ROOT files in JetClass's layout; every file is written whole or not at all."""
+"""Jets to ROOT and parquet files in JetClass's layout, which ``readers.jetclass`` reads back.
+
+Branches are ``part_px`` to ``part_energy``, ``part_deta``, ``part_dphi``, ``jet_pt``, ``jet_eta``,
+``jet_phi``, ``jet_energy``, ``jet_nparticles``, one for each label, and what else is known of the
+particles and jets. Momenta are in GeV, impact parameters in mm; floats have 32 bits.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import awkward as ak
 import numpy as np
-from jaxtyping import Bool
+import uproot
+from jaxtyping import Bool, Float64, Int64, Shaped
 
 from parttag.errors import InputError
+from parttag.jets.arrays import JetArrays
 from parttag.jets.clustered import Jets
-from parttag.jets.geometry import delta_phi, pt_eta_phi
-from parttag.system.atomic_files import whole_file
+from parttag.jets.kinematics import delta_phi, pt_eta_phi
+from parttag.system.atomic_files import OutputFile, whole_file
 from parttag.system.files import refuse_damaged
 from parttag.system.root_files import new_root, open_root
 
+Provenance = Mapping[str, Any]
+"""What is said of where jets come from, as JSON has it."""
+
+_TREE = "tree"
+_PROVENANCE = "provenance"
+
 
 @dataclass(frozen=True, eq=False)
-class LabeledJets:
-    """Jets and, for each label branch, which of them carry it."""
+class JetClassTable:
+    """The columns of a file in JetClass's layout.
 
-    jets: Jets
-    labels: Mapping[str, Bool[np.ndarray, " jets"]]
+    Parameters
+    ----------
+    particles
+        What is known of the particles (packed), by the name of the branch without ``part_``.
+    jets
+        What is known of the jets, and their labels, by branch.
+    lengths
+        Number of particles of each jet.
+    """
 
-    def particle_columns(self) -> dict[str, np.ndarray]:
-        """Return what a file holds of the particles (packed), by the part of its name.
+    particles: Mapping[str, Shaped[np.ndarray, " particles"]]
+    jets: Mapping[str, Shaped[np.ndarray, " jets"]]
+    lengths: Int64[np.ndarray, " jets"]
 
-        ``deta`` is multiplied by the sign of the jet's η, as in JetClass.
+    @classmethod
+    def of_jets(cls, jets: JetArrays) -> JetClassTable:
+        """Return the table of jets as readers return them, bad ones too; weights are left out."""
+        # Here, as the processes of a simulation start without the readers.
+        from parttag.data.readers.jetclass import EXTRA_BRANCHES
+
+        p4, jet_p4 = jets.p4.astype(np.float64), jets.jet_p4.astype(np.float64)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            axis = jets.jet_axis.astype(np.float64)
+            extra = {
+                EXTRA_BRANCHES[name].removeprefix("part_"): jets.extra[:, column]
+                for column, name in enumerate(jets.extra_names)
+            }
+            labels = {name: jets.labels[:, i] == 1 for i, name in enumerate(jets.label_names)}
+            return cls(
+                particles=_particle_columns(p4, jets.lengths, jet_p4, axis, extra),
+                jets=_jet_columns(jet_p4, jets.lengths, {}, labels),
+                lengths=jets.lengths,
+            )
+
+    @classmethod
+    def of_clustered(
+        cls, jets: Jets, labels: Mapping[str, Bool[np.ndarray, " jets"]]
+    ) -> JetClassTable:
+        """Return the table of clustered jets with all their columns.
+
+        Parameters
+        ----------
+        labels
+            For each label branch, which of the jets carry it.
         """
-        _, jet_eta, jet_phi = pt_eta_phi(self.jets.p4)
-        _, eta, phi = pt_eta_phi(self.jets.particles)
-        jet = np.repeat(np.arange(len(self.jets)), self.jets.lengths)
-        sign = np.where(jet_eta < 0, -1.0, 1.0)
-        px, py, pz, energy = self.jets.particles.T
-        columns = {
-            "px": px,
-            "py": py,
-            "pz": pz,
-            "energy": energy,
-            "deta": (eta - jet_eta[jet]) * sign[jet],
-            "dphi": delta_phi(phi, jet_phi[jet]),
-            **self.jets.columns,
-        }
-        return {name: column.astype(np.float32) for name, column in columns.items()}
+        axis = np.stack(pt_eta_phi(jets.p4)[1:], axis=1)
+        return cls(
+            particles=_particle_columns(jets.particles, jets.lengths, jets.p4, axis, jets.columns),
+            jets=_jet_columns(jets.p4, jets.lengths, jets.jet_columns, labels),
+            lengths=jets.lengths,
+        )
 
-    def jet_columns(self) -> dict[str, np.ndarray]:
-        """Return what a file holds of the jets, by branch."""
-        pt, eta, phi = pt_eta_phi(self.jets.p4)
-        floats = {
-            "jet_pt": pt,
-            "jet_eta": eta,
-            "jet_phi": phi,
-            "jet_energy": self.jets.p4[:, 3],
-            **self.jets.jet_columns,
+    def branches(self) -> dict[str, ak.Array]:
+        """Return all branches by name, those of particles jagged."""
+        of_particles = {
+            f"part_{name}": ak.unflatten(column, self.lengths)
+            for name, column in self.particles.items()
         }
-        return {
-            **{name: column.astype(np.float32) for name, column in floats.items()},
-            "jet_nparticles": self.jets.lengths.astype(np.int32),
-            **self.labels,
-        }
+        return {**of_particles, **{name: ak.Array(column) for name, column in self.jets.items()}}
 
     def sha256(self) -> str:
         """Return a hash of all columns: equal for equal jets, whenever they were written."""
         content = hashlib.sha256()
-        for name, column in {**self.particle_columns(), **self.jet_columns()}.items():
+        for name, column in {**self.particles, **self.jets}.items():
             content.update(name.encode())
             content.update(column.tobytes())
         return content.hexdigest()
 
 
-def write_jets(path: Path, jets: LabeledJets, provenance: Mapping[str, Any]) -> None:
-    """Write jets to a TTree named ``tree``, one entry each, and ``provenance`` as JSON beside it.
+def _particle_columns(
+    p4: Float64[np.ndarray, "particles 4"],
+    lengths: Int64[np.ndarray, " jets"],
+    jet_p4: Float64[np.ndarray, "jets 4"],
+    axis: Float64[np.ndarray, "jets 2"],
+    others: Mapping[str, Shaped[np.ndarray, " particles"]],
+) -> dict[str, np.ndarray]:
+    """Return the columns of the particles; ``deta`` has the sign of the jet's η, as in JetClass."""
+    _, jet_eta, _ = pt_eta_phi(jet_p4)
+    _, eta, phi = pt_eta_phi(p4)
+    jet = np.repeat(np.arange(len(lengths)), lengths)
+    sign = np.where(jet_eta < 0, -1.0, 1.0)
+    columns = {
+        **dict(zip(("px", "py", "pz", "energy"), p4.T, strict=True)),
+        "deta": (eta - axis[jet, 0]) * sign[jet],
+        "dphi": delta_phi(phi, axis[jet, 1]),
+        **others,
+    }
+    return {name: column.astype(np.float32) for name, column in columns.items()}
 
-    Branches are those of JetClass: ``part_px`` to ``part_energy``, ``part_deta``, ``part_dphi``,
-    ``jet_pt``, ``jet_eta``, ``jet_phi``, ``jet_energy``, ``jet_nparticles`` and the labels, and
-    what else the jets' columns hold; momenta are in GeV, floats of 32 bits.
+
+def _jet_columns(
+    p4: Float64[np.ndarray, "jets 4"],
+    lengths: Int64[np.ndarray, " jets"],
+    others: Mapping[str, Float64[np.ndarray, " jets"]],
+    labels: Mapping[str, Bool[np.ndarray, " jets"]],
+) -> dict[str, np.ndarray]:
+    pt, eta, phi = pt_eta_phi(p4)
+    floats = {"jet_pt": pt, "jet_eta": eta, "jet_phi": phi, "jet_energy": p4[:, 3], **others}
+    return {
+        **{name: column.astype(np.float32) for name, column in floats.items()},
+        "jet_nparticles": lengths.astype(np.int32),
+        **labels,
+    }
+
+
+# ------------------------------------------------------------------------------------------ files
+
+
+def check_format(path: Path) -> None:
+    """Refuse a file whose name does not end as one of the formats.
 
     Raises
     ------
     InputError
-        If the file cannot be written, for example for lack of space; then there is none.
+        If it does not.
     """
-    particles = ak.unflatten(ak.zip(jets.particle_columns()), jets.jets.lengths)
-    branches = {"part": particles, **jets.jet_columns()}
-    types = {name: ak.Array(column).type.content for name, column in branches.items()}
-    with whole_file(path) as partial, new_root(partial) as file:
-        # Assignment would write an RNTuple, which weaver and older versions of ROOT cannot read.
-        file.mktree("tree", types).extend(branches)
-        file["provenance"] = json.dumps(provenance)
+    if path.suffix not in _WRITERS:
+        raise InputError(f"{path}: jets are written to {', '.join(_WRITERS)}; choose one of them")
+
+
+def write_jets(
+    path: Path,
+    jets: JetArrays | JetClassTable | Iterable[JetClassTable],
+    provenance: Provenance | None = None,
+) -> None:
+    """Write jets to a file of the format that its name says, whole or not at all.
+
+    In a ROOT file they are the TTree ``tree``, one entry a jet.
+
+    Parameters
+    ----------
+    path
+        Ends in ``.root`` or ``.parquet``.
+    jets
+        Jets, or their columns, of which several tables, at least one, follow one another.
+    provenance
+        What is to be kept of where the jets come from: beside the tree of a ROOT file, in the
+        metadata of a parquet file. It marks them as simulated or generated ones.
+
+    Raises
+    ------
+    InputError
+        If the format is another one, or the file cannot be written, for example for lack of space;
+        then there is none.
+    """
+    check_format(path)
+    with whole_file(path) as partial:
+        _WRITERS[path.suffix](partial, _tables(jets), provenance)
+
+
+def write_open_file(
+    file: OutputFile, path: Path, jets: JetArrays | JetClassTable, provenance: Provenance
+) -> None:
+    """Write jets to an open file in the format that ``path`` names; see ``write_jets``."""
+    _WRITERS[path.suffix](file, _tables(jets), provenance)
+
+
+def _tables(jets: JetArrays | JetClassTable | Iterable[JetClassTable]) -> Iterable[JetClassTable]:
+    if isinstance(jets, JetArrays):
+        return [JetClassTable.of_jets(jets)]
+    return [jets] if isinstance(jets, JetClassTable) else jets
+
+
+def _write_root(
+    target: Path | OutputFile, tables: Iterable[JetClassTable], provenance: Provenance | None
+) -> None:
+    opened = new_root(target) if isinstance(target, Path) else uproot.recreate(target)
+    with opened as file:
+        tree = None
+        for table in tables:
+            # One record, so that the particles of a jet are counted in one branch.
+            particles = ak.unflatten(ak.zip(dict(table.particles)), table.lengths)
+            branches = {"part": particles, **table.jets}
+            if tree is None:
+                types = {name: ak.Array(column).type.content for name, column in branches.items()}
+                # Assignment would write an RNTuple, which weaver and older ROOT cannot read.
+                tree = file.mktree(_TREE, types)
+            tree.extend(branches)
+        if provenance is not None:
+            file[_PROVENANCE] = json.dumps(provenance)
+
+
+def _write_parquet(
+    target: Path | OutputFile, tables: Iterable[JetClassTable], provenance: Provenance | None
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    known = {} if provenance is None else {_PROVENANCE: json.dumps(provenance)}
+    writer = None
+    try:
+        for table in tables:
+            arrow = pa.table(
+                {
+                    name: ak.to_arrow(column, extensionarray=False)
+                    for name, column in table.branches().items()
+                }
+            )
+            writer = writer or pq.ParquetWriter(target, arrow.schema.with_metadata(known))
+            writer.write_table(arrow)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+_WRITERS: dict[
+    str, Callable[[Path | OutputFile, Iterable[JetClassTable], Provenance | None], None]
+] = {".root": _write_root, ".parquet": _write_parquet}
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
-    """Return the provenance that ``write_jets`` left in a file.
+    """Return the provenance that ``write_jets`` left in a ROOT file.
 
     Raises
     ------
@@ -105,7 +258,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
     """
     try:
         with open_root(path) as file:
-            provenance: dict[str, Any] = json.loads(str(file["provenance"]))
+            provenance: dict[str, Any] = json.loads(str(file[_PROVENANCE]))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{path} is no file of simulated jets, or is damaged: delete it, then give the same "
@@ -115,8 +268,8 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 
 def is_simulated(path: Path) -> bool:
-    """Return whether a file is there and was written by ``write_jets``."""
+    """Return whether a file is there and was written by ``write_jets`` with a provenance."""
     if path.suffix != ".root" or not path.is_file():
         return False
     with refuse_damaged(path), open_root(path) as file:
-        return "provenance" in file
+        return _PROVENANCE in file

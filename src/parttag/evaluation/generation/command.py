@@ -10,20 +10,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import parttag
+from parttag.data.jet_files import JetFiles
 from parttag.data.loading.dataset import JetDataset, open_dataset
-from parttag.data.readers.column_layout import layout_of
-from parttag.errors import InputError
+from parttag.data.writers.jetclass import JetClassTable, check_format, write_open_file
+from parttag.errors import InputError, option
 from parttag.evaluation.generation.comparison import (
     Comparison,
     Variables,
     compare,
     variables_of,
 )
-from parttag.evaluation.generation.files import check_format, write_jets
 from parttag.evaluation.generation.sampling import Sampling, num_batches, sample_jets
 from parttag.inspection.inspect import picture_paths
 from parttag.jets.arrays import JetArrays, concatenate
+from parttag.jets.clustered import Jets
 from parttag.jets.variables import Variable
 from parttag.models.omnijet import OmniJet
 from parttag.progress import Progress, no_progress
@@ -96,7 +99,9 @@ def generate(
     network = _decoder(run)
     check_format(out)
     if plots is not None and not against:
-        raise InputError("--plots draws a comparison: give --against FILES too")
+        raise InputError(
+            f"{option('plots', '')} draws a comparison: give {option('against', '')} too"
+        )
     pictures = picture_paths(plots) if plots is not None else {}
     paths = [out, out.with_suffix(".json"), *pictures.values()]
     if not overwrite:
@@ -118,7 +123,7 @@ def generate(
             _draw(dict(zip(pictures, files[2:], strict=True)), found, expected)
         report = GenerateReport(num_jets, num_cut, seconds, comparison, tuple(paths))
         provenance = _provenance(run, network, sampling)
-        write_jets(files[0], out, jets, provenance)
+        write_open_file(files[0], out, _table(jets), provenance)
         files[1].write(json.dumps({**provenance, **report.to_json()}, indent=2).encode())
     return report
 
@@ -136,7 +141,7 @@ def _reference(run: Run, files: Sequence[str], progress: Progress) -> JetDataset
     """Return jets as the run would be trained on, of these files."""
     data = run.config.data
     reference = open_dataset(
-        files, data.classes, layout=layout_of(data.columns), cuts=data.cuts, progress=progress
+        JetFiles(files, data.columns, data.cuts), data.classes, progress=progress
     )
     return reference.subset(min(len(reference), _MOST_REFERENCE_JETS))
 
@@ -150,17 +155,24 @@ def _generate(network: OmniJet, num_jets: int, sampling: Sampling, progress: Pro
     return concatenate(list(batches))
 
 
+def _table(jets: JetArrays) -> JetClassTable:
+    """Return what a file holds of jets of which nothing but the particles is known."""
+    jet_p4, p4 = jets.jet_p4.astype(np.float64), jets.p4.astype(np.float64)
+    return JetClassTable.of_clustered(Jets(np.arange(len(jets)), jet_p4, jets.offsets, p4), {})
+
+
 def _draw(
     pictures: Mapping[Variable, OutputFile], generated: Variables, reference: Variables
 ) -> None:
-    from parttag.plotting import Sample, plot_distribution
+    from parttag.plotting import Sample, distribution_figure, save_figure
 
     both = {"reference": reference, "generated": generated}
     jet_weights = {name: jets.jet_weights for name, jets in both.items()}
     for variable, file in pictures.items():
         values = {name: jets.column(variable.name) for name, jets in both.items()}
         sample = Sample("", values, jet_weights)
-        plot_distribution(file, [sample], variable.label, variable.unit)
+        figure = distribution_figure([sample], variable.label, variable.unit)
+        save_figure(figure, file, "png")
 
 
 def _provenance(run: Run, network: OmniJet, sampling: Sampling) -> dict[str, Any]:

@@ -113,7 +113,12 @@ def variables_of(jets: JetArrays) -> Variables:
 
 
 def compare(
-    network: OmniJet, generated: Variables, reference: JetDataset, seed: int = 0
+    network: OmniJet,
+    generated: Variables,
+    reference: JetDataset,
+    seed: int = 0,
+    *,
+    batch_jets: int = _BATCH_JETS,
 ) -> tuple[Comparison, Variables]:
     """Return the comparison, and the variables of the reference jets.
 
@@ -123,10 +128,12 @@ def compare(
         The one that generated, in evaluation mode.
     seed
         Of what is drawn for the distances by chance.
+    batch_jets
+        Jets of the reference that the network sees at a time.
     """
     whole, tokenized = [], []
     sums = torch.zeros(4, dtype=torch.float64)
-    for jets in _chunks(reference):
+    for jets in _chunks(reference, batch_jets):
         batch = make_batch(jets, max_particles=network.max_particles)
         batch = batch.to(network.backbone.embedding.weight.device)
         with torch.inference_mode():
@@ -229,9 +236,9 @@ def _ratio(one: Estimate, other: Estimate) -> Estimate:
     return Estimate(one.value / other.value, abs(one.value / other.value) * relative)
 
 
-def _chunks(reference: JetDataset) -> Iterator[JetArrays]:
-    for start in range(0, len(reference), _BATCH_JETS):
-        yield reference.take(np.arange(start, min(start + _BATCH_JETS, len(reference))))
+def _chunks(reference: JetDataset, batch_jets: int) -> Iterator[JetArrays]:
+    for start in range(0, len(reference), batch_jets):
+        yield reference.take(np.arange(start, min(start + batch_jets, len(reference))))
 
 
 def _joined(parts: list[Variables]) -> Variables:

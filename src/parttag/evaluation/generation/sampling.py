@@ -12,15 +12,14 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from parttag.data.readers.particles import pack_jets
-from parttag.errors import InputError
-from parttag.jets.arrays import JetArrays
+from parttag.errors import InputError, option
+from parttag.jets.arrays import JetArrays, pack_jets
 from parttag.jets.packing import offsets_of
 from parttag.models.omnijet import START, OmniJet
 from parttag.models.particle_tokenizer import token_p4
 
 # Jets that grow together; part of what a seed means.
-_BATCH_JETS = 256
+BATCH_JETS = 256
 # Jets that have stopped are taken out once those that go on are no more than this share.
 _SHARE_TO_SHRINK = 0.75
 
@@ -51,13 +50,16 @@ class Sampling:
     def __post_init__(self) -> None:
         if not 0 < self.temperature < math.inf:
             raise InputError(
-                f"--temperature {self.temperature:g}: it must be a number greater than 0"
+                f"{option('temperature', f'{self.temperature:g}')}: it must be a number "
+                "greater than 0"
             )
         if self.top_k is not None and self.top_k < 1:
-            raise InputError(f"--top-k {self.top_k}: it must be at least 1")
+            raise InputError(f"{option('top_k', str(self.top_k))}: it must be at least 1")
 
 
-def sample_jets(network: OmniJet, num_jets: int, sampling: Sampling) -> Iterator[JetArrays]:
+def sample_jets(
+    network: OmniJet, num_jets: int, sampling: Sampling, *, batch_jets: int = BATCH_JETS
+) -> Iterator[JetArrays]:
     """Yield new jets, batch by batch.
 
     The axis that the tokens' angles are relative to (the hardest particle's, or the jet's: see the
@@ -67,12 +69,14 @@ def sample_jets(network: OmniJet, num_jets: int, sampling: Sampling) -> Iterator
     ----------
     network
         In evaluation mode, with a head for the next token.
+    batch_jets
+        Jets that are made at a time; other jets come out for other numbers.
     """
     device = network.backbone.embedding.weight.device
     generator = torch.Generator(device).manual_seed(sampling.seed)
     tokenizer = network.backbone.tokenizer
-    for batch in range(num_batches(num_jets)):
-        number = min(_BATCH_JETS, num_jets - batch * _BATCH_JETS)
+    for batch in range(num_batches(num_jets, batch_jets)):
+        number = min(batch_jets, num_jets - batch * batch_jets)
         with torch.inference_mode():
             codes, lengths = sample_codes(network, number, sampling, generator)
             features = tokenizer.decode(codes, lengths)
@@ -80,9 +84,9 @@ def sample_jets(network: OmniJet, num_jets: int, sampling: Sampling) -> Iterator
         yield bare_jets(p4, lengths)
 
 
-def num_batches(num_jets: int) -> int:
+def num_batches(num_jets: int, batch_jets: int = BATCH_JETS) -> int:
     """Return how many batches ``sample_jets`` yields."""
-    return math.ceil(num_jets / _BATCH_JETS)
+    return math.ceil(num_jets / batch_jets)
 
 
 def bare_jets(

@@ -3,6 +3,7 @@
 What they compute is said in ``particle_transformer.py``.
 """
 
+from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -29,15 +30,15 @@ class Block(nn.Module):
         self.out = Linear(width, width)
         self.head_scale = nn.Parameter(torch.ones(num_heads))
         self.post_attention_norm = nn.LayerNorm(width)
-        self.feedforward = nn.Sequential(
-            nn.LayerNorm(width),
-            LinearGELU(width, hidden),
-            nn.Identity(),  # where the GELU was when the first networks were saved
-            Dropout(dropout),
-            nn.LayerNorm(hidden),
-            Linear(hidden, width),
-            Dropout(dropout),
+        feedforward = OrderedDict(
+            norm=nn.LayerNorm(width),
+            hidden=LinearGELU(width, hidden),
+            hidden_dropout=Dropout(dropout),
+            hidden_norm=nn.LayerNorm(hidden),
+            out=Linear(hidden, width),
+            dropout=Dropout(dropout),
         )
+        self.feedforward = nn.Sequential(feedforward)
         self.residual_scale = nn.Parameter(torch.ones(width))
         nn.init.xavier_uniform_(self.qkv.weight)
         nn.init.zeros_(self.qkv.bias)

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.jets.features import FEATURE_SETS, feature_names
 from parttag.models import Tagger
 from parttag.models.weaver.conversion import Conversion
@@ -78,7 +78,7 @@ def read_network(
         if other.signature in state and name != model:
             raise InputError(
                 f"{path} holds a {other.title}, as its {other.signature} tells, and not a "
-                f"{conversion.title}; give --model {name}"
+                f"{conversion.title}; give {option('model', name)}"
             )
     sizes = conversion.sizes(state, path)
     names = feature_names(features)

@@ -25,10 +25,10 @@ _BLOCK_PARTS = {
     "out": "attn.out_proj",
     "head_scale": "c_attn",
     "post_attention_norm": "post_attn_norm",
-    "feedforward.0": "pre_fc_norm",
-    "feedforward.1": "fc1",
-    "feedforward.4": "post_fc_norm",
-    "feedforward.5": "fc2",
+    "feedforward.norm": "pre_fc_norm",
+    "feedforward.hidden": "fc1",
+    "feedforward.hidden_norm": "post_fc_norm",
+    "feedforward.out": "fc2",
     "residual_scale": "w_resid",
 }
 
@@ -80,11 +80,13 @@ class ParticleTransformerConversion(Conversion[ParticleTransformerOptions]):
             "head": "fc.0",
             "backbone.class_token": "cls_token",
             "backbone.norm": "norm",
-            "backbone.embedding.0": "embed.input_bn",
+            "backbone.embedding.input_norm": "embed.input_bn",
             "backbone.pair_network.input_norm": "pair_embed.embed.0",
         }
-        for number in range(3 * len(options.embed_dims)):
-            names[f"backbone.embedding.{number + 1}"] = f"embed.embed.{number}"
+        for number in range(len(options.embed_dims)):
+            layer = f"backbone.embedding.layers.{number}"
+            names[f"{layer}.norm"] = f"embed.embed.{3 * number}"
+            names[f"{layer}.linear"] = f"embed.embed.{3 * number + 1}"
         for number in range(len(options.pair_dims) + 1):
             layer = f"backbone.pair_network.layers.{number}"
             names[f"{layer}.linear"] = f"pair_embed.embed.{3 * number + 1}"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from parttag.errors import InputError
-from parttag.system.tensor_files import (
+from parttag.models.tensor_files import (
     load_tensors,
     refuse_shared_numbers,
     refuse_unusual_tensor,

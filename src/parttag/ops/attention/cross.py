@@ -5,7 +5,6 @@ of similar numbers are padded together, within a group only, and torch's own att
 rest. A query that has nothing to look at gets zeros.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+
+from parttag.jets.packing import offsets_of
+from parttag.ops.layout import padded_rows, similar_lengths
 
 # A group is closed when one more jet would raise the share of padding in its cells above this.
 _MAX_PADDING = 0.2
@@ -64,12 +66,12 @@ def make_cross_layout(
     """
     if causal and not np.array_equal(num_queries, num_keys):
         raise ValueError("causal attention needs as many keys as queries")
-    query_start, key_start = (np.cumsum(n) - n for n in (num_queries, num_keys))
+    query_start, key_start = (offsets_of(n)[:-1] for n in (num_queries, num_keys))
     groups, num_slots = [], 0
     slots = np.full(int(num_queries.sum()), -1)
-    for jets in _similar(num_queries, num_keys):
-        query_rows, is_query = _rows(query_start[jets], num_queries[jets])
-        key_rows, is_key = _rows(key_start[jets], num_keys[jets])
+    for jets in similar_lengths(num_keys, num_queries, _MAX_PADDING):
+        query_rows, is_query = padded_rows(query_start[jets], num_queries[jets])
+        key_rows, is_key = padded_rows(key_start[jets], num_keys[jets])
         slots[query_rows[is_query]] = num_slots + np.flatnonzero(is_query)
         may_see = is_key[:, None, None, :]
         if causal:
@@ -110,33 +112,6 @@ def _attend(query: Tensor, keys: Tensor, group: CrossGroup) -> Float[Tensor, "_s
     k, v = kv.permute(2, 0, 3, 1, 4)  # (2, jets, heads, keys, width)
     attended = F.scaled_dot_product_attention(q.transpose(1, 2), k, v, attn_mask=group.may_see)
     return attended.transpose(1, 2).flatten(0, 1)
-
-
-def _similar(
-    num_queries: Int64[np.ndarray, " jets"], num_keys: Int64[np.ndarray, " jets"]
-) -> Iterator[Int64[np.ndarray, " group"]]:
-    """Yield groups of jets with similar numbers; jets that lack queries or keys are in none."""
-    order = np.lexsort((-num_queries, -num_keys))
-    order = order[(num_queries[order] > 0) & (num_keys[order] > 0)]
-    start = cells = longest = 0
-    for stop, jet in enumerate(order):
-        own = int(num_queries[jet] * num_keys[jet])
-        cells, longest = cells + own, max(longest, int(num_queries[jet]))
-        padded = (stop + 1 - start) * longest * int(num_keys[order[start]])
-        if cells < (1 - _MAX_PADDING) * padded:
-            yield order[start:stop]
-            start, cells, longest = stop, own, int(num_queries[jet])
-    if start < len(order):
-        yield order[start:]
-
-
-def _rows(
-    start: Int64[np.ndarray, " jets"], lengths: Int64[np.ndarray, " jets"]
-) -> tuple[Int64[np.ndarray, "jets slots"], Bool[np.ndarray, "jets slots"]]:
-    """Return the row that fills each slot, and where the slot is not padding."""
-    steps = np.arange(lengths.max())
-    is_real = steps < lengths[:, None]
-    return np.where(is_real, start[:, None] + steps, start[:, None]), is_real
 
 
 def _to(values: np.ndarray, device: torch.device | str) -> Tensor:

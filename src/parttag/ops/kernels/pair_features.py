@@ -23,7 +23,7 @@ def pair_features(
     layout: JetLayout,
     eps: float = 1e-8,
 ) -> Float[Tensor, "pairs 4"]:
-    """Return what ``kinematics.pair_features`` returns for the pairs i ≥ j of every jet.
+    """Return what ``jets.pair_features`` returns for the pairs i ≥ j of every jet.
 
     Operations and their order are the same, so that they differ by what logarithms round.
     """

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.progress import Progress, no_progress
 from parttag.samples.download.archives import unpack
 from parttag.samples.download.records import RECORDS, ZENODO, DataSet, Source, look_up
@@ -122,8 +122,9 @@ def _refuse_full_disk(sources: Sequence[Source], out: Path) -> None:
     free = shutil.disk_usage(place).free
     if needed > free:
         raise InputError(
-            f"--out {out} has {_gigabytes(free)} free, but {_gigabytes(needed)} are needed: free "
-            "some space, choose another place, or take a part with --files"
+            f"{option('out', str(out))} has {_gigabytes(free)} free, but {_gigabytes(needed)} "
+            "are needed: free "
+            f"some space, choose another place, or take a part with {option('files', '')}"
         )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Literal
 
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 
 ZENODO = "https://zenodo.org"
 _TIMEOUT = 60.0  # seconds
@@ -53,7 +53,8 @@ class Record:
             if not any(name in (file.name, *file.aliases) for file in self.files):
                 known = dict.fromkeys(alias for file in self.files for alias in file.aliases)
                 raise InputError(
-                    f"--files {name}: {self.doi} has no such file; it has {', '.join(known)}"
+                    f"{option('files', name)}: {self.doi} has no such file; it has "
+                    f"{', '.join(known)}"
                 )
         chosen = set(wanted)
         return tuple(f for f in self.files if not wanted or chosen & {f.name, *f.aliases})

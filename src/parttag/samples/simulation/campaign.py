@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from parttag.data.writers.jetclass import read_provenance
-from parttag.errors import InputError
+from parttag.errors import InputError, option
 from parttag.progress import Progress, no_progress
 from parttag.samples.simulation.packages import require_packages
 from parttag.samples.simulation.sample import Sample
@@ -58,7 +58,9 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
     written = out / _PROVENANCE
     if not written.exists():
         if out.exists() and any(not is_partial(path) for path in out.iterdir()):
-            raise InputError(f"--out {out} is not empty and holds no simulation: choose another")
+            raise InputError(
+                f"{option('out', str(out))} is not empty and holds no simulation: choose another"
+            )
         _write(out, settings)
         return
     try:
@@ -66,12 +68,13 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
         differing = [name for name in settings if found[name] != settings[name]]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(
-            f"{written} is no provenance of a simulation: choose another --out"
+            f"{written} is no provenance of a simulation: choose another {option('out', '')}"
         ) from error
     if differing:
         changes = ", ".join(_changes(found[name], settings[name], name) for name in differing)
         raise InputError(
-            f"--out {out} holds another simulation ({changes}): choose another directory, or "
+            f"{option('out', str(out))} holds another simulation ({changes}): choose another "
+            "directory, or "
             "delete that one"
         )
 

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from parttag.jets.clustered import Jets
-from parttag.jets.geometry import pt_eta_phi
+from parttag.jets.kinematics import pt_eta_phi
 from parttag.samples.simulation.clustering import hard_jets
 from parttag.samples.simulation.detectors.cms import CMS_JETCLASS
 from parttag.samples.simulation.detectors.layered import detect

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from parttag.data.writers.jetclass import LabeledJets, write_jets
+from parttag.data.writers.jetclass import JetClassTable, write_jets
 from parttag.jets.clustered import Jets, join
 from parttag.samples.simulation.generator import Generator
 from parttag.samples.simulation.packages import package_versions
@@ -74,7 +74,7 @@ def make_shard(sample: Sample, out: Path, shard: Shard) -> None:
     of_jet = np.repeat([sample.channel(name).label for name in shard.jets], [*shard.jets.values()])
     order = np.random.default_rng((sample.options.seed, shard.number)).permutation(len(of_jet))
     labels = {label: of_jet[order] == label for label in sample.labels}
-    labeled = LabeledJets(join(parts).take(order), labels)
+    table = JetClassTable.of_clustered(join(parts).take(order), labels)
     provenance = {
         **describe(sample),
         "shard": {
@@ -82,10 +82,10 @@ def make_shard(sample: Sample, out: Path, shard: Shard) -> None:
             "seeds": seeds,
             "events": num_events,
             "jets": dict(shard.jets),
-            "sha256": labeled.sha256(),
+            "sha256": table.sha256(),
         },
     }
-    write_jets(out / shard.path, labeled, provenance)
+    write_jets(out / shard.path, table, provenance)
 
 
 def make_jets(sample: Sample, channel: Channel, num_jets: int, seed: int) -> tuple[Jets, int]:

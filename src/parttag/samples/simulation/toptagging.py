@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from parttag.jets.clustered import Jets
-from parttag.jets.geometry import pt_eta_phi
+from parttag.jets.kinematics import pt_eta_phi
 from parttag.samples.simulation.clustering import hard_jets, leading
 from parttag.samples.simulation.detectors.atlas import ATLAS_3_3_2
 from parttag.samples.simulation.detectors.combined import detect

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from parttag.jets.clustered import Jets
-from parttag.jets.geometry import delta_phi, pt_eta_phi
+from parttag.jets.kinematics import delta_phi, pt_eta_phi
 from parttag.samples.simulation.generator import Decays
 
 NEUTRINOS = (12, 14, 16)  # |PDG id|

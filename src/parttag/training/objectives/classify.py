@@ -1,26 +1,26 @@
 """Supervised classification: cross-entropy of the logits."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torch.nn import functional as F
 
 from parttag.jets.batch import JetBatch
 from parttag.models import Tagger
-from parttag.options import Options
-from parttag.training.objectives.objective import BatchSums
+from parttag.training.objectives.objective import BatchSums, Objective, ObjectiveOptions
+from parttag.training.objectives.registry import register_objective
 
 
-class ClassifyOptions(Options):
+class ClassifyOptions(ObjectiveOptions):
     """Cross-entropy between scores and class labels, weighted by the jets' weights."""
 
     name: Literal["classify"] = "classify"
 
-    needs_labels: ClassVar[bool] = True
 
-
-class Classify:
+@register_objective("classify")
+class Classify(Objective):
     """Sums of weighted cross-entropy and of weighted right answers (``accuracy``)."""
 
+    options_class = ClassifyOptions
     metric_names: tuple[str, ...] = ("accuracy",)
 
     def __call__(self, model: Tagger, batch: JetBatch) -> BatchSums:

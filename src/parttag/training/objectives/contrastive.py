@@ -27,7 +27,7 @@ uniformity).
 """
 
 from itertools import pairwise
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -38,12 +38,12 @@ from torch import Tensor, nn
 from parttag.jets.batch import JetBatch, join_batches
 from parttag.models import Tagger
 from parttag.ops.collectives import gather_over_ranks, sum_over_ranks
-from parttag.options import Options
 from parttag.training.objectives.augmentations import AugmentationOptions, make_views
-from parttag.training.objectives.objective import BatchSums
+from parttag.training.objectives.objective import BatchSums, Objective, ObjectiveOptions
+from parttag.training.objectives.registry import register_objective
 
 
-class ContrastiveOptions(Options):
+class ContrastiveOptions(ObjectiveOptions):
     """Tell the two views of a jet from those of all others in the batch; no labels are used."""
 
     name: Literal["contrastive"] = "contrastive"
@@ -54,18 +54,23 @@ class ContrastiveOptions(Options):
     augmentations: AugmentationOptions = AugmentationOptions()
     """How the views of a jet differ."""
 
-    needs_labels: ClassVar[bool] = False
 
-
-class Contrastive:
+@register_objective("contrastive")
+class Contrastive(Objective):
     """Sums over jets of NT-Xent and of what tells how well the views are matched."""
 
+    options_class = ContrastiveOptions
+    needs_labels = False
+    gives_scores = False
     metric_names: tuple[str, ...] = ("partner_accuracy", "alignment", "uniformity")
 
-    def __init__(self, options: ContrastiveOptions, model: Tagger) -> None:
+    def __init__(self, options: ContrastiveOptions) -> None:
         self.options = options
+
+    def build_head(self, model: Tagger) -> nn.Module:
+        """Return the projection head."""
         width = model.encoded_width
-        model.head = projection_head(width, options.projection_dims or (width, width))
+        return projection_head(width, self.options.projection_dims or (width, width))
 
     def __call__(self, model: Tagger, batch: JetBatch) -> BatchSums:
         """Return the sums over the jets of a batch, each compared with those of all ranks."""

@@ -16,7 +16,7 @@ Losses and metrics are means over the particles that a jet hides, then over jets
 one more in the cross-entropies. A jet of one particle hides none: it is only told to stop.
 """
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -37,16 +37,15 @@ from parttag.models.particle_tokenizer import (
     token_features,
 )
 from parttag.ops.jet_sums import sum_over_particles
-from parttag.options import Options
 from parttag.training.objectives.masked import draw_hidden
-from parttag.training.objectives.objective import BatchSums
+from parttag.training.objectives.objective import BatchSums, Objective, ObjectiveOptions
+from parttag.training.objectives.registry import register_objective
 
 
-class EncodeDecodeOptions(Options):
+class EncodeDecodeOptions(ObjectiveOptions):
     """What is hidden, and as what it is written."""
 
     name: Literal["encoder_decoder"] = "encoder_decoder"
-    needs_labels: ClassVar[bool] = False
     share: float = Field(default=0.5, gt=0, lt=1)
     """Share of a jet's particles that is hidden, rounded down; at least one of two or more."""
     targets: Literal["momenta", "tokens"] = "momenta"
@@ -70,7 +69,8 @@ class EncodeDecodeOptions(Options):
         return self
 
 
-class EncodeDecode:
+@register_objective("encoder_decoder")
+class EncodeDecode(Objective):
     """Sums of the loss, and of what shows that the decoder learns.
 
     For momenta: ``regression_error`` beside ``mean_error``, that of predicting the batch's mean,
@@ -78,28 +78,40 @@ class EncodeDecode:
     predicting the batch's most frequent code; both of particles, the end left out.
     """
 
-    def __init__(self, options: EncodeDecodeOptions, model: Tagger) -> None:
+    options_class = EncodeDecodeOptions
+    needs_labels = False
+    gives_scores = False
+
+    def __init__(self, options: EncodeDecodeOptions) -> None:
+        self.options = options
+        self.metric_names = (
+            MomentumHead if options.targets == "momenta" else TokenHead
+        ).metric_names
+
+    def build_head(self, model: Tagger) -> nn.Module:
+        """Return what reads and writes particles, or tokens.
+
+        Raises
+        ------
+        InputError
+            If the network has no decoder.
+        """
         if not isinstance(model, EncoderDecoder):
             raise InputError(
                 "objective encoder_decoder trains both halves of one network: it needs "
                 "model.name: encoder_decoder"
             )
-        self.share = options.share
-        width = model.encoded_width
-        head = (
-            MomentumHead(width)
-            if options.targets == "momenta"
-            else TokenHead(width, options.tokenizer, options.label_smoothing)
-        )
-        model.head = head
-        self.metric_names: tuple[str, ...] = head.metric_names
+        options, width = self.options, model.encoded_width
+        if options.targets == "momenta":
+            return MomentumHead(width)
+        return TokenHead(width, options.tokenizer, options.label_smoothing)
 
     def __call__(self, model: Tagger, batch: JetBatch) -> BatchSums:
         """Return the sums over the jets of a batch, of which random particles are hidden."""
         assert isinstance(model, EncoderDecoder)
         head = model.head
         assert isinstance(head, MomentumHead | TokenHead)
-        hidden = draw_hidden(batch.lengths, self.share)
+        hidden = draw_hidden(batch.lengths, self.options.share)
         visible, written = visible_jets(batch, hidden), batch.keep_particles(hidden)
         features = token_features(written.p4, visible.jet_axis[written.jet_of_particle])
         entries, targets = head.entries(features, written.lengths)

@@ -19,12 +19,12 @@ References
 arXiv:2401.13537, and the authors' code where the paper leaves it open.
 """
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -42,16 +42,16 @@ from parttag.models.particle_tokenizer import (
     token_features,
 )
 from parttag.ops.collectives import sum_over_ranks
-from parttag.options import Options
-from parttag.training.objectives.objective import BatchSums
+from parttag.options import Heads
+from parttag.training.objectives.objective import BatchSums, Objective, ObjectiveOptions
+from parttag.training.objectives.registry import register_objective
 from parttag.training.objectives.tokenize import Distance, feature_distances
 
 
-class MaskedOptions(Options):
+class MaskedOptions(ObjectiveOptions, Heads):
     """What is hidden, what is predicted, and the sizes of what predicts it."""
 
     name: Literal["masked"] = "masked"
-    needs_labels: ClassVar[bool] = False
     share: float = Field(default=0.3, gt=0, lt=1)
     """Share of a jet's particles that is hidden, rounded down; at least one of two or more."""
     target: Literal["tokens", "features"] = "tokens"
@@ -75,14 +75,6 @@ class MaskedOptions(Options):
     """Attention heads of a layer."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Of attention weights."""
-
-    @model_validator(mode="after")
-    def _width_splits_into_heads(self) -> "MaskedOptions":
-        if self.width % self.num_heads:
-            raise ValueError(
-                f"width, {self.width}, is not a multiple of num_heads, {self.num_heads}"
-            )
-        return self
 
 
 class MaskedHead(nn.Module):
@@ -161,7 +153,8 @@ class PositionHead(nn.Module):
         return final
 
 
-class Masked:
+@register_objective("masked")
+class Masked(Objective):
     """Sums of the loss, and of what shows whether anything is learned.
 
     The metrics are means over the hidden particles of a jet, then over jets: for tokens
@@ -172,10 +165,20 @@ class Masked:
     for features ``pt_error``, |Δ ln pT|, and ``angle_error``, ΔR.
     """
 
-    metric_names: tuple[str, ...]
+    options_class = MaskedOptions
+    needs_labels = False
+    gives_scores = False
 
-    def __init__(self, options: MaskedOptions, model: Tagger) -> None:
-        """Take the model and give it the head of this objective.
+    def __init__(self, options: MaskedOptions) -> None:
+        self.options = options
+        self.metric_names = (
+            ("token_accuracy", "unigram_accuracy")
+            if options.target == "tokens"
+            else ("pt_error", "angle_error")
+        )
+
+    def build_head(self, model: Tagger) -> nn.Module:
+        """Return what predicts the hidden particles.
 
         Raises
         ------
@@ -188,13 +191,7 @@ class Masked:
                 "objective.name: masked needs a network that represents each particle; choose "
                 f"model.name from {', '.join(names)}"
             )
-        self.options = options
-        model.head = MaskedHead(options, model.particle_width)
-        self.metric_names = (
-            ("token_accuracy", "unigram_accuracy")
-            if options.target == "tokens"
-            else ("pt_error", "angle_error")
-        )
+        return MaskedHead(self.options, model.particle_width)
 
     def __call__(self, model: Tagger, batch: JetBatch) -> BatchSums:
         """Return the sums over the jets of a batch."""

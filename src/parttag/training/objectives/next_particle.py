@@ -11,7 +11,7 @@ Two choices where the published code does otherwise or nothing:
   is not trained, and generated jets end there as well.
 """
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,39 +23,43 @@ from parttag.errors import InputError
 from parttag.jets.batch import JetBatch
 from parttag.models import Tagger
 from parttag.models.omnijet import OmniJet
-from parttag.options import Options
-from parttag.training.objectives.objective import BatchSums
+from parttag.training.objectives.objective import BatchSums, Objective, ObjectiveOptions
+from parttag.training.objectives.registry import register_objective
 
 
-class NextParticleOptions(Options):
+class NextParticleOptions(ObjectiveOptions):
     """Cross-entropy of the next token, a mean over tokens weighted by the jets' weights."""
 
     name: Literal["next_particle"] = "next_particle"
-    needs_labels: ClassVar[bool] = False
 
 
-class NextParticle:
+@register_objective("next_particle")
+class NextParticle(Objective):
     """Sums over the tokens of all jets; ``loss`` is the mean −ln p, its exponential the perplexity.
 
     ``token_accuracy`` is the share of tokens that are the likeliest one. ``unigram_accuracy`` is
     what a guess that never looks at a jet could reach: the share of the batch's most frequent
     token.
-
-    Raises
-    ------
-    InputError
-        If the network is no decoder of tokens.
     """
 
+    options_class = NextParticleOptions
+    needs_labels = False
+    gives_scores = False
     metric_names: tuple[str, ...] = ("token_accuracy", "unigram_accuracy")
 
-    def __init__(self, options: NextParticleOptions, model: Tagger) -> None:
-        del options  # there is nothing to choose
+    def build_head(self, model: Tagger) -> nn.Module:
+        """Return a linear layer that predicts the next token.
+
+        Raises
+        ------
+        InputError
+            If the network is no decoder of tokens.
+        """
         if not isinstance(model, OmniJet):
             raise InputError(
                 "objective.name is next_particle, which needs a decoder: choose model.name omnijet"
             )
-        model.head = nn.Linear(model.encoded_width, model.num_tokens)
+        return nn.Linear(model.encoded_width, model.num_tokens)
 
     def __call__(self, model: Tagger, batch: JetBatch) -> BatchSums:
         """Return the sums over the tokens of a batch; ``weight`` counts tokens, not jets."""

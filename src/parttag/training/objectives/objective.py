@@ -1,11 +1,13 @@
 """What every objective of training is: sums over the jets of a batch, one of them the loss."""
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from parttag.jets.batch import JetBatch
 from parttag.models import Tagger
+from parttag.options import Options
 
 
 class BatchSums(NamedTuple):
@@ -23,17 +25,50 @@ class BatchSums(NamedTuple):
     """Sums of weight times whatever else is worth logging, by name."""
 
 
-@runtime_checkable
-class Objective(Protocol):
-    """What a network is trained for.
+class ObjectiveOptions(Options):
+    """The options of an objective, and the name by which a configuration chooses it.
 
-    One that is not classification replaces the network's head by a module of its own when it is
-    built, so that whatever it learns besides the backbone is trained, saved and resumed with it.
+    Every objective has a class of its own, in which ``name`` is its name and nothing else:
+    ``name: Literal["classify"] = "classify"``.
     """
 
-    metric_names: tuple[str, ...]
-    """Keys of ``BatchSums.metrics``, in order."""
+    name: str
 
+
+class Objective(ABC):
+    """What a network is trained for.
+
+    Attributes
+    ----------
+    metric_names
+        Keys of ``BatchSums.metrics``, in order.
+    """
+
+    metric_names: tuple[str, ...] = ()
+
+    options_class: ClassVar[type[ObjectiveOptions]]
+    needs_labels: ClassVar[bool] = True
+    """Whether each jet must be of one of the classes of the configuration."""
+    gives_scores: ClassVar[bool] = True
+    """Whether the trained network's outputs are logits of the classes."""
+
+    def __init__(self, options: ObjectiveOptions) -> None:
+        """Take the options, of ``options_class``; here there is nothing to choose."""
+        del options
+
+    def build_head(self, model: Tagger) -> nn.Module | None:  # noqa: ARG002
+        """Return what takes the place of the network's head; ``None`` to keep it.
+
+        Whatever the objective learns besides the backbone is in it, and so is trained, saved and
+        resumed with the network.
+
+        Raises
+        ------
+        InputError
+            If the network cannot be trained for this.
+        """
+        return None
+
+    @abstractmethod
     def __call__(self, model: Tagger, batch: JetBatch) -> BatchSums:
         """Return the sums of a batch, from one call of the network."""
-        ...

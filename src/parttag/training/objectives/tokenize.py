@@ -1,6 +1,6 @@
 """Training of a particle tokenizer: particles come back from their codes as they were."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -18,17 +18,16 @@ from parttag.models.particle_tokenizer import (
     token_p4,
 )
 from parttag.ops.jet_sums import mean_over_particles, sum_over_particles
-from parttag.options import Options
-from parttag.training.objectives.objective import BatchSums
+from parttag.training.objectives.objective import BatchSums, Objective, ObjectiveOptions
+from parttag.training.objectives.registry import register_objective
 
 Distance = Literal["mse", "l1"]
 
 
-class TokenizeOptions(Options):
+class TokenizeOptions(ObjectiveOptions):
     """Reconstruction of each particle's token features from its code."""
 
     name: Literal["tokenize"] = "tokenize"
-    needs_labels: ClassVar[bool] = False
     reconstruction: Distance = "mse"
     """Squared difference of the features (arXiv:2403.05618), or absolute (arXiv:2401.13537)."""
     commitment: float = Field(default=1.0, ge=0)
@@ -36,7 +35,8 @@ class TokenizeOptions(Options):
     quantizer's loss a weight of 10, of which β = 0.9 leaves a tenth to this part."""
 
 
-class Tokenize:
+@register_objective("tokenize")
+class Tokenize(Objective):
     """Sums of the tokenizer's loss, and of how well jets come back.
 
     Losses and errors are means over the particles of a jet, then over jets. The metrics are
@@ -49,6 +49,9 @@ class Tokenize:
     - ``perplexity``: exponential of the entropy of the codes in the batch, at most their number.
     """
 
+    options_class = TokenizeOptions
+    needs_labels = False
+    gives_scores = False
     metric_names: tuple[str, ...] = (
         "pt_error",
         "angle_error",
@@ -58,8 +61,11 @@ class Tokenize:
         "perplexity",
     )
 
-    def __init__(self, options: TokenizeOptions, model: Tagger) -> None:
-        """Take the model, whose head is taken off: the tokenizer's backbone is all of it.
+    def __init__(self, options: TokenizeOptions) -> None:
+        self.options = options
+
+    def build_head(self, model: Tagger) -> nn.Module:
+        """Return a head that does nothing: the tokenizer's backbone is all of it.
 
         Raises
         ------
@@ -71,8 +77,7 @@ class Tokenize:
                 "objective.name: tokenize trains the network particle_tokenizer only; give "
                 "model.name=particle_tokenizer"
             )
-        self.options = options
-        model.head = nn.Identity()
+        return nn.Identity()
 
     def __call__(self, model: Tagger, batch: JetBatch) -> BatchSums:
         """Return the sums over the jets of a batch."""

@@ -24,7 +24,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from parttag.jets.geometry import massless
+from parttag.jets.kinematics import massless
 from parttag.samples.simulation.detectors.card import CombinedCard, Compartment
 from parttag.samples.simulation.detectors.energy_flow import (
     EnergyFlow,

@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from parttag.jets.geometry import massless
+from parttag.jets.kinematics import massless
 from parttag.samples.simulation.detectors.card import Layer, LayeredCard
 from parttag.samples.simulation.detectors.energy_flow import (
     EnergyFlow,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from parttag.jets.geometry import pt_eta_phi
+from parttag.jets.kinematics import pt_eta_phi
 from parttag.samples.simulation.detectors.card import Card, LayeredCard
 from parttag.samples.simulation.generator import Particles
 

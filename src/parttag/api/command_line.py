@@ -1,0 +1,118 @@
+"""What the command line needs besides the verbs: signals, and targets that are checked first.
+
+In Python, ``Run`` and the functions of ``runs`` are the way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from parttag.api.run import Run
+from parttag.api.runs import Outcome, benchmark, configure, load
+from parttag.data.jet_files import JetFiles
+from parttag.evaluation.evaluate import evaluate_run
+from parttag.evaluation.evaluation import check_target
+from parttag.evaluation.generation import Comparison as GenerationComparison
+from parttag.evaluation.generation import Sampling, generate
+from parttag.evaluation.predict import PredictReport
+from parttag.evaluation.predict import predict as predict_files
+from parttag.evaluation.probe import (
+    LabeledJets,
+    check_probe_target,
+    probe_directory,
+    probe_run,
+)
+from parttag.evaluation.scores import Precision, Scorer
+from parttag.metrics import Estimate, Report
+from parttag.progress import Progress, no_progress
+from parttag.runs.config import dump_config, run_config_class
+from parttag.runs.import_weights import import_run
+from parttag.runs.ranks import is_rank
+from parttag.runs.recipes import list_recipes
+from parttag.runs.sections import parse_classes
+from parttag.runs.train import train_run
+from parttag.training.distributed import DeviceName, first_to_report
+from parttag.training.monitor import PreemptionError
+
+__all__ = [
+    "Estimate",
+    "GenerationComparison",
+    "LabeledJets",
+    "Outcome",
+    "PreemptionError",
+    "Report",
+    "Run",
+    "Sampling",
+    "benchmark",
+    "check_probe_target",
+    "check_target",
+    "configure",
+    "dump_config",
+    "evaluate_run",
+    "first_to_report",
+    "generate",
+    "import_run",
+    "is_first_rank",
+    "json_schema",
+    "list_recipes",
+    "load",
+    "parse_classes",
+    "predict",
+    "probe_directory",
+    "probe_run",
+    "train_run",
+    "use_all_cores",
+]
+
+
+def is_first_rank() -> bool:
+    """Return whether this process is the only one, or the first of several."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def use_all_cores() -> None:
+    """In a rank, compute on all cores of the machine from now on: the other ranks have ended."""
+    if is_rank():
+        import torch
+
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of the configuration, for editors."""
+    return run_config_class().model_json_schema()
+
+
+def predict(
+    run: Run,
+    files: Sequence[str | Path],
+    out: Path,
+    *,
+    keep: Sequence[str] = (),
+    overwrite: bool = False,
+    strict: bool = False,
+    precision: Precision = "fp32",
+    device: DeviceName = "auto",
+    progress: Progress = no_progress,
+) -> PredictReport:
+    """Write the scores of every jet of files, in their order, without holding all in memory.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, the jets do not fit the network, or ``out`` cannot be written.
+    """
+    scorer = Scorer.of_run(
+        run, labels_required=False, strict=strict, precision=precision, device=device
+    )
+    return predict_files(
+        scorer,
+        JetFiles(files, run.config.data.columns, truth_optional=True),
+        out,
+        keep=keep,
+        overwrite=overwrite,
+        progress=progress,
+    )

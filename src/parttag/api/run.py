@@ -1,0 +1,317 @@
+"""``Run``: a trained network with all that uses it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TypeAlias, TypeGuard
+
+import awkward as ak
+
+from parttag.api.jets import ColumnsLike, FileNames, file_list, read_columns
+from parttag.errors import InputError, option
+from parttag.evaluation.evaluate import evaluate_run
+from parttag.evaluation.evaluation import Evaluation
+from parttag.evaluation.predict import score_files, score_jets
+from parttag.evaluation.probe import LabeledJets, ProbeOf, probe_run
+from parttag.evaluation.scores import Precision, Scores
+from parttag.jets.arrays import JetArrays
+from parttag.jets.awkward_arrays import from_awkward
+from parttag.jets.features import required_extras
+from parttag.metrics import EvaluationOptions
+from parttag.progress import Progress, no_progress
+from parttag.runs import run as runs
+from parttag.runs.config import RunConfig
+from parttag.runs.evaluation_section import parse_evaluation
+from parttag.training.distributed import DeviceName
+
+Jets: TypeAlias = FileNames | JetArrays | ak.Array
+"""Files, jets in memory, or awkward records as ``from_awkward`` takes them."""
+
+
+@dataclass(frozen=True, repr=False)
+class Run(runs.Run):
+    """A trained network with its configuration: what training leaves, and what uses it.
+
+    ``model`` is a ``torch.nn.Module``, ``config`` what it was trained with, and ``classes`` are in
+    the order of the logits.
+
+    Examples
+    --------
+    >>> run = pt.load("runs/first")
+    >>> run.predict("train_*.root", keep=["jet_pt"]).write("scores.root")
+    >>> rejection = run.evaluate("test.h5").rejection["top"][0.5]
+    """
+
+    @classmethod
+    def of(cls, run: runs.Run) -> Run:
+        """Return a run with the methods of this class."""
+        return cls(**{name: getattr(run, name) for name in runs.Run.__dataclass_fields__})
+
+    def predict(
+        self,
+        jets: Jets,
+        *,
+        keep: Sequence[str] = (),
+        columns: ColumnsLike = None,
+        strict: bool = False,
+        precision: Precision = "fp32",
+        device: DeviceName = "auto",
+        progress: Progress = no_progress,
+    ) -> Scores:
+        """Return the scores of jets, one row a jet, in their order; bad jets have none.
+
+        Parameters
+        ----------
+        jets
+            Files, ``JetArrays``, or awkward records, one jet a row.
+        keep
+            Branches of files that ride along.
+        columns
+            What the branches of the files mean, if not what the run's ``data.columns`` says.
+        strict
+            Refuse a bad jet instead.
+        precision, device
+            How and where the network computes; ``auto`` is a GPU if there is one.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be read, or the jets do not fit the network.
+
+        Examples
+        --------
+        >>> frame = run.predict("train_*.root", keep=["jet_pt"]).to_pandas()
+        >>> len(frame)
+        120
+        """
+        tagger = self.reading(columns)
+        if is_files(jets):
+            return score_files(
+                tagger,
+                file_list(jets),
+                keep,
+                strict=strict,
+                precision=precision,
+                device=device,
+                progress=progress,
+            )
+        if keep:
+            raise InputError(
+                f"{option('keep', ','.join(keep))} names branches of files: jets in memory have "
+                "none, so leave it out"
+            )
+        return score_jets(
+            tagger,
+            in_memory(jets, required_extras(self.config.features)),
+            strict=strict,
+            precision=precision,
+            device=device,
+            progress=progress,
+        )
+
+    def __call__(self, particles: ak.Array) -> ak.Array:
+        """Return the scores of awkward records of particles, inside an analysis.
+
+        Parameters
+        ----------
+        particles
+            Records of pt, eta, phi and mass, or whatever else ``vector`` knows: jets x particles,
+            or events x jets x particles.
+
+        Returns
+        -------
+        ak.Array
+            One record a jet, nested as the jets are, with ``score_CLASS`` and ``logit_CLASS``;
+            those of jets without particles or with bad ones are NaN.
+
+        Raises
+        ------
+        InputError
+            If the records have no four-momenta, or the network needs columns that they lack.
+
+        Examples
+        --------
+        >>> particles = pt.read("test.h5").to_awkward().particles
+        >>> top = run(particles).score_top
+        """
+        depth = particles.ndim
+        flat = ak.flatten(particles, axis=1) if depth == 3 else particles
+        scores = self.predict(flat)
+        columns = {
+            name: values
+            for name, values in scores.columns().items()
+            if name.startswith(("score_", "logit_"))
+        }
+        rows = ak.zip(columns)
+        return ak.unflatten(rows, ak.num(particles, axis=1)) if depth == 3 else rows
+
+    def evaluate(
+        self,
+        data: Jets | None = None,
+        *,
+        background: str | Sequence[str] | None = None,
+        working_points: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
+        columns: ColumnsLike = None,
+        strict: bool = False,
+        precision: Precision = "fp32",
+        device: DeviceName = "auto",
+        progress: Progress = no_progress,
+    ) -> Evaluation:
+        """Measure the tagger on labeled jets: accuracy, AUC and rejections with their errors.
+
+        Nothing is written before ``save`` of what comes back.
+
+        Parameters
+        ----------
+        data
+            Files, or jets with labels; by default the run's ``data.test``.
+        background
+            The class, or the classes, that all others are told apart from.
+        working_points
+            Signal efficiencies at which rejections are quoted, of all signal classes or by class.
+        columns, strict, precision, device
+            As of ``predict``.
+
+        Raises
+        ------
+        InputError
+            If there is nothing to evaluate, or the jets do not fit the network.
+
+        Examples
+        --------
+        >>> report = run.evaluate("test.h5", working_points=[0.3, 0.5, 0.7])
+        >>> axes = report.plot.roc()
+        >>> report.save("out", formats=["pdf", "png"])
+        """
+        return evaluate_run(
+            self.reading(columns),
+            _measured(data),
+            options=self.options(background, working_points),
+            strict=strict,
+            precision=precision,
+            device=device,
+            progress=progress,
+        )
+
+    def probe(
+        self,
+        data: Jets | None = None,
+        *,
+        of: ProbeOf = "linear",
+        train: FileNames = (),
+        classes: Mapping[str, Sequence[str]] | None = None,
+        num_jets: int = 10_000,
+        strict: bool = False,
+        precision: Precision = "fp32",
+        device: DeviceName = "auto",
+        progress: Progress = no_progress,
+    ) -> Evaluation:
+        """Fit a linear classifier to what the network makes of jets, and measure that.
+
+        Parameters
+        ----------
+        data
+            What to measure on; by default the run's ``data.test``.
+        of
+            The trained network (``linear``), one without training, or its inputs (``raw``).
+        train, classes
+            What to fit to; by default the run's ``data.train`` and ``data.classes``.
+        num_jets
+            Fit to at most so many jets.
+
+        Raises
+        ------
+        InputError
+            As ``evaluate``, or if there are too few jets of a class.
+        """
+        named = None if classes is None else {name: tuple(c) for name, c in classes.items()}
+        labeled = LabeledJets(tuple(file_list(train)), named, num_jets)
+        return probe_run(
+            self,
+            of,
+            labeled,
+            _measured(data),
+            strict=strict,
+            precision=precision,
+            device=device,
+            progress=progress,
+        )
+
+    def options(
+        self,
+        background: str | Sequence[str] | None = None,
+        working_points: Sequence[float] | Mapping[str, Sequence[float]] | str | None = None,
+    ) -> EvaluationOptions:
+        """Return the run's section ``evaluation`` with what is given replaced.
+
+        Raises
+        ------
+        InputError
+            If an efficiency is not between 0 and 1.
+        """
+        given = {"background": background, "working_points": working_points}
+        changes = {key: value for key, value in given.items() if value is not None}
+        return parse_evaluation(self.config.evaluation, changes)
+
+    def reading(self, columns: ColumnsLike) -> Run:
+        """Return the run for files whose branches mean something else; ``None`` changes nothing."""
+        if columns is None:
+            return self
+        return Run.of(self.with_columns(read_columns(columns)))
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of parameters of the network."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def __repr__(self) -> str:
+        """Return one line: the directory, network, classes and how far the training is."""
+        return f"Run {self.directory}: {' | '.join(self._facts())}"
+
+    def _repr_html_(self) -> str:
+        facts = "".join(f"<td>{escape(fact)}</td>" for fact in self._facts())
+        return f"<table><tr><th>Run {escape(str(self.directory))}</th>{facts}</tr></table>"
+
+    def _facts(self) -> list[str]:
+        goal = ", ".join(self.classes) or f"objective {self.config.objective.name}"
+        network = f"{self.config.model.name} ({_short(self.num_parameters)})"
+        return [network, goal, *_how_far(self.directory / "metrics.jsonl", self.config)]
+
+
+def _how_far(history: Path, config: RunConfig) -> list[str]:
+    """Return the last epoch of a training and its accuracy; nothing if there was none."""
+    try:
+        last = json.loads(history.read_text().splitlines()[-1])
+    except (OSError, ValueError, IndexError):
+        return []
+    epochs = f"/{config.training.epochs}" if config.training.epochs else ""
+    fact = f"epoch {last.get('epoch', '?')}{epochs}"
+    accuracy = last.get("val_accuracy")
+    return [fact if accuracy is None else f"{fact}, val accuracy {accuracy:.3f}"]
+
+
+def _short(number: int) -> str:
+    """Return a number of parameters as people say it: 189k, 2.14M."""
+    if number < 1e3:
+        return str(number)
+    return f"{number / 1e3:.0f}k" if number < 1e6 else f"{number / 1e6:.2f}M"
+
+
+def is_files(jets: Jets) -> TypeGuard[FileNames]:
+    """Return whether jets are in files, not in memory."""
+    return not isinstance(jets, JetArrays | ak.Array)
+
+
+def in_memory(jets: JetArrays | ak.Array, extras: Sequence[str] | None = None) -> JetArrays:
+    """Return jets as ``JetArrays``; of records with these columns only, if they are given."""
+    return jets if isinstance(jets, JetArrays) else from_awkward(jets, extras=extras)
+
+
+def _measured(data: Jets | None) -> Sequence[str | Path] | JetArrays | None:
+    if data is None:
+        return None
+    return file_list(data) if is_files(data) else in_memory(data)

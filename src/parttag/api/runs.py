@@ -1,0 +1,332 @@
+"""Networks in Python and for the command line: train, load, predict, evaluate and compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import awkward as ak
+
+from parttag.api.jets import FileNames, file_list
+from parttag.api.run import Jets, Run, in_memory
+from parttag.benchmark.compare import Row, RunComparison
+from parttag.benchmark.plan import Job
+from parttag.benchmark.planning import load_benchmark, make_plan
+from parttag.benchmark.run import Outcome, run_benchmark
+from parttag.errors import InputError, option
+from parttag.evaluation.evaluation import METRICS
+from parttag.jets.arrays import JetArrays
+from parttag.jets.batch import JetBatch, make_batch
+from parttag.metrics import Report
+from parttag.models.weaver import ModelName
+from parttag.progress import Progress, no_progress
+from parttag.runs import run as runs
+from parttag.runs.config import RunConfig, build_config
+from parttag.runs.evaluation_section import drop_other_classes
+from parttag.runs.import_weights import import_run
+from parttag.runs.recipes import find_recipe
+from parttag.runs.train import train_run
+from parttag.runs.yaml_files import apply_overrides, read_content, set_value
+
+__all__ = [
+    "Outcome",
+    "Run",
+    "batch",
+    "benchmark",
+    "compare",
+    "configure",
+    "import_weaver",
+    "load",
+    "train",
+]
+
+
+def batch(jets: JetArrays | ak.Array, max_particles: int | None = None) -> JetBatch:
+    """Return jets as a batch in torch, the only thing that is passed to a network.
+
+    Parameters
+    ----------
+    jets
+        Jets, or awkward records as ``from_awkward`` takes them.
+    max_particles
+        Keep only so many particles of the highest pT.
+
+    Examples
+    --------
+    >>> logits = pt.load("runs/first").model(pt.batch(pt.read("test.h5")))
+    >>> tuple(logits.shape)
+    (40, 2)
+    """
+    return make_batch(in_memory(jets), max_particles=max_particles)
+
+
+def load(directory: str | Path, checkpoint: Literal["best", "last"] = "best") -> Run:
+    """Return the run in a directory, with the weights of its best epoch or its last.
+
+    Raises
+    ------
+    InputError
+        If the directory is no run, or its checkpoint is missing, damaged or of another network.
+
+    Examples
+    --------
+    >>> run = pt.load("runs/first")
+    >>> run.classes
+    ('top', 'QCD')
+    """
+    return Run.of(runs.load_run(directory, checkpoint))
+
+
+def train(
+    config: str | Path | Mapping[str, Any] | RunConfig,
+    *,
+    train: FileNames | None = None,
+    val: FileNames | None = None,
+    test: FileNames | None = None,
+    out: str | Path | None = None,
+    epochs: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    progress: Progress = no_progress,
+) -> Run:
+    """Train what a configuration describes, or continue where a run of it stopped.
+
+    Parameters
+    ----------
+    config
+        A shipped recipe such as ``"toptagging/pfn"``, a YAML file, nested mappings, or a
+        configuration.
+    train, val, test
+        Files of jets, in place of ``data.train``, ``data.val`` and ``data.test``. Nothing is
+        evaluated here: ``run.evaluate()`` is.
+    out
+        Directory of the run; ``runs/NAME`` for a recipe or a file of this name.
+    epochs
+        In place of ``training.epochs``.
+    options
+        Values for any other keys: ``{"training.batch_size": 256}``.
+
+    Returns
+    -------
+    Run
+        With the weights of its best epoch.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown, the data cannot be used, a loss is not finite, or ``out`` holds
+        something else.
+    PreemptionError
+        At SIGTERM, after a checkpoint.
+
+    Examples
+    --------
+    >>> run = pt.train(
+    ...     "toptagging/pfn",
+    ...     train="train.h5",
+    ...     val="val.h5",
+    ...     out="runs/second",
+    ...     epochs=1,
+    ...     options={"training.batch_size": 16},
+    ... )
+    """
+    given = {
+        "data.train": None if train is None else _names(train),
+        "data.val": None if val is None else _names(val),
+        "data.test": None if test is None else _names(test),
+        "training.epochs": epochs,
+    }
+    changes = {key: value for key, value in given.items() if value is not None}
+    settings = configure(config, {**changes, **(options or {})})
+    if out is None and not isinstance(config, str | Path):
+        raise InputError(f"a run needs a directory: give {option('out', '')}")
+    directory = Path("runs") / Path(str(config)).stem if out is None else Path(out)
+    return load(train_run(settings, directory, progress=progress))
+
+
+def configure(
+    config: str | Path | Mapping[str, Any] | RunConfig,
+    changes: Mapping[str, Any] | Sequence[str],
+) -> RunConfig:
+    """Return a configuration with the values of some keys, such as ``data.train``, replaced.
+
+    Parameters
+    ----------
+    config
+        As of ``train``.
+    changes
+        Values by key, or ``section.key=value`` each.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown, or a value is of the wrong type or out of range.
+    """
+    if isinstance(config, RunConfig):
+        content = config.model_dump(mode="json")
+    elif isinstance(config, Mapping):
+        content = dict(config)
+    else:
+        content = read_content(find_recipe(config))
+    if isinstance(changes, Mapping):
+        for key, value in changes.items():
+            set_value(key, value, content)
+    else:
+        apply_overrides(changes, content)
+    return build_config(drop_other_classes(content, list(changes)))
+
+
+def _names(files: FileNames) -> list[str]:
+    return [str(name) for name in file_list(files)]
+
+
+def import_weaver(
+    weights: str | Path,
+    features: str | Sequence[str],
+    out: str | Path,
+    *,
+    model: ModelName = "particle_transformer",
+    classes: Sequence[str] = (),
+) -> Run:
+    """Return a run of a network that weaver-core trained, which gives the same scores.
+
+    Parameters
+    ----------
+    weights
+        The state dict, of any version of weaver-core since 0.4.
+    features
+        What the network was trained with: kin, kinpid, full, or a list of features.
+    out
+        Directory of the run to make.
+    model
+        The network that the weights belong to.
+    classes
+        In the order of the logits; not needed for those of JetClass and top tagging.
+
+    Raises
+    ------
+    InputError
+        If the directory exists, or the weights are not those of this network with these features.
+
+    Examples
+    --------
+    >>> run = pt.import_weaver("ParT_kin.pt", "kin", "runs/ParT")  # doctest: +SKIP
+    """
+    return load(import_run(weights, features, out, model=model, classes=classes))
+
+
+def compare(
+    results: Sequence[Run | Report] | Mapping[str, Run | Report],
+    data: Jets | None = None,
+    *,
+    progress: Progress = no_progress,
+) -> RunComparison:
+    """Return finished runs side by side: accuracy, AUC, rejections and parameters.
+
+    Parameters
+    ----------
+    results
+        Runs or reports; a mapping gives them names.
+    data
+        Jets to evaluate all runs on; by default each has been evaluated, and its
+        ``evaluation/metrics.json`` is read.
+
+    Raises
+    ------
+    InputError
+        If a run was never evaluated, or its metrics cannot be read.
+
+    Examples
+    --------
+    >>> found = pt.compare([pt.load("runs/first")], "test.h5")
+    >>> found.headers()[:4]
+    ['run', 'parameters', 'accuracy', 'AUC']
+    """
+    named = results.items() if isinstance(results, Mapping) else [(None, one) for one in results]
+    return RunComparison(tuple(_row(name, one, data, progress) for name, one in named))
+
+
+def _row(name: str | None, result: Run | Report, data: Jets | None, progress: Progress) -> Row:
+    if isinstance(result, Report):
+        return Row(name or result.title, result)
+    if data is not None:
+        report: Report = result.evaluate(data, progress=progress)
+    else:
+        path = result.directory / "evaluation" / METRICS
+        if not path.is_file():
+            raise InputError(
+                f"{result.directory} was not evaluated yet: give {option('data', '')}, or evaluate "
+                "it first"
+            )
+        report = Report.from_json(path)
+    return Row(name or result.directory.name, report, result.num_parameters)
+
+
+def benchmark(
+    config: str | Path,
+    *,
+    out: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    labels: Sequence[int] = (),
+    job: int | None = None,
+    jobs: int = 1,
+    table_only: bool = False,
+    progress: Progress = no_progress,
+) -> Outcome:
+    """Train and evaluate every row of a table with every seed, and write the table.
+
+    Called again, it skips what is done and continues what was interrupted. A row that fails does
+    not stop the others: the outcome says why.
+
+    Parameters
+    ----------
+    config
+        A shipped recipe such as ``"benchmarks/smoke"``, or a YAML file.
+    out
+        Directory of the table; ``runs/NAME`` if not given.
+    overrides
+        ``KEY=VALUE`` each, in place of the file's.
+    rows, seeds, labels
+        Only these; all if there are none.
+    job
+        Only this combination of row, labels and seed, counted from 0.
+    jobs
+        Trainings at a time.
+    table_only
+        Train nothing: gather what is there.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be made at all; nothing is trained then.
+    PreemptionError
+        At SIGTERM, after checkpoints.
+
+    Examples
+    --------
+    >>> table = pt.benchmark("benchmarks/smoke", out="runs/smoke")  # doctest: +SKIP
+    """
+    path = find_recipe(config)
+    directory = Path("runs") / path.stem if out is None else Path(out)
+    plan = make_plan(load_benchmark(path, overrides), path.parent, directory)
+    if job is not None and (rows or seeds or labels):
+        raise InputError(
+            f"{option('job', str(job))} chooses row, labels and seed: give it alone, or the others"
+        )
+    chosen = plan.row_jobs(rows, seeds, labels)
+    if job is not None:
+        chosen = [_numbered(chosen, job)]
+    work = [] if table_only else plan.with_needs(chosen)
+    return run_benchmark(plan, work, num_processes=jobs, progress=progress)
+
+
+def _numbered(jobs: Sequence[Job], number: int) -> Job:
+    """Return the job of this number."""
+    if number >= len(jobs):
+        raise InputError(
+            f"{option('job', str(number))}: there are {len(jobs)} combinations of row, labels and "
+            f"seed, 0 to {len(jobs) - 1}"
+        )
+    return jobs[number]

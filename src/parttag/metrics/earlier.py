@@ -1,0 +1,71 @@
+"""What evaluations meant before a configuration could say it: the rules of ``schema_version`` 1.
+
+Top tagging and JetClass were known by their class QCD, and two classes of JetClass by their names
+(arXiv:2202.03772, table 1). Files and configurations of that time are read by these rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_BACKGROUND = "QCD"
+_TWO_CLASS_POINTS = [0.5, 0.3]
+_CLASS_POINTS = {"Hqql": [0.99], "Tbl": [0.995]}
+_OTHER_POINTS = [0.5]
+
+
+def earlier_options(classes: Sequence[str]) -> dict[str, Any]:
+    """Return background and working points of classes, as the section ``evaluation`` has them."""
+    background = _earlier_background(classes)
+    if background is None:
+        return {}
+    signals = [name for name in classes if name != background]
+    points: Any = {name: _CLASS_POINTS.get(name, _OTHER_POINTS) for name in signals}
+    return {
+        "background": [background],
+        "working_points": _TWO_CLASS_POINTS if len(classes) == 2 else points,
+    }
+
+
+def _earlier_background(classes: Sequence[str]) -> str | None:
+    if _BACKGROUND in classes:
+        return _BACKGROUND
+    return classes[1] if len(classes) == 2 else None
+
+
+def from_schema_1(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a ``metrics.json`` of schema 1 as schema 2 has it.
+
+    Of two classes, the one signal class was not named; the signal efficiency of the cut on the mass
+    stood once.
+    """
+    classes = list(content["num_jets"])
+    background = _earlier_background(classes)
+    signals = [name for name in classes if name != background]
+
+    def by_signal(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {signals[0]: values} if len(classes) == 2 and values else dict(values)
+
+    upgraded = {
+        **content,
+        "schema_version": 2,
+        "background": [] if background is None else [background],
+        "rejection": by_signal(content["rejection"]),
+        "threshold": by_signal(content["threshold"]),
+    }
+    if by_pt := content.get("rejection_by_pt"):
+        one_cut = {key: by_signal(values) for key, values in by_pt["one_cut"].items()}
+        rejection = by_signal(by_pt["rejection"])
+        upgraded["rejection_by_pt"] = {
+            **by_pt,
+            "rejection": rejection,
+            "one_cut": one_cut,
+            "background": upgraded["background"],
+        }
+    if sculpting := dict(content.get("mass_sculpting") or {}):
+        eps_s = sculpting.pop("eps_s")
+        upgraded["mass_sculpting"] = {
+            name: {"eps_s": eps_s, **shapes} for name, shapes in by_signal(sculpting).items()
+        }
+    return upgraded

@@ -1,0 +1,208 @@
+"""What an evaluation has measured: typed, as ``metrics.json`` and as a table."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from parttag.errors import InputError
+from parttag.metrics import report_text
+from parttag.metrics.earlier import from_schema_1
+from parttag.metrics.estimate import UNKNOWN, Estimate, from_json_number, json_number
+from parttag.metrics.options import point_key
+from parttag.metrics.pt_bins import RejectionByPt
+from parttag.metrics.sculpting import Sculpting
+from parttag.system.files import refuse_damaged
+
+SCHEMA_VERSION = 2
+"""Of ``metrics.json``; 1 had ``rejection``, ``threshold`` and ``mass_sculpting`` bare if there were
+two classes, by signal class only if there were more."""
+
+
+@dataclass(frozen=True)
+class ProbeFit:
+    """What a linear probe was fitted to."""
+
+    of: str
+    """``linear``: the trained network; ``untrained``: one of its kind; ``raw``: its inputs."""
+    num_jets: int
+    data: tuple[str, ...]
+    width: int
+    """Of the representation."""
+    strength: float
+    """Of the fit, against its penalty: scikit-learn's C."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as ``metrics.json`` holds it."""
+        return {
+            "of": self.of,
+            "num_jets": self.num_jets,
+            "data": list(self.data),
+            "width": self.width,
+            "C": self.strength,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> ProbeFit:
+        """Return what ``to_json`` has written."""
+        return cls(
+            of=str(content["of"]),
+            num_jets=int(content["num_jets"]),
+            data=tuple(map(str, content["data"])),
+            width=int(content["width"]),
+            strength=float(content["C"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Report:
+    """What a tagger is worth on some jets.
+
+    What was not asked for, or is not determined by the jets, is NaN or empty.
+
+    Examples
+    --------
+    >>> from parttag.metrics import Report
+    >>> report = Report.from_json("runs/first/evaluation/metrics.json")  # doctest: +SKIP
+    >>> report.rejection["top"][0.5]  # doctest: +SKIP
+    Estimate(241.0 ± 52.0)
+    """
+
+    accuracy: Estimate = UNKNOWN
+    """Share of jets whose highest logit is that of their class."""
+    auc: Estimate = UNKNOWN
+    """Area under the ROC; with several classes the mean over ordered pairs."""
+    rejection: Mapping[str, Mapping[float, Estimate]] = field(default_factory=dict)
+    """1/ε_B by signal class, then by ε_S."""
+    threshold: Mapping[str, Mapping[float, float]] = field(default_factory=dict)
+    """The cut that keeps ε_S, on p_S/(p_S + Σ f_b p_b): by signal class, then by ε_S."""
+    num_jets: Mapping[str, int] = field(default_factory=dict)
+    """Jets that are measured, of each class, in the order of the logits."""
+    loss: float = math.nan
+    """Mean cross-entropy."""
+    extra: Mapping[str, Estimate] = field(default_factory=dict)
+    """Metrics of plug-ins."""
+    background: tuple[str, ...] = ()
+    """The classes whose jets are rejected; empty if there are none such."""
+    rejection_by_pt: RejectionByPt | None = None
+    """Rejection in bins of jet pT."""
+    mass_sculpting: Mapping[str, Sculpting] = field(default_factory=dict)
+    """What the cut of each signal class makes of the background's mass."""
+    num_left_out: Mapping[str, int] = field(default_factory=dict)
+    """Jets that are not measured, by reason."""
+    data: tuple[str, ...] = ()
+    """Files of the jets; empty for jets in memory."""
+    probe: ProbeFit | None = None
+    """What was fitted, if it is a linear probe that was measured."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of ``metrics.json``."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "accuracy": self.accuracy.to_json(),
+            "auc": self.auc.to_json(),
+            "rejection": {
+                name: {point_key(eps_s): estimate.to_json() for eps_s, estimate in points.items()}
+                for name, points in self.rejection.items()
+            },
+            "threshold": {
+                name: {point_key(eps_s): json_number(value) for eps_s, value in points.items()}
+                for name, points in self.threshold.items()
+            },
+            "num_jets": dict(self.num_jets),
+            "loss": json_number(self.loss),
+            "extra": {name: estimate.to_json() for name, estimate in self.extra.items()},
+            "background": list(self.background),
+            "rejection_by_pt": self.rejection_by_pt.to_json() if self.rejection_by_pt else {},
+            "mass_sculpting": {
+                name: shapes.to_json() for name, shapes in self.mass_sculpting.items()
+            },
+            "num_left_out": dict(self.num_left_out),
+            "data": list(self.data),
+            **({} if self.probe is None else {"probe": self.probe.to_json()}),
+        }
+
+    @staticmethod
+    def from_json(source: Mapping[str, Any] | str | Path) -> Report:
+        """Return the report that a ``metrics.json`` holds, of this version of parttag or older.
+
+        Parameters
+        ----------
+        source
+            The file, or its content.
+
+        Raises
+        ------
+        InputError
+            If the file is missing or damaged, or a newer version of parttag wrote it.
+        """
+        path = Path("metrics.json") if isinstance(source, Mapping) else Path(source)
+        with refuse_damaged(path):
+            content: Mapping[str, Any]
+            if isinstance(source, Mapping):
+                content = source
+            else:
+                content = json.loads(path.read_text(encoding="utf-8"))
+            version = content.get("schema_version", 1)
+            if version > SCHEMA_VERSION:
+                raise InputError(
+                    f"{path} has schema_version {version}, of a newer version of parttag; this one "
+                    f"reads up to {SCHEMA_VERSION}: update parttag"
+                )
+            return _read(from_schema_1(content) if version == 1 else content)
+
+    @property
+    def title(self) -> str:
+        """The first line of its table."""
+        return f"against {' + '.join(self.background)}" if self.background else "all classes"
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Return the table that the terminal shows: what, its value, its error."""
+        return report_text.rows(self.accuracy, self.auc, self.rejection, self.loss, self.extra)
+
+    def sentences(self) -> list[str]:
+        """Return what the terminal says below the table: of jets, and of the background's mass."""
+        return [
+            report_text.jets_sentence(self.num_jets, self.num_left_out),
+            *report_text.sculpting_sentences(self.mass_sculpting),
+        ]
+
+    def __repr__(self) -> str:
+        """Return the table as text."""
+        return report_text.as_text(self.title, self.rows(), self.sentences())
+
+    def _repr_html_(self) -> str:
+        """Return the table as notebooks show it."""
+        return report_text.as_html(self.title, self.rows(), self.sentences())
+
+
+def _read(content: Mapping[str, Any]) -> Report:
+    by_pt, probe = content.get("rejection_by_pt"), content.get("probe")
+    return Report(
+        accuracy=Estimate.from_json(content["accuracy"]),
+        auc=Estimate.from_json(content["auc"]),
+        rejection={
+            str(name): {float(eps_s): Estimate.from_json(e) for eps_s, e in points.items()}
+            for name, points in content["rejection"].items()
+        },
+        threshold={
+            str(name): {float(eps_s): from_json_number(v) for eps_s, v in points.items()}
+            for name, points in content["threshold"].items()
+        },
+        num_jets={str(name): int(number) for name, number in content["num_jets"].items()},
+        loss=from_json_number(content["loss"]),
+        extra={str(n): Estimate.from_json(e) for n, e in content.get("extra", {}).items()},
+        background=tuple(map(str, content["background"])),
+        rejection_by_pt=RejectionByPt.from_json(by_pt) if by_pt else None,
+        mass_sculpting={
+            str(name): Sculpting.from_json(shapes)
+            for name, shapes in content.get("mass_sculpting", {}).items()
+        },
+        num_left_out={str(n): int(jets) for n, jets in content.get("num_left_out", {}).items()},
+        data=tuple(map(str, content.get("data", ()))),
+        probe=ProbeFit.from_json(probe) if probe else None,
+    )
