@@ -2,28 +2,48 @@
 
 python scripts/fuzz_readers.py --number 600 --json fuzz.json
 
+With ``--headers`` sizes, offsets, strides and counts are changed instead of any bytes, and YAML of
+any depth and archives are read, too.
+
 Each file is read in a process of its own kind, with a limit on its time and memory: a hang, a crash
 of a library and an allocation of terabytes are counted like everything else.
 """
 
 import argparse
+import io
 import json
 import multiprocessing
 import resource
 import sys
+import tarfile
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 sys.path[:0] = [str(Path(__file__).parents[1] / "tests")]
 
-from helpers.damage import WRITERS, damages, outcome, repeated_jets  # noqa: E402
+from helpers.damage import (  # noqa: E402
+    FAULT,
+    REFUSED,
+    SAME,
+    WRITERS,
+    damages,
+    header_damages,
+    outcome,
+    repeated_jets,
+)
 from parttag.data.readers import read_chunks  # noqa: E402
+from parttag.errors import InputError  # noqa: E402
 from parttag.jets.arrays import JetArrays, concatenate  # noqa: E402
+from parttag.runs.yaml_files import read_content  # noqa: E402
+from parttag.samples.download.archives import unpack  # noqa: E402
 
-MEMORY_BYTES = 6 << 30
+MEMORY_BYTES = 2 << 30
 TIME_LIMIT_S = 60
 
 
@@ -33,28 +53,33 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=600, help="damaged files of each format")
     parser.add_argument("--jets", type=int, default=25, help="jets in a file")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--formats", nargs="*", default=list(WRITERS), choices=list(WRITERS))
+    parser.add_argument("--formats", nargs="*", default=list(WRITERS), choices=[*WRITERS, *OTHERS])
     parser.add_argument("--json", type=Path, help="write the counts and the worst cases here")
+    parser.add_argument("--headers", action="store_true", help="change numbers in headers only")
     options = parser.parse_args()
     results = {}
     for kind in options.formats:
-        results[kind] = fuzz(kind, options.number, options.jets, options.seed)
+        results[kind] = fuzz(kind, options.number, options.jets, options.seed, options.headers)
         print(kind, dict(results[kind]["counts"]), flush=True)
     if options.json:
         options.json.write_text(json.dumps(results, indent=2))
 
 
-def fuzz(kind: str, number: int, num_jets: int, seed: int) -> dict[str, Any]:
+def fuzz(kind: str, number: int, num_jets: int, seed: int, headers: bool = False) -> dict[str, Any]:
     """Return the counts of outcomes, and what was done to the files with the unwanted ones."""
     counts: Counter[str] = Counter()
     cases: dict[str, list[str]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        path = WRITERS[kind](Path(folder) / "whole", repeated_jets(num_jets))
-        whole = concatenate(list(read_chunks(path)))
-        content = path.read_bytes()
         damaged = Path(folder) / "damaged"
-        worker = Worker(whole)
-        for case, (what, changed) in zip(range(number), damages(content, seed), strict=False):
+        if kind in OTHERS:
+            content, worker = b"", Worker(kind)
+            made = OTHERS[kind](seed)
+        else:
+            path = WRITERS[kind](Path(folder) / "whole", repeated_jets(num_jets))
+            content = path.read_bytes()
+            worker = Worker(concatenate(list(read_chunks(path))))
+            made = (header_damages if headers else damages)(content, seed)
+        for case, (what, changed) in zip(range(number), made, strict=False):
             damaged.write_bytes(changed)
             result = worker.outcome(damaged)
             counts[result.split(":")[0]] += 1
@@ -66,7 +91,7 @@ def fuzz(kind: str, number: int, num_jets: int, seed: int) -> dict[str, Any]:
 class Worker:
     """A process that reads what it is given, and is replaced when it hangs or dies."""
 
-    def __init__(self, whole: JetArrays) -> None:
+    def __init__(self, whole: JetArrays | str) -> None:
         self.whole = whole
         self.start()
 
@@ -97,12 +122,75 @@ class Worker:
         self.process.join()
 
 
-def serve(connection: Connection, whole: JetArrays) -> None:
+def serve(connection: Connection, whole: JetArrays | str) -> None:
     """Read the files that are asked for, until killed."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY_BYTES, taken + MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     while True:
-        connection.send(outcome(connection.recv(), whole))
+        path = connection.recv()
+        result = other_outcome(path, whole) if isinstance(whole, str) else outcome(path, whole)
+        connection.send(result)
+
+
+def other_outcome(path: Path, kind: str) -> str:
+    """Return what reading a configuration or unpacking an archive gives."""
+    try:
+        if kind == "yaml":
+            read_content(path)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                unpack(path, Path(folder))
+    except InputError:
+        return REFUSED
+    except Exception as error:  # noqa: BLE001 (whatever it is, it is to be counted)
+        return f"{FAULT}: {type(error).__name__}: {error}"
+    return SAME
+
+
+def hostile_yaml(seed: int) -> Iterator[tuple[str, bytes]]:
+    """Yield texts of many levels, aliases, tags and scalars, without end."""
+    rng = np.random.default_rng(seed)
+    kinds = ["int", "float", "timestamp", "binary", "set", "omap", "python/x"]
+    tags = ("", *(f"!!{kind} " for kind in kinds))
+    texts = ("1", "x", "2024-13-41", "1:99:99", "0x", ".inf", "~", "'", "{", "[", "*a0", "?", "|")
+    while True:
+        depth, width = int(10 ** rng.uniform(0, 4)), int(rng.integers(1, 9))
+        opening, closing = (("[", "]"), ("{a: ", "}"), ("- ", ""))[rng.integers(3)]
+        lines = [f"a0: &a0 {rng.choice(tags)}{rng.choice(texts)}"]
+        lines += [
+            f"a{number}: &a{number} [{', '.join([f'*a{number - 1}'] * width)}]"
+            for number in range(1, int(rng.integers(1, 14)))
+        ]
+        lines.append(f"deep: {opening * depth}{rng.choice(texts)}{closing * depth}")
+        rng.shuffle(lines)
+        yield f"depth {depth}, width {width}", "\n".join(lines).encode()
+
+
+def hostile_archives(seed: int) -> Iterator[tuple[str, bytes]]:
+    """Yield tar archives in whose headers a field is another text or number."""
+    rng = np.random.default_rng(seed)
+    fields = {"name": (0, 100), "mode": (100, 8), "size": (124, 12), "type": (156, 1)}
+    lies = (b"0" * 11, b"7" * 11, b"\x80" + b"\xff" * 7, b"../../x", b"/etc/x", b"S", b"2", b"x")
+    while True:
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w") as tar:
+            for number in range(4):
+                info = tarfile.TarInfo("a/" * int(10 ** rng.uniform(0, 2)) + f"{number}.root")
+                info.size = 600
+                tar.addfile(info, io.BytesIO(bytes(600)))
+        content = bytearray(stream.getvalue())
+        block = 512 * int(rng.integers(len(content) // 512))
+        name, (start, length) = list(fields.items())[rng.integers(len(fields))]
+        lie = bytes(lies[rng.integers(len(lies))])[:length]
+        content[block + start : block + start + len(lie)] = lie
+        if rng.random() < 0.8 and block + 512 <= len(content):  # of a right checksum
+            header = content[block : block + 148] + b" " * 8 + content[block + 156 : block + 512]
+            content[block + 148 : block + 156] = b"%06o\0 " % sum(header)
+        yield f"{name} of block {block // 512}: {lie!r}", bytes(content)
+
+
+OTHERS = {"yaml": hostile_yaml, "archives": hostile_archives}
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ echo "== lint and types"
 .venv/bin/ruff format --check .
 .venv/bin/codespell src tests scripts configs docs ./*.md
 .venv/bin/mypy
+.venv/bin/python scripts/check_licences.py
 
 echo "== tests"
 # One thread a process: the tensors of the tests are small.

@@ -24,6 +24,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from parttag.errors import InputError
+from parttag.printable import printable
 
 REMOTE_PROTOCOLS = ("https", "http", "root")
 """Where files may be read from, besides this machine."""
@@ -36,6 +37,25 @@ Texts = Annotated[
     WithJsonSchema(_TEXTS_SCHEMA),
 ]
 """One text or a list of them."""
+
+
+_LONGEST_NAME = 200
+
+
+def _checked_name(name: str) -> str:
+    # What would come out of a file otherwise than it went in, or could not be written at all.
+    if not name.strip() or len(name) > _LONGEST_NAME:
+        raise ValueError(f"a name must have 1 to {_LONGEST_NAME} characters, not {len(name)}")
+    if printable(name) != name or "\n" in name:
+        raise ValueError(
+            f"the name {printable(name)!r} has control characters, or such as UTF-8 cannot hold; "
+            "take them out"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(_checked_name)]
+"""Of a class, a label or a row: every file can hold it, and every terminal show it."""
 
 
 def local_name(name: str | Path) -> str | Path:
@@ -172,7 +192,7 @@ _WANTED = {
 
 def _sentence(kind: type[Options], error: ErrorDetails) -> str:
     keys, field = _walk(kind, error["loc"])
-    path, context = ".".join(keys), error.get("ctx", {})
+    path, context = ".".join(printable(key[:_LONGEST_NAME]) for key in keys), error.get("ctx", {})
     match error["type"]:
         case "extra_forbidden":
             return _unknown_key(kind, path, error["loc"])

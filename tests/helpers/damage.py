@@ -149,3 +149,37 @@ def _equal(jets: JetArrays, others: JetArrays) -> bool:
     names = ("offsets", "p4", "extra", "jet_p4", "jet_axis", "labels", "jet_weights")
     pairs = [(getattr(jets, name), getattr(others, name)) for name in names]
     return all(a.shape == b.shape and np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+
+
+_LIES = (0, 1, -1, 255, 2**15, 2**16 - 1, 2**24, 2**31 - 1, 2**32 - 1, 2**40, 2**62, -(2**62))
+
+
+def header_damages(content: bytes, seed: int) -> Iterator[tuple[str, bytes]]:
+    """Yield copies without end in which a size, offset, stride or count is another one.
+
+    That is a whole number of 2, 4 or 8 bytes, big or little end first, whose value is at most that
+    of the file's length: of all places those are drawn more often at which headers lie, at the
+    beginning and the end of the file and beside other small numbers.
+    """
+    rng = np.random.default_rng(seed)
+    while True:
+        width = int(rng.choice([2, 4, 4, 8, 8]))
+        order = str(rng.choice(["big", "little"]))
+        near = min(len(content) - width, 4096)
+        place = int(
+            rng.choice(
+                [
+                    rng.integers(near),
+                    len(content) - width - rng.integers(near),
+                    rng.integers(len(content) - width),
+                ]
+            )
+        )
+        value = int.from_bytes(content[place : place + width], order)
+        if not 0 < value <= 4 * len(content):
+            continue
+        lie = int(rng.choice(_LIES)) if rng.random() < 0.6 else value + int(rng.choice([-1, 1]))
+        changed = bytearray(content)
+        changed[place : place + width] = (lie % (1 << (8 * width))).to_bytes(width, order)
+        if bytes(changed) != content:
+            yield f"{width} bytes at {place} from {value} to {lie}", bytes(changed)

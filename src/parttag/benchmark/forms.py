@@ -12,6 +12,7 @@ from parttag.benchmark.results import Point, RowResult
 from parttag.benchmark.table import Table
 from parttag.metrics import point_key
 from parttag.metrics.published import Published
+from parttag.printable import printable
 from parttag.system.atomic_files import new_files
 
 _FORMS = ("md", "tex", "csv", "json")
@@ -42,12 +43,18 @@ def to_markdown(table: Table) -> str:
     """Return the table and its notes as Markdown."""
 
     def row(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        return "| " + " | ".join(_markdown(cell).replace("|", "\\|") for cell in cells) + " |"
 
     rule = "|" + "---|" + "---:|" * (len(table.headers) - 1)
     lines = [row(table.headers), rule, *map(row, table.lines)]
-    notes = [f"{note}\n" for note in table.notes]
+    notes = [f"{_markdown(note)}\n" for note in table.notes]
     return "\n".join([*lines, "", *notes])
+
+
+def _markdown(text: str) -> str:
+    """Return a text that is no HTML, link or picture where the table is shown."""
+    line = " ".join(printable(text).split("\n"))
+    return line.replace("<", "\\<").replace("`", "\\`").replace("](", "]\\(")
 
 
 def to_latex(table: Table) -> str:
@@ -84,7 +91,7 @@ _LATEX = {
 
 
 def _latex(text: str) -> str:
-    text = text.replace("1/ε_B", "\0")
+    text = " ".join(printable(text).split("\n")).replace("1/ε_B", "\0")
     escaped = "".join(_LATEX.get(character, character) for character in text)
     return escaped.replace("\0", r"$1/\varepsilon_\mathrm{B}$")
 
@@ -96,8 +103,15 @@ def to_csv(results: Sequence[RowResult]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(flat)
+    writer.writerows({name: _no_formula(value) for name, value in line.items()} for line in flat)
     return text.getvalue()
+
+
+def _no_formula(value: Any) -> Any:
+    """Return a cell that no spreadsheet computes: texts that would be formulas begin with ``'``."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value
 
 
 def _flat(value: Any, path: str = "") -> list[tuple[str, Any]]:

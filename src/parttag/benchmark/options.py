@@ -10,7 +10,7 @@ from parttag.metrics import EvaluationOptions, check_options
 from parttag.metrics.published import JETCLASS, TOP_TAGGING, Published
 from parttag.migrations.configurations import upgraded_configuration
 from parttag.models.weaver import ModelName
-from parttag.options import LocalName, Options
+from parttag.options import LocalName, Name, Options
 from parttag.runs.config import DataOptions
 from parttag.runs.evaluation_section import with_evaluation
 
@@ -114,9 +114,9 @@ class BenchmarkOptions(Options):
     labels: dict[PositiveInt, Overrides] = Field(default_factory=dict)
     """Numbers of training jets, in place of ``data.num_train_jets``: each row is trained with each
     of them, and with what it overrides (before the row's own overrides). Pre-trainings are not."""
-    rows: dict[str, RowOptions] = Field(min_length=1)
+    rows: dict[Name, RowOptions] = Field(min_length=1)
     """The rows by the names that the table shows."""
-    pretraining: dict[str, PretrainingOptions] = Field(default_factory=dict)
+    pretraining: dict[Name, PretrainingOptions] = Field(default_factory=dict)
     """Networks that rows start from."""
     published: Literal["toptagging", "jetclass"] | None = None
     """The sample whose published numbers stand beside the rows'."""

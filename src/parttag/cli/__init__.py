@@ -4,7 +4,7 @@ import logging
 import sys
 import warnings
 
-from rich.markup import escape
+from rich.text import Text
 
 from parttag.cli.application import app
 from parttag.cli.benchmark import benchmark
@@ -13,6 +13,7 @@ from parttag.cli.jets import inspect, prepare, simulate
 from parttag.cli.runs import evaluate, import_weights, predict, schema, train
 from parttag.cli.terminal import errors
 from parttag.errors import InputError
+from parttag.printable import PrintableFormatter
 
 __all__ = [
     "app",
@@ -33,13 +34,14 @@ __all__ = [
 def main() -> None:
     """Run the command line: exit code 0, 2 for a user's error, 1 for a fault of ours."""
     warnings.formatwarning = _one_line
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PrintableFormatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         app(prog_name="parttag")
     except InputError as error:
-        errors.print(
-            f"[bold red]error:[/] {escape(error.for_shell())}", highlight=False, soft_wrap=True
-        )
+        sentence = Text.assemble(("error:", "bold red"), " ", error.for_shell())
+        errors.print(sentence, highlight=False, soft_wrap=True)
         sys.exit(2)
 
 

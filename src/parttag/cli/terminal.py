@@ -7,17 +7,41 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 from typer.core import TyperCommand
 
 from parttag.errors import STOPPED_BY_SIGINT
+from parttag.printable import printable
 
 Item = TypeVar("Item")
 
-console = Console()
-errors = Console(stderr=True)
+
+class _PlainConsole(Console):
+    """A terminal at which foreign text can do nothing: no markup, no links, no control characters.
+
+    Whatever is printed passes through here, names of files, classes and columns among it.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Yield what is to be printed; the cursor's movements, for a progress bar, are left."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
+
+
+console = _PlainConsole()
+errors = _PlainConsole(stderr=True)
 
 _BAR_AFTER_SECONDS = 2.0
 
@@ -81,7 +105,7 @@ def show_progress(items: Iterable[Item], *, total: int | None, description: str)
 
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn())
     bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=errors)
-    task = bar.add_task(description, total=total)
+    task = bar.add_task(escape(printable(description)), total=total)
     began, drawn = time.monotonic(), False
     try:
         for item in items:

@@ -29,7 +29,7 @@ from parttag.metrics import EvaluationOptions, check_options
 from parttag.migrations.configurations import CONFIGURATION, upgraded_configuration
 from parttag.migrations.formats import VERSION_KEY
 from parttag.models import MODELS, ModelOptions
-from parttag.options import LocalName, Options, Texts, read_options
+from parttag.options import LocalName, Name, Options, Texts, read_options
 from parttag.runs.evaluation_section import drop_other_classes, with_evaluation
 from parttag.runs.yaml_files import apply_overrides, read_content
 from parttag.training.objectives import OBJECTIVES, ObjectiveOptions
@@ -57,7 +57,7 @@ class DataOptions(Options):
     test: Texts = ()
     """Jets that the trained network is evaluated on at the end or, if its objective gives no
     scores, a probe of it."""
-    classes: dict[str, Texts] = Field(default_factory=dict)
+    classes: dict[Name, Texts] = Field(default_factory=dict)
     """Name of each class, in the order of the logits, and the label branches that make it. Without
     any, all jets are taken, for a training that needs no labels."""
     columns: ColumnsOptions | None = None

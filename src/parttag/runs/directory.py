@@ -8,7 +8,9 @@ from pathlib import Path
 
 from parttag.data.loading.dataset import JetDataset
 from parttag.errors import InputError, option
+from parttag.printable import PrintableFormatter
 from parttag.runs.config import RunConfig, dump_config, first_difference
+from parttag.runs.lock import LOCK
 from parttag.runs.plugin_parts import read_config
 from parttag.runs.provenance import describe_start
 from parttag.system.atomic_files import remove_partial_files, write_file
@@ -34,7 +36,7 @@ def refuse_other_run(directory: Path, config: RunConfig) -> None:
                 f"{option('out', '')}, or "
                 "the configuration of that run to continue it"
             )
-    elif not directory.is_dir() or any(directory.iterdir()):
+    elif not directory.is_dir() or any(p.name != LOCK for p in directory.iterdir()):
         raise InputError(f"{directory} exists and is not a run; give another {option('out', '')}")
 
 
@@ -80,7 +82,7 @@ def log_to(path: Path, ranks: Ranks) -> Iterator[None]:
         return
     with refuse_unwritable(path):
         handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
     package.addHandler(handler)
     package.setLevel(logging.INFO)
     try:

@@ -7,7 +7,7 @@ from pydantic import Field
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.selection.cuts import CutOptions
 from parttag.errors import InputError
-from parttag.options import Options, Texts, read_options
+from parttag.options import Name, Options, Texts, read_options
 from parttag.runs.yaml_files import parse_text, read_content
 
 
@@ -63,4 +63,4 @@ class _Cuts(Options):
 
 
 class _Classes(Options):
-    classes: dict[str, Texts] = Field(min_length=2)
+    classes: dict[Name, Texts] = Field(min_length=2)

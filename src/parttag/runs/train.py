@@ -1,6 +1,7 @@
 """The training of a run: from its configuration to a directory with the trained network."""
 
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ from parttag.options import local_name
 from parttag.progress import Progress, no_progress
 from parttag.runs.config import RunConfig, build_config
 from parttag.runs.directory import create, log_to, refuse_other_run
+from parttag.runs.lock import only_training
 from parttag.runs.plugin_parts import plugin_parts
 from parttag.runs.run import build_network
 from parttag.training import checkpoint
@@ -49,8 +51,8 @@ def train_run(
     Raises
     ------
     InputError
-        If the directory holds something else, the data cannot be used, a loss is not finite, a
-        file cannot be written, or another rank died.
+        If the directory holds something else or is being trained, the data cannot be used, a loss
+        is not finite, a file cannot be written, or another rank died.
     PreemptionError
         At SIGTERM, after a checkpoint.
     """
@@ -58,9 +60,11 @@ def train_run(
     if not config.data.train:
         raise InputError("data.train is empty: name the files to train on, data.train=FILES")
     options = config.training
-    with join_ranks(options.device, options.rank_timeout) as ranks:
+    with ExitStack() as alone, join_ranks(options.device, options.rank_timeout) as ranks:
         if ranks.is_first:
             refuse_other_run(directory, config)
+            alone.enter_context(only_training(directory))
+            refuse_other_run(directory, config)  # which another process has just begun
         else:
             progress = no_progress
         try_files(

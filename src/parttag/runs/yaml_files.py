@@ -1,14 +1,25 @@
 """YAML to nested mappings, without code, and what the command line changes in them."""
 
 import re
+import reprlib
 from collections.abc import Hashable, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import yaml
 
 from parttag.errors import InputError
 from parttag.options import local_name
+from parttag.system.files import read_small
+
+# More than any configuration has, and little enough to be read in seconds.
+_MOST_BYTES = 1 << 22
+_MOST_NODES = 200_000
+_MOST_DEEP = 100
+_MOST_DIGITS = 100
+_TEXT = "tag:yaml.org,2002:str"
+_QUOTES = "'\""
 
 
 def read_content(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -20,13 +31,13 @@ def read_content(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, A
         If the file is missing or no YAML, or an override has no ``=``.
     """
     try:
-        text = Path(local_name(path)).read_text(encoding="utf-8")
-        content = yaml.load(text, _Loader)
+        text = read_small(Path(local_name(path)), _MOST_BYTES).decode()
+        content = _load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: the configuration cannot be read ({error})") from error
-    except (yaml.YAMLError, ValueError) as error:  # such as a date that is none
+    except yaml.YAMLError as error:
         raise InputError(f"{path}: this is not YAML: {_one_line(error)}") from error
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise InputError(f"{path}: a configuration is a list of sections, such as data and model")
     apply_overrides(overrides, content)
     return content
@@ -53,36 +64,98 @@ def parse_text(key: str, text: str) -> Any:
         If it is no YAML.
     """
     try:
+        return _load(text)
+    except yaml.YAMLError as error:
+        shown = reprlib.repr(text)
+        raise InputError(f"{key}: {shown} is not YAML: {_one_line(error)}") from error
+
+
+def _load(text: str) -> Any:
+    """Return what a text means, or raise ``YAMLError``."""
+    try:
         return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"{key}: {text!r} is not YAML: {_one_line(error)}") from error
-
-
-_LONGEST_NUMBER = 400
+    except yaml.YAMLError:
+        raise
+    except Exception as error:  # what constructs dates, numbers and so on takes any text for one
+        raise yaml.YAMLError(f"a value is none ({error})") from error
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without code, in which no key can be given twice, and 1e-3 is a number."""
+    """YAML without code, in which no key can be given twice, and 1e-3 is a number.
+
+    Aliases can stand for far more than the text has, or for what they are in: what they expand to
+    is counted before anything is made of it.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose a node, not too deep."""
+        self._depth += 1
+        if self._depth > _MOST_DEEP:
+            raise yaml.YAMLError(f"it is more than {_MOST_DEEP} levels deep")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def get_single_node(self) -> yaml.Node | None:
+        """Compose the document, and refuse one that says too much."""
+        node: yaml.Node | None = super().get_single_node()
+        if node is not None:
+            _measure(node, {})
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for number, key in enumerate(keys):
-            if key in keys[:number]:
-                mark = node.value[number][0].start_mark
+        known = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
                 raise yaml.constructor.ConstructorError(
-                    problem=f"the key {key} is given twice", problem_mark=mark
+                    problem="a key is a list or a mapping", problem_mark=key_node.start_mark
                 )
+            if key in known:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key {reprlib.repr(key).strip(_QUOTES)} is given twice",
+                    problem_mark=key_node.start_mark,
+                )
+            known.add(key)
         return super().construct_mapping(node, deep)
 
-    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        # Longer ones mean nothing, and Python refuses to write them into a message.
-        if len(node.value) > _LONGEST_NUMBER:
-            problem = f"a number of {len(node.value)} letters"
-            raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
-        return int(super().construct_yaml_int(node))
+
+def _measure(node: yaml.Node, sizes: dict[yaml.Node, tuple[int, int] | None]) -> tuple[int, int]:
+    """Return number and depth of the nodes that a node expands to, or raise ``YAMLError``."""
+    if node in sizes:
+        known = sizes[node]
+        if known is None:
+            raise yaml.YAMLError("an alias stands for what it is a part of")
+        return known
+    sizes[node] = None
+    size, depth = 1, 1
+    if isinstance(node, yaml.ScalarNode):
+        _check_scalar(node)
+    else:
+        is_mapping = isinstance(node, yaml.MappingNode)
+        for part in (n for pair in node.value for n in pair) if is_mapping else node.value:
+            below = _measure(part, sizes)
+            size, depth = size + below[0], max(depth, below[1] + 1)
+    if size > _MOST_NODES or depth > _MOST_DEEP:
+        raise yaml.YAMLError(
+            f"it expands to more than {_MOST_NODES:,} values, or {_MOST_DEEP} levels"
+        )
+    sizes[node] = size, depth
+    return size, depth
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+def _check_scalar(node: yaml.ScalarNode) -> None:
+    if node.tag != _TEXT and len(node.value) > _MOST_DIGITS:
+        raise yaml.YAMLError(f"a number or date has more than {_MOST_DIGITS} characters")
+    try:
+        node.value.encode()
+    except UnicodeEncodeError as error:
+        raise yaml.YAMLError("a text has characters that UTF-8 cannot hold") from error
+
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
@@ -92,17 +165,17 @@ _Loader.add_implicit_resolver(
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return shorten(" ".join(str(error).split()), 500)
 
 
 def _apply(override: str, content: dict[str, Any]) -> None:
     """Set the value of ``section.key=value`` in nested mappings."""
     path, equals, text = override.partition("=")
     if not equals or not path:
-        raise InputError(f"{override!r} is not of the form section.key=value")
+        raise InputError(f"{reprlib.repr(override)} is not of the form section.key=value")
     try:
-        value = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError):
+        value = _load(text)
+    except yaml.YAMLError:
         value = text  # such as a glob that begins with *
     set_value(path, value, content)
 
@@ -121,6 +194,9 @@ def set_value(path: str, value: Any, content: dict[str, Any]) -> None:
         section = next((known for known in content if str(known) == name), name)
         below = content.setdefault(section, {})
         if not isinstance(below, dict):
-            raise InputError(f"{path}={value}: {section} is {below!r}, which has no keys")
+            raise InputError(
+                f"{path}={reprlib.repr(value)}: {section} is {reprlib.repr(below)}, which has no "
+                "keys"
+            )
         content = below
     content[key] = value

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import io
 import os
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 from parttag.errors import InputError, option
@@ -87,8 +89,8 @@ def write_file(path: Path, data: bytes | memoryview, keep_old_as: Path | None = 
     InputError
         If it cannot be written: full disk, no permission. What was there before is intact.
     """
-    with whole_file(path, keep_old_as) as partial:
-        partial.write_bytes(data)
+    with whole_file(path, keep_old_as) as partial, partial.open("xb") as file:
+        file.write(data)
 
 
 @contextmanager
@@ -242,10 +244,13 @@ def _create(partial: Path, path: Path) -> OutputFile:
 
 
 def _partial_name(path: Path) -> Path:
-    """Return the name of what this process writes, and remove what one of its number has left."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
-    _remove([partial])
-    return partial
+    """Return the name of what this process writes, and remove what one of its number has left.
+
+    Nobody can foresee the name and let a link to another file wait there.
+    """
+    start = f".{path.name}.{os.getpid()}."
+    _remove(path.parent.glob(f"{escape(start)}*{_PARTIAL[1:]}"))
+    return path.with_name(f"{start}{secrets.token_hex(8)}{_PARTIAL}")
 
 
 def _remove(paths: Iterable[Path]) -> None:

@@ -3,8 +3,9 @@
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from parttag.errors import InputError
@@ -21,8 +22,9 @@ def refuse_damaged(path: Path) -> Iterator[None]:
     Raises
     ------
     InputError
-        If the block raises.
+        If the block raises, or the path is a pipe or a device, which might never end.
     """
+    refuse_irregular(path)
     try:
         yield
     except (InputError, ImportError):
@@ -66,6 +68,69 @@ def refuse_unwritable(path: Path) -> Iterator[None]:
 
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def open_own(path: Path, flags: int) -> int:
+    """Open a file to write to, which must be one of its own: no link, and known by no other name.
+
+    Where others may write, such a link may wait to have one of the user's files overwritten.
+
+    Raises
+    ------
+    InputError
+        If it is a link, a pipe or the like.
+    OSError
+        If it cannot be opened.
+    """
+    problem = InputError(
+        f"{path} is a link or no regular file, which parttag never makes: look who put it there, "
+        "and remove it"
+    )
+    try:
+        file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a pipe that nobody reads
+            raise problem from error
+        raise
+    found = os.fstat(file)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        os.close(file)
+        raise problem
+    return file
+
+
+def refuse_irregular(path: Path) -> None:
+    """Refuse a pipe, a device or a socket, which might never end, where a file is wanted.
+
+    Raises
+    ------
+    InputError
+        If the path is one. Files that are not there, directories and URLs pass.
+    """
+    if isinstance(path, RemotePath):
+        return
+    with suppress(OSError):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise InputError(f"{path} is no regular file: copy its content into one")
+
+
+def read_small(path: Path, most: int) -> bytes:
+    """Return the content of a regular file that has no more than so many bytes.
+
+    Raises
+    ------
+    InputError
+        If it is no regular file, or larger.
+    OSError
+        If it cannot be read.
+    """
+    refuse_irregular(path)
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise InputError(f"{path} has more than {most:,} bytes, too many for what it should be")
+    return content
 
 
 def sha256(path: Path) -> str:

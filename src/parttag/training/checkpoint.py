@@ -8,8 +8,6 @@ with code in it is refused.
 
 import io
 import logging
-import pickle
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,12 +19,14 @@ from parttag.errors import InputError
 from parttag.migrations.checkpoints import marked_checkpoint, upgraded_checkpoint
 from parttag.migrations.formats import NewerFormatError
 from parttag.models import Tagger
+from parttag.models.tensor_files import load_tensors, refuse_unusual_tensor
 from parttag.system.atomic_files import write_file
 
 logger = logging.getLogger(__name__)
 
 # What every checkpoint holds, and what one to continue from holds besides.
 _NETWORK_KEYS = {"weights", "config", "classes", "features"}
+_MOST_VALUES, _MOST_DEEP = 200_000, 100
 _TRAINING_KEYS = {"optimizer", "state", "random_states"}
 
 LAST, PREVIOUS, BEST = "last.pt", "last.previous.pt", "best.pt"
@@ -52,17 +52,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         If the file is missing, damaged, or is no checkpoint.
     """
     try:
-        # torch does not look at the checksums that it writes.
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise InputError(f"{path}: the checkpoint is damaged (in its part {damaged})")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_tensors(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such checkpoint") from error
     except PermissionError as error:
         raise InputError(f"{path}: no permission to read it") from error
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # whatever the libraries make of damaged bytes
         raise InputError(f"{path}: the checkpoint is damaged, or is no file of weights") from error
     if not (
         isinstance(content, dict)
@@ -71,7 +68,39 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         and all(isinstance(name, str) for name in content["weights"])
     ):
         raise InputError(f"{path}: this is not a checkpoint of parttag")
+    _refuse_other_types(content, path)
     return upgraded_checkpoint(content, path)
+
+
+def _refuse_other_types(content: Mapping[str, Any], path: Path) -> None:
+    """Refuse what is of another type than ``describe_network`` and ``state_dict`` give."""
+    for key in ("classes", "features"):
+        names = content[key]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"{path}: {key} is no list of names in this checkpoint")
+    weights, config = content["weights"], content["config"]
+    for name, value in weights.items() if isinstance(weights, dict) else [("weights", None)]:
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise InputError(f"{path}: {name!r:.100} is no tensor in this checkpoint")
+        refuse_unusual_tensor(value, name, path)
+    if not isinstance(config, dict) or not isinstance(config.get("model", {}), dict):
+        raise InputError(f"{path}: config is no configuration in this checkpoint")
+    _refuse_endless(config, path)
+
+
+def _refuse_endless(config: object, path: Path) -> None:
+    """Refuse a configuration that repeats itself, or holds more than plain values."""
+    left, seen = [(config, 0)], 0
+    while left:
+        value, depth = left.pop()
+        seen += 1
+        below = list(value.values()) if isinstance(value, dict) else value
+        if isinstance(below, list | tuple):
+            left += [(part, depth + 1) for part in below]
+        elif not isinstance(value, str | int | float | None):
+            raise InputError(f"{path}: config holds a {type(value).__name__}, no plain value")
+        if seen + len(left) > _MOST_VALUES or depth > _MOST_DEEP:
+            raise InputError(f"{path}: config is larger or deeper than any configuration")
 
 
 def write_last(directory: Path, content: Mapping[str, Any]) -> None:

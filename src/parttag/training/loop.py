@@ -32,9 +32,10 @@ from parttag.training.distributed import Ranks
 from parttag.training.memory import HeapWatch
 from parttag.training.monitor import LossWatch, PreemptionError, SeenLoss, Stopwatch, Termination
 from parttag.training.objectives import Objective
-from parttag.training.optimizers import Optimizer, multiply_learning_rates
+from parttag.training.optimizers import Lookahead, Optimizer, multiply_learning_rates
 from parttag.training.options import TrainingOptions
 from parttag.training.record import Record
+from parttag.training.restoring import refuse_foreign_training
 from parttag.training.schedules import ScheduleOptions, lr_multiplier
 
 logger = logging.getLogger(__name__)
@@ -318,12 +319,23 @@ class Trainer:
         Raises
         ------
         InputError
-            If the checkpoint is of another network or another run.
+            If the checkpoint is of another network or another run, or not as a training has it.
         """
         path = self._checkpoints / checkpoint.LAST
         checkpoint.load_weights(self.model, content, self.description["classes"], path)
         if content["config"] != self.description["config"]:
             raise InputError(f"{path}: this checkpoint is of another run; put back the run's own")
+        inner = self.optimizer.inner if isinstance(self.optimizer, Lookahead) else self.optimizer
+        refuse_foreign_training(
+            content,
+            path,
+            groups=inner.param_groups,
+            slow_weights=getattr(self.optimizer, "slow_weights", None),
+            state_class=TrainingState,
+            num_sums=_LOSS + 1 + len(self.objective.metric_names),
+            num_steps=self.num_steps,
+            num_epochs=self.num_epochs,
+        )
         self.optimizer.load_state_dict(content["optimizer"])
         self.state = TrainingState(**content["state"])
         if self.state.sums is not None:

@@ -112,6 +112,11 @@ class Lookahead:
         """The inner optimizer's groups."""
         return self.inner.param_groups
 
+    @property
+    def slow_weights(self) -> list[Tensor]:
+        """The slow weights, in the order of the groups' parameters."""
+        return self._slow
+
     @torch.no_grad()
     def step(self) -> None:
         """Step the inner optimizer and, at every ``steps``-th call, update the slow weights."""

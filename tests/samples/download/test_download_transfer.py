@@ -2,7 +2,7 @@
 
 import errno
 import hashlib
-from pathlib import Path
+import os
 
 import numpy as np
 import pytest
@@ -175,7 +175,7 @@ def test_a_foreign_file_of_that_name_is_not_replaced(server, tmp_path):
 
 
 def test_a_full_disk_is_one_sentence_and_the_part_is_kept(server, tmp_path, monkeypatch):
-    real = Path.open
+    real = os.fdopen
 
     class Full:
         def __init__(self, path, mode):
@@ -195,11 +195,7 @@ def test_a_full_disk_is_one_sentence_and_the_part_is_kept(server, tmp_path, monk
         def flush(self):
             self.file.flush()
 
-    monkeypatch.setattr(
-        transfer.Path,
-        "open",
-        lambda path, mode="r": Full(path, mode) if "a" in mode else real(path, mode),
-    )
+    monkeypatch.setattr(transfer.os, "fdopen", Full)
     with pytest.raises(InputError, match=r"a.h5.part cannot be written .*free some space"):
         come(server, tmp_path)
     assert (tmp_path / "a.h5.part").read_bytes() == CONTENT[:CHUNK]

@@ -10,7 +10,7 @@ from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int, Int16, Int64
+from jaxtyping import Float, Int, Int16, Int64
 
 from parttag.data.jet_files import JetFiles, Patterns, jet_files
 from parttag.data.loading.parts import InMemory, InStore, Part
@@ -30,6 +30,8 @@ from parttag.progress import Progress, no_progress
 _SUBSET_SEED = 20
 # If fewer of a store's jets are used, they are picked out of it, not read with all others.
 _LEAST_SHARE_TO_STREAM = 0.5
+
+_LARGEST_SUM = 1e36
 
 
 class JetDataset:
@@ -276,7 +278,7 @@ def open_dataset(
     parts: list[JetArrays | Part] = []
     class_of_jet: list[Int64[np.ndarray, " jets"]] = []
     stores: dict[int, InStore] = {}
-    check = ClassCheck(classes)
+    check, weights = ClassCheck(classes), _WeightSum()
     for number, chunk in intake.numbered_chunks(progress):
         _require(require_extras, chunk)
         on_disk = is_store(entries[number])
@@ -291,6 +293,7 @@ def open_dataset(
             check.add(jets.take(np.flatnonzero(passed)), own[passed])
         own[~passed] = -1
         class_of_jet.append(own)
+        weights.add(jets.jet_weights[own >= 0])
         if not on_disk:
             parts.append(jets)
         elif number not in stores:
@@ -301,6 +304,7 @@ def open_dataset(
     if not intake.counts.kept:
         named = ", ".join(map(str, files.patterns))
         raise InputError(f"no jet of {named} is left: {intake.counts}")
+    weights.check(", ".join(map(str, files.patterns)))
     return JetDataset(
         parts,
         np.concatenate(class_of_jet),
@@ -308,6 +312,28 @@ def open_dataset(
         counts=intake.counts,
         check=check,
     )
+
+
+class _WeightSum:
+    """Whether the weights of the jets have a sum that a mean can be divided by."""
+
+    def __init__(self) -> None:
+        self.sum = 0.0
+        self.largest = 0.0
+
+    def add(self, weights: Float[np.ndarray, " jets"]) -> None:
+        self.sum += float(weights.sum(dtype=np.float64))
+        self.largest = max(self.largest, float(weights.max(initial=0)))
+
+    def check(self, names: str) -> None:
+        if self.sum == 0:
+            raise InputError(f"{names}: the weights of the jets are all 0; one must be larger")
+        # A loss is summed in single precision.
+        if not self.sum < _LARGEST_SUM:
+            raise InputError(
+                f"{names}: the weights of the jets, up to {self.largest:.3g}, are too large for "
+                "sums in single precision; divide them by a constant"
+            )
 
 
 def try_files(

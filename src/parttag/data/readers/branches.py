@@ -9,6 +9,7 @@ import awkward as ak
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped, UInt8
 
+from parttag.data.readers.layout import too_many_particles
 from parttag.errors import InputError
 from parttag.jets.packing import offsets_of
 
@@ -35,12 +36,15 @@ class Branches:
     ----------
     leading
         The branch of particles whose lengths those of the others must equal.
+    max_particles
+        That a jet may have.
     """
 
     branches: Mapping[str, ak.Array]
     path: Path
     first_row: int
     leading: str
+    max_particles: int
 
     def has(self, names: Iterable[str]) -> bool:
         """Return whether all these branches are there."""
@@ -125,6 +129,9 @@ class Branches:
         if self.branches[name].ndim != 2:
             raise InputError(f"{self.path}: {name} must hold a list of numbers, one a particle")
         lengths: np.ndarray = ak.to_numpy(ak.num(self.branches[name]))
+        if lengths.max(initial=0) > self.max_particles:
+            number = f"{lengths.max():,}"
+            raise too_many_particles(self.path, number, self.max_particles, name)
         return lengths.astype(np.int64)
 
     def _numbers(self, array: ak.Array, name: str) -> Shaped[np.ndarray, " values"]:

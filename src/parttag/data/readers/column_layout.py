@@ -53,6 +53,11 @@ class ColumnLayout:
         """The name of the TTree or RNTuple, if one is given."""
         return self.columns.tree
 
+    @property
+    def max_particles(self) -> int:
+        """The most particles, or slots, that a jet may have."""
+        return self.columns.max_particles
+
     @cached_property
     def leading(self) -> str:
         """The branch whose lengths those of all particle branches must equal."""
@@ -111,7 +116,7 @@ class ColumnLayout:
             If branches of particles differ in length, one is a list where a number a jet is needed
             or the reverse, or a label, weight or PDG number is none.
         """
-        table = Branches(branches, path, first_row, self.leading)
+        table = Branches(branches, path, first_row, self.leading, self.max_particles)
         label_names = self._label_names(branches)
         labels, jet_weights = self._labels(table, label_names), self._jet_weights(table)
         if self.columns.particles is None:

@@ -6,11 +6,12 @@ Every option that names a branch takes its name in the file. Momenta, energies a
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
+from parttag.data.readers.layout import MAX_PARTICLES
 from parttag.data.readers.pdg import IDENTITY_NAMES
 from parttag.jets.arrays import EXTRA_NAMES
-from parttag.options import Options, Texts
+from parttag.options import Name, Options, Texts
 
 Unit = Literal["eV", "keV", "MeV", "GeV", "TeV"] | Annotated[float, Field(gt=0)]
 """Of momenta, energies and masses: a name, or how many GeV it is."""
@@ -127,13 +128,13 @@ class LabelColumns(Options):
     In each, the key is the name that ``data.classes`` knows the label by.
     """
 
-    branches: dict[str, str] = Field(default={})
+    branches: dict[Name, str] = Field(default={})
     """Label: the branch that is 1 for its jets and 0 for others."""
     branch: str | None = None
     """The branch that ``values`` are of."""
-    values: dict[str, Integers] = Field(default={})
+    values: dict[Name, Integers] = Field(default={})
     """Label: the value of ``branch`` that its jets have, or a list of them."""
-    files: dict[str, Texts] = Field(default={})
+    files: dict[Name, Texts] = Field(default={})
     """Label: a pattern that the names of its files match (``*ttbar*.root``), or a list; a pattern
     with a slash is for the whole path."""
 
@@ -165,6 +166,9 @@ class ColumnsOptions(Options):
     """The weight of the jet in loss and metrics, 0 or more; 1 if not given."""
     tree: str | None = None
     """The TTree or RNTuple of ROOT files; needed if there are several and none is named tree."""
+    max_particles: PositiveInt = MAX_PARTICLES
+    """Files with more particles, or slots, in one jet are refused: a few bytes can claim any number
+    of them."""
 
     @model_validator(mode="after")
     def _says_something(self) -> "ColumnsOptions":

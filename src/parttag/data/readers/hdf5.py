@@ -6,10 +6,12 @@ jets. A name is a path in the file; ``tracks/pt`` is also the field ``pt`` of th
 ``tracks``.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import h5py
@@ -18,12 +20,20 @@ import numpy as np
 from jaxtyping import Int64
 
 from parttag.data.readers.column_layout import ColumnLayout
-from parttag.data.readers.layout import Layout, Schema
+from parttag.data.readers.layout import Layout, Schema, too_many_particles
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
 from parttag.jets.packing import offsets_of
 from parttag.system.files import refuse_damaged
 from parttag.system.remote_files import openable
+
+# A chunk is decompressed as a whole. h5py's own are of 1 MB at most.
+_MOST_CHUNK_BYTES = 1 << 29
+# Of a dataset, what is read together: twenty times 10,000 jets of the public sets.
+_READ_BYTES = 1 << 26
+# So many jets' lists of variable length are read together however large the file is.
+_LISTS_AT_LEAST = 1 << 6
+_PIECE = 1 << 20
 
 
 @contextmanager
@@ -49,7 +59,8 @@ def own_dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset | None:
     Raises
     ------
     InputError
-        If the dataset, or a group on the way to it, is a link, or its bytes are in another file.
+        If the dataset, or a group on the way to it, is a link, its bytes are in another file, or
+        were never written.
     """
     place: h5py.Group = file
     for part in name.strip("/").split("/"):
@@ -63,6 +74,7 @@ def own_dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset | None:
     if not isinstance(place, h5py.Dataset):
         return None
     refuse_elsewhere(place, name, path)
+    refuse_unstored(place, name, path)
     return place
 
 
@@ -78,6 +90,35 @@ def refuse_elsewhere(dataset: h5py.Dataset, name: str, path: Path) -> None:
         is_elsewhere = dataset.is_virtual or bool(dataset.external)
     if is_elsewhere:
         raise _lies_elsewhere(name, path)
+
+
+def refuse_unstored(dataset: h5py.Dataset, name: str, path: Path) -> None:
+    """Refuse a dataset that claims more numbers than were ever written, or too many at a time.
+
+    HDF5 makes up what was not written: a few bytes may claim any number of jets.
+
+    Raises
+    ------
+    InputError
+        If a part of the dataset was never written, or one chunk of it does not fit into memory.
+    """
+    with refuse_damaged(path):
+        if dataset.chunks is None:
+            wanted, stored = dataset.nbytes, dataset.id.get_storage_size()
+        else:
+            wanted = prod(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True))
+            stored = dataset.id.get_num_chunks()
+        chunk_bytes = prod(dataset.chunks or (0,)) * dataset.dtype.itemsize
+    if chunk_bytes > _MOST_CHUNK_BYTES:
+        raise InputError(
+            f"{path}: {name} is stored in chunks of {chunk_bytes / 1e9:,.1f} GB; write it in "
+            "smaller ones, with h5repack"
+        )
+    if stored < wanted:
+        raise InputError(
+            f"{path}: {name} claims {dataset.shape[0] if dataset.ndim else 1:,} rows, of which a "
+            "part was never written; get the file again, or leave it out"
+        )
 
 
 def _lies_elsewhere(name: str, path: Path) -> InputError:
@@ -103,8 +144,9 @@ def read_chunks(path: Path, chunk_jets: int, layout: Layout | None) -> Iterator[
     """Yield the file's jets in its order, at most ``chunk_jets`` at a time."""
     with _open(path, layout) as table:
         names = table.layout.branches_to_read(table.columns, path)
-        for start in range(0, table.num_jets, chunk_jets):
-            stop = min(start + chunk_jets, table.num_jets)
+        step = min(chunk_jets, *(table.rows_at_a_time(name) for name in names))
+        for start in range(0, table.num_jets, step):
+            stop = min(start + step, table.num_jets)
             branches = {name: table.read(name, start, stop) for name in names}
             yield table.layout.to_jets(branches, path, start)
 
@@ -118,7 +160,7 @@ def list_branches(path: Path, layout: Layout | None) -> Sequence[str]:
 def read_branches(path: Path, names: Sequence[str], layout: Layout | None) -> dict[str, ak.Array]:
     """Return whole datasets by name."""
     with _open(path, layout) as table:
-        _refuse_elsewhere(table.columns, names, path)
+        table.check(names)
         return {name: table.read(name, 0, table.num_jets) for name in names}
 
 
@@ -134,6 +176,64 @@ class _Column:
         values: np.ndarray = source[rows]
         return values
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a slot, or of the list, of a row."""
+        dtype: np.dtype[Any] = self.dataset.dtype
+        return dtype if self.field is None else dtype[self.field]
+
+    @property
+    def lists_of(self) -> np.dtype[Any] | None:
+        """What the lists of variable length hold; ``None`` if these are none."""
+        held = h5py.check_vlen_dtype(self.dtype)
+        return held if isinstance(held, np.dtype) else None  # else of texts
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Of the numbers of a jet, as far as the dataset fixes it."""
+        shape: tuple[int, ...] = (*self.dataset.shape[1:], *self.dtype.shape)
+        return shape
+
+
+class _Lengths:
+    """The numbers of particles of the jets in datasets that hold all particles one after the other.
+
+    They are read a piece at a time, forwards: a file may claim any number of jets.
+    """
+
+    def __init__(self, count: _Column, num_particles: int, name: str, path: Path) -> None:
+        if count.row_shape or count.dtype.kind not in "iu":
+            raise InputError(f"{name} must hold one whole number, 0 or more, a jet")
+        self.count, self.path = count, path
+        self.num_jets = len(count.dataset)
+        self._stop, self._end = 0, 0  # the last jet that was asked for, and where it ends
+        self._start, self._ends = 0, offsets_of(np.empty(0, np.int64))
+        total = 0
+        for start in range(0, self.num_jets, _PIECE):
+            with refuse_damaged(path):
+                lengths = np.asarray(count[slice(start, start + _PIECE)])
+            if (lengths < 0).any():
+                raise InputError(f"{name} must hold one whole number, 0 or more, a jet")
+            # Beyond the particles that there are, nothing is added up: numbers may overflow.
+            largest = int(lengths.max(initial=0))
+            total += largest if largest > num_particles else int(lengths.sum(dtype=np.int64))
+            if total > num_particles:
+                break
+        if total != num_particles:
+            raise InputError(f"{name} counts {total:,} particles, but there are {num_particles:,}")
+
+    def ends(self, start: int, stop: int) -> Int64[np.ndarray, " jets_and_one"]:
+        """Return where the jets from ``start`` to ``stop`` begin, and where the last one ends."""
+        if (start, stop) != (self._start, self._stop):
+            assert start in (0, self._stop), "jets are read forwards"
+            first = self._end if start else 0
+            with refuse_damaged(self.path):
+                lengths = np.asarray(self.count[slice(start, stop)]).astype(np.int64)
+            self._start, self._stop = start, stop
+            self._ends = first + offsets_of(lengths)
+            self._end = int(self._ends[-1])
+        return self._ends
+
 
 @dataclass(frozen=True)
 class _Table:
@@ -141,29 +241,80 @@ class _Table:
     layout: ColumnLayout
     columns: dict[str, _Column]
     num_jets: int
-    ends: Int64[np.ndarray, " jets_and_one"] | None
+    lengths: _Lengths | None
     """Of the jets in datasets that hold all particles one after the other."""
+
+    def check(self, names: Iterable[str]) -> None:
+        """Refuse datasets that are not to be read, by what the file says of them.
+
+        Raises
+        ------
+        InputError
+            If one lies in another file, was never written, holds no numbers, or more slots than a
+            jet may have.
+        """
+        for name in names:
+            column = self.columns[name]
+            refuse_elsewhere(column.dataset, name, self.path)
+            refuse_unstored(column.dataset, name, self.path)
+            kind = (column.lists_of or column.dtype).base.kind
+            if kind not in "biuf" or len(column.row_shape) > 1:
+                raise InputError(
+                    f"{self.path}: {name} must hold a list of numbers, one a particle, or one "
+                    f"number a jet, not {column.dtype} of {column.row_shape}"
+                )
+            slots, most = max(column.row_shape, default=0), self.layout.max_particles
+            if slots > most:
+                raise too_many_particles(self.path, f"{slots:,}", most, name)
+
+    def rows_at_a_time(self, name: str) -> int:
+        """Return a number of jets whose entries fit into memory."""
+        column = self.columns[name]
+        num_bytes = column.dataset.dtype.itemsize * prod(column.row_shape or (1,))
+        if column.lists_of is not None:  # each may be the same one, and as large as the file
+            num_bytes = max(1, self.path.stat().st_size // _LISTS_AT_LEAST)
+        return max(1, _READ_BYTES // max(1, num_bytes))
 
     def read(self, name: str, start: int, stop: int) -> ak.Array:
         """Return the entries of some jets."""
         column = self.columns[name]
-        if self.ends is not None and name in self.layout.particle_branches:
-            first, last = self.ends[start], self.ends[stop]
+        if self.lengths is not None and name in self.layout.particle_branches:
+            ends = self.lengths.ends(start, stop)
             with refuse_damaged(self.path):
-                values = column[slice(first, last)]
-                return ak.unflatten(ak.Array(values), np.diff(self.ends[start : stop + 1]))
+                values = column[slice(ends[0], ends[-1])]
+                return ak.unflatten(ak.Array(values), np.diff(ends))
+        if column.lists_of is not None:
+            return self._read_lists(name, start, stop)
         with refuse_damaged(self.path):
             values = column[slice(start, stop)]
-        if len(values) != stop - start:
+        self._refuse_fewer(name, start + len(values), stop)
+        return ak.Array(values)
+
+    def _read_lists(self, name: str, start: int, stop: int) -> ak.Array:
+        """Return lists of variable length, which may be too long each, or together."""
+        parts, total = [np.empty(0, self.columns[name].lists_of)], 0
+        lengths: list[int] = []
+        step = self.rows_at_a_time(name)
+        most = self.layout.max_particles
+        for first in range(start, stop, step):
+            with refuse_damaged(self.path):
+                rows = list(self.columns[name][slice(first, min(first + step, stop))])
+                lengths += [len(row) for row in rows]
+                total += sum(lengths[-len(rows) :])
+                parts += rows
+            longest = max(lengths[-len(rows) :], default=0)
+            if longest > most:
+                raise too_many_particles(self.path, f"{longest:,}", most, name)
+        self._refuse_fewer(name, start + len(lengths), stop)
+        with refuse_damaged(self.path):
+            return ak.unflatten(ak.Array(np.concatenate(parts)), lengths)
+
+    def _refuse_fewer(self, name: str, there: int, stop: int) -> None:
+        if there != stop:
             raise InputError(
-                f"{self.path}: {name} has {start + len(values)} entries for {self.num_jets} jets: "
-                "it must have one a jet"
+                f"{self.path}: {name} has {there} entries for {self.num_jets} jets: it must have "
+                "one a jet"
             )
-        if values.dtype != object:
-            return ak.Array(values)
-        with refuse_damaged(self.path):  # of variable length
-            lengths = [len(value) for value in values]
-            return ak.unflatten(ak.Array(np.concatenate([*values, []])), lengths)
 
 
 @contextmanager
@@ -176,18 +327,13 @@ def _open(path: Path, layout: Layout | None) -> Iterator[_Table]:
         with refuse_damaged(path):
             columns = _columns(file)
         names = layout.branches_to_read(columns, path)
-        _refuse_elsewhere(columns, names, path)
-        leading = columns[layout.leading].dataset
-        count = particles.count
-        ends = None
-        if leading.ndim == 1 and h5py.check_vlen_dtype(leading.dtype) is None and count in names:
-            ends = _ends(columns[count], len(leading), f"{path}: {count}")
-        yield _Table(path, layout, columns, len(leading) if ends is None else len(ends) - 1, ends)
-
-
-def _refuse_elsewhere(columns: Mapping[str, _Column], names: Iterable[str], path: Path) -> None:
-    for name in names:
-        refuse_elsewhere(columns[name].dataset, name, path)
+        leading, count = columns[layout.leading], particles.count
+        table = _Table(path, layout, columns, len(leading.dataset), None)
+        table.check(names)
+        if not leading.row_shape and leading.lists_of is None and count in names:
+            lengths = _Lengths(columns[count], table.num_jets, f"{path}: {count}", path)
+            table = replace(table, num_jets=lengths.num_jets, lengths=lengths)
+        yield table
 
 
 def _columns(file: h5py.File) -> dict[str, _Column]:
@@ -204,13 +350,3 @@ def _columns(file: h5py.File) -> dict[str, _Column]:
 
     file.visititems(visit)
     return columns
-
-
-def _ends(count: _Column, num_particles: int, name: str) -> Int64[np.ndarray, " jets_and_one"]:
-    lengths = np.asarray(count[slice(None)])
-    if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths < 0).any():
-        raise InputError(f"{name} must hold one whole number, 0 or more, a jet")
-    ends = offsets_of(lengths.astype(np.int64))
-    if ends[-1] != num_particles:
-        raise InputError(f"{name} counts {ends[-1]:,} particles, but there are {num_particles:,}")
-    return ends

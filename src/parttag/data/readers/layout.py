@@ -7,7 +7,12 @@ from typing import Protocol, runtime_checkable
 
 import awkward as ak
 
+from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
+
+MAX_PARTICLES = 100_000
+"""Particles that a jet may have, if nothing else is said: ten times those of a whole event of lead
+nuclei. Compressed files can claim any number in a few bytes."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,16 @@ class Layout(Protocol):
         """The name of the TTree or RNTuple, if it must have one."""
         ...
 
+    @property
+    def leading(self) -> str:
+        """The branch whose lengths those of all branches of particles must equal."""
+        ...
+
+    @property
+    def max_particles(self) -> int:
+        """The most particles that a jet may have."""
+        ...
+
     def branches_to_read(self, available: Iterable[str], path: Path) -> list[str]:
         """Return the branches that ``to_jets`` needs, or refuse a file that lacks one."""
         ...
@@ -43,3 +58,12 @@ class Layout(Protocol):
     def to_jets(self, branches: Mapping[str, ak.Array], path: Path, first_row: int) -> JetArrays:
         """Return the jets of these branches, which hold the rows from ``first_row`` on."""
         ...
+
+
+def too_many_particles(path: Path, number: str, most: int, branch: str = "") -> InputError:
+    """Return what is said of a jet with more particles than a jet may have."""
+    where = f"{path}: {branch}" if branch else str(path)
+    return InputError(
+        f"{where} has {number} particles in one jet, more than {most:,}; if that is meant, raise "
+        "data.columns.max_particles"
+    )

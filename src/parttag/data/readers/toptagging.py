@@ -27,6 +27,7 @@ from parttag.system.files import refuse_damaged
 
 _TABLE = "table/table"
 _SLOTS = 200
+_READ_BYTES = 1 << 27
 _INDEX = np.dtype(np.int64)
 _NUMBERS = np.dtype((np.float32, (4 * _SLOTS + 4,)))
 _INTEGERS = np.dtype((np.int64, (2,)))
@@ -58,9 +59,11 @@ def read_chunks(path: Path, chunk_jets: int, layout: Layout | None) -> Iterator[
     """Yield the file's jets in its order, ``chunk_jets`` at a time."""
     del layout
     with _open_table(path) as table:
-        for start in range(0, len(table.rows), chunk_jets):
+        # Rows may have other fields, of any size, besides those that are read.
+        step = max(1, min(chunk_jets, _READ_BYTES // table.rows.dtype.itemsize))
+        for start in range(0, len(table.rows), step):
             with refuse_damaged(path):
-                chunk = table.rows[start : start + chunk_jets]
+                chunk = table.rows[start : start + step]
             yield _to_jets(chunk[table.numbers], chunk[table.integers], path, start)
 
 

@@ -31,7 +31,9 @@ WORK = ".unfinished"
 # Of a manifest: enough for a store of 4 TB, and few enough for 1 GB of memory.
 _MOST_BYTES, _MOST_VALUES = 1 << 26, 1_000_000
 
-_OWN_FILE = re.compile(r"shard-\d{5,}\.h5|\.(shard-\d{5,}\.h5|manifest\.json)\.\d+\.partial")
+_OWN_FILE = re.compile(
+    r"shard-\d{5,}\.h5|\.(shard-\d{5,}\.h5|manifest\.json)\.\d+(\.\w+)?\.partial"
+)
 
 
 class Source(Record):

@@ -10,6 +10,11 @@ import torch
 from torch import Tensor
 
 from parttag.errors import InputError
+from parttag.models.tensor_files import (
+    load_tensors,
+    refuse_shared_numbers,
+    refuse_unusual_tensor,
+)
 
 # The wrapper of weaver's network files holds the network under this name.
 _PREFIX = "mod."
@@ -23,7 +28,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises
     ------
     InputError
-        If the file is missing or damaged, or holds anything but finite tensors by name.
+        If the file is missing or damaged, or holds anything but plain tensors of finite real
+        numbers by name.
     """
     state = _load(path)
     if not isinstance(state, Mapping):
@@ -32,24 +38,22 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     for key, tensor in state.items():
         if not isinstance(key, str) or not isinstance(tensor, Tensor):
             raise InputError(f"{path}: {key!r} is not a named tensor, so this is no state dict")
-        if not torch.isfinite(tensor).all():
-            raise InputError(f"{path}: {key} has NaN or infinity in it; take other weights")
+        refuse_unusual_tensor(tensor, key, path)
         name = key.removeprefix(_PREFIX)
         if name in stripped:
             raise InputError(f"{path} has {name} twice, with and without {_PREFIX}; keep one")
         stripped[name] = tensor
+    refuse_shared_numbers(stripped, path)
+    for key, tensor in state.items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"{path}: {key} has NaN or infinity in it; take other weights")
     return stripped
 
 
 def _load(path: Path) -> Any:
     """Return what ``torch.save`` put into a file, if that is data and no code."""
     try:
-        # torch does not look at the checksums that it writes.
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise InputError(f"{path} is damaged, in its part {damaged}; get it again")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return load_tensors(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file") from error
     except OSError as error:
@@ -61,7 +65,9 @@ def _load(path: Path) -> Any:
             f"{path} holds code or objects besides tensors, and is refused; save the state_dict() "
             "of the network alone"
         ) from error
-    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except InputError:
+        raise
+    except Exception as error:
         raise InputError(f"{path} is no file that torch.save made of tensors") from error
 
 
@@ -108,6 +114,11 @@ def translate(
             raise InputError(
                 f"{path}: {key} has the shape {tuple(tensor.shape)}, but {fitting} would fit the "
                 "other weights"
+            )
+        if target.is_floating_point() and not tensor.is_floating_point():
+            raise InputError(
+                f"{path}: {key} holds {str(tensor.dtype).removeprefix('torch.')}, but "
+                f"{str(target.dtype).removeprefix('torch.')} is needed"
             )
         weights[name] = tensor.to(target.dtype).reshape(target.shape)
     if unread:

@@ -15,8 +15,8 @@ from parttag.progress import Progress, no_progress
 from parttag.samples.download.archives import unpack
 from parttag.samples.download.records import RECORDS, ZENODO, DataSet, Source, look_up
 from parttag.samples.download.transfer import fetch, missing_bytes
-from parttag.system.atomic_files import sync
-from parttag.system.files import refuse_damaged, refuse_unwritable
+from parttag.system.atomic_files import write_file
+from parttag.system.files import refuse_damaged
 
 _DONE = "download.json"
 
@@ -137,17 +137,17 @@ def _read_done(out: Path) -> dict[str, _Entry]:
     if not path.exists():
         return {}
     with refuse_damaged(path):
-        return {
-            name: _Entry(md5=entry["md5"], files=dict(entry["files"]))
+        done = {
+            name: _Entry(
+                md5=str(entry["md5"]), files={k: int(v) for k, v in entry["files"].items()}
+            )
             for name, entry in json.loads(path.read_text()).items()
         }
+    for name in (name for entry in done.values() for name in entry["files"]):
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise InputError(f"{path} names {name}, a file outside of {out}: delete {path}")
+    return done
 
 
 def _write_done(out: Path, done: dict[str, _Entry]) -> None:
-    path = out / _DONE
-    partial = path.with_name(f"{_DONE}.part")
-    with refuse_unwritable(path):
-        partial.write_text(json.dumps(done, indent=2) + "\n")
-        sync(partial)
-        partial.replace(path)
-        sync(out)
+    write_file(out / _DONE, (json.dumps(done, indent=2) + "\n").encode())

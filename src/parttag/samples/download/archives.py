@@ -13,6 +13,10 @@ from parttag.progress import Progress, no_progress
 from parttag.system.atomic_files import sync
 from parttag.system.files import refuse_damaged, refuse_unwritable
 
+# More than any of the public sets has: JetClass's largest archive has a thousand files in a folder.
+_MOST_FILES = 100_000
+_MOST_DEEP = 20
+
 
 def unpack(archive: Path, directory: Path, *, progress: Progress = no_progress) -> list[Path]:
     """Unpack a tar archive into a directory and return the files.
@@ -49,12 +53,23 @@ def unpack(archive: Path, directory: Path, *, progress: Progress = no_progress) 
 def _extracted(archive: Path, staging: Path) -> Iterator[None]:
     with ExitStack() as stack:
         with refuse_damaged(archive):
-            tar = stack.enter_context(tarfile.open(archive))
+            tar = stack.enter_context(tarfile.open(archive, "r:"))
+        number, unread = 0, archive.stat().st_size
         while True:
             with refuse_damaged(archive):
                 member = tar.next()
             if member is None:
                 return
+            if member.issparse():
+                raise _refused(archive, member.name, "is sparse: larger than what is stored of it")
+            number, unread = number + 1, unread - member.size
+            if number > _MOST_FILES or unread < 0:
+                raise InputError(
+                    f"{archive} has more than {_MOST_FILES:,} members, or more in them than it has "
+                    "bytes: nothing was unpacked; do not use this archive"
+                )
+            if member.name.count("/") > _MOST_DEEP:
+                raise _refused(archive, member.name, f"is more than {_MOST_DEEP} levels deep")
             # JetClass's archives have neither links nor devices, through which a member could
             # reach out of the folder in ways that the filter below has overlooked in the past.
             if not (member.isreg() or member.isdir()):
@@ -73,13 +88,22 @@ def _extracted(archive: Path, staging: Path) -> Iterator[None]:
 
 def _refused(archive: Path, member: str, reason: str) -> InputError:
     return InputError(
-        f"{archive}: its member {member!r} {reason}: nothing was unpacked; do not use this archive"
+        f"{archive}: its member {member!r:.300} {reason}: nothing was unpacked; do not use this "
+        "archive"
     )
 
 
 def _move(staging: Path, directory: Path) -> list[Path]:
     moved = []
-    for file in sorted(path for path in staging.rglob("*") if path.is_file()):
+    files = sorted(path for path in staging.rglob("*") if path.is_file())
+    for file in files:
+        for folder in file.relative_to(staging).parents:
+            if (directory / folder).is_symlink() and folder.parts:
+                raise InputError(
+                    f"{directory / folder} is a link to another folder: nothing was unpacked; "
+                    "remove it, or choose another place"
+                )
+    for file in files:
         target = directory / file.relative_to(staging)
         target.parent.mkdir(parents=True, exist_ok=True)
         sync(file)

@@ -21,11 +21,12 @@ DataSet = Literal["toptagging", "jetclass", "quarkgluon"]
 
 @dataclass(frozen=True)
 class RecordFile:
-    """A file of a record: its name, what ``--files`` may call it, its MD5 where we know it."""
+    """A file of a record: its name, what ``--files`` may call it, checksums where we know them."""
 
     name: str
     aliases: tuple[str, ...]
     md5: str | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,103 @@ _JETCLASS_TRAIN_MD5 = (
     "668f40b3275167ff7104c48317c0ae2a",
 )
 
+# Of QG_jets.npz, QG_jets_1.npz and so on: MD5 and SHA-256 as the authors of the record write them
+# down in their package EnergyFlow (energyflow/datasets/qg_jets.py, HASHES, pythia, nobc).
+_QUARK_GLUON = (
+    (
+        "f5d052f10a79c6e8b9382637aca0ef52",
+        "3f27a02eab06e8b83ccc9d25638021e6e24c9361341730961f9d560dee12c257",
+    ),
+    (
+        "f6a1081c76a47386bc11abcf0e499552",
+        "648e49cd59b5353e0064e7b1a3388d9c2f4a454d3ca67afaa8d0344c836ecb35",
+    ),
+    (
+        "2628367c57ba598f4473c870d1381041",
+        "09f7b16fa7edb312c0f652bb8504de45f082c4193df65204d693155017272fe9",
+    ),
+    (
+        "dd3ad998b0a1bd9acea2ecf029a8a921",
+        "7dc9a50bb38e9f6fc1f11db18f9bd04f72823c944851746b848dee0bba808537",
+    ),
+    (
+        "a56d6bb98361b55382aa8c06225e05d8",
+        "3e6217aad8e0502f5ce3b6371c61396dfc48a6cf4f26ee377cc7b991b1d2b543",
+    ),
+    (
+        "266c688e9e6ff1cd20840692d45eaaf8",
+        "b5b7d742b2599bcbe1d7a639895bca64c28da513dc3620b0e5bbb5801f8c88fd",
+    ),
+    (
+        "95a9f7e555fb7b1073967056b9030b11",
+        "7d31bc48c15983401e0dbe8fd5ee938c3809d9ee3c909f4adab6daf8b73c14f1",
+    ),
+    (
+        "4ae72aaabe121bd489532c99a6bdde95",
+        "cec0d7b2afa9d955543c597f9b7f3b3767812a68b2401ec870caf3a2ceb98401",
+    ),
+    (
+        "a2b80bd4199468fde4f302d346a8c9d8",
+        "e984620f57abe06fc5d0b063f9f84ba54bd3e8c295d2b2419a7b1c6175079ed4",
+    ),
+    (
+        "1157cbace488c70c9dcfc250f3345b06",
+        "6e3b69196995d6eb3b8e7af874e2b9f93d904624f7a7a73b8ff39f151e3bd189",
+    ),
+    (
+        "4b424b553e1e7f852e47ea9904bc2dcf",
+        "fa3d386f230b806058ff17e5bd77326ff4bf01d72aa5eb3325c1df2a8825927c",
+    ),
+    (
+        "ccd29c9d1abb34dd7cfb48cfc57a9695",
+        "acd49ab7bea8f72ecf699a9a898bccacc8730474259d68406656a5a43d407fb0",
+    ),
+    (
+        "1ed1f6f19fb8439c9811dced41d5127d",
+        "2edd55b8bc30c686a0637855e1ba068586eb97041e8114d5540d96db2a7a2e17",
+    ),
+    (
+        "af45818c361e11ca9b3adaba30db06ad",
+        "7276a8a0e573f9795a47f9d5addc10d2af903c2a0ffa5c848a720ccae93daa90",
+    ),
+    (
+        "488ced3ea409d7e2b196da67f7d182ec",
+        "2068ecfa912e94cd3ce7273b7c77af0bbd5ec57940997e7483b56f03434a6869",
+    ),
+    (
+        "c5e083019de6cd6a0ef12bcec1ea566b",
+        "41a732ce6321dd593214225b03fb87329607ccae768c705e3896ffecc28bfcca",
+    ),
+    (
+        "48605d55edff665f0c7d2f800b5a622e",
+        "9d68caeb18f3ccf127b9032f52e63ee011c4381293a3a503f894e5c0741ae215",
+    ),
+    (
+        "8fd47760957b5fd9adec9048b50cd1a9",
+        "086053ca611bb04d97fa0b6509b4ffb6955421b067c7b277498f0e5188879331",
+    ),
+    (
+        "d43d611484b55391e891ba31c605f792",
+        "cdc595f5fedef7db9411a9f93f2786f110073b4d17a523700f625846588b1e44",
+    ),
+    (
+        "6753508e34014cc69714a01fca20ec38",
+        "d07781139320ae134ce4824bc0cefa43fd5003cd97cdf3aed90d4fb12fad8a1d",
+    ),
+)
+
+# As several programs that read the set check them, keras' loader of hep-ml-lab among them; no
+# SHA-256 of these files, nor of JetClass's, has been published.
+_TOP_TAGGING_MD5 = {
+    "train": "45663819f47c13724f67eb0fd80bfa5c",
+    "val": "dca4b7248027618f041f9baa86d360fc",
+    "test": "13163479dee30a5fe546e4536cc3d04d",
+}
+
 RECORDS: dict[DataSet, Record] = {
     "toptagging": Record(
-        2603256, tuple(RecordFile(f"{split}.h5", (split,)) for split in ("train", "val", "test"))
+        2603256,
+        tuple(RecordFile(f"{split}.h5", (split,), md5) for split, md5 in _TOP_TAGGING_MD5.items()),
     ),
     "jetclass": Record(
         6619768,
@@ -91,9 +186,9 @@ RECORDS: dict[DataSet, Record] = {
     ),
     "quarkgluon": Record(
         3164691,
-        (
-            RecordFile("QG_jets.npz", ("0",)),
-            *(RecordFile(f"QG_jets_{i}.npz", (str(i),)) for i in range(1, 20)),
+        tuple(
+            RecordFile(f"QG_jets_{i}.npz" if i else "QG_jets.npz", (str(i),), *checksums)
+            for i, checksums in enumerate(_QUARK_GLUON)
         ),
     ),
 }
@@ -101,12 +196,13 @@ RECORDS: dict[DataSet, Record] = {
 
 @dataclass(frozen=True)
 class Source:
-    """Where a file comes from, and how to know that it came: bytes and MD5."""
+    """Where a file comes from, and how to know that it came: bytes, MD5, SHA-256 if known."""
 
     name: str
     url: str
     size: int
     md5: str
+    sha256: str | None = None
 
 
 def look_up(
@@ -138,6 +234,7 @@ def look_up(
                 web_address(repository.download_url(file.name)),
                 sizes[file.name],
                 listing.registry[file.name].removeprefix("md5:"),
+                file.sha256,
             )
             for file in files
         ]
@@ -154,7 +251,7 @@ def look_up(
         if file.md5 not in (None, source.md5):
             raise InputError(
                 f"{file.name}: the record {page} has the MD5 {source.md5}, not {file.md5}, which "
-                "JetClass was published with: download it by hand if that is meant"
+                "the set was published with: download it by hand if that is meant"
             )
     return tuple(sources)
 

@@ -7,6 +7,7 @@ is kept as ``NAME.wrong`` and never used.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPException, HTTPMessage, HTTPResponse
@@ -20,7 +21,7 @@ from parttag.errors import InputError
 from parttag.progress import Progress, no_progress
 from parttag.samples.download.records import Source, web_address
 from parttag.system.atomic_files import sync
-from parttag.system.files import refuse_unwritable
+from parttag.system.files import open_own, refuse_unwritable, sha256
 
 CHUNK = 1 << 20  # bytes
 _TIMEOUT = 60.0  # seconds without a byte
@@ -60,25 +61,25 @@ def fetch(
     """
     path = directory / source.name
     if path.exists():
-        if md5(path) == source.md5:
+        if _difference(path, source) is None:
             return path
         raise InputError(
-            f"{path} is there already, but is not the record's file (its MD5 is not {source.md5}): "
+            f"{path} is there already, but is not the record's file ({_difference(path, source)}): "
             "move it away"
         )
     partial = path.with_name(f"{path.name}.part")
     with refuse_unwritable(partial):
         directory.mkdir(parents=True, exist_ok=True)
-        partial.touch()
+        os.close(open_own(partial, os.O_WRONLY | os.O_CREAT))
     pieces = _until_complete(source, partial, wait)
     for _ in progress(pieces, total=-(-source.size // CHUNK), description=f"{source.name}, MiB"):
         pass
-    found = md5(partial)
-    if found != source.md5:
+    difference = _difference(partial, source)
+    if difference is not None:
         wrong = path.with_name(f"{path.name}.wrong")
         partial.replace(wrong)
         raise InputError(
-            f"{source.name} arrived damaged (MD5 {found}, not {source.md5}): what came is kept as "
+            f"{source.name} arrived damaged ({difference}): what came is kept as "
             f"{wrong} and not used; give the same command again to download it anew"
         )
     with refuse_unwritable(path):
@@ -103,6 +104,19 @@ def md5(path: Path) -> str:
 
     digest: str = pooch.file_hash(str(path), alg="md5")
     return digest
+
+
+def _difference(path: Path, source: Source) -> str | None:
+    """Return which checksum of a file is wrong, ``None`` if none is.
+
+    MD5 finds damage; another file with the same one can be made, so SHA-256 counts where known.
+    """
+    found = md5(path)
+    if found != source.md5:
+        return f"MD5 {found}, not {source.md5}"
+    if source.sha256 is not None and sha256(path) != source.sha256:
+        return f"SHA-256 {sha256(path)}, not {source.sha256}"
+    return None
 
 
 def _until_complete(source: Source, partial: Path, wait: Callable[[float], None]) -> Iterator[None]:
@@ -192,7 +206,7 @@ def _refuse_off_web(url: str) -> None:
 def _append(response: HTTPResponse, partial: Path, wanted: int) -> Iterator[None]:
     """Write what comes, but not more than is wanted."""
     with refuse_unwritable(partial):
-        file = partial.open("ab")
+        file = os.fdopen(open_own(partial, os.O_WRONLY | os.O_APPEND), "ab")
     with file:
         while wanted and (chunk := response.read(min(CHUNK, wanted))):
             with refuse_unwritable(partial):
@@ -210,4 +224,4 @@ def _continues(response: HTTPResponse, have: int, size: int) -> bool:
 
 def _cut(partial: Path) -> None:
     with refuse_unwritable(partial):
-        partial.write_bytes(b"")
+        os.close(open_own(partial, os.O_WRONLY | os.O_TRUNC))
