@@ -6,6 +6,7 @@ import warnings
 
 from rich.text import Text
 
+from parttag.api.printable import PrintableFormatter
 from parttag.cli.application import app
 from parttag.cli.benchmark import benchmark
 from parttag.cli.generate import generate
@@ -13,7 +14,6 @@ from parttag.cli.jets import inspect, prepare, simulate
 from parttag.cli.runs import evaluate, import_weights, predict, schema, train
 from parttag.cli.terminal import errors
 from parttag.errors import InputError
-from parttag.printable import PrintableFormatter
 
 __all__ = [
     "app",

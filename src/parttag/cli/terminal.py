@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperCommand
 
+from parttag.api.printable import printable
 from parttag.errors import STOPPED_BY_SIGINT
-from parttag.printable import printable
 
 Item = TypeVar("Item")
 

@@ -273,7 +273,7 @@ class _Table:
         num_bytes = column.dataset.dtype.itemsize * prod(column.row_shape or (1,))
         if column.lists_of is not None:  # each may be the same one, and as large as the file
             num_bytes = max(1, self.path.stat().st_size // _LISTS_AT_LEAST)
-        return max(1, _READ_BYTES // max(1, num_bytes))
+        return int(max(1, _READ_BYTES // max(1, num_bytes)))
 
     def read(self, name: str, start: int, stop: int) -> ak.Array:
         """Return the entries of some jets."""
