@@ -107,7 +107,7 @@ def main() -> None:
     said = [is_said for path in known.values() for is_said in documented(path)]
     print(f"files: {len(lengths)}, lines: {sum(lengths.values()):,}")
     print(f"rooms at the top: {len(rooms)}, arrows: {len(top)}, floors: {floors(top)}")
-    for place in ("data", "evaluation", "ops", "benchmark", "cli"):
+    for place in ("data", "evaluation", "ops", "benchmarks", "cli"):
         folder = options.source / place
         entries = {p.stem for p in folder.iterdir() if p.name != "__init__.py"} - {"__pycache__"}
         files = sum(folder in path.parents for path in lengths)

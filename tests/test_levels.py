@@ -14,7 +14,7 @@ LEVELS = [
     ["inspection", "training"],
     ["runs"],
     ["evaluation"],
-    ["benchmark"],
+    ["benchmarks"],
     ["testing"],
     ["api"],
     ["cli"],

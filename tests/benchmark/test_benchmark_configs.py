@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from parttag.benchmark.footnotes import configuration_notes
-from parttag.benchmark.planning import load_benchmark, make_plan
+from parttag.benchmarks.footnotes import configuration_notes
+from parttag.benchmarks.planning import load_benchmark, make_plan
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "benchmarks"
 

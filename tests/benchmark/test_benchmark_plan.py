@@ -2,9 +2,9 @@ import pytest
 import yaml
 
 from helpers.benchmarks import toy_benchmark, toy_plan, write_recipes
-from parttag.benchmark.options import BenchmarkOptions, directory_name
-from parttag.benchmark.plan import check_jobs
-from parttag.benchmark.planning import load_benchmark, make_plan
+from parttag.benchmarks.options import BenchmarkOptions, directory_name
+from parttag.benchmarks.plan import check_jobs
+from parttag.benchmarks.planning import load_benchmark, make_plan
 from parttag.errors import InputError
 from parttag.options import read_options
 from parttag.samples.toys import make_toys

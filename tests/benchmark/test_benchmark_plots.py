@@ -3,10 +3,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from parttag.benchmark.options import RowOptions
-from parttag.benchmark.plan import Row
-from parttag.benchmark.plots import efficiency_figure, rejection_figure, rocs_figure
-from parttag.benchmark.results import Quantity, RowResult
+from parttag.benchmarks.options import RowOptions
+from parttag.benchmarks.plan import Row
+from parttag.benchmarks.plots import efficiency_figure, rejection_figure, rocs_figure
+from parttag.benchmarks.results import Quantity, RowResult
 from parttag.metrics import roc
 from parttag.metrics.published import TOP_TAGGING
 

@@ -14,8 +14,8 @@ from helpers.benchmarks import CLASSES, run_all, toy_benchmark, toy_plan
 from helpers.files import write_jetclass_root, write_root
 from helpers.foreign import FOREIGN, foreign_branches, massive
 from helpers.weaver import weaver_golden
-from parttag.benchmark import jobs as execution
-from parttag.benchmark.run import run_benchmark
+from parttag.benchmarks import jobs as execution
+from parttag.benchmarks.run import run_benchmark
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import evaluate_run
 from parttag.metrics import Report

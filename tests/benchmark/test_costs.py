@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from helpers.files import write_jetclass_root
-from parttag.benchmark.costs import multiply_adds, num_parameters, some_jets
+from parttag.benchmarks.costs import multiply_adds, num_parameters, some_jets
 from parttag.errors import InputError
 from parttag.models import build_model
 from parttag.models.lgn import LGNOptions

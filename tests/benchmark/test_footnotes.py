@@ -6,14 +6,9 @@ import pytest
 
 from helpers.benchmarks import toy_benchmark, toy_plan
 from helpers.files import write_jetclass_root
-from parttag.benchmark.footnotes import (
-    change_notes,
-    changes,
-    configuration_notes,
-    why_unpublished,
-)
-from parttag.benchmark.options import BenchmarkOptions, PretrainingOptions, RowOptions
-from parttag.benchmark.plan import Job, Row
+from parttag.benchmarks.footnotes import change_notes, changes, configuration_notes, why_unpublished
+from parttag.benchmarks.options import BenchmarkOptions, PretrainingOptions, RowOptions
+from parttag.benchmarks.plan import Job, Row
 from parttag.data.jet_files import JetFiles
 from parttag.data.preparation.prepare import prepare
 from parttag.options import read_options

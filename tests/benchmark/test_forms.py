@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from parttag.benchmark.forms import to_csv, to_json, to_latex, to_markdown
-from parttag.benchmark.options import RowOptions
-from parttag.benchmark.plan import Job, Row
-from parttag.benchmark.results import Quantity, SeedResult, gather_row
-from parttag.benchmark.table import make_table, quantity
+from parttag.benchmarks.forms import to_csv, to_json, to_latex, to_markdown
+from parttag.benchmarks.options import RowOptions
+from parttag.benchmarks.plan import Job, Row
+from parttag.benchmarks.results import Quantity, SeedResult, gather_row
+from parttag.benchmarks.table import make_table, quantity
 from parttag.metrics import Estimate, Report
 from parttag.metrics.published import TOP_TAGGING
 from parttag.runs.config import build_config

@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from helpers.benchmarks import run_all, toy_benchmark, toy_plan
-from parttag.benchmark import scheduler
-from parttag.benchmark.jobs import Failure
-from parttag.benchmark.plan import Job
-from parttag.benchmark.planning import make_plan
-from parttag.benchmark.scheduler import run_jobs
+from parttag.benchmarks import scheduler
+from parttag.benchmarks.jobs import Failure
+from parttag.benchmarks.plan import Job
+from parttag.benchmarks.planning import make_plan
+from parttag.benchmarks.scheduler import run_jobs
 from parttag.samples.toys import make_toys
 from parttag.training.monitor import PreemptionError
 

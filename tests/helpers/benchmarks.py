@@ -5,10 +5,10 @@ from typing import Any
 
 import yaml
 
-from parttag.benchmark.options import BenchmarkOptions
-from parttag.benchmark.plan import Plan
-from parttag.benchmark.planning import make_plan
-from parttag.benchmark.run import Outcome, run_benchmark
+from parttag.benchmarks.options import BenchmarkOptions
+from parttag.benchmarks.plan import Plan
+from parttag.benchmarks.planning import make_plan
+from parttag.benchmarks.run import Outcome, run_benchmark
 from parttag.options import read_options
 
 CLASSES = {"top": ["label_top"], "QCD": ["label_QCD"]}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from parttag.benchmark.planning import load_benchmark
+from parttag.benchmarks.planning import load_benchmark
 from parttag.errors import InputError
 from parttag.metrics import EvaluationOptions, discriminants
 from parttag.runs.config import (

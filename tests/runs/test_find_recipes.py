@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from parttag.benchmark.options import BenchmarkOptions
-from parttag.benchmark.planning import make_plan
+from parttag.benchmarks.options import BenchmarkOptions
+from parttag.benchmarks.planning import make_plan
 from parttag.errors import InputError
 from parttag.models import MODELS
 from parttag.runs.config import load_config

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from helpers.files import write_root
 from helpers.runs import toy_config
-from parttag.benchmark.forms import to_csv, to_latex, to_markdown
-from parttag.benchmark.options import BenchmarkOptions, RowOptions
-from parttag.benchmark.plan import Row
-from parttag.benchmark.results import gather_row
-from parttag.benchmark.table import make_table
+from parttag.benchmarks.forms import to_csv, to_latex, to_markdown
+from parttag.benchmarks.options import BenchmarkOptions, RowOptions
+from parttag.benchmarks.plan import Row
+from parttag.benchmarks.results import gather_row
+from parttag.benchmarks.table import make_table
 from parttag.data.jet_files import JetFiles
 from parttag.data.loading.dataset import open_dataset
 from parttag.data.readers.columns import ColumnsOptions

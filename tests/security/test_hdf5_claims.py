@@ -6,7 +6,7 @@ import pytest
 
 from helpers.files import write_toptagging_h5
 from helpers.limits import memory_for
-from parttag.benchmark.plots import read_logits
+from parttag.benchmarks.plots import read_logits
 from parttag.data.readers import count_jets, read_branches, read_chunks
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.columns import ColumnsOptions

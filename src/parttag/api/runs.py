@@ -10,10 +10,10 @@ import awkward as ak
 
 from parttag.api.jets import FileNames, file_list
 from parttag.api.run import Jets, Run, in_memory
-from parttag.benchmark.compare import Row, RunComparison
-from parttag.benchmark.plan import Job
-from parttag.benchmark.planning import load_benchmark, make_plan
-from parttag.benchmark.run import Outcome, run_benchmark
+from parttag.benchmarks.compare import Row, RunComparison
+from parttag.benchmarks.plan import Job
+from parttag.benchmarks.planning import load_benchmark, make_plan
+from parttag.benchmarks.run import Outcome, run_benchmark
 from parttag.errors import InputError, option
 from parttag.evaluation.evaluation import METRICS
 from parttag.jets.arrays import JetArrays

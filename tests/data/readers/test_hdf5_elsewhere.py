@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from helpers.files import write_toptagging_h5
-from parttag.benchmark.plots import read_logits
+from parttag.benchmarks.plots import read_logits
 from parttag.data import prepare
 from parttag.data.readers import count_jets, read_branches, read_chunks, read_schema
 from parttag.data.readers.column_layout import ColumnLayout

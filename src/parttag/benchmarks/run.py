@@ -7,13 +7,13 @@ from pathlib import Path
 
 import yaml
 
-from parttag.benchmark.forms import write_tables
-from parttag.benchmark.jobs import Failure, failure_file
-from parttag.benchmark.plan import OPTIONS_FILE, Job, Plan, check_jobs
-from parttag.benchmark.plots import draw_all
-from parttag.benchmark.results import RowResult, gather
-from parttag.benchmark.scheduler import run_jobs
-from parttag.benchmark.table import Table, make_table
+from parttag.benchmarks.forms import write_tables
+from parttag.benchmarks.jobs import Failure, failure_file
+from parttag.benchmarks.plan import OPTIONS_FILE, Job, Plan, check_jobs
+from parttag.benchmarks.plots import draw_all
+from parttag.benchmarks.results import RowResult, gather
+from parttag.benchmarks.scheduler import run_jobs
+from parttag.benchmarks.table import Table, make_table
 from parttag.errors import InputError, option
 from parttag.progress import Progress, no_progress
 from parttag.samples.toys import make_toys

@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from parttag.benchmark.costs import multiply_adds, num_parameters, some_jets
-from parttag.benchmark.plan import Job, refuse_other_configuration
+from parttag.benchmarks.costs import multiply_adds, num_parameters, some_jets
+from parttag.benchmarks.plan import Job, refuse_other_configuration
 from parttag.data.jet_files import JetFiles
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import evaluate_run

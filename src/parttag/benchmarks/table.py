@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from parttag.benchmark.footnotes import change_notes
-from parttag.benchmark.results import Point, Quantity, RowResult
+from parttag.benchmarks.footnotes import change_notes
+from parttag.benchmarks.results import Point, Quantity, RowResult
 from parttag.metrics import CONFIDENCE_LEVEL
 from parttag.metrics.published import Published
 

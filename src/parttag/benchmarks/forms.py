@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from parttag.benchmark.footnotes import changes
-from parttag.benchmark.results import Point, RowResult
-from parttag.benchmark.table import Table
+from parttag.benchmarks.footnotes import changes
+from parttag.benchmarks.results import Point, RowResult
+from parttag.benchmarks.table import Table
 from parttag.metrics import point_key
 from parttag.metrics.published import Published
 from parttag.printable import printable

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from parttag.benchmark.options import PUBLISHED, BenchmarkOptions, PretrainingOptions
-from parttag.benchmark.plan import Row
+from parttag.benchmarks.options import PUBLISHED, BenchmarkOptions, PretrainingOptions
+from parttag.benchmarks.plan import Row
 from parttag.models import MODELS
 
 # What does not decide what a network learns, or is told elsewhere in the table.

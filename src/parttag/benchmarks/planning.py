@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from parttag.benchmark.options import (
+from parttag.benchmarks.options import (
     BenchmarkOptions,
     Overrides,
     PretrainingOptions,
     RowOptions,
     directory_name,
 )
-from parttag.benchmark.plan import Job, Plan, Row
+from parttag.benchmarks.plan import Job, Plan, Row
 from parttag.errors import InputError
 from parttag.options import read_options
 from parttag.runs.config import (

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from parttag.benchmark.footnotes import configuration_notes, why_unpublished
-from parttag.benchmark.jobs import RECORD, Failure, failure_file, is_done
-from parttag.benchmark.options import PUBLISHED, BenchmarkOptions
-from parttag.benchmark.plan import Job, Plan, Row, refuse_other_configuration
+from parttag.benchmarks.footnotes import configuration_notes, why_unpublished
+from parttag.benchmarks.jobs import RECORD, Failure, failure_file, is_done
+from parttag.benchmarks.options import PUBLISHED, BenchmarkOptions
+from parttag.benchmarks.plan import Job, Plan, Row, refuse_other_configuration
 from parttag.errors import InputError
 from parttag.evaluation.evaluation import METRICS
 from parttag.metrics import Estimate, Report

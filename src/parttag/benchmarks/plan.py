@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from parttag.benchmark.options import BenchmarkOptions, PretrainingOptions, RowOptions
+from parttag.benchmarks.options import BenchmarkOptions, PretrainingOptions, RowOptions
 from parttag.data.jet_files import JetFiles
 from parttag.errors import InputError, option
 from parttag.jets.features import feature_names

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import torch
 
-from parttag.benchmark.jobs import Failure, attempt, is_done
-from parttag.benchmark.plan import Job
+from parttag.benchmarks.jobs import Failure, attempt, is_done
+from parttag.benchmarks.plan import Job
 from parttag.progress import Progress, no_progress
 from parttag.system.processes import end_with
 from parttag.training.monitor import PreemptionError, Termination

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from parttag.benchmark.results import Point, Quantity, RowResult, SeedResult
+from parttag.benchmarks.results import Point, Quantity, RowResult, SeedResult
 from parttag.data.readers.hdf5 import open_hdf5, own_dataset
 from parttag.errors import InputError
 from parttag.metrics import Roc, class_rocs
