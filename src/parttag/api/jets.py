@@ -71,8 +71,26 @@ CutsLike = str | Mapping[str, Any] | CutOptions | None
 
 
 def file_list(files: FileNames) -> list[str | Path]:
-    """Return one or several file names as a list."""
-    return [files] if isinstance(files, str | Path) else list(files)
+    """Return one or several file names as a list.
+
+    Raises
+    ------
+    InputError
+        If it is something else, or there is none.
+    """
+    several = [files] if isinstance(files, str | Path) else files
+    if not isinstance(several, Sequence) or not all(isinstance(f, str | Path) for f in several):
+        raise InputError(
+            f"files are given by a {type(files).__name__}; give a name, a glob, or a list of them"
+        )
+    if not several:
+        raise InputError("no file is named; give a name, a glob, or a list of them")
+    return list(several)
+
+
+def name_list(names: str | Sequence[str]) -> list[str]:
+    """Return one name or several as a list; commas separate those of one text."""
+    return names.split(",") if isinstance(names, str) else list(names)
 
 
 def read_columns(columns: ColumnsLike) -> ColumnsOptions | None:
@@ -233,13 +251,18 @@ def inspect(
     return inspect_files(own, progress=progress)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SampleComparison:
     """Two samples side by side: what each holds, and how far apart they are, label by label."""
 
     sample: Inspection
     reference: Inspection
     by_label: tuple[Comparison, ...]
+
+    def __repr__(self) -> str:
+        """Return the AUC of a classifier that tells the samples apart, label by label."""
+        found = ", ".join(f"{one.label} {one.auc}" for one in self.by_label)
+        return f"SampleComparison: AUC between sample and reference: {found}"
 
     @property
     def num_common(self) -> int:
@@ -324,6 +347,7 @@ def simulate(
     ...     "toptagging", 20_000, "jets", windows="demonstration"
     ... )  # doctest: +SKIP
     """
+    _refuse_other("sample", sample, ("toptagging", "jetclass"))
     options: dict[str, Any] = {"num_jets": num_jets, "seed": seed, "mpi": mpi}
     if windows is not None:
         if sample != "toptagging":
@@ -340,7 +364,7 @@ def simulate(
 def download(
     data_set: Literal["toptagging", "jetclass", "quarkgluon"],
     out: str | Path,
-    files: Sequence[str] = (),
+    files: str | Sequence[str] = (),
     *,
     progress: Progress = no_progress,
 ) -> list[Download]:
@@ -361,4 +385,10 @@ def download(
     --------
     >>> files = pt.download("jetclass", "data/jetclass", ["val"])  # doctest: +SKIP
     """
-    return download_record(data_set, Path(out), files, progress=progress)
+    _refuse_other("data_set", data_set, ("toptagging", "jetclass", "quarkgluon"))
+    return download_record(data_set, Path(out), name_list(files), progress=progress)
+
+
+def _refuse_other(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise InputError(f"{name} is {value!r}, but must be one of {', '.join(known)}")

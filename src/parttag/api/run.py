@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -11,10 +10,10 @@ from typing import TypeAlias, TypeGuard
 
 import awkward as ak
 
-from parttag.api.jets import ColumnsLike, FileNames, file_list, read_columns
+from parttag.api.jets import ColumnsLike, FileNames, file_list, name_list, read_columns
 from parttag.errors import InputError, option
 from parttag.evaluation.evaluate import evaluate_run
-from parttag.evaluation.evaluation import Evaluation
+from parttag.evaluation.evaluation import Evaluation, read_epochs
 from parttag.evaluation.predict import score_files, score_jets
 from parttag.evaluation.probe import LabeledJets, ProbeOf, probe_run
 from parttag.evaluation.scores import Precision, Scores
@@ -24,7 +23,6 @@ from parttag.jets.features import required_extras
 from parttag.metrics import EvaluationOptions
 from parttag.progress import Progress, no_progress
 from parttag.runs import run as runs
-from parttag.runs.config import RunConfig
 from parttag.runs.evaluation_section import parse_evaluation
 from parttag.training.distributed import DeviceName
 
@@ -55,7 +53,7 @@ class Run(runs.Run):
         self,
         jets: Jets,
         *,
-        keep: Sequence[str] = (),
+        keep: str | Sequence[str] = (),
         columns: ColumnsLike = None,
         strict: bool = False,
         precision: Precision = "fp32",
@@ -93,16 +91,16 @@ class Run(runs.Run):
             return score_files(
                 tagger,
                 file_list(jets),
-                keep,
+                name_list(keep),
                 strict=strict,
                 precision=precision,
                 device=device,
                 progress=progress,
             )
         if keep:
+            named = option("keep", ",".join(name_list(keep)))
             raise InputError(
-                f"{option('keep', ','.join(keep))} names branches of files: jets in memory have "
-                "none, so leave it out"
+                f"{named} names branches of files: jets in memory have none, so leave it out"
             )
         return score_jets(
             tagger,
@@ -138,6 +136,11 @@ class Run(runs.Run):
         >>> particles = pt.read("test.h5").to_awkward().particles
         >>> top = run(particles).score_top
         """
+        if not isinstance(particles, ak.Array):
+            raise InputError(
+                f"a run is called on an Awkward Array of particles, not on a "
+                f"{type(particles).__name__}; predict takes files and JetArrays"
+            )
         depth = particles.ndim
         flat = ak.flatten(particles, axis=1) if depth == 3 else particles
         scores = self.predict(flat)
@@ -279,19 +282,27 @@ class Run(runs.Run):
     def _facts(self) -> list[str]:
         goal = ", ".join(self.classes) or f"objective {self.config.objective.name}"
         network = f"{self.config.model.name} ({_short(self.num_parameters)})"
-        return [network, goal, *_how_far(self.directory / "metrics.jsonl", self.config)]
+        return [network, goal, *_how_far(self)]
 
 
-def _how_far(history: Path, config: RunConfig) -> list[str]:
-    """Return the last epoch of a training and its accuracy; nothing if there was none."""
+def _how_far(run: Run) -> list[str]:
+    """Return the epoch that the weights are of, and its accuracy; nothing if there was none."""
     try:
-        last = json.loads(history.read_text().splitlines()[-1])
-    except (OSError, ValueError, IndexError):
+        epochs = read_epochs(run.directory)
+    except InputError:
         return []
-    epochs = f"/{config.training.epochs}" if config.training.epochs else ""
-    fact = f"epoch {last.get('epoch', '?')}{epochs}"
-    accuracy = last.get("val_accuracy")
-    return [fact if accuracy is None else f"{fact}, val accuracy {accuracy:.3f}"]
+    if not epochs:
+        return []
+    shown = epochs[-1]
+    if run.checkpoint == "best":
+        name = f"val_{run.config.training.best_by}"
+        sign = -1 if name == "val_loss" else 1
+        # Of equal ones the first, as training keeps it.
+        shown = max((e for e in epochs if name in e), key=lambda e: sign * e[name], default=shown)
+    planned = f"/{run.config.training.epochs}" if run.config.training.epochs else ""
+    facts = f"epoch {shown['epoch']:.0f}{planned}"
+    accuracy = shown.get("val_accuracy")
+    return [facts if accuracy is None else f"{facts}, val accuracy {accuracy:.3f}"]
 
 
 def _short(number: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import awkward as ak
 
-from parttag.api.jets import FileNames, file_list
+from parttag.api.jets import FileNames, file_list, name_list
 from parttag.api.run import Jets, Run, in_memory
 from parttag.benchmarks.compare import Row, RunComparison
 from parttag.benchmarks.plan import Job
@@ -22,12 +22,12 @@ from parttag.metrics import Report
 from parttag.models.weaver import ModelName
 from parttag.progress import Progress, no_progress
 from parttag.runs import run as runs
-from parttag.runs.config import RunConfig, build_config
+from parttag.runs.config import RunConfig, build_config, merge, read_config_content
 from parttag.runs.evaluation_section import drop_other_classes
 from parttag.runs.import_weights import import_run
 from parttag.runs.recipes import find_recipe
 from parttag.runs.train import train_run
-from parttag.runs.yaml_files import apply_overrides, read_content, set_value
+from parttag.runs.yaml_files import apply_overrides, nested
 
 __all__ = [
     "Outcome",
@@ -137,7 +137,7 @@ def train(
         "training.epochs": epochs,
     }
     changes = {key: value for key, value in given.items() if value is not None}
-    settings = configure(config, {**changes, **(options or {})})
+    settings = configure(config, {**(options or {}), **changes})
     if out is None and not isinstance(config, str | Path):
         raise InputError(f"a run needs a directory: give {option('out', '')}")
     directory = Path("runs") / Path(str(config)).stem if out is None else Path(out)
@@ -166,11 +166,16 @@ def configure(
         content = config.model_dump(mode="json")
     elif isinstance(config, Mapping):
         content = dict(config)
+    elif isinstance(config, str | Path):
+        content = read_config_content(find_recipe(config))
     else:
-        content = read_content(find_recipe(config))
+        raise InputError(
+            f"config is a {type(config).__name__}; give the name of a recipe, a YAML file, nested "
+            "mappings or a RunConfig"
+        )
     if isinstance(changes, Mapping):
         for key, value in changes.items():
-            set_value(key, value, content)
+            content = merge(content, nested(key, value))
     else:
         apply_overrides(changes, content)
     return build_config(drop_other_classes(content, list(changes)))
@@ -216,7 +221,7 @@ def import_weaver(
 
 
 def compare(
-    results: Sequence[Run | Report] | Mapping[str, Run | Report],
+    results: Sequence[Run | Report | str | Path] | Mapping[str, Run | Report | str | Path],
     data: Jets | None = None,
     *,
     progress: Progress = no_progress,
@@ -226,7 +231,7 @@ def compare(
     Parameters
     ----------
     results
-        Runs or reports; a mapping gives them names.
+        Runs, their directories, or reports; a mapping gives them names.
     data
         Jets to evaluate all runs on; by default each has been evaluated, and its
         ``evaluation/metrics.json`` is read.
@@ -242,11 +247,17 @@ def compare(
     >>> found.headers()[:4]
     ['run', 'parameters', 'accuracy', 'AUC']
     """
+    if isinstance(results, Run | Report | str | Path):
+        raise InputError("compare takes a list of runs or reports, or a mapping of names to them")
     named = results.items() if isinstance(results, Mapping) else [(None, one) for one in results]
     return RunComparison(tuple(_row(name, one, data, progress) for name, one in named))
 
 
-def _row(name: str | None, result: Run | Report, data: Jets | None, progress: Progress) -> Row:
+def _row(
+    name: str | None, result: Run | Report | str | Path, data: Jets | None, progress: Progress
+) -> Row:
+    if isinstance(result, str | Path):
+        result = load(result)
     if isinstance(result, Report):
         return Row(name or result.title, result)
     if data is not None:
@@ -255,8 +266,8 @@ def _row(name: str | None, result: Run | Report, data: Jets | None, progress: Pr
         path = result.directory / "evaluation" / METRICS
         if not path.is_file():
             raise InputError(
-                f"{result.directory} was not evaluated yet: give {option('data', '')}, or evaluate "
-                "it first"
+                f"{result.directory} was not evaluated yet: give {option('data', '')}, or keep an "
+                "evaluation there, run.evaluate().save(run.directory / 'evaluation')"
             )
         report = Report.from_json(path)
     return Row(name or result.directory.name, report, result.num_parameters)
@@ -267,7 +278,7 @@ def benchmark(
     *,
     out: str | Path | None = None,
     overrides: Sequence[str] = (),
-    rows: Sequence[str] = (),
+    rows: str | Sequence[str] = (),
     seeds: Sequence[int] = (),
     labels: Sequence[int] = (),
     job: int | None = None,
@@ -315,7 +326,7 @@ def benchmark(
         raise InputError(
             f"{option('job', str(job))} chooses row, labels and seed: give it alone, or the others"
         )
-    chosen = plan.row_jobs(rows, seeds, labels)
+    chosen = plan.row_jobs(name_list(rows), seeds, labels)
     if job is not None:
         chosen = [_numbered(chosen, job)]
     work = [] if table_only else plan.with_needs(chosen)
@@ -324,7 +335,7 @@ def benchmark(
 
 def _numbered(jobs: Sequence[Job], number: int) -> Job:
     """Return the job of this number."""
-    if number >= len(jobs):
+    if not 0 <= number < len(jobs):
         raise InputError(
             f"{option('job', str(number))}: there are {len(jobs)} combinations of row, labels and "
             f"seed, 0 to {len(jobs) - 1}"

@@ -20,7 +20,6 @@ from parttag.cli.terminal import (
     local_path,
     say,
     show_progress,
-    text_table,
 )
 from parttag.errors import STOPPED_BY_SIGTERM, InputError
 
@@ -293,5 +292,6 @@ def recipes() -> None:
     """
     from parttag.api import command_line as api
 
-    lines = [(one.name, one.network, one.objective, one.description) for one in api.list_recipes()]
-    console.print(text_table("recipes", ("name", "network", "objective", ""), lines))
+    for one in api.list_recipes():
+        # Names come whole, to be copied, whatever the width of the terminal.
+        say(f"{one.name}\n    {one.network}, {one.objective}: {one.description}")

@@ -109,6 +109,7 @@ class Evaluation(Report):
             If a file exists and is not to be replaced, or cannot be written; nothing is left then.
         """
         directory = Path(directory)
+        formats = [formats] if isinstance(formats, str) else formats
         pictures = _picture_names(self.scores.classes, self.options, self.epochs)
         names = _file_names(pictures, formats)
         with (

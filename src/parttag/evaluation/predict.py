@@ -98,7 +98,8 @@ def score_files(
     refuse_hidden_columns(keep, run.classes)
     if not isinstance(files, JetFiles):
         files = JetFiles(files, run.config.data.columns, truth_optional=True)
-    return join(list(_score_files(scorer, files, keep, step_jets, progress)))
+    scores = join(list(_score_files(scorer, files, keep, step_jets, progress)))
+    return replace(scores, files=files)
 
 
 def predict(

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import awkward as ak
 import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int64
 
+from parttag.data.jet_files import JetFiles
+from parttag.data.readers import read_branches
 from parttag.data.selection.classes import assign_classes
 from parttag.errors import InputError, option
 from parttag.jets.arrays import JetArrays
@@ -51,6 +53,8 @@ class Scores:
     num_particles: Int64[np.ndarray, " jets"]
     kept: Columns = field(default_factory=dict)
     """Columns of the input that ride along, by name."""
+    files: JetFiles | None = None
+    """Where the jets were read from, if all of these files' are here."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -87,7 +91,8 @@ class Scores:
     def take(self, rows: Int64[np.ndarray, " chosen"]) -> Scores:
         """Return the jets at these rows."""
         arrays = {name: getattr(self, name)[rows] for name in _PER_JET}
-        return replace(self, **arrays, kept={name: c[rows] for name, c in self.kept.items()})
+        kept = {name: c[rows] for name, c in self.kept.items()}
+        return replace(self, **arrays, kept=kept, files=None)
 
     def to_awkward(self) -> ak.Array:
         """Return one record a jet, with the columns as its fields."""
@@ -109,8 +114,37 @@ class Scores:
             ) from error
         return pd.DataFrame({name: _flat(column) for name, column in self.columns().items()})
 
-    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
+    def keeping(self, names: Sequence[str]) -> Scores:
+        """Return the scores with branches of the files that the jets were read from.
+
+        Raises
+        ------
+        InputError
+            If they are not of files, or a file lacks a branch.
+        """
+        missing = [name for name in names if name not in self.kept]
+        if not missing:
+            return self
+        refuse_hidden_columns(missing, self.classes)
+        if self.files is None:
+            raise InputError(
+                f"{option('keep', ','.join(missing))} names branches of files, but these jets were "
+                "not read from any; leave it out"
+            )
+        layout = self.files.layout
+        parts = [read_branches(path, missing, layout) for path in self.files.paths]
+        more = {name: ak.concatenate([part[name] for part in parts]) for name in missing}
+        return replace(self, kept={**self.kept, **more})
+
+    def write(
+        self, path: str | Path, *, keep: str | Sequence[str] = (), overwrite: bool = False
+    ) -> None:
         """Write the columns to a file, whose name gives the format: .root, .h5 or .parquet.
+
+        Parameters
+        ----------
+        keep
+            Branches of the files that the jets were read from, to write beside them.
 
         Raises
         ------
@@ -118,11 +152,12 @@ class Scores:
             If the format is unknown, a column does not fit it, or the file exists or cannot be
             written; nothing is left then.
         """
+        written = self.keeping([keep] if isinstance(keep, str) else keep)
         with new_score_file(Path(path), overwrite=overwrite) as append:
-            append(self.columns())
+            append(written.columns())
 
 
-_PER_JET = tuple(f.name for f in fields(Scores) if f.name not in ("classes", "kept"))
+_PER_JET = tuple(f.name for f in fields(Scores) if f.name not in ("classes", "kept", "files"))
 
 
 def _flat(column: np.ndarray | ak.Array) -> np.ndarray | list[object]:
@@ -136,7 +171,9 @@ def _flat(column: np.ndarray | ak.Array) -> np.ndarray | list[object]:
 
 def join(parts: Sequence[Scores]) -> Scores:
     """Return the jets of all parts, of the same classes and columns, one after the other."""
-    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _PER_JET}
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in _PER_JET
+    }
     kept = {name: ak.concatenate([part.kept[name] for part in parts]) for name in parts[0].kept}
     return Scores(classes=parts[0].classes, **arrays, kept=kept)
 
@@ -205,9 +242,11 @@ class Scorer:
             raise InputError(
                 f"{run.directory}: this run was trained on the objective "
                 f"{run.config.objective.name}, which gives jets no scores; fine-tune it with "
-                f"init_from.path={run.directory}, or see what it has learned with `parttag "
-                f"evaluate {run.directory} --probe linear`"
+                f"init_from.path={run.directory}, or see what it has learned with a "
+                f"linear probe: {option('probe', 'linear')} of an evaluation"
             )
+        if precision not in get_args(Precision):
+            raise InputError(f"precision is {precision!r}, but must be fp32 or bf16")
         move_to(run.model, device)
         return cls(run.model, run.config.data.classes, labels_required, strict, precision)
 

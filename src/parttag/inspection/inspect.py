@@ -25,7 +25,7 @@ NO_LABEL = "no label"
 SEVERAL_LABELS = "several labels"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Inspection:
     """What is in some files; ``ranges`` and ``sample`` are of the good jets."""
 
@@ -44,6 +44,14 @@ class Inspection:
     """Number of values that are not finite, of good and bad jets, by column."""
     warnings: tuple[str, ...] = ()
     """What looks wrong with the files as a whole, one sentence each."""
+
+    def __repr__(self) -> str:
+        """Return one line: files, jets, labels and what is wrong."""
+        labels = ", ".join(f"{name} {number:,}" for name, number in self.labels.items())
+        wrong = f"{self.num_bad:,} bad, {self.num_repeated:,} repeated"
+        return (
+            f"Inspection: {self.num_jets:,} jets of {len(self.files):,} files ({wrong}) | {labels}"
+        )
 
     @property
     def num_bad(self) -> int:

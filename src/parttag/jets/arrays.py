@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Float64, Int, Int64, Shaped, UInt8
+from jaxtyping import Float, Float64, Int, Int64, UInt8
 
 from parttag.errors import InputError
 from parttag.jets import kinematics
@@ -122,8 +122,16 @@ class JetArrays(JetFields[np.ndarray]):
         with np.errstate(over="ignore", invalid="ignore"):
             return quantity(self.jet_p4.astype(np.float64))
 
-    def __getitem__(self, name: str) -> Shaped[np.ndarray, " particles_or_jets"]:
-        """Return a column by its name, as a view: one of the particles, or a label of the jets.
+    @overload
+    def __getitem__(self, name: str) -> np.ndarray: ...
+
+    @overload
+    def __getitem__(self, name: slice | np.ndarray) -> JetArrays: ...
+
+    def __getitem__(self, name: str | slice | np.ndarray) -> np.ndarray | JetArrays:
+        """Return a column by its name, or the jets of a slice, a mask or row numbers.
+
+        A column is a view: one of the particles, or a label of the jets.
 
         Particles come in one row after the other, jet by jet; ``offsets`` says where each jet's
         begin, and ``to_awkward`` gives them jet by jet.
@@ -133,6 +141,8 @@ class JetArrays(JetFields[np.ndarray]):
         InputError
             If there is no such column.
         """
+        if not isinstance(name, str):
+            return self.take(np.arange(len(self))[name])
         if name in self.extra_names:
             return self.extra[:, self.extra_names.index(name)]
         if name in self.label_names:
@@ -166,15 +176,16 @@ class JetArrays(JetFields[np.ndarray]):
         """Return a record a jet, its particles jagged, for Awkward Array, vector and coffea.
 
         ``particles`` have px, py, pz, E in GeV and the extra columns; ``jet`` is the jet's own
-        four-momentum. Both are named ``Momentum4D``, so that they have ``.pt``, ``.deltaR`` and so
-        on after ``vector.register_awkward()``. ``axis`` is what angles are relative to, ``labels``
-        has the label columns, ``weight`` is the jet's.
+        four-momentum. Both are vector's ``Momentum4D``, with ``.pt``, ``.deltaR`` and so on.
+        ``axis`` is what angles are relative to, ``labels`` has the label columns, ``weight`` is the
+        jet's.
         """
         import awkward as ak  # in a third of a second, which others save
+        from vector.backends.awkward import behavior
 
         def momenta(p4: np.ndarray, columns: dict[str, np.ndarray]) -> ak.Array:
             components = dict(zip(("px", "py", "pz", "E"), p4.T, strict=True))
-            return ak.zip(components | columns, with_name="Momentum4D")
+            return ak.zip(components | columns, with_name="Momentum4D", behavior=behavior)
 
         particles = momenta(self.p4, {name: self[name] for name in self.extra_names})
         begin, end = int(self.offsets[0]), int(self.offsets[-1])
@@ -187,7 +198,7 @@ class JetArrays(JetFields[np.ndarray]):
         if self.label_names:
             columns = dict(zip(self.label_names, self.labels.T, strict=True))
             fields["labels"] = ak.zip(columns)
-        return ak.zip(fields, depth_limit=1)
+        return ak.zip(fields, depth_limit=1, behavior=behavior)
 
     def take(self, rows: Int[np.ndarray, " chosen"], max_particles: int | None = None) -> JetArrays:
         """Return the jets at ``rows``, in that order; repeats are allowed.

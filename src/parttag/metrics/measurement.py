@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int64
 
+from parttag.errors import InputError
 from parttag.metrics.classification import accuracy, auc, bootstrap_errors, cross_entropy
 from parttag.metrics.discriminant import (
     background_of,
@@ -116,8 +117,14 @@ def _extra(
     found = {}
     for name in options.metrics:
         if name in METRICS:
-            number = METRICS[name](logits, labels, weights, classes, options)
-            found[name] = number if isinstance(number, Estimate) else Estimate(float(number))
+            try:
+                number = METRICS[name](logits, labels, weights, classes, options)
+                found[name] = number if isinstance(number, Estimate) else Estimate(float(number))
+            except Exception as error:
+                raise InputError(
+                    f"evaluation.metrics: the metric {name} failed ({type(error).__name__}: "
+                    f"{error}); correct it, or leave it out"
+                ) from error
     return found
 
 

@@ -23,6 +23,8 @@ class Run:
     model: Tagger
     """In evaluation mode, on the CPU."""
     classes: tuple[str, ...]
+    checkpoint: Literal["best", "last"] = "best"
+    """Which epoch the weights are of."""
 
     def with_columns(self, columns: ColumnsOptions | None) -> "Run":
         """Return the run with another ``data.columns``, for files of other branches."""
@@ -47,7 +49,7 @@ def load_run(directory: str | Path, checkpoint_name: Literal["best", "last"] = "
     model, _ = build_network(config)
     path = directory / "checkpoints" / f"{checkpoint_name}.pt"
     checkpoint.load_weights(model, checkpoint.read_checkpoint(path), classes, path)
-    return Run(directory, config, model.eval(), classes)
+    return Run(directory, config, model.eval(), classes, checkpoint_name)
 
 
 def build_network(config: RunConfig) -> tuple[Tagger, Objective]:

@@ -200,3 +200,10 @@ def set_value(path: str, value: Any, content: dict[str, Any]) -> None:
             )
         content = below
     content[key] = value
+
+
+def nested(path: str, value: Any) -> dict[str, Any]:
+    """Return nested mappings that hold a value at a key, ``section.key``."""
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return dict(value)

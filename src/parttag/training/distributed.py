@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.distributed as dist
@@ -172,6 +172,8 @@ def move_to(model: Tagger, device: DeviceName) -> None:
     InputError
         If there is no such device.
     """
+    if device not in get_args(DeviceName):
+        raise InputError(f"device is {device!r}, but must be auto, cpu or cuda")
     has_gpu = torch.cuda.is_available()
     if device == "cuda" and not has_gpu:
         raise InputError(f"{option('device', 'cuda')}: this machine has no GPU; choose auto or cpu")

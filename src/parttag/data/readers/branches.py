@@ -1,7 +1,8 @@
 """Branches to NumPy columns, and what is said of those that are not as a layout has them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from jaxtyping import Float64, Int64, Shaped, UInt8
 from parttag.data.readers.layout import too_many_particles
 from parttag.errors import InputError
 from parttag.jets.packing import offsets_of
+
+_MOST_SHOWN = 40
 
 
 def require_branches(names: Iterable[str], available: Iterable[str], path: Path) -> None:
@@ -25,7 +28,15 @@ def require_branches(names: Iterable[str], available: Iterable[str], path: Path)
     there = list(available)
     for name in names:
         if name not in there:
-            raise InputError(f"{path} has no branch {name}; it has {', '.join(there) or 'none'}")
+            raise InputError(f"{path} has no branch {name}; {in_short(name, there)}")
+
+
+def in_short(wanted: str, there: Sequence[str]) -> str:
+    """Return what branches there are, or the ones like the wanted one if there are many."""
+    if len(there) <= _MOST_SHOWN:
+        return f"it has {', '.join(there) or 'none'}"
+    like = ", ".join(get_close_matches(wanted, there, 5, 0.3)) or "none"
+    return f"of its {len(there):,} branches these are like it: {like}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import awkward as ak
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from parttag.data.readers.branches import Branches, require_branches
+from parttag.data.readers.branches import Branches, in_short, require_branches
 from parttag.data.readers.layout import MAX_PARTICLES, Schema
 from parttag.errors import InputError, option
 from parttag.jets import kinematics
@@ -59,7 +59,8 @@ def branches_to_read(available: Iterable[str], path: Path) -> list[str]:
     there = list(available)
     if there and not any(name in there for name in _MOMENTUM):
         raise InputError(
-            f"{path} has no branch {_MOMENTUM[0]}; it has {', '.join(there)}: say what they mean "
+            f"{path} has no branch {_MOMENTUM[0]}; "
+            f"{in_short(_MOMENTUM[0], there)}: say what they mean "
             f"in data.columns ({option('columns', '')})"
         )
     require_branches(_MOMENTUM, there, path)
