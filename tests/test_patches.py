@@ -4,8 +4,9 @@ import ast
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-MOST_PATCHES = 60
-MOST_CONSTANTS = 18
+# 60, and eight of the tests of foreign text and files, which stand in for terminals and archives.
+MOST_PATCHES = 68
+MOST_CONSTANTS = 22
 
 
 def _patches(path: Path) -> list[tuple[str, bool]]:

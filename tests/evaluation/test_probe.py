@@ -187,7 +187,7 @@ def test_a_probe_needs_labels_and_jets(unlabeled, run):
     data = run.config.data.model_copy(update={"test": ()})
     untested = replace(spoiled, config=run.config.model_copy(update={"data": data}))
     # Before anything is computed: the weights are still spoiled.
-    with pytest.raises(InputError, match=rf"{run.directory}: .* no data\.test; .* data="):
+    with pytest.raises(InputError, match=rf"{run.directory}: .* no data\.test; .* data"):
         probe_run(untested)
 
 

@@ -126,7 +126,7 @@ def test_several_classes_of_schema_1_keep_their_signals():
     [
         (
             '{"schema_version": 3}',
-            "made by a newer parttag: it is a report of schema_version 3",
+            "was made by a newer parttag: it is a report of schema_version 3",
         ),
         ("{", "is damaged or cut short"),
         ("[]", "is damaged or cut short"),
