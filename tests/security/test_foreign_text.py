@@ -53,7 +53,8 @@ def screen(monkeypatch):
     screen = Screen()
     for console in (terminal.console, terminal.errors):
         monkeypatch.setattr(console, "_width", 200)
-        monkeypatch.setattr(console, "file", screen)
+        # Not "file": its old value would be the stderr of this test, for all that follow.
+        monkeypatch.setattr(console, "_file", screen)
     return screen
 
 
