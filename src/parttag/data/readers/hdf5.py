@@ -28,6 +28,7 @@ from parttag.system.files import refuse_damaged
 from parttag.system.remote_files import openable
 
 # A chunk is decompressed as a whole. h5py's own are of 1 MB at most.
+_BLOSC = 32001  # the number of the filter, as it is registered with the HDF Group
 _MOST_CHUNK_BYTES = 1 << 29
 # Of a dataset, what is read together: twenty times 10,000 jets of the public sets.
 _READ_BYTES = 1 << 26
@@ -100,7 +101,8 @@ def refuse_unstored(dataset: h5py.Dataset, name: str, path: Path) -> None:
     Raises
     ------
     InputError
-        If a part of the dataset was never written, or one chunk of it does not fit into memory.
+        If a part of the dataset was never written, one chunk of it does not fit into memory, or its
+        compression is not what was written.
     """
     with refuse_damaged(path):
         if dataset.chunks is None:
@@ -109,16 +111,34 @@ def refuse_unstored(dataset: h5py.Dataset, name: str, path: Path) -> None:
             wanted = prod(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True))
             stored = dataset.id.get_num_chunks()
         chunk_bytes = prod(dataset.chunks or (0,)) * dataset.dtype.itemsize
+        options = _blosc_options(dataset)
     if chunk_bytes > _MOST_CHUNK_BYTES:
         raise InputError(
             f"{path}: {name} is stored in chunks of {chunk_bytes / 1e9:,.1f} GB; write it in "
             "smaller ones, with h5repack"
+        )
+    # The filter reads its options without looking how many there are: versions, the size of a value
+    # and of a chunk come first.
+    if options is not None and (len(options) < 4 or options[2] < 1 or options[3] != chunk_bytes):
+        raise InputError(
+            f"{path}: {name} is compressed by Blosc with options that do not fit its chunks; get "
+            "the file again, or leave it out"
         )
     if stored < wanted:
         raise InputError(
             f"{path}: {name} claims {dataset.shape[0] if dataset.ndim else 1:,} rows, of which a "
             "part was never written; get the file again, or leave it out"
         )
+
+
+def _blosc_options(dataset: h5py.Dataset) -> tuple[int, ...] | None:
+    """Return the options of a dataset's Blosc filter; ``None`` if it has no such filter."""
+    properties = dataset.id.get_create_plist()
+    for number in range(properties.get_nfilters()):
+        filter_id, _, options, _ = properties.get_filter(number)
+        if filter_id == _BLOSC:
+            return tuple(options)
+    return None
 
 
 def _lies_elsewhere(name: str, path: Path) -> InputError:
