@@ -7,10 +7,12 @@ import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeGuard
 
 import awkward as ak
 import numpy as np
 
+import parttag.data.readers.event_files as event_files
 import parttag.data.readers.hdf5 as hdf5
 import parttag.data.readers.parquet as parquet
 import parttag.data.readers.quarkgluon as quarkgluon
@@ -83,7 +85,10 @@ def count_jets(path: Path, layout: Layout | None = None) -> int:
     """
     if path.is_dir():
         return len(JetStore(path))
-    return reader_of(path, layout).count_jets(path, layout)
+    reader = reader_of(path, layout)
+    if _of_events(layout):
+        return event_files.count_jets(layout, reader, path)
+    return reader.count_jets(path, layout)
 
 
 def read_schema(path: Path, layout: Layout | None = None) -> Schema:
@@ -130,7 +135,7 @@ def read_chunks(
     chunks = (
         JetStore(path).read_chunks(chunk_jets)
         if path.is_dir()
-        else reader_of(path, layout).read_chunks(path, chunk_jets, layout)
+        else _chunks_of_file(path, chunk_jets, layout)
     )
     first = make_index(file_number, np.zeros(1, dtype=np.int64))
     empty = True
@@ -141,6 +146,18 @@ def read_chunks(
         yield replace(jets, index=index, sources=sources or jets.sources)
     if empty:
         raise InputError(f"{path} holds no jets; leave it out")
+
+
+def _chunks_of_file(path: Path, chunk_jets: int, layout: Layout | None) -> Iterator[JetArrays]:
+    reader = reader_of(path, layout)
+    if _of_events(layout):
+        return event_files.read_chunks(layout, reader, path, chunk_jets)
+    return reader.read_chunks(path, chunk_jets, layout)
+
+
+def _of_events(layout: Layout | None) -> TypeGuard[ColumnLayout]:
+    """Return whether the entries of a file are events of several jets."""
+    return isinstance(layout, ColumnLayout) and layout.several_jets
 
 
 def read_branches(

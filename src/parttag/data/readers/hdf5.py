@@ -340,14 +340,13 @@ class _Table:
 @contextmanager
 def _open(path: Path, layout: Layout | None) -> Iterator[_Table]:
     assert isinstance(layout, ColumnLayout), "HDF5 has no layout of its own"
-    particles = layout.columns.particles
-    if particles is None:
+    if not layout.columns.sections:
         raise InputError(f"{path}: name the datasets of the particles in data.columns.particles")
     with open_hdf5(path) as file:
         with refuse_damaged(path):
             columns = _columns(file)
         names = layout.branches_to_read(columns, path)
-        leading, count = columns[layout.leading], particles.count
+        leading, count = columns[layout.leading], layout.columns.sections[0].count
         table = _Table(path, layout, columns, len(leading.dataset), None)
         table.check(names)
         if not leading.row_shape and leading.lists_of is None and count in names:

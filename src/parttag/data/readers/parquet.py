@@ -55,9 +55,8 @@ def read_chunks(path: Path, chunk_jets: int, layout: Layout | None) -> Iterator[
         columns = {n: file.iter_batches(batch_size=number, columns=[n]) for n in names}
         first_row = 0
         while branches := _next(columns, first_row, sizes):
-            jets = meaning.to_jets(branches, path, first_row)
-            yield jets
-            first_row += len(jets)
+            yield meaning.to_jets(branches, path, first_row)
+            first_row += len(branches[names[0]])
 
 
 def _next(

@@ -52,9 +52,8 @@ def read_chunks(path: Path, chunk_jets: int, layout: Layout | None) -> Iterator[
         while first_row < tree.num_jets:
             with refuse_damaged(path):
                 branches = next(chunks)
-            jets = meaning.to_jets(branches, path, first_row)
-            yield jets
-            first_row += len(jets)
+            yield meaning.to_jets(branches, path, first_row)
+            first_row += len(branches[names[0]])
 
 
 def list_branches(path: Path, layout: Layout | None) -> Sequence[str]:
