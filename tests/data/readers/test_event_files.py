@@ -191,20 +191,19 @@ def test_edm4hep(name, through):
     np.testing.assert_allclose(jets.jet_p4, p4, rtol=2e-5, atol=1e-3)
 
 
-def delphes(jet: str, missing: str = "refuse") -> str:
-    return f"""
+DELPHES = """
 tree: Delphes
-jets: {jet}
-jet: {{pt: {jet}/{jet}.PT, eta: {jet}/{jet}.Eta, phi: {jet}/{jet}.Phi, mass: {jet}/{jet}.Mass}}
+jets: Jet
+jet: {pt: Jet/Jet.PT, eta: Jet/Jet.Eta, phi: Jet/Jet.Phi, mass: Jet/Jet.Mass}
 particles:
   - pt: EFlowTrack/EFlowTrack.PT
     eta: EFlowTrack/EFlowTrack.Eta
     phi: EFlowTrack/EFlowTrack.Phi
-    mass: 0
-    charge: EFlowTrack/EFlowTrack.Charge
-    of_jet: {{references: {jet}/{jet}.Constituents, missing: {missing}}}
-  - {{pt: EFlowPhoton/EFlowPhoton.ET, eta: EFlowPhoton/EFlowPhoton.Eta,
-     phi: EFlowPhoton/EFlowPhoton.Phi, mass: 0, is_photon: 1}}
+    mass: EFlowTrack/EFlowTrack.Mass
+    pdg_id: EFlowTrack/EFlowTrack.PID
+    of_jet: {references: Jet/Jet.Constituents}
+  - {pt: EFlowPhoton/EFlowPhoton.ET, eta: EFlowPhoton/EFlowPhoton.Eta,
+     phi: EFlowPhoton/EFlowPhoton.Phi, mass: 0, pdg_id: 22}
   - pt: EFlowNeutralHadron/EFlowNeutralHadron.ET
     eta: EFlowNeutralHadron/EFlowNeutralHadron.Eta
     phi: EFlowNeutralHadron/EFlowNeutralHadron.Phi
@@ -212,42 +211,117 @@ particles:
     is_neutral_hadron: 1
 """
 
+SOPHON = """
+tree: Delphes
+jets: JetPUPPI
+jet: {pt: JetPUPPI/JetPUPPI.PT, eta: JetPUPPI/JetPUPPI.Eta, phi: JetPUPPI/JetPUPPI.Phi,
+      mass: JetPUPPI/JetPUPPI.Mass}
+particles:
+  pt: ParticleFlowCandidate/ParticleFlowCandidate.PT
+  ctg_theta: ParticleFlowCandidate/ParticleFlowCandidate.CtgTheta
+  phi: ParticleFlowCandidate/ParticleFlowCandidate.Phi
+  mass: ParticleFlowCandidate/ParticleFlowCandidate.Mass
+  of_jet: {references: JetPUPPI/JetPUPPI.Constituents}
+"""
+FLOW = {"EFlowTrack": ("PT", "Mass"), "EFlowPhoton": ("ET", ""), "EFlowNeutralHadron": ("ET", "")}
+CANDIDATES = {"ParticleFlowCandidate": ("PT", "Mass")}
 
-def referenced(name: str, jet: str):
+
+def referenced(name: str, jet: str, kinds: dict[str, tuple[str, str]]):
     """Return the momenta of each jet's stored constituents, and which jets have all of theirs."""
-    kinds = {"EFlowTrack": "PT", "EFlowPhoton": "ET", "EFlowNeutralHadron": "ET"}
     tree = uproot.open(file(name))["Delphes"]
-    kinds = {kind: pt for kind, pt in kinds.items() if f"{kind}/{kind}.{pt}" in tree.keys()}
-    stored = []
-    for kind, pt in kinds.items():
-        columns = [tree[f"{kind}/{kind}.{q}"].array() for q in ("fUniqueID", pt, "Eta", "Phi")]
-        stored.append(columns)
     references = tree[f"{jet}/{jet}.Constituents"].array(library="np")
+    stored = []
+    angles = "CtgTheta" if kinds is CANDIDATES else "Eta"  # Eta is of where a candidate ends
+    for kind, (pt, mass) in kinds.items():
+        columns = [tree[f"{kind}/{kind}.{q}"].array() for q in ("fUniqueID", pt, angles, "Phi")]
+        stored.append((*columns, tree[f"{kind}/{kind}.{mass}"].array() if mass else 0 * columns[1]))
     expected, complete = [], []
     for event, of_event in enumerate(references):
         known = {}
-        for ids, pt, eta, phi in stored:
-            p4 = momenta(pt[event], eta[event], phi[event], np.zeros(len(pt[event])))
+        for ids, pt, eta, phi, mass in stored:
+            # Delphes gives particles at rest eta = 999, and counts their mass.
+            angle = np.where(pt[event] > 0, eta[event], 0)
+            if angles == "CtgTheta":
+                angle = np.arcsinh(angle)
+            p4 = momenta(pt[event], angle, phi[event], mass[event])
             known.update(zip((np.asarray(ids[event]) & 0xFFFFFF).tolist(), p4, strict=True))
         own = [[known[r] for r in refs if r in known] for refs in of_event]
-        expected.append([np.array(p4).reshape(-1, 4) for p4 in own])
+        real = [[p4 for p4 in jet if p4[3] > 0] for jet in own]
+        expected.append([np.array(p4).reshape(-1, 4) for p4 in real])
         complete += [len(p4) == len(refs) for p4, refs in zip(own, of_event, strict=True)]
     return expected, np.array(complete)
 
 
-@pytest.mark.parametrize("jet", ["Jet", "GenJet"])
-def test_delphes(jet, caplog):
-    expected, complete = referenced("delphes.root", jet)
-    if not complete.all():
-        with pytest.raises(InputError, match=f"{jet}.Constituents of jet .* refers to a particle"):
-            read("delphes.root", delphes(jet))
-        with caplog.at_level("WARNING"):
-            jets = read("delphes.root", delphes(jet, "drop"))
-        assert "references are to particles that the file does not hold" in caplog.text
-    else:
-        jets = read("delphes.root", delphes(jet))
+@pytest.mark.parametrize(
+    "name, text, jet, kinds, number",
+    [
+        ("delphes.root", DELPHES, "Jet", FLOW, 106),
+        ("sophon_events_delphes_example.root", SOPHON, "JetPUPPI", CANDIDATES, 44),
+        (
+            "sophon_events_delphes_example.root",
+            SOPHON.replace("JetPUPPI", "JetPUPPIAK8"),
+            "JetPUPPIAK8",
+            CANDIDATES,
+            22,
+        ),
+    ],
+)
+def test_delphes(name, text, jet, kinds, number):
+    expected, complete = referenced(name, jet, kinds)
+    assert complete.all()
+    jets = read(name, text)
+    assert len(jets) == number
     assert_jets(jets, expected)
-    sums = np.array([p4.sum(axis=0) for event in expected for p4 in event])[complete]
-    print(jet, len(jets), complete.sum())
-    if complete.any():
-        np.testing.assert_allclose(jets.jet_p4[complete], sums, rtol=1e-5, atol=1e-2)
+    sums = np.array([p4.sum(axis=0) for event in expected for p4 in event])
+    assert np.all(np.abs(jets.jet_p4 - sums) < 1e-5 * sums[:, 3:])
+    if kinds is FLOW:
+        charged = (jets["is_charged_hadron"] + jets["is_electron"] + jets["is_muon"]) == 1
+        assert np.all((jets["charge"] != 0) == charged)
+        assert np.all(charged + jets["is_photon"] + jets["is_neutral_hadron"] == 1)
+
+
+def test_references_to_what_was_not_stored(caplog):
+    """Delphes keeps the candidates that jets are made of only where it is told to."""
+    name, text = "sophon_events_delphes_example.root", SOPHON.replace("JetPUPPI", "Jet")
+    with pytest.raises(InputError, match="Jet.Constituents of jet 0 of event 0 refers to a parti"):
+        read(name, text)
+    with caplog.at_level("WARNING"):
+        jets = read(name, text.replace("nts}", "nts, missing: drop}"))
+    assert_jets(jets, referenced(name, "Jet", CANDIDATES)[0])
+    assert "1,634 of 1,648 references are to particles that the file does not" in caplog.text
+
+
+PHYSLITE = """
+tree: CollectionTree
+jets: Vertices
+particles:
+  px: HardScatterParticlesAuxDyn.px
+  py: HardScatterParticlesAuxDyn.py
+  pz: HardScatterParticlesAuxDyn.pz
+  energy: HardScatterParticlesAuxDyn.e
+  unit: MeV
+  of_jet: {links: HardScatterVerticesAuxDyn.outgoingParticleLinks}
+"""
+
+
+def test_physlite_links():
+    """The constituents of its jets are not in the file; what leaves the hard scatter is."""
+    jets = read("PHYSLITE_example.root", PHYSLITE)
+    links = "HardScatterVerticesAuxDyn.outgoingParticleLinks"
+    parts = [f"HardScatterParticlesAuxDyn.{q}" for q in ("px", "py", "pz", "e")]
+    a = branches("PHYSLITE_example.root", "CollectionTree", links, *parts)
+    expected = []
+    for event in range(len(a[links])):
+        p4 = np.stack([np.asarray(a[p][event], np.float64) / 1000 for p in parts], axis=1)
+        expected.append([p4[np.asarray(own.m_persIndex)] for own in a[links][event]])
+    assert_jets(jets, expected)
+
+
+def test_links_to_a_container_that_is_not_there():
+    wrong = "AnalysisLargeRJetsAuxDyn.constituentLinks"
+    text = PHYSLITE.replace("HardScatterVerticesAuxDyn.outgoingParticleLinks", wrong)
+    with pytest.raises(
+        InputError, match=r"AnalysisLargeRJetsAuxDyn.constituentLinks is \d+ in event"
+    ):
+        read("PHYSLITE_example.root", text)

@@ -43,12 +43,15 @@ def in_mm(unit: LengthUnit) -> float:
     return _MM[unit] if isinstance(unit, str) else unit
 
 
+_DIRECTIONS = ("px", "pt", "py", "pz", "eta", "rapidity", "ctg_theta", "phi")
+
+
 class ParticleColumns(Options):
     """The branches of the particles, each a list or a row of slots a jet, or an event of several.
 
     A number in place of a branch holds for all particles.
 
-    The momentum is ``px, py, pz`` or ``pt, phi`` with ``eta`` or ``rapidity``; then ``energy`` or
+    The momentum is ``px, py, pz`` or ``pt, phi`` with ``eta``, ``rapidity`` or ``ctg_theta``; then ``energy`` or
     ``mass``, or neither where ``pdg_id`` says what the particle is.
     """
 
@@ -58,6 +61,8 @@ class ParticleColumns(Options):
     pt: Column | None = None
     eta: Column | None = None
     rapidity: Column | None = None
+    ctg_theta: Column | None = None
+    """pz/pT, in place of eta (Delphes' ``CtgTheta``, whose ``Eta`` is of where a track ends)."""
     phi: Column | None = None
     energy: Column | None = None
     mass: Column | None = None
@@ -90,13 +95,12 @@ class ParticleColumns(Options):
 
     @model_validator(mode="after")
     def _is_a_momentum(self) -> "ParticleColumns":
-        given = {
-            name for name in ("px", "py", "pz", "pt", "eta", "rapidity", "phi") if self.has(name)
-        }
-        if given not in ({"px", "py", "pz"}, {"pt", "eta", "phi"}, {"pt", "rapidity", "phi"}):
+        given = {name for name in _DIRECTIONS if self.has(name)}
+        angles = ({"pt", "phi", angle} for angle in ("eta", "rapidity", "ctg_theta"))
+        if given not in ({"px", "py", "pz"}, *angles):
             raise ValueError(
-                "name the branches of px, py and pz, or of pt, phi and one of eta and rapidity, "
-                f"and no others; there are {', '.join(sorted(given)) or 'none'}"
+                "name the branches of px, py and pz, or of pt, phi and one of eta and rapidity "
+                f"(or ctg_theta), and no others; there are {', '.join(sorted(given)) or 'none'}"
             )
         if not self.leading:
             raise ValueError("one of the components of the momentum must be a branch")
@@ -113,8 +117,7 @@ class ParticleColumns(Options):
     @property
     def leading(self) -> str:
         """The branch whose lengths those of all branches of these particles must equal."""
-        names = ("px", "pt", "py", "pz", "eta", "rapidity", "phi")
-        values = [getattr(self, name) for name in names]
+        values = [getattr(self, name) for name in _DIRECTIONS]
         return next((value for value in values if isinstance(value, str)), "")
 
     @property

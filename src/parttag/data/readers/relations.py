@@ -212,7 +212,7 @@ def _count_missing(
     lost = np.flatnonzero(~there)
     if len(lost) and of_jet.missing == "refuse":
         raise InputError(
-            f"{jets.path}: {name} of {jets.name_of(own[lost[0]])} refers to a particle that is not "
+            f"{jets.path}: {name} of {jets.name_of(int(own[lost[0]]))} refers to a particle that is not "
             "among those of data.columns.particles; name the branches of all kinds, or, if they "
             "are not stored, leave such particles out with of_jet: {…, missing: drop}"
         )
@@ -229,7 +229,7 @@ def _row(
     """Return the rows, among those of all events, of what is numbered event by event."""
     wrong = np.flatnonzero((numbers < 0) | (numbers >= lengths[events]))
     if len(wrong):
-        event = events[wrong[0]]
+        event = int(events[wrong[0]])
         raise InputError(
             f"{jets.path}: {name} is {numbers[wrong[0]]} in {jets.event_name(event)}, which has "
             f"{lengths[event]} {what}: correct data.columns.particles.of_jet"

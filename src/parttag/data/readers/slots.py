@@ -15,11 +15,14 @@ from parttag.data.readers.pdg import IDENTITY_NAMES, identify
 from parttag.jets.kinematics import four_momenta, transverse
 from parttag.jets.packing import offsets_of
 
-MOMENTUM = ("px", "py", "pz", "pt", "eta", "rapidity", "phi", "energy", "mass")
+MOMENTUM = ("px", "py", "pz", "pt", "eta", "rapidity", "ctg_theta", "phi", "energy", "mass")
 """The options that a momentum can be made of."""
 
 _IN_GEV = ("px", "py", "pz", "pt", "energy", "mass")
 _IN_MM = ("d0", "d0_error", "dz", "dz_error")
+
+# Of η: its sinh is beyond double precision. Delphes gives 999 to particles at rest.
+_NOWHERE = 711
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,11 @@ class _Slots:
         """Return px, py, pz and E in GeV."""
         names = [name for name in MOMENTUM if self.particles.has(name)]
         columns = {name: self.column(name) for name in names}
+        if "eta" in columns:
+            at_rest = (np.abs(columns["eta"]) > _NOWHERE) & (columns["pt"] == 0)
+            columns["eta"] = np.where(at_rest, 0.0, columns["eta"])
+        if "ctg_theta" in columns:
+            columns["pz"] = columns["pt"] * columns.pop("ctg_theta")
         if "pt" in columns:
             columns["px"], columns["py"] = transverse(columns.pop("pt"), columns.pop("phi"))
         if "energy" not in columns and "mass" not in columns:
