@@ -39,7 +39,7 @@ EXTRA_NAMES = (
 """The particle columns besides p4 that the published features use, by their names in ``extra``."""
 
 # A jet's index packs where it came from into one integer: file number above, row below. The row of
-# a jet that is not alone in its entry is the entry, with the jet's number, counted from 1, above it.
+# a jet of an event is the entry, with the jet's number, counted from 1, above it.
 _ROW_BITS = 40
 _ENTRY_BITS = 30
 MAX_JETS_OF_EVENT = (1 << (_ROW_BITS - _ENTRY_BITS)) - 1

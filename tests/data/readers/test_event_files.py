@@ -126,22 +126,27 @@ def test_pfnano(weight):
 
 
 @pytest.mark.parametrize(
-    "name, text",
+    "name, text, number",
     [
-        ("pfnano.root", PFNANO.replace("charge:", "weight: PFCands_puppiWeight\n  charge:")),
-        ("nano_tt_v15.root", NANO),
+        (
+            "pfnano.root",
+            PFNANO.replace("charge:", "weight: PFCands_puppiWeight\n  charge:"),
+            (24, 24),
+        ),
+        ("nano_tt_v15.root", NANO, (64, 0)),
     ],
 )
-def test_constituents_sum_to_the_raw_momentum_of_the_jet(name, text):
+def test_constituents_sum_to_the_raw_momentum_of_the_jet(name, text, number):
     """CMS: PUPPI candidates add up to the jet before its energy is corrected (rawFactor)."""
     jets = read(name, text)
     a = branches(name, "Events", "FatJet_pt", "FatJet_rawFactor")
     raw = ak.to_numpy(ak.flatten(a["FatJet_pt"] * (1 - a["FatJet_rawFactor"])))
     filled = jets.lengths > 0
-    sums = np.array([jets.p4[a:b].sum(0) for a, b in zip(jets.offsets, jets.offsets[1:])])
+    sums = np.array(
+        [jets.p4[a:b].sum(0) for a, b in zip(jets.offsets, jets.offsets[1:], strict=False)]
+    )
     ratio = np.hypot(sums[:, 0], sums[:, 1])[filled] / raw[filled]
-    print(name, len(jets), filled.sum(), np.sort(np.abs(ratio - 1))[-5:])
-    assert filled.sum() > 0
+    assert (len(jets), filled.sum()) == number
     assert np.mean(np.abs(ratio - 1) < 0.01) >= 0.99
 
 
@@ -284,7 +289,9 @@ def test_delphes(name, text, jet, kinds, number):
 def test_references_to_what_was_not_stored(caplog):
     """Delphes keeps the candidates that jets are made of only where it is told to."""
     name, text = "sophon_events_delphes_example.root", SOPHON.replace("JetPUPPI", "Jet")
-    with pytest.raises(InputError, match="Jet.Constituents of jet 0 of event 0 refers to a parti"):
+    with pytest.raises(
+        InputError, match=r"Jet\.Constituents of jet 0 of event 0 refers to a parti"
+    ):
         read(name, text)
     with caplog.at_level("WARNING"):
         jets = read(name, text.replace("nts}", "nts, missing: drop}"))

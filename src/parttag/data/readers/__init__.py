@@ -165,6 +165,8 @@ def read_branches(
 ) -> dict[str, ak.Array]:
     """Return whole branches of a file by name, one entry a jet, in the file's order.
 
+    Of events of several jets, what is known of an event holds for each of its jets.
+
     Raises
     ------
     InputError
@@ -177,6 +179,8 @@ def read_branches(
         )
     reader = reader_of(path, layout)
     require_branches(names, reader.list_branches(path, layout), path)
+    if _of_events(layout):
+        return event_files.read_branches(layout, reader, path, names)
     return reader.read_branches(path, names, layout)
 
 

@@ -51,8 +51,8 @@ class ParticleColumns(Options):
 
     A number in place of a branch holds for all particles.
 
-    The momentum is ``px, py, pz`` or ``pt, phi`` with ``eta``, ``rapidity`` or ``ctg_theta``; then ``energy`` or
-    ``mass``, or neither where ``pdg_id`` says what the particle is.
+    The momentum is ``px, py, pz`` or ``pt, phi`` with ``eta``, ``rapidity`` or ``ctg_theta``;
+    then ``energy`` or ``mass``, or neither where ``pdg_id`` says what the particle is.
     """
 
     px: Column | None = None

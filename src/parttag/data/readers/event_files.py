@@ -1,15 +1,21 @@
 """Files of events: their jets counted, and read in chunks of jets."""
 
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import awkward as ak
+import numpy as np
+from jaxtyping import Int64
 
 from parttag.data.readers.branches import Branches, require_branches
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.event_tables import Tally, numbers_of_jets
 from parttag.data.readers.registry import Reader
-from parttag.jets.arrays import JetArrays, concatenate
+from parttag.errors import InputError, option
+from parttag.jets.arrays import JetArrays, concatenate, split_index, split_rows
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +39,54 @@ def count_jets(layout: ColumnLayout, reader: Reader, path: Path) -> int:
         if what not in _made:
             _made[what] = sum(len(jets) for jets in reader.read_chunks(path, _STEP, layout))
         return _made[what]
+    return int(_numbers(leading, reader, path, layout).sum())
+
+
+def read_branches(
+    layout: ColumnLayout, reader: Reader, path: Path, names: Sequence[str]
+) -> dict[str, ak.Array]:
+    """Return whole branches of a file of events, one entry a jet.
+
+    A branch with as many values in each event as that has jets is one of jets; any other holds for
+    all jets of its event.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or a branch that is named like the jets has not one value a jet.
+    """
+    leading = layout.columns.leading_jets
+    if leading is None:
+        rows = [split_index(jets.index)[1] for jets in reader.read_chunks(path, _STEP, layout)]
+        events, _ = split_rows(np.concatenate([np.zeros(0, np.int64), *rows]))
+        number = None
+    else:
+        number = _numbers(leading, reader, path, layout)
+        events = np.repeat(np.arange(len(number)), number)
+    read = reader.read_branches(path, names, layout)
+    jets = re.compile(rf"{re.escape(layout.columns.jets or ' ')}(?![A-Za-z0-9])")
+    whole = {}
+    for name, array in read.items():
+        lengths = ak.to_numpy(ak.num(array)) if array.ndim > 1 else None
+        if number is not None and lengths is not None and np.array_equal(lengths, number):
+            whole[name] = ak.flatten(array)
+        elif number is not None and lengths is not None and jets.match(name):
+            event = int(np.flatnonzero(lengths != number)[0])
+            raise InputError(
+                f"{path}: {name} has {lengths[event]} values in event {event}, where {leading} has "
+                f"{number[event]}: it is not one value a jet; leave it out of {option('keep', '')}"
+            )
+        else:
+            whole[name] = array[events]
+    return whole
+
+
+def _numbers(
+    leading: str, reader: Reader, path: Path, layout: ColumnLayout
+) -> Int64[np.ndarray, " events"]:
     require_branches([leading], reader.list_branches(path, layout), path)
     branches = reader.read_branches(path, [leading], layout)
-    return int(numbers_of_jets(Branches(branches, path, 0, leading, 0), leading).sum())
+    return numbers_of_jets(Branches(branches, path, 0, leading, layout.max_particles), leading)
 
 
 def of_size(parts: Iterator[JetArrays], chunk_jets: int) -> Iterator[JetArrays]:

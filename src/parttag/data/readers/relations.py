@@ -211,10 +211,11 @@ def _count_missing(
     tally.missing += int((~there).sum())
     lost = np.flatnonzero(~there)
     if len(lost) and of_jet.missing == "refuse":
+        jet = jets.name_of(int(own[lost[0]]))
         raise InputError(
-            f"{jets.path}: {name} of {jets.name_of(int(own[lost[0]]))} refers to a particle that is not "
-            "among those of data.columns.particles; name the branches of all kinds, or, if they "
-            "are not stored, leave such particles out with of_jet: {…, missing: drop}"
+            f"{jets.path}: {name} of {jet} refers to a particle that is not among those "
+            "of data.columns.particles; name the branches of all kinds, or, if they are not "
+            "stored, leave such particles out with of_jet: {…, missing: drop}"
         )
 
 
