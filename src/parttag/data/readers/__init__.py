@@ -12,6 +12,7 @@ import awkward as ak
 import numpy as np
 
 import parttag.data.readers.hdf5 as hdf5
+import parttag.data.readers.npz_columns as npz_columns
 import parttag.data.readers.parquet as parquet
 import parttag.data.readers.quarkgluon as quarkgluon
 import parttag.data.readers.root as root
@@ -35,13 +36,15 @@ def _is_mapped(path: Path, layout: Layout | None) -> bool:
     return isinstance(layout, ColumnLayout) and not toptagging.is_table(path)
 
 
+_ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 register_reader("root", suffixes=[".root"], magic=b"root")(root)
 register_reader("hdf5", suffixes=[".h5", ".hdf5"], magic=_HDF5, applies=_is_mapped)(hdf5)
 register_reader("toptagging", suffixes=[".h5", ".hdf5"], magic=_HDF5)(toptagging)
 register_reader("parquet", suffixes=[".parquet"], magic=b"PAR1")(parquet)
-register_reader("quarkgluon", suffixes=[".npz"], magic=b"PK\x03\x04")(quarkgluon)
+register_reader("npz", suffixes=[".npz"], magic=_ZIP, applies=npz_columns.is_mapped)(npz_columns)
+register_reader("quarkgluon", suffixes=[".npz"], magic=_ZIP)(quarkgluon)
 
 
 def find_files(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
