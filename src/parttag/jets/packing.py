@@ -70,7 +70,8 @@ def without(
 ) -> Int64[np.ndarray, " jets_and_one"]:
     """Return where each jet begins once these slots are left out, and where the last one ends."""
     left_out = offsets_of(slots.astype(np.int64))
-    return offsets - left_out[offsets]
+    kept: np.ndarray = offsets - left_out[offsets]
+    return kept
 
 
 def jet_sums(

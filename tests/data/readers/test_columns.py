@@ -355,7 +355,10 @@ def test_a_weight_that_cannot_be_one_is_named(tmp_path, weight):
         ("particles: {px: a, py: b, pz: c, mass: 0, unit: 0}", "unit is 0, but must be"),
         ("particles: {px: a, py: b, pz: c, mass: 0, chrage: q}", "nearest known one is .*charge"),
         (MASSLESS + "jet: {pt: a, eta: b, phi: c}", "name one of energy and mass"),
-        (MASSLESS + "labels: {branches: {a: b}, files: {a: c}}", "one of branches, values, one_hot"),
+        (
+            MASSLESS + "labels: {branches: {a: b}, files: {a: c}}",
+            "one of branches, values, one_hot",
+        ),
         (MASSLESS + "labels: {branch: a}", "give one of branches, values, one_hot and files"),
         (MASSLESS + "labels: {values: {a: 1}}", "branch and values belong together"),
         ("jet: {pt: a, eta: b, phi: c, mass: m}", "jet is given without particles"),

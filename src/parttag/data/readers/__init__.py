@@ -3,7 +3,6 @@
 Other packages add formats by ``register_reader``.
 """
 
-import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ import parttag.data.readers.toptagging as toptagging
 from parttag.data.readers.branches import require_branches
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.layout import Layout, Schema
+from parttag.data.readers.patterns import matching
 from parttag.data.readers.registry import known_suffixes, reader_of, register_reader
 from parttag.data.store.store import JetStore, is_store, is_unfinished_store
 from parttag.errors import InputError
@@ -51,8 +51,8 @@ def find_files(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
     """Return the files and stores that the patterns name, each once, in the patterns' order.
 
     A pattern is a file, a JetStore, a directory (for the readable files and stores right inside
-    it, sorted by name), a glob (sorted; ``**`` for any depth), or the URL of one file
-    (``root://…``, ``https://…``), which is taken as it is.
+    it, sorted by name), a glob (sorted; ``**`` for any depth, ``{a,b}`` for either), or the URL of
+    one file (``root://…``, ``https://…``), which is taken as it is.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def find_files(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
             continue
         path = Path(pattern).expanduser()
         with refuse_damaged(path):
-            matches = [path] if path.exists() else [Path(match) for match in _glob(path)]
+            matches = [path] if path.exists() else matching(path)
         if not matches:
             raise InputError(f"{pattern}: there is no such file")
         for match in matches:
@@ -175,10 +175,6 @@ def list_branches(path: Path, layout: Layout | None = None) -> tuple[str, ...]:
         If the file cannot be read.
     """
     return () if path.is_dir() else tuple(reader_of(path, layout).list_branches(path, layout))
-
-
-def _glob(pattern: Path) -> list[str]:
-    return sorted(glob.glob(str(pattern), recursive=True))  # noqa: PTH207 (takes absolute patterns)
 
 
 def _entries(path: Path) -> list[Path]:

@@ -86,7 +86,7 @@ class ArrayTable:
 
     def chunks(self, chunk_jets: int) -> Iterator[JetArrays]:
         """Yield the jets in the file's order, at most so many at a time."""
-        names = self.names()
+        names = [name for name in self.names() if self.ends is None or name != self.layout.offsets]
         step = min(chunk_jets, *(self._rows_at_a_time(name) for name in names))
         for start in range(0, self.num_jets, step):
             branches = self.read(names, start, min(start + step, self.num_jets))
@@ -227,7 +227,7 @@ def array_table(path: Path, layout: ColumnLayout, columns: Mapping[str, ArrayCol
     particles = layout.columns.particles
     if particles is None:
         raise InputError(f"{path}: name the datasets of the particles in data.columns.particles")
-    names = layout.branches_to_read({name: None for name in leaves(columns)}, path)
+    names = layout.branches_to_read(dict.fromkeys(leaves(columns)), path)
     table = ArrayTable(path, layout, columns, 0)
     _, leading = table.found(layout.leading)
     table = replace(table, num_jets=len(leading))

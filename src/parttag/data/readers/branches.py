@@ -105,6 +105,7 @@ class Branches:
         InputError
             If it is not flat, does not hold numbers, or not as many as there are jets.
         """
+        self._refuse_objects(name)
         if self.branches[name].ndim != 1:
             raise InputError(f"{self.path}: {name} must hold one number a jet, not a list")
         self._require_one_a_jet(name)
@@ -180,13 +181,35 @@ class Branches:
             )
 
     def _list_lengths(self, name: str) -> Int64[np.ndarray, " jets"]:
+        self._refuse_objects(name)
         if self.branches[name].ndim != 2:
-            raise InputError(f"{self.path}: {name} must hold a list of numbers, one a particle")
+            raise InputError(
+                f"{self.path}: {name} must hold a list of numbers, one a particle"
+                + (
+                    f"; it has {self.branches[name].ndim} axes: take a part of the last ones, as "
+                    f"in {name}[:, :, 0]"
+                    if self.branches[name].ndim > 2
+                    else ""
+                )
+            )
         lengths: np.ndarray = ak.to_numpy(ak.num(self.branches[name]))
         if lengths.max(initial=0) > self.max_particles:
             number = f"{lengths.max():,}"
             raise too_many_particles(self.path, number, self.max_particles, name)
         return lengths.astype(np.int64)
+
+    def _refuse_objects(self, name: str) -> None:
+        """Refuse what is no array of numbers at all, of which awkward has no dimension."""
+        kind = str(self.branches[name].type.content)
+        if "TRef" in kind:
+            raise InputError(
+                f"{self.path}: {name} holds references to other objects, not numbers: name it in "
+                "data.columns.particles.of_jet.references"
+            )
+        fields = self.branches[name].fields
+        if fields or kind.count("string") or kind.count("bytes"):
+            what = f"records of {', '.join(fields)}" if fields else "texts"
+            raise InputError(f"{self.path}: {name} must hold numbers, not {what}")
 
     def _numbers(self, array: ak.Array, name: str) -> Shaped[np.ndarray, " values"]:
         values: np.ndarray = ak.to_numpy(array)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from parttag.data.readers.columns import (
 )
 from parttag.data.readers.friend_columns import FriendColumns
 from parttag.data.readers.layout import Schema, TreeNames
+from parttag.data.readers.patterns import matches
 from parttag.data.readers.pdg import IDENTITY_NAMES, identify
 from parttag.data.readers.relative import to_absolute
 from parttag.data.readers.slices import find, leaves
@@ -101,7 +101,9 @@ class ColumnLayout:
         """
         there = dict.fromkeys(available)
         wanted = [
-            *self._named("particles", (*_MOMENTUM, "mask", "count", "offsets", "pdg_id", *EXTRA_NAMES)),
+            *self._named(
+                "particles", (*_MOMENTUM, "mask", "count", "offsets", "pdg_id", *EXTRA_NAMES)
+            ),
             *self._named("jet", ("pt", "eta", "phi", "energy", "mass")),
         ]
         for truth in (self._label_branches(), self._weight_branch()):
@@ -191,16 +193,16 @@ class ColumnLayout:
         return np.tile(row, (len(table.lengths), 1))
 
     def _label_of(self, path: Path, labels: LabelColumns) -> str | None:
-        matches = [
+        found = [
             name
             for name, patterns in labels.files.items()
-            if any(fnmatchcase(str(path) if "/" in p else path.name, p) for p in patterns)
+            if any(matches(path, pattern) for pattern in patterns)
         ]
-        if len(matches) == 1:
-            return matches[0]
-        if not matches and self.truth_optional:
+        if len(found) == 1:
+            return found[0]
+        if not found and self.truth_optional:
             return None
-        which = f"those of {' and '.join(matches)}" if matches else "none"
+        which = f"those of {' and '.join(found)}" if found else "none"
         raise InputError(
             f"{path}: of the patterns in data.columns.labels.files, {which} match this file; a "
             "file must match those of one label"

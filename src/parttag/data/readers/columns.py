@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 from parttag.data.readers.friend_columns import FriendColumns
 from parttag.data.readers.layout import MAX_PARTICLES
 from parttag.data.readers.pdg import IDENTITY_NAMES, Kind, check_pdg_map
-from parttag.data.readers.relative import RelativeColumns, relative_columns
+from parttag.data.readers.relative import Relative, RelativeColumns, relative_columns
 from parttag.jets.arrays import EXTRA_NAMES
 from parttag.options import Name, Options, Texts
 
@@ -70,7 +70,7 @@ class ParticleColumns(Options):
     offsets: str | None = None
     """The row of each jet's first particle in such arrays, in place of ``count``; it may end with
     the number of all particles."""
-    relative_to_jet: bool | RelativeColumns = False
+    relative_to_jet: Relative = False
     """Which coordinates are relative to the jet's own; ``true``: all of pt, energy, eta and phi
     that are named, shares of pT and energy and differences of angles."""
     pdg_id: str | None = None

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from parttag.data.readers.branches import Branches, in_short, require_branches
+from parttag.data.readers.friend_columns import FriendColumns
 from parttag.data.readers.layout import MAX_PARTICLES, Schema, TreeNames
 from parttag.errors import InputError, option
 from parttag.jets import kinematics
@@ -41,6 +42,9 @@ _AXIS_PARTICLES = 9
 
 tree: TreeNames = None
 """Any name of the TTree or RNTuple will do."""
+
+friends: tuple[FriendColumns, ...] = ()
+"""Nothing is added from other trees."""
 
 leading: str = _MOMENTUM[0]
 """All lists of particles are as long as this one."""

@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import awkward as ak
 
+from parttag.data.readers.friend_columns import FriendColumns
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
 
@@ -40,6 +41,11 @@ class Layout(Protocol):
     @property
     def tree(self) -> TreeNames:
         """The name of the TTree or RNTuple, if it must have one."""
+        ...
+
+    @property
+    def friends(self) -> tuple[FriendColumns, ...]:
+        """Trees with more branches of the same entries."""
         ...
 
     @property

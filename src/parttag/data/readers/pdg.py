@@ -94,7 +94,7 @@ def check_pdg_map(pdg_map: Mapping[int, Kind | int], *, has_charge: bool) -> Non
 def identify(
     numbers: Float64[np.ndarray, " particles"],
     name: Callable[[int], str],
-    pdg_map: Mapping[int, Kind | int] = {},  # noqa: B006 (never changed)
+    pdg_map: Mapping[int, Kind | int] = {},
 ) -> tuple[Float64[np.ndarray, " particles"], Float32[np.ndarray, "particles 6"]]:
     """Return mass in GeV and the columns ``IDENTITY_NAMES`` of particles by their PDG numbers.
 

@@ -5,11 +5,11 @@ HiggsToBBNTuple), others logarithms of the momenta themselves (OmniLearned).
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from pydantic import model_validator
+from pydantic import Discriminator, Tag, model_validator
 
 from parttag.jets import kinematics
 from parttag.options import Options
@@ -50,6 +50,13 @@ class RelativeColumns(Options):
     def without_unit(self, name: str) -> bool:
         """Return whether a coordinate is a share, which has no unit."""
         return getattr(self, name, None) == "ratio"
+
+
+Relative = Annotated[
+    Annotated[bool, Tag("(flag)")] | Annotated[RelativeColumns, Tag("(each)")],
+    Discriminator(lambda value: "(flag)" if isinstance(value, bool) else "(each)"),
+]
+"""``true``, or what is relative in which way."""
 
 
 def relative_columns(
