@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -113,7 +114,7 @@ def aspen(file):
 
 def mod(file):
     ends = file["pfcs_index"][:]
-    rows = [file["pfcs"][a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    rows = [file["pfcs"][a:b] for a, b in pairwise(ends)]
     pt, rapidity, phi, mass = (padded([row[:, i] for row in rows]) for i in range(4))
     transverse = np.sqrt(pt**2 + mass**2)
     columns = [pt * np.cos(phi), pt * np.sin(phi), transverse * np.sinh(rapidity)]
