@@ -206,7 +206,7 @@ def test_forms_that_are_none(of_jet, sentence):
 
 @pytest.mark.parametrize("radius", [0.4, 0.8])
 def test_nearness_takes_what_is_around_the_axis(tmp_path, radius, caplog):
-    angles = np.array([0.0, 0.3, 0.6, 1.0, 3.0])
+    angles = np.array([0.0, 0.3, 0.6, 1.1, 3.0])
     content = {
         "p_px": ak.Array([np.cos(angles), [1.0]]),
         "p_py": ak.Array([np.sin(angles), [0.0]]),

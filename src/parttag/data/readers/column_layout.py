@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
-from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +15,10 @@ from parttag.data.readers.branches import Branches
 from parttag.data.readers.columns import ColumnsOptions, LabelColumns
 from parttag.data.readers.event_jets import read_events, relation_branches
 from parttag.data.readers.event_tables import Tally
-from parttag.data.readers.layout import Schema
+from parttag.data.readers.friend_columns import FriendColumns
+from parttag.data.readers.layout import Schema, TreeNames
+from parttag.data.readers.patterns import matches
+from parttag.data.readers.slices import find, leaves
 from parttag.data.readers.slots import (
     MOMENTUM,
     Particles,
@@ -51,9 +53,27 @@ class ColumnLayout:
     tally: Tally = field(default_factory=Tally, repr=False, compare=False)
 
     @property
-    def tree(self) -> str | None:
+    def tree(self) -> TreeNames:
         """The name of the TTree or RNTuple, if one is given."""
         return self.columns.tree
+
+    @property
+    def friends(self) -> tuple[FriendColumns, ...]:
+        """Trees with more branches of the same entries."""
+        return self.columns.friends
+
+    @property
+    def offsets(self) -> str | None:
+        """The array of where jets begin among particles that lie one after the other."""
+        sections = self.columns.sections
+        return sections[0].offsets if len(sections) == 1 else None
+
+    @property
+    def text_branches(self) -> frozenset[str]:
+        """The branches that hold texts."""
+        labels = self.columns.labels
+        texts = labels is not None and labels.branch is not None and labels.are_texts
+        return frozenset({str(labels.branch)} if labels is not None and texts else ())
 
     @property
     def max_particles(self) -> int:
@@ -85,18 +105,18 @@ class ColumnLayout:
         InputError
             If one is missing; the message names the nearest that the file has.
         """
-        there = list(available)
+        there = dict.fromkeys(available)
         wanted = [
-            *self._of_particles((*_OF_PARTICLES, "count")),
+            *self._of_particles((*_OF_PARTICLES, "count", "offsets")),
             *_named("jet", self.columns.jet, MOMENTUM),
             *relation_branches(self.columns),
         ]
         for truth in (self._label_branches(), self._weight_branch()):
-            if not self.truth_optional or any(branch in there for _, branch in truth):
+            if not self.truth_optional or any(find(branch, there) for _, branch in truth):
                 wanted += truth
         for key, branch in wanted:
-            if branch not in there:
-                raise InputError(self._missing(key, branch, there, path))
+            if find(branch, there) is None:
+                raise InputError(self._missing(key, branch, leaves(there), path))
         mapped = dict.fromkeys(branch for _, branch in wanted)
         if self.columns.particles is None:
             mapped = dict.fromkeys(jetclass.branches_to_read(there, path)) | mapped
@@ -140,8 +160,14 @@ class ColumnLayout:
                 jet_weights = jets.jet_weights
             weights = jet_weights.astype(np.float32)
             return replace(jets, labels=labels, label_names=label_names, jet_weights=weights)
+        if self.offsets in branches:
+            raise InputError(
+                f"{path}: particles.offsets is for arrays of one axis in HDF5 or npz files that "
+                f"hold the particles of all jets one after the other; {self.leading} is none"
+            )
+        jet_p4 = None if columns.jet is None else read_jet_momenta(columns.jet, table)
         if not self.several_jets:
-            particles = self._particles(branches, path, first_row)
+            particles = self._particles(branches, path, first_row, jet_p4)
         return pack_jets(
             particles.p4,
             particles.offsets(table.num_jets),
@@ -151,17 +177,23 @@ class ColumnLayout:
             label_names=label_names,
             path=path,
             rows=table.rows,
-            jet_p4=None if columns.jet is None else read_jet_momenta(columns.jet, table),
+            jet_p4=jet_p4,
             jet_weights=jet_weights,
         )
 
-    def _particles(self, branches: Mapping[str, ak.Array], path: Path, first_row: int) -> Particles:
+    def _particles(
+        self,
+        branches: Mapping[str, ak.Array],
+        path: Path,
+        first_row: int,
+        jet_p4: Float64[np.ndarray, "jets 4"] | None,
+    ) -> Particles:
         """Return the particles of entries that are one jet each."""
         parts = []
         for section in self.columns.sections:
             table = Branches(branches, path, first_row, section.leading, self.max_particles)
             table.require_one_an_entry(self.leading)
-            parts.append(read_particles(section, table, self.columns.extra_names))
+            parts.append(read_particles(section, table, self.columns.extra_names, jet_p4=jet_p4))
         return join(parts)
 
     # ------------------------------------------------------------------------------------- truth
@@ -170,7 +202,7 @@ class ColumnLayout:
         labels = self.columns.labels
         branches = [branch for _, branch in self._label_branches()]
         known = labels is not None and set(branches) <= set(read)
-        return labels.names if labels is not None and known else ()
+        return labels.label_names if labels is not None and known else ()
 
     def _labels(self, table: Branches, names: tuple[str, ...]) -> UInt8[np.ndarray, "jets labels"]:
         labels = self.columns.labels
@@ -178,24 +210,27 @@ class ColumnLayout:
             return np.zeros((table.num_jets, 0), dtype=np.uint8)
         if labels.branches:
             return table.one_hot(labels.branches.values())
+        if labels.one_hot is not None:
+            return table.rows_of_zeros_and_ones(labels.one_hot, len(names))
         if labels.branch is not None:
-            values = table.of_jets(labels.branch)
+            read = table.texts if labels.are_texts else table.of_jets
+            values: np.ndarray = read(labels.branch)
             carried = [np.isin(values, chosen) for chosen in labels.values.values()]
             return np.stack(carried, axis=1).astype(np.uint8)
         row = np.array([name == self._label_of(table.path, labels) for name in names], np.uint8)
         return np.tile(row, (table.num_jets, 1))
 
     def _label_of(self, path: Path, labels: LabelColumns) -> str | None:
-        matches = [
+        found = [
             name
             for name, patterns in labels.files.items()
-            if any(fnmatchcase(str(path) if "/" in p else path.name, p) for p in patterns)
+            if any(matches(path, pattern) for pattern in patterns)
         ]
-        if len(matches) == 1:
-            return matches[0]
-        if not matches and self.truth_optional:
+        if len(found) == 1:
+            return found[0]
+        if not found and self.truth_optional:
             return None
-        which = f"those of {' and '.join(matches)}" if matches else "none"
+        which = f"those of {' and '.join(found)}" if found else "none"
         raise InputError(
             f"{path}: of the patterns in data.columns.labels.files, {which} match this file; a "
             "file must match those of one label"
@@ -229,6 +264,8 @@ class ColumnLayout:
             return []
         if labels.branch is not None:
             return [("labels.branch", labels.branch)]
+        if labels.one_hot is not None:
+            return [("labels.one_hot", labels.one_hot)]
         return [(f"labels.branches.{name}", branch) for name, branch in labels.branches.items()]
 
     def _weight_branch(self) -> list[tuple[str, str]]:
@@ -238,7 +275,7 @@ class ColumnLayout:
     def _missing(self, key: str, branch: str, there: list[str], path: Path) -> str:
         where = f"{path} has no branch {branch}"
         if self.tree is not None:
-            where += f" in its tree {self.tree}"
+            where += f" in its tree {self.tree}" if isinstance(self.tree, str) else ""
         if not there:
             return f"{where}; it has none"
         nearest = max(there, key=lambda name: SequenceMatcher(None, branch, name).ratio())

@@ -91,10 +91,11 @@ def read_events(
     if of_jet.within is not None:
         particles = every_particle()
         return jets, particles.chosen(_near(of_jet.within, columns, jets, particles))
+    jet_p4 = None if columns.jet is None else read_jet_momenta(columns.jet, jets)
     chosen_of = related(of_jet, jets, tables, unique_ids(columns), tally)
     return jets, join(
         [
-            read_particles(section, table, columns.extra_names, chosen)
+            read_particles(section, table, columns.extra_names, chosen, jet_p4)
             for section, table, chosen in zip(columns.sections, tables, chosen_of, strict=True)
         ]
     )

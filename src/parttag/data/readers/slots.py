@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from parttag.data.readers.branches import Branches
 from parttag.data.readers.columns import JetColumns, ParticleColumns, in_gev, in_mm
 from parttag.data.readers.pdg import IDENTITY_NAMES, identify
+from parttag.data.readers.relative import to_absolute
 from parttag.jets.kinematics import four_momenta, transverse
 from parttag.jets.packing import offsets_of
 
@@ -76,6 +77,7 @@ def read_particles(
     table: Branches,
     extra_names: Sequence[str],
     chosen: Chosen | None = None,
+    jet_p4: Float64[np.ndarray, "jets 4"] | None = None,
 ) -> Particles:
     """Return particles without the slots that are padding, and without those of weight 0.
 
@@ -87,21 +89,31 @@ def read_particles(
         Of ``Particles.extra``; a column that is not known of these particles is 0.
     chosen
         Those that are of jets; by default all, and every entry is a jet.
+    jet_p4
+        The momenta of the jets, which coordinates may be relative to.
 
     Raises
     ------
     InputError
         If branches differ in length, or a PDG number is none.
     """
-    slots = _Slots(particles, table, chosen)
+    slots = _Slots(particles, table, chosen, jet_p4)
     return Particles(slots.jets, slots.momenta(), slots.extra(extra_names))
 
 
 class _Slots:
     """The particles of some jets, without the slots that are padding."""
 
-    def __init__(self, particles: ParticleColumns, table: Branches, chosen: Chosen | None) -> None:
+    def __init__(
+        self,
+        particles: ParticleColumns,
+        table: Branches,
+        chosen: Chosen | None,
+        jet_p4: Float64[np.ndarray, "jets 4"] | None,
+    ) -> None:
         self.particles = particles
+        self.relative = particles.relative
+        self.jet_p4 = jet_p4
         self.table = table
         if chosen is None:
             entries = np.repeat(np.arange(len(table.lengths)), table.lengths)
@@ -129,7 +141,9 @@ class _Slots:
         if particles.mask is not None:
             real &= table.of_particles(particles.mask) != 0
         if particles.mask is None and particles.count is None:
-            names = ("px", "py", "pz", "pt", "energy", "mass")
+            # The logarithm of 1 is 0: then angles of 0 say what is padding.
+            logarithms = self.relative is not None and self.relative.has_logarithms
+            names = MOMENTUM if logarithms else _IN_GEV
             values = [getattr(particles, name) for name in names]
             branches = [value for value in values if isinstance(value, str)]
             if branches:
@@ -144,7 +158,7 @@ class _Slots:
             if isinstance(source, str)
             else np.full(len(self.jets), float(source))
         )
-        if name in _IN_GEV:
+        if name in _IN_GEV and getattr(self.relative, name, None) is None:
             values = values * in_gev(self.particles.unit)
         if name in _IN_MM:
             values = values * in_mm(self.particles.length_unit)
@@ -154,7 +168,10 @@ class _Slots:
         """Return px, py, pz and E in GeV."""
         names = [name for name in MOMENTUM if self.particles.has(name)]
         columns = {name: self.column(name) for name in names}
-        if "eta" in columns:
+        if self.relative is not None:
+            unit = in_gev(self.particles.unit)
+            columns = to_absolute(columns, self.relative, unit, self.jet_p4, self.jets)
+        elif "eta" in columns:
             at_rest = (np.abs(columns["eta"]) > _NOWHERE) & (columns["pt"] == 0)
             columns["eta"] = np.where(at_rest, 0.0, columns["eta"])
         if "ctg_theta" in columns:
@@ -187,7 +204,7 @@ class _Slots:
             entry = int(np.searchsorted(self.table.offsets, row, side="right")) - 1
             return f"{self.table.path}: a particle of {self.table.name_of(entry)}"
 
-        return identify(self.column("pdg_id"), name)
+        return identify(self.column("pdg_id"), name, self.particles.pdg_map)
 
 
 def _is_in_order(rows: Int64[np.ndarray, " particles"]) -> bool:
