@@ -133,7 +133,7 @@ def test_pfnano(weight):
             PFNANO.replace("charge:", "weight: PFCands_puppiWeight\n  charge:"),
             (24, 24),
         ),
-        ("nano_tt_v15.root", NANO, (64, 0)),
+        ("nano_tt_v15.root", NANO, (64, 62)),
     ],
 )
 def test_constituents_sum_to_the_raw_momentum_of_the_jet(name, text, number):
