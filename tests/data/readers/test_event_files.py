@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import awkward as ak
+import h5py
 import numpy as np
 import pytest
 import uproot
@@ -332,3 +333,21 @@ def test_links_to_a_container_that_is_not_there():
         InputError, match=r"AnalysisLargeRJetsAuxDyn.constituentLinks is \d+ in event"
     ):
         read("PHYSLITE_example.root", text)
+
+
+def test_lhc_olympics():
+    """The file holds events without jets: the made copy has one jet in each."""
+    pytest.importorskip("fastjet")
+    rows = "df/block0_values"
+    text = f"""
+    particles: {{pt: "{rows}[:, 0:2100:3]", eta: "{rows}[:, 1:2100:3]", phi: "{rows}[:, 2:2100:3]",
+                mass: 0, of_jet: {{cluster: {{radius: 1.0, min_pt: 500, max_abs_eta: 2}}}}}}
+    labels: {{branch: "{rows}[:, 2100]", values: {{signal: 1, background: 0}}}}
+    """
+    jets = read("lhco.h5", text)
+    with h5py.File(file("lhco.h5")) as content:
+        values = content[rows][:]
+    events = values[:, :2100].reshape(len(values), 700, 3)
+    real = events[:, :, 0] > 0
+    assert_jets(jets, [[momenta(*e[r].T, 0 * e[r, 0])] for e, r in zip(events, real, strict=True)])
+    np.testing.assert_array_equal(jets["signal"], values[:, 2100])
