@@ -16,6 +16,7 @@ from parttag.cli.terminal import (
     local_path,
     say,
     show_progress,
+    values_of,
 )
 
 
@@ -84,13 +85,13 @@ def download(
     ],
     out: Annotated[Path, typer.Option(parser=local_path, help="Directory to download to.")],
     files: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             metavar="NAME,...",
             help="Parts: train, val, test; of jetclass also part0 to part9; of quarkgluon 0 to 19.",
             show_default="all",
         ),
-    ] = "",
+    ] = None,
 ) -> None:
     """Download a public data set from Zenodo, check it, and unpack archives.
 
@@ -101,8 +102,7 @@ def download(
     from parttag.api.jets import download as fetch
 
     try:
-        parts = [name for name in files.split(",") if name]
-        downloads = fetch(data_set, out, parts, progress=show_progress)
+        downloads = fetch(data_set, out, values_of(files), progress=show_progress)
     except KeyboardInterrupt:
         raise interrupted() from None
     for one in downloads:
