@@ -51,7 +51,7 @@ def create(directory: Path, config: RunConfig, data: dict[str, JetDataset], rank
     starts = []
     if path.is_file():
         with refuse_damaged(path):
-            earlier = json.loads(path.read_text())
+            earlier = json.loads(path.read_text(encoding="utf-8"))
             starts, earlier_hashes = earlier["starts"], earlier["data"]
         if earlier_hashes != hashes and _is_begun(directory):
             raise InputError(
@@ -81,7 +81,7 @@ def log_to(path: Path, ranks: Ranks) -> Iterator[None]:
             package.setLevel(level)
         return
     with refuse_unwritable(path):
-        handler = logging.FileHandler(path)
+        handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
     package.addHandler(handler)
     package.setLevel(logging.INFO)
