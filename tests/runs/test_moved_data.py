@@ -8,14 +8,14 @@ from parttag.runs.run import load_run
 from parttag.runs.train import train_run
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
 def kill_in_the_second_epoch(items, *, total, description):
     for number, item in enumerate(items):
         if description == "epoch 2/2" and number == 2:
-            raise Killed
+            raise KilledError
         yield item
 
 
@@ -24,7 +24,7 @@ def begun(tmp_path):
     """A configuration, the run that was killed in its second epoch, and the whole one."""
     config = toy_config(tmp_path, f"data.test={tmp_path / 'val.h5'}", "training.epochs=2")
     whole = train_run(config, tmp_path / "whole")
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train_run(config, tmp_path / "run", progress=kill_in_the_second_epoch)
     return config, tmp_path / "run", whole
 

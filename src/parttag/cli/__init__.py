@@ -11,7 +11,7 @@ from parttag.cli.application import app
 from parttag.cli.benchmark import benchmark
 from parttag.cli.encoding import spell_out_what_cannot_be_encoded
 from parttag.cli.generate import generate
-from parttag.cli.jets import inspect, prepare, simulate
+from parttag.cli.jets import inspect, layouts, prepare, simulate
 from parttag.cli.runs import evaluate, import_weights, predict, schema, train
 from parttag.cli.terminal import errors
 from parttag.errors import InputError
@@ -23,6 +23,7 @@ __all__ = [
     "generate",
     "import_weights",
     "inspect",
+    "layouts",
     "main",
     "predict",
     "prepare",

@@ -162,6 +162,36 @@ def prepare(
     console.print(f"{out}: {size:,.1f} MB, shards: {report.num_shards}", highlight=False)
 
 
+@app.command()
+def layouts(
+    name: Annotated[str, typer.Argument(help="Show this one.", show_default="all")] = "",
+    show: Annotated[
+        bool, typer.Option("--print", help="Print the YAML, to copy and change; needs a name.")
+    ] = False,
+) -> None:
+    """List the layouts of public files that one line reads, columns: {layout: NAME}.
+
+    Example: parttag layouts jetnet --print > columns.yaml
+    """
+    from parttag.api.jets import layouts as known
+    from parttag.errors import InputError
+
+    if not name:
+        if show:
+            raise InputError("--print is of one layout: give its name too")
+        for one in known().values():
+            say(f"{one.name}\n    {one.description}")
+        return
+    if name not in known():
+        raise InputError(f"there is no layout {name}; known are {', '.join(known())}")
+    one = known()[name]
+    if not show:
+        say(f"{one.name}\n    {one.description}")
+        return
+    body = "".join(f"  {line}\n" for line in one.text.splitlines())
+    typer.echo(f"# {one.description}\ncolumns:\n{body}", nl=False)
+
+
 @app.command(cls=ManyValues)
 def inspect(
     files: Files,
