@@ -20,10 +20,6 @@ P4 = np.stack([PX, PY, PZ, ENERGY], axis=2)
 TRUTH = np.array([1, 0])
 PT, PHI = np.hypot(PX, PY), np.full((2, 2), 0.927295218)
 ETA = np.arcsinh(PZ / np.maximum(PT, 1))
-    np.hypot(PX, PY),
-    np.arcsinh(PZ / np.maximum(np.hypot(PX, PY), 1)),
-    np.full((2, 2), 0.927295218),
-)
 SQUARE = {
     "pelican": {"Pmu": np.roll(P4, 1, axis=2), "Nobj": np.array([2, 1]), "is_signal": TRUTH},
     "hls4ml": {"jetConstituentList": P4},
