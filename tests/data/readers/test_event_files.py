@@ -91,17 +91,23 @@ particles:
 """
 
 
-def paired(name: str, cands: str, table: tuple[str, str], weight: str | None = None):
+def paired(
+    name: str,
+    cands: str,
+    table: tuple[str, str],
+    weight: str | None = None,
+    jet_pt: str = "FatJet_pt",
+):
     parts = [f"{cands}_{q}" for q in ("pt", "eta", "phi", "mass")]
     more = [] if weight is None else [weight]
-    a = branches(name, "Events", "FatJet_pt", *table, *parts, *more)
+    a = branches(name, "Events", jet_pt, *table, *parts, *more)
     expected = []
-    for event in range(len(a["FatJet_pt"])):
+    for event in range(len(a[jet_pt])):
         jet, particle = (np.asarray(a[column][event]) for column in table)
         p4 = momenta(*(a[part][event] for part in parts))
         if weight is not None:
             p4 = p4 * np.asarray(a[weight][event], dtype=np.float64)[:, None]
-        own = [particle[jet == number] for number in range(len(a["FatJet_pt"][event]))]
+        own = [particle[jet == number] for number in range(len(a[jet_pt][event]))]
         if weight is not None:
             own = [rows[np.asarray(a[weight][event])[rows] != 0] for rows in own]
         expected.append([p4[rows] for rows in own])
@@ -149,6 +155,42 @@ def test_constituents_sum_to_the_raw_momentum_of_the_jet(name, text, number):
     ratio = np.hypot(sums[:, 0], sums[:, 1])[filled] / raw[filled]
     assert (len(jets), filled.sum()) == number
     assert np.mean(np.abs(ratio - 1) < 0.01) >= 0.99
+
+
+@pytest.mark.parametrize(
+    "name, known, cands, table, weight",
+    [
+        ("pfnano.root", "pfnano_fatjet", "PFCands", "FatJetPFCands_{}Idx", "PFCands_puppiWeight"),
+        ("pfnano.root", "pfnano_jet", "PFCands", "JetPFCands_{}Idx", None),
+        ("nano_tt_v15.root", "nanoaod_v15_fatjet", "PFCand", "FatJetPFCand_{}Idx", None),
+    ],
+)
+def test_cms_layouts_by_their_names(name, known, cands, table, weight):
+    candidate = "pFCands" if cands == "PFCands" else "pfCand"
+    columns = (table.format("jet"), table.format(candidate))
+    jets = read(name, f"layout: {known}")
+    axis = "Jet_pt" if known == "pfnano_jet" else "FatJet_pt"
+    assert_jets(jets, paired(name, cands, columns, weight, axis))
+
+
+def test_jets_of_nanoaod_that_have_no_table_have_what_is_near(caplog):
+    jets = read("nano_tt_v15.root", "layout: nanoaod_v15_jet")
+    quantities = [f"PFCand_{q}" for q in ("pt", "eta", "phi", "mass")]
+    a = branches("nano_tt_v15.root", "Events", "Jet_eta", "Jet_phi", *quantities)
+    numbers = []
+    for event in range(len(a["Jet_eta"])):
+        eta, phi = (np.asarray(a[f"PFCand_{q}"][event], np.float64) for q in ("eta", "phi"))
+        for axis in zip(a["Jet_eta"][event], a["Jet_phi"][event], strict=True):
+            turned = (phi - axis[1] + np.pi) % (2 * np.pi) - np.pi
+            numbers.append(int((np.hypot(eta - axis[0], turned) < 0.4).sum()))
+    assert jets.lengths.tolist() == numbers
+
+
+def test_delphes_and_edm4hep_by_their_names():
+    assert_jets(read("delphes.root", "layout: delphes"), referenced("delphes.root", "Jet", FLOW)[0])
+    name = "p8_ee_WW_ecm240_edm4hep.root"
+    written = read(name, EDM4HEP.replace("THROUGH", "_Jet_particles/_Jet_particles.index"))
+    np.testing.assert_array_equal(read(name, "layout: edm4hep").p4, written.p4)
 
 
 def test_nanoaod():

@@ -4,12 +4,14 @@ Every option that names a branch takes its name in the file. Momenta, energies a
 ``unit``, impact parameters in ``length_unit``.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, PositiveInt, Tag, model_validator
 
 from parttag.data.readers.friend_columns import FriendColumns
 from parttag.data.readers.layout import MAX_PARTICLES
+from parttag.data.readers.named_layouts import complete
 from parttag.data.readers.of_jet import OfJet
 from parttag.data.readers.pdg import IDENTITY_NAMES, Kind, check_pdg_map
 from parttag.data.readers.relative import Relative, RelativeColumns, relative_columns
@@ -245,6 +247,11 @@ Sections = Annotated[
 class ColumnsOptions(Options):
     """What the branches of the user's own ROOT, parquet, HDF5 or npz files mean."""
 
+    layout: Name | None = None
+    """The name of a known layout, such as ``pfnano_fatjet``; ``parttag layouts`` lists them. Keys
+    beside it win: mappings are merged key by key, ``null`` leaves a key out, and everything else,
+    ``labels``, ``of_jet`` and ``relative_to_jet`` as wholes, replaces what the layout says. What
+    comes of it is what a run keeps."""
     jets: Name | None = None
     """What the file calls its jets (``FatJet``), where an entry is an event that holds several of
     them; without it an entry is one jet. Branches of jets, labels and weights then hold one value a
@@ -269,6 +276,11 @@ class ColumnsOptions(Options):
     max_particles: PositiveInt = MAX_PARTICLES
     """Files with more particles, or slots, in one jet are refused: a few bytes can claim any number
     of them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, section: Any) -> Any:
+        return complete(section) if isinstance(section, Mapping) else section
 
     @model_validator(mode="after")
     def _says_something(self) -> "ColumnsOptions":
