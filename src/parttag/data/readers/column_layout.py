@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
 from functools import cached_property
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from parttag.data.readers.layout import Schema, TreeNames
 from parttag.data.readers.patterns import matches
 from parttag.data.readers.pdg import IDENTITY_NAMES, identify
 from parttag.data.readers.relative import to_absolute
-from parttag.data.readers.slices import find, leaves
+from parttag.data.readers.slices import find, leaves, nearest_branch
 from parttag.errors import InputError
 from parttag.jets.arrays import EXTRA_NAMES, JetArrays, pack_jets
 from parttag.jets.kinematics import four_momenta, transverse
@@ -251,7 +250,7 @@ class ColumnLayout:
             where += f" in its tree {self.tree}" if isinstance(self.tree, str) else ""
         if not there:
             return f"{where}; it has none"
-        nearest = max(there, key=lambda name: SequenceMatcher(None, branch, name).ratio())
+        nearest = nearest_branch(branch, there)
         return f"{where}; the nearest is {nearest}: correct data.columns.{key}"
 
 
