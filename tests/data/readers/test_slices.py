@@ -206,12 +206,14 @@ def test_rows_that_do_not_fit_into_memory_are_refused(tmp_path):
     text = "particles: {pt: 'p[:, :, 0]', eta: 'p[:, :, 1]', phi: 'p[:, :, 2]', mass: 0}"
     header = "{'descr': '<f8', 'fortran_order': False, 'shape': (1, 100000, 400), }"
     size = 8 * 100_000 * 400
-    with zipfile.ZipFile(tmp_path / "b.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open("p.npy", "w", force_zip64=True) as member:
-            text_ = header.ljust(117) + "\n"
-            member.write(b"\x93NUMPY\x01\x00" + len(text_).to_bytes(2, "little") + text_.encode())
-            for _ in range(size >> 24):
-                member.write(bytes(1 << 24))
-            member.write(bytes(size - (size >> 24 << 24)))
+    header = header.ljust(117) + "\n"
+    magic = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+    with (
+        zipfile.ZipFile(tmp_path / "b.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("p.npy", "w", force_zip64=True) as member,
+    ):
+        member.write(magic + header.encode())
+        for start in range(0, size, 1 << 24):
+            member.write(bytes(min(1 << 24, size - start)))
     with memory_for(1 << 29), pytest.raises(InputError, match=r"a row of p takes 0\.3 GB"):
         list(read_chunks(tmp_path / "b.npz", layout=layout(text)))
