@@ -17,6 +17,7 @@ from parttag.data.selection.cuts import CutOptions
 from parttag.data.store.store import JetStore
 from parttag.errors import InputError, option
 from parttag.inspection.compare import Comparison, compare
+from parttag.inspection.describe import Description, describe_unknown
 from parttag.inspection.duplicates import SharedJets, num_repeated, shared_jets
 from parttag.inspection.inspect import (
     Inspection,
@@ -41,6 +42,7 @@ from parttag.system.atomic_files import refuse_existing
 __all__ = [
     "JET_VARIABLES",
     "Comparison",
+    "Description",
     "Inspection",
     "PrepareReport",
     "SampleComparison",
@@ -60,6 +62,7 @@ __all__ = [
     "refuse_existing",
     "shared_jets",
     "simulate",
+    "undescribed",
 ]
 
 FileNames = str | Path | Sequence[str | Path]
@@ -262,6 +265,21 @@ def inspect(
     """
     own = JetFiles(file_list(files), read_columns(columns), truth_optional=True)
     return inspect_files(own, progress=progress)
+
+
+def undescribed(files: FileNames) -> Description | None:
+    """Return what the first of the files that is of no known layout holds; ``None`` if all are.
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+    """
+    for path in JetFiles(file_list(files)).paths:
+        found = describe_unknown(path)
+        if found is not None:
+            return found
+    return None
 
 
 @dataclass(frozen=True, repr=False)

@@ -12,12 +12,17 @@ from rich.table import Table
 from parttag.api.jets import (
     JET_VARIABLES,
     Comparison,
+    Description,
     Inspection,
     SharedJets,
     num_repeated,
     shared_jets,
 )
-from parttag.cli.terminal import empty_table
+from parttag.cli.terminal import console, empty_table
+from parttag.printable import printable
+
+# Of a tree; NanoAOD has some 1,500.
+_MOST_BRANCHES = 300
 
 
 def counts_table(title: str, inspection: Inspection) -> Table:
@@ -111,3 +116,26 @@ def comparison_table(comparison: Comparison) -> Table:
             f"{distance.wasserstein:.3f}",
         )
     return table
+
+
+def print_description(found: Description) -> None:
+    """Print what is in a file of no known layout, and YAML to begin with."""
+
+    def line(text: str) -> None:
+        console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
+
+    line(f"{found.path} is of no layout that is known without being told:")
+    for table in found.tables:
+        entries = "" if table.num_entries is None else f", {table.num_entries:,} entries"
+        line(f"{table.name or 'arrays'}: {len(table.branches):,} branches{entries}")
+        for branch in table.branches[:_MOST_BRANCHES]:
+            line(f"  {branch.name}: {branch.kind}")
+        if len(table.branches) > _MOST_BRANCHES:
+            line(f"  … and {len(table.branches) - _MOST_BRANCHES:,} more")
+    if found.layouts:
+        line("It has every branch of " + ", ".join(found.layouts) + ":")
+        line(f"columns: {{layout: {found.layouts[0]}}}")
+        return
+    line("YAML to begin with; correct it, and give it as --columns:")
+    for row in found.columns.splitlines():
+        line(row)

@@ -214,6 +214,9 @@ def inspect(
     With --against, every variable's distance from the reference is given by class, and the AUC of
     a classifier that tells the two samples apart: 0.5 where they are alike.
 
+    Of a file whose layout nobody described yet, its trees and branches are shown, with YAML to
+    begin with: write it to a file, correct it, and give that as --columns.
+
     Jets that several of the files or stores hold are counted pair by pair: give train, val and
     test together to see that they share none.
     """
@@ -223,6 +226,10 @@ def inspect(
     pictures = api.picture_paths(plots).values() if plots is not None else ()
     if not overwrite:
         api.refuse_existing(pictures)
+    unknown = api.undescribed(files) if columns is None and not against else None
+    if unknown is not None:
+        tables.print_description(unknown)
+        return
     sample = api.inspect(files, columns=columns, progress=show_progress)
     inspections = {"sample": sample}
     if against:

@@ -17,7 +17,7 @@ from parttag.inspection.sample import SAMPLE_JETS, JetSample, Reservoir
 from parttag.inspection.units import Scales
 from parttag.jets.arrays import JetArrays
 from parttag.jets.spread import looks_like_events
-from parttag.jets.validity import FAULTS, jet_faults
+from parttag.jets.validity import FAULTS, advice, jet_faults
 from parttag.jets.variables import JET_VARIABLES, Variable, jet_variables
 from parttag.progress import Progress, no_progress
 from parttag.system.atomic_files import made_directory, new_files
@@ -120,7 +120,11 @@ def inspect_files(
         sample=reservoir.sample(),
         fingerprints={path: np.concatenate(parts) for path, parts in fingerprints.items()},
         nonfinite=dict(+nonfinite),
-        warnings=(*wide.values(), *scales.warnings()),
+        warnings=(
+            *wide.values(),
+            *scales.warnings(),
+            *filter(None, [advice(faults, sum(labels.values()))]),
+        ),
     )
 
 

@@ -1,15 +1,18 @@
 """Bad jets, by one rule, and the name of a jet in messages."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Bool, Int8
 
 from parttag.jets.arrays import JetArrays, split_index, split_rows
 
+_ABOVE_ENERGY = "momentum above energy"
 FAULTS = (
     "no particles",
     "non-finite momentum",
     "negative energy",
-    "momentum above energy",
+    _ABOVE_ENERGY,
     "no transverse momentum",
 )
 """What can be wrong with a jet; the first that fits is counted."""
@@ -77,6 +80,22 @@ def _judge(jets: JetArrays) -> Int8[np.ndarray, " jets"]:
     for position, condition in reversed(list(enumerate(conditions))):
         faults[condition] = position
     return faults
+
+
+def advice(faults: Mapping[str, int], number: int) -> str:
+    """Return what would help where most of so many jets are bad for one reason; empty if nothing.
+
+    Parameters
+    ----------
+    faults
+        Number of bad jets by reason.
+    """
+    if number and faults.get(_ABOVE_ENERGY, 0) > number / 2:
+        return (
+            "most jets have particles of more momentum than energy, as where numbers were rounded "
+            "(float16): leave the energy out, and say mass: 0 in data.columns.particles"
+        )
+    return ""
 
 
 def source_name(jets: JetArrays, position: int = 0) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import SequenceMatcher
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from parttag.data.readers.event_tables import Tally
 from parttag.data.readers.friend_columns import FriendColumns
 from parttag.data.readers.layout import Schema, TreeNames
 from parttag.data.readers.patterns import matches
-from parttag.data.readers.slices import find, leaves
+from parttag.data.readers.slices import find, leaves, nearest_branch
 from parttag.data.readers.slots import (
     MOMENTUM,
     Particles,
@@ -278,7 +277,7 @@ class ColumnLayout:
             where += f" in its tree {self.tree}" if isinstance(self.tree, str) else ""
         if not there:
             return f"{where}; it has none"
-        nearest = max(there, key=lambda name: SequenceMatcher(None, branch, name).ratio())
+        nearest = nearest_branch(branch, there)
         return f"{where}; the nearest is {nearest}: correct data.columns.{key}"
 
 

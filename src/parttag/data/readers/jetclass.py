@@ -46,6 +46,9 @@ tree: TreeNames = None
 friends: tuple[FriendColumns, ...] = ()
 """Nothing is added from other trees."""
 
+text_branches: frozenset[str] = frozenset()
+"""No branch holds texts."""
+
 leading: str = _MOMENTUM[0]
 """All lists of particles are as long as this one."""
 

@@ -58,6 +58,11 @@ class Layout(Protocol):
         """The most particles that a jet may have."""
         ...
 
+    @property
+    def text_branches(self) -> frozenset[str]:
+        """The branches that hold texts."""
+        ...
+
     def branches_to_read(self, available: Iterable[str], path: Path) -> list[str]:
         """Return the branches that ``to_jets`` needs, or refuse a file that lacks one."""
         ...

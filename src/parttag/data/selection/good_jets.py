@@ -16,7 +16,7 @@ from parttag.data.store.store import JetStore, Source, is_store, refuse_dropped
 from parttag.errors import InputError, option
 from parttag.jets.arrays import JetArrays, make_index
 from parttag.jets.spread import looks_like_events
-from parttag.jets.validity import FAULTS, jet_faults, jet_name
+from parttag.jets.validity import FAULTS, advice, jet_faults, jet_name
 from parttag.progress import Progress, no_progress
 from parttag.system.files import sha256
 
@@ -44,7 +44,8 @@ class JetCounts:
         """Return one line: the numbers, and the reasons where jets were dropped."""
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in self.dropped.items())
         dropped = f"{self.read - self.kept:,} dropped" + (f" ({reasons})" if reasons else "")
-        return f"{self.read:,} jets read, {self.kept:,} kept, {dropped}"
+        helps = advice(self.dropped, self.read)
+        return f"{self.read:,} jets read, {self.kept:,} kept, {dropped}" + (helps and f"; {helps}")
 
 
 class Intake:
