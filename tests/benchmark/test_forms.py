@@ -23,7 +23,7 @@ JOB = Job("PFN, seed 0", Path("PFN"), build_config(CONFIG))
 
 def seed_result(accuracy, half, *, cut=False):
     """Return a seed with these numbers; ``half`` is the rejection at 50 %."""
-    third = Estimate(900.0, is_lower_limit=True)
+    third = Estimate(900.0, is_limit=True)
     report = Report(
         accuracy=Estimate(accuracy, 0.002),
         auc=Estimate(0.98, 0.001),
@@ -142,7 +142,7 @@ def test_csv_has_plain_numbers_under_flat_names(results):
         (Quantity(0.5, 0.1, 0.2), "0.50 ± 0.10 (0.20)"),
         (Quantity(0.5, None, 0.2), "0.50 (0.20)"),
         (Quantity(0.5, None, None), "0.50"),
-        (Quantity(0.5, None, None, is_lower_limit=True), "> 0.50"),
+        (Quantity(0.5, None, None, is_limit=True), "> 0.50"),
         (Quantity(None, None, None), "–"),
     ],
 )

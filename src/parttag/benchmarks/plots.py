@@ -174,7 +174,7 @@ def _draw_line(
 ) -> None:
     known = [(x, q, q.value) for x, q in zip(places, quantities, strict=True) if q.value]
     bars = [
-        0.3 * value if quantity.is_lower_limit else quantity.spread or quantity.error or 0.0
+        0.3 * value if quantity.is_limit else quantity.spread or quantity.error or 0.0
         for _, quantity, value in known
     ]
     color, marker, line = look
@@ -182,7 +182,7 @@ def _draw_line(
         [x for x, _, _ in known],
         [value for _, _, value in known],
         yerr=bars,
-        lolims=[quantity.is_lower_limit for _, quantity, _ in known],
+        lolims=[quantity.is_limit for _, quantity, _ in known],
         marker=marker,
         linestyle=line,
         color=color,
@@ -224,8 +224,8 @@ def _draw_row(
         axes.errorbar(
             place,
             rejection.value,
-            yerr=0.3 * rejection.value if rejection.is_lower_limit else bar,
-            lolims=rejection.is_lower_limit,
+            yerr=0.3 * rejection.value if rejection.is_limit else bar,
+            lolims=rejection.is_limit,
             fmt=marker,
             color=color,
             markersize=8,

@@ -33,7 +33,7 @@ class Quantity:
     """The standard deviation over seeds."""
     error: float | None
     """The statistical error of one training: of the test jets alone."""
-    is_lower_limit: bool = False
+    is_limit: bool = False
     """Whether the value of a seed is a lower limit, which makes the mean one."""
 
     def to_json(self) -> dict[str, float | bool | None]:
@@ -43,7 +43,7 @@ class Quantity:
             "spread": self.spread,
             "error": self.error,
         }
-        return fields | ({"lower_limit": True} if self.is_lower_limit else {})
+        return fields | ({"lower_limit": True} if self.is_limit else {})
 
 
 @dataclass(frozen=True)
@@ -273,10 +273,10 @@ def _over_seeds(estimates: Iterable[Estimate]) -> Quantity:
     if not values or any(math.isnan(value) for value in values):
         return Quantity(None, None, None)
     errors = [e.error for e in listed if not math.isnan(e.error)]
-    is_limit = any(estimate.is_lower_limit for estimate in listed)
+    is_limit = any(estimate.is_limit for estimate in listed)
     return Quantity(
         value=float(np.mean(values)),
         spread=float(np.std(values, ddof=1)) if len(values) > 1 and not is_limit else None,
         error=float(np.mean(errors)) if errors and not is_limit else None,
-        is_lower_limit=is_limit,
+        is_limit=is_limit,
     )

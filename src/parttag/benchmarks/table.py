@@ -123,7 +123,7 @@ def quantity(value: Quantity, style: str) -> str:
     """Return ``mean ± spread (error of one training)``, or what there is of it."""
     if value.value is None:
         return _NONE
-    if value.is_lower_limit:
+    if value.is_limit:
         return f"> {value.value:{style}}"
     spread = "" if value.spread is None else f" ± {value.spread:{style}}"
     error = "" if value.error is None else f" ({value.error:{style}})"
