@@ -121,7 +121,7 @@ class Evaluation(Report):
                 for form in formats:
                     plots.save_figure(figure, files[f"{picture}.{form}"], cast(PictureFormat, form))
             with score_rows(files[SCORES], directory / SCORES) as append:
-                append(self.scores.columns())
+                append({**self.scores.columns(), "used": self.used.astype(np.uint8)})
             text = json.dumps(self.to_json(), indent=2, allow_nan=False)
             files[METRICS].write(text.encode() + b"\n")
 

@@ -61,15 +61,19 @@ class Roc:
         return eps_b, np.sqrt(variance + self.slope(eps_s) ** 2 * of_cut)
 
     def half_step(self, eps_s: Float64[np.ndarray, " cuts"]) -> Float64[np.ndarray, " cuts"]:
-        """Return how far on either side of ε_S the slope is taken: two errors of ε_S at most."""
+        """Return how far around ε_S the slope is taken: two errors of ε_S at most."""
         spread = 2 * np.sqrt(eps_s * (1 - eps_s) / max(self.num_signal, 1.0))
-        return np.minimum(spread, np.minimum(eps_s, 1 - eps_s) / 2)
+        half: Float64[np.ndarray, " cuts"]
+        half = np.minimum(spread, np.minimum(eps_s, 1 - eps_s) / 2)
+        return half
 
     def slope(self, eps_s: Float64[np.ndarray, " cuts"]) -> Float64[np.ndarray, " cuts"]:
         """Return dε_B/dε_S; 0 at the ends of the curve."""
         half = self.half_step(eps_s)
         (above,), (below,) = (self._at(eps_s + s * half, self.eps_b) for s in (1, -1))
-        return np.divide(above - below, 2 * half, out=np.zeros_like(half), where=half > 0)
+        slope: Float64[np.ndarray, " cuts"]
+        slope = np.divide(above - below, 2 * half, out=np.zeros_like(half), where=half > 0)
+        return slope
 
     def rejection(self, eps_s: float) -> Estimate:
         """Return 1/ε_B at the given ε_S, with the error that ``background_efficiency`` has.
