@@ -24,6 +24,7 @@ from parttag.testing import toy_jets
 
 NUM_JETS = 400
 BLOCK = 1 << 20
+LEFT = ("-p", "-o", ".h5")
 
 
 class Store:
@@ -330,44 +331,45 @@ def made(good: Path, name: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def answers(good):
-    """What every way to read a store says of the good one and of each of the others."""
-    folders = {"good": good} | {name: made(good, name) for name in DAMAGES}
-    process = subprocess.run(
-        [sys.executable, "-m", "helpers.reading", good, good.parent],
-        input="\n".join(map(str, folders.values())),
-        env=os.environ
-        | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        capture_output=True,
+def ask(good):
+    """Return a function of a store's folder: what every way to read it says."""
+    command = [sys.executable, "-m", "helpers.reading", good, good.parent]
+    path = os.pathsep.join(filter(None, sys.path))
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path},
         text=True,
-        check=False,
-    )
-    lines = map(json.loads, process.stdout.splitlines())
-    found = dict(zip(folders, lines, strict=False))
-    end = {"the process": f"ended with {process.returncode}: {process.stderr[-500:]}"}
-    return {name: found.get(name, end) for name in folders}, folders
+    ) as process:
+
+        def ask(folder: Path) -> dict[str, str]:
+            process.stdin.write(f"{folder}\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+            return json.loads(line) if line else {"all": f"the process ended: {process.wait()}"}
+
+        yield ask
+        process.stdin.close()
 
 
-def test_every_way_reads_a_good_store(answers):
-    found = answers[0]["good"]
+def test_every_way_reads_a_good_store(ask, good):
+    found = ask(good)
     same = found.pop("same store")
     assert all(text.startswith("read:") for text in found.values()), found
     assert "made from" in same or "another order" in same or same.startswith("read"), same
+    assert (good.parent / RUN).is_dir()
+    left = {path.name for path in good.parent.iterdir() if path.name.endswith(LEFT)}
+    assert left == {"good-p", "good-o", "good-scores.h5"}
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_it_is_refused_in_one_sentence(name, answers):
-    found, folders = answers
-    for way, text in found[name].items():
+def test_it_is_refused_in_one_sentence_and_nothing_is_left(name, ask, good):
+    folder = made(good, name)
+    for way, text in ask(folder).items():
         assert text.startswith("refused: "), f"{way}: {text}"
-        assert str(folders[name]) in text, f"{way}: {text}"
+        assert str(folder) in text, f"{way}: {text}"
         assert "prepare" in text, f"{way}: {text}"
         assert text.isprintable(), f"{way}: {text!r}"
         assert len(text) < 600, f"{way}: {text}"
-
-
-def test_nothing_is_left(answers, good):
-    del answers
-    left = {path.name for path in good.parent.iterdir() if path.name.endswith(("-p", "-o", ".h5"))}
-    assert left == {"good-p", "good-o", "good-scores.h5"}
-    assert (good.parent / RUN).is_dir()
+    assert not [path for path in good.parent.glob(f"{folder.name}-*") if path.name.endswith(LEFT)]
