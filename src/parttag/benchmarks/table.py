@@ -203,6 +203,13 @@ def _by_reason(missing: Mapping[int, str]) -> dict[str, list[int]]:
     return reasons
 
 
+def _same_jets(results: Sequence[RowResult]) -> str:
+    config = results[0].row.config
+    if config is not None and config.data.draw_by_seed:
+        return "the same for all rows and others for each seed"
+    return "the same for all rows and seeds"
+
+
 def _explanations(results: Sequence[RowResult]) -> list[str]:
     """Return what holds for the whole table."""
     notes = [
@@ -216,9 +223,9 @@ def _explanations(results: Sequence[RowResult]) -> list[str]:
     ]
     if any(result.labels is not None for result in results):
         notes.append(
-            "Labels: training jets with their labels, the same for all rows and seeds, the smaller "
-            "numbers drawn from the larger; a pre-training may have seen others. Time, jets seen "
-            "and jets/s: without it."
+            f"Labels: training jets with their labels, {_same_jets(results)}, the smaller numbers "
+            "drawn from the larger; a pre-training may have seen others. Time, jets seen and "
+            "jets/s: without it."
         )
     hardware = sorted({result.hardware for result in results if result.seeds})
     if hardware:

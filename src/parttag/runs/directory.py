@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from parttag.data.jet_files import JetFiles
 from parttag.data.loading.dataset import JetDataset
 from parttag.errors import InputError, option
 from parttag.printable import PrintableFormatter
 from parttag.runs.config import RunConfig, dump_config, first_difference
 from parttag.runs.lock import LOCK
+from parttag.runs.overlap import refuse_shared_files
 from parttag.runs.plugin_parts import read_config
 from parttag.runs.provenance import describe_start
 from parttag.system.atomic_files import remove_partial_files, write_file
@@ -48,6 +50,7 @@ def create(directory: Path, config: RunConfig, data: dict[str, JetDataset], rank
     """Write what is known before training, or add this start to what an earlier one wrote."""
     path = directory / "provenance.json"
     hashes = {name: part.provenance() for name, part in data.items()}
+    refuse_shared_files(hashes, JetFiles(config.data.test, config.data.columns).paths)
     starts = []
     if path.is_file():
         with refuse_damaged(path):

@@ -19,6 +19,7 @@ from parttag.progress import Progress, no_progress
 from parttag.runs.config import RunConfig, build_config
 from parttag.runs.directory import create, log_to, refuse_other_run
 from parttag.runs.lock import only_training
+from parttag.runs.overlap import shared_jets_warning
 from parttag.runs.plugin_parts import plugin_parts
 from parttag.runs.run import build_network
 from parttag.training import checkpoint
@@ -74,7 +75,8 @@ def train_run(
         )
         train_data = open_jets(config, "train", progress)
         if config.data.num_train_jets is not None:
-            train_data = train_data.subset(config.data.num_train_jets)
+            seed = config.training.seed if config.data.draw_by_seed else None
+            train_data = train_data.subset(config.data.num_train_jets, seed)
         if config.data.flatten_pt is not None:
             train_data = train_data.flattened(config.data.flatten_pt, tuple(config.data.classes))
         val_data = open_jets(config, "val", progress) if config.data.val else None
@@ -88,6 +90,10 @@ def train_run(
                 if ranks.is_first and part.check is not None:
                     for warning in part.check.warnings(f"data.{name}"):
                         logger.warning("%s", warning)
+            if ranks.is_first and val_data is not None:
+                shared = shared_jets_warning(train_data, val_data)
+                if shared is not None:
+                    logger.warning("%s", shared)
             trainer = _build_trainer(config, directory, train_data, val_data, ranks, progress)
             trainer.run()
     return directory
