@@ -7,6 +7,7 @@ import numpy as np
 from rich.console import Console
 
 from parttag.cli import jet_tables, tables
+from parttag.inspection.chance import ByChance
 from parttag.inspection.compare import Comparison, Distance
 from parttag.inspection.inspect import Inspection
 from parttag.inspection.sample import JetSample
@@ -84,13 +85,14 @@ def test_counts_and_ranges_say_what_is_in_the_files():
 
 
 def test_a_comparison_gives_the_classifier_and_every_distance():
-    comparison = Comparison(
-        "label_top", 1000, 2000, (Distance("mass", 175.0, 172.0, 0.123, 0.2),), Estimate(0.6, 0.01)
-    )
+    chance = ByChance(Estimate(0.02, 0.005), Estimate(0.03, 0.008))
+    distances = (Distance("mass", 175.0, 172.0, 0.123, 0.2, chance),)
+    aucs = Estimate(0.6, 0.01), Estimate(0.5, 0.011)
+    comparison = Comparison("label_top", 1000, 2000, distances, *aucs)
     text = " ".join(printed(jet_tables.comparison_table(comparison)).split())
     assert "label_top: 1,000 jets against 2,000" in text
-    assert "AUC 0.600 ± 0.010" in text
-    assert "mass 175 172 0.123 0.200" in text
+    assert "AUC 0.600 ± 0.010, by chance 0.500 ± 0.011" in text
+    assert "mass 175 172 0.123 0.020 ± 0.005 0.200 0.030 ± 0.008" in text
 
 
 def test_repeats_are_listed_within_and_between_inputs_the_most_first():

@@ -15,7 +15,7 @@ from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.selection.cuts import CutOptions
 from parttag.data.store.store import JetStore
 from parttag.errors import InputError, option
-from parttag.inspection.compare import Comparison, compare
+from parttag.inspection.compare import Comparison, Distance, compare
 from parttag.inspection.duplicates import SharedJets, num_repeated, shared_jets
 from parttag.inspection.inspect import (
     Inspection,
@@ -40,6 +40,7 @@ from parttag.system.atomic_files import refuse_existing
 __all__ = [
     "JET_VARIABLES",
     "Comparison",
+    "Distance",
     "Inspection",
     "PrepareReport",
     "SampleComparison",

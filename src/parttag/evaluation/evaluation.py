@@ -68,6 +68,8 @@ class Evaluation(Report):
     """Of the run, for pictures."""
     epochs: Epochs = ()
     """How the training went."""
+    beside_published: bool = False
+    """Whether these jets are such that published numbers may stand beside theirs."""
 
     @classmethod
     def of_report(cls, report: Report, **more: Any) -> Evaluation:
@@ -272,7 +274,7 @@ class Pictures:
         return {
             "curves": of.rocs if len(of.rocs) > 1 else {of.name: next(iter(of.rocs.values()))},
             "background": " + ".join(of.background),
-            "published": of.options.published and is_top_tagging,
+            "published": of.options.published and of.beside_published and is_top_tagging,
         }
 
     def _signal_scores(self) -> dict[str, plots.SignalScores]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from parttag.errors import InputError, option
 from parttag.metrics import report_text
 from parttag.metrics.estimate import UNKNOWN, Estimate, from_json_number, json_number
 from parttag.metrics.options import point_key
@@ -160,6 +161,29 @@ class Report:
     def rows(self) -> list[tuple[str, str, str]]:
         """Return the table that the terminal shows: what, its value, its error."""
         return report_text.rows(self.accuracy, self.auc, self.rejection, self.loss, self.extra)
+
+    def plan(self, relative_error: float) -> str:
+        """Return how many jets like these give the rejections a relative error, in one line.
+
+        Both causes of the error, the background jets that pass and the signal jets that place the
+        cut, fall with the number of jets: N (r/target)² of N jets with the error r are enough.
+
+        Parameters
+        ----------
+        relative_error
+            Of 1/ε_B: 0.1 for 10 %.
+
+        Raises
+        ------
+        InputError
+            If it is not above 0.
+        """
+        if not relative_error > 0:
+            raise InputError(
+                f"{option('plan', f'{relative_error:g}')} is no relative error; give one above 0, "
+                "such as 0.1 for 10 %"
+            )
+        return report_text.plan(self.rejection, self.num_jets, relative_error)
 
     def sentences(self) -> list[str]:
         """Return what the terminal says below the table: of jets, and of the background's mass."""

@@ -93,6 +93,40 @@ def warnings(
     return found
 
 
+def plan(
+    rejection: Mapping[str, Mapping[float, Estimate]],
+    num_jets: Mapping[str, int],
+    relative_error: float,
+) -> str:
+    """Return how many jets, of classes as these, give the rejections a relative error."""
+    total = sum(num_jets.values())
+    parts = []
+    for signal, points in rejection.items():
+        for eps_s, estimate in points.items():
+            number = f"{signal} at ε_S = {eps_s:.4g}: "
+            if estimate.is_limit:
+                # At least so many background jets would have to pass.
+                least = estimate.value / relative_error**2
+                number += f"more than {_round_up(least):,} of the background"
+            elif math.isnan(estimate.error):
+                number += "not known from these jets"
+            else:
+                ratio = estimate.error / estimate.value / relative_error
+                number += f"{_round_up(total * ratio**2):,} jets"
+            parts.append(number)
+    mixed = " + ".join(f"{jets:,} {name}" for name, jets in num_jets.items())
+    return (
+        f"for an error of {100 * relative_error:.3g} % of 1/ε_B, mixed as these {mixed}: "
+        f"{'; '.join(parts) or 'there is no rejection'}"
+    )
+
+
+def _round_up(number: float) -> int:
+    """Return a number of jets to two digits, not below."""
+    step = int(10 ** max(0, math.floor(math.log10(max(number, 1.0))) - 1))
+    return math.ceil(number / step) * step
+
+
 def sculpting_sentences(sculpting: Mapping[str, Sculpting]) -> list[str]:
     """Return what the cut of each signal class makes of the background's mass."""
     return [_sculpting_sentence(name, shapes) for name, shapes in sculpting.items()]
