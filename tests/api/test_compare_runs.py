@@ -79,7 +79,7 @@ def test_a_plan_says_how_many_jets_an_error_needs(runs, files):
     first, _ = runs
     report = first.evaluate(files["test"], working_points=[0.5])
     line = report.plan(0.1)
-    assert line.startswith("for an error of 10 % of 1/ε_B, mixed as these 38 top")
+    assert line.startswith("for an error of 10 % of 1/ε_B, mixed as these 40 top")
     half = report.rejection["top"][0.5]
     if not half.is_limit and np.isfinite(half.error):
         needed = 80 * (half.error / half.value / 0.1) ** 2

@@ -34,7 +34,8 @@ def test_two_classes_fit_on_a_few_lines():
     found = report(("top", "QCD"))
     text = printed(tables.metrics_table("runs/mine [1]", found))
     assert "runs/mine [1]" in text
-    assert f"{found.auc.value:.4f}   ± {found.auc.error:.4f}" in text
+    above, below = found.auc.high - found.auc.value, found.auc.value - found.auc.low
+    assert f"{found.auc.value:.4f} +{above:.4f} −{below:.4f}" in " ".join(text.split())
     assert "top: 1/ε_B at ε_S = 0.3" in text
     assert f"{found.rejection['top'][0.3].value:.1f}" in text
     assert found.sentences() == ["jets: 300 top, 300 QCD; left out: 2 bad, 1 of no class"]

@@ -119,12 +119,12 @@ class RowResult:
     @property
     def accuracy(self) -> Quantity:
         """The accuracy over seeds."""
-        return _over_seeds(seed.report.accuracy for seed in self.seeds.values())
+        return over_seeds(seed.report.accuracy for seed in self.seeds.values())
 
     @property
     def auc(self) -> Quantity:
         """The AUC over seeds."""
-        return _over_seeds(seed.report.auc for seed in self.seeds.values())
+        return over_seeds(seed.report.auc for seed in self.seeds.values())
 
     def mean(self, values: Iterable[float]) -> float | None:
         """Return a mean over the seeds, ``None`` if there is none."""
@@ -289,10 +289,11 @@ def _rejection(seeds: Iterable[SeedResult]) -> dict[Point, Quantity]:
         for signal, points in seed.report.rejection.items():
             for eps_s, estimate in points.items():
                 found.setdefault((signal, eps_s), []).append(estimate)
-    return {point: _over_seeds(estimates) for point, estimates in found.items()}
+    return {point: over_seeds(estimates) for point, estimates in found.items()}
 
 
-def _over_seeds(estimates: Iterable[Estimate]) -> Quantity:
+def over_seeds(estimates: Iterable[Estimate]) -> Quantity:
+    """Return a number over the seeds of a row; nothing if one of them has none."""
     listed = list(estimates)
     values = [estimate.value for estimate in listed]
     if not values or any(math.isnan(value) for value in values):
