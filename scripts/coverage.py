@@ -116,7 +116,8 @@ def rejections(scale: float) -> Iterator[str]:
                     if number == 100 and (passing == 20 or weights != "equal"):
                         continue
                     found = cover(toys, max(int(scale * number), 20))
-                    yield f"{num_signal:,}+{num_background:,} {eps_s} k={passing} {weights}: {found}"
+                    jets = f"{num_signal:,}+{num_background:,}"
+                    yield f"{jets} {eps_s} k={passing} {weights}: {found}"
 
 
 def limits(scale: float) -> Iterator[str]:
@@ -257,7 +258,7 @@ def false_alarms(weights: str, passing: int, number: int, seed: int = 0) -> floa
 
 
 def sculpting_bias(passing: int, number: int, seed: int = 0) -> tuple[float, float, float]:
-    """Return the true distance of a cut that knows the mass, and the biases without and with excess."""
+    """Return the distance of a cut that knows the mass, and biases of distance and excess."""
     from parttag.metrics import measure_sculpting
     from parttag.metrics.sculpting import jensen_shannon
 

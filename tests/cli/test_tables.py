@@ -38,7 +38,10 @@ def test_two_classes_fit_on_a_few_lines():
     assert f"{found.auc.value:.4f} +{above:.4f} −{below:.4f}" in " ".join(text.split())
     assert "top: 1/ε_B at ε_S = 0.3" in text
     assert f"{found.rejection['top'][0.3].value:.1f}" in text
-    assert found.sentences() == ["jets: 300 top, 300 QCD; left out: 2 bad, 1 of no class"]
+    jets, rough = found.sentences()
+    assert jets == "jets: 300 top, 300 QCD; left out: 2 bad, 1 of no class"
+    number = found.rejection["top"][0.3].num_passing
+    assert rough.startswith(f"top: 1/ε_B at ε_S = 0.3: {number:.2g} effective background jets pass")
 
 
 def test_several_classes_name_theirs():

@@ -43,7 +43,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(
 
 @pytest.mark.parametrize("weights", ["equal", "rising", "falling"])
 def test_limits_are_true(weights):
-    found = coverage.cover(coverage.Toys(1000, 1000, 0.5, 2.5, weights), 400)
+    found = coverage.cover(coverage.Toys(1000, 1000, 0.5, 2, weights), 400)
     assert found.limits > 0
     # 5 % are allowed, and three standard deviations of 400 toys.
     assert found.false_limits / found.toys < 0.083

@@ -120,7 +120,8 @@ def rejection_figure(
         low, high = np.log10(axes.get_xlim())
         if np.ceil(low) <= high:  # numbers between powers of ten would run into one another
             axes.xaxis.set_minor_formatter(NullFormatter())
-        figure.legend(loc="outside right upper")
+        if axes.get_legend_handles_labels()[0]:  # else no row has a rejection
+            figure.legend(loc="outside right upper")
     return figure
 
 

@@ -298,7 +298,7 @@ def over_seeds(estimates: Iterable[Estimate]) -> Quantity:
     values = [estimate.value for estimate in listed]
     if not values or any(math.isnan(value) for value in values):
         return Quantity(None, None, None)
-    if listed[0].scale == "log":
+    if any(estimate.is_limit or estimate.scale == "log" for estimate in listed):
         return _of_rejections(listed)
     errors = [e.error for e in listed if not math.isnan(e.error)]
     return Quantity(
