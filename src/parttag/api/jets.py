@@ -16,7 +16,7 @@ from parttag.data.readers.named_layouts import NamedLayout, named_layouts
 from parttag.data.selection.cuts import CutOptions
 from parttag.data.store.store import JetStore
 from parttag.errors import InputError, option
-from parttag.inspection.compare import Comparison, compare
+from parttag.inspection.compare import Comparison, Distance, compare
 from parttag.inspection.describe import Description, describe_unknown
 from parttag.inspection.duplicates import SharedJets, num_repeated, shared_jets
 from parttag.inspection.inspect import (
@@ -43,6 +43,7 @@ __all__ = [
     "JET_VARIABLES",
     "Comparison",
     "Description",
+    "Distance",
     "Inspection",
     "PrepareReport",
     "SampleComparison",

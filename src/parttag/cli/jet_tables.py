@@ -13,6 +13,7 @@ from parttag.api.jets import (
     JET_VARIABLES,
     Comparison,
     Description,
+    Distance,
     Inspection,
     SharedJets,
     num_repeated,
@@ -99,21 +100,33 @@ def ranges_table(title: str, inspection: Inspection) -> Table:
     return table
 
 
+def _by_chance(distance: Distance) -> tuple[str, str]:
+    if distance.by_chance is None:
+        return "–", "–"
+    both = (distance.by_chance.kolmogorov_smirnov, distance.by_chance.wasserstein)
+    ks, moved = (f"{one.value:.3f} ± {one.error:.3f}" for one in both)
+    return ks, moved
+
+
 def comparison_table(comparison: Comparison) -> Table:
     """Return the distances of one label's jets from the reference, and the classifier's AUC."""
     title = (
         f"{comparison.label}: {comparison.num_jets:,} jets against {comparison.num_reference:,}; "
         f"a classifier tells them apart with AUC {comparison.auc.value:.3f} "
-        f"± {comparison.auc.error:.3f}"
+        f"± {comparison.auc.error:.3f}, by chance {comparison.auc_by_chance.value:.3f} ± "
+        f"{comparison.auc_by_chance.error:.3f}"
     )
-    table = empty_table(title, "", "mean", "reference", "KS", "distance / σ")
+    table = empty_table(title, "", "mean", "reference", "KS", "chance", "distance / σ", "chance")
     for distance in comparison.distances:
+        ks_by_chance, moved_by_chance = _by_chance(distance)
         table.add_row(
             distance.name,
             f"{distance.mean:.4g}",
             f"{distance.reference_mean:.4g}",
             f"{distance.kolmogorov_smirnov:.3f}",
+            ks_by_chance,
             f"{distance.wasserstein:.3f}",
+            moved_by_chance,
         )
     return table
 

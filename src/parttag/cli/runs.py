@@ -146,6 +146,12 @@ def evaluate(
             show_default="evaluation.working_points",
         ),
     ] = None,
+    plan: Annotated[
+        float | None,
+        typer.Option(
+            metavar="ERROR", help="Say how many jets give the rejections this relative error."
+        ),
+    ] = None,
     formats: Annotated[
         list[str] | None,
         typer.Option(
@@ -168,6 +174,8 @@ def evaluate(
     from parttag.api import command_line as api
     from parttag.cli.tables import metrics_table
 
+    if plan is not None and not plan > 0:
+        raise InputError(f"--plan {plan:g} is no relative error; give one such as 0.1 for 10 %")
     if probe is None and (train_data or classes):
         raise InputError("--train and --classes are of a probe; add --probe linear")
     tagger = api.load(run).reading(columns)
@@ -198,6 +206,8 @@ def evaluate(
     console.print(metrics_table(title, found))
     for sentence in found.sentences():
         say(sentence)
+    if plan is not None:
+        say(found.plan(plan))
     say(f"written to {out}")
 
 

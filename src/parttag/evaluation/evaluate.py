@@ -97,6 +97,8 @@ def evaluate_run(
         options=options,
         name=run.directory.name,
         epochs=epochs,
+        # Whatever the run was trained on: it is the jets of this evaluation that are drawn.
+        beside_published=files is not None and not files.is_simulated,
     )
 
 

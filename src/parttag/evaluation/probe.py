@@ -257,7 +257,8 @@ def _labeled_jets(run: Run, labeled: LabeledJets, progress: Progress) -> JetData
         )
     jets = open_jets(run.config, "train", progress)
     if data.num_train_jets is not None:
-        jets = jets.subset(data.num_train_jets)
+        seed = run.config.training.seed if data.draw_by_seed else None
+        jets = jets.subset(data.num_train_jets, seed)
     return jets.subset(min(labeled.most, len(jets)))
 
 

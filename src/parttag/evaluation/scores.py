@@ -74,16 +74,18 @@ class Scores:
     def columns(self) -> dict[str, np.ndarray | ak.Array]:
         """Return the columns of a scores file, each contiguous in memory.
 
-        Those that were kept come last, and take the place of jet quantities of their name.
+        Scores are in float64, which ties fewer of the best jets at 1; a cut near 1 belongs on the
+        logits. Those that were kept come last, and take the place of jet quantities of their name.
         """
         wide = self.logits.astype(np.float64)
         exponentials = np.exp(wide - wide.max(axis=1, keepdims=True))
-        scores = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+        scores = exponentials / exponentials.sum(axis=1, keepdims=True)
         return {
             **{f"score_{name}": scores[:, i].copy() for i, name in enumerate(self.classes)},
             **{f"logit_{name}": self.logits[:, i].copy() for i, name in enumerate(self.classes)},
             "label": self.labels,
             "valid": self.valid.astype(np.uint8),
+            "jet_weight": self.jet_weights,
             "jet_pt": self.jet_pt,
             "jet_eta": self.jet_eta,
             "jet_mass": self.jet_mass,

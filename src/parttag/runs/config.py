@@ -51,7 +51,10 @@ class DataOptions(Options):
     train: Texts = ()
     """Jets to train on."""
     num_train_jets: PositiveInt | None = None
-    """Train on so many of them, drawn at random, the same for every seed; null for all."""
+    """Train on so many of them, drawn at random; null for all."""
+    draw_by_seed: bool = False
+    """Draw them by ``training.seed``: then the spread over seeds has in it which jets were drawn.
+    Else every seed is trained on the same."""
     val: Texts = ()
     """Jets that say which epoch is best."""
     test: Texts = ()

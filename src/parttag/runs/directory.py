@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
+from parttag.data.jet_files import JetFiles
 from parttag.data.loading.dataset import JetDataset
 from parttag.errors import InputError, option
 from parttag.printable import PrintableFormatter
 from parttag.runs.config import RunConfig, dump_config, first_difference
 from parttag.runs.lock import LOCK
+from parttag.runs.overlap import refuse_shared_files
 from parttag.runs.plugin_parts import read_config
 from parttag.runs.provenance import describe_start
 from parttag.system.atomic_files import remove_partial_files, write_file
@@ -79,6 +81,7 @@ def create(
     hashes = {name: part.provenance() for name, part in data.items()}
     starts: list[dict[str, Any]] = []
     moved: list[str] = []
+    refuse_shared_files(hashes, JetFiles(config.data.test, config.data.columns).paths)
     if path.is_file():
         with refuse_damaged(path):
             earlier = json.loads(path.read_text(encoding="utf-8"))

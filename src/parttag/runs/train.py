@@ -19,6 +19,7 @@ from parttag.progress import Progress, no_progress
 from parttag.runs.config import RunConfig, build_config
 from parttag.runs.directory import create, log_to, refuse_other_run
 from parttag.runs.lock import only_training
+from parttag.runs.overlap import shared_jets_warning
 from parttag.runs.plugin_parts import plugin_parts
 from parttag.runs.reweighting import write_reweighting
 from parttag.runs.run import build_network
@@ -75,7 +76,8 @@ def train_run(
         )
         train_data = open_jets(config, "train", progress)
         if config.data.num_train_jets is not None:
-            train_data = train_data.subset(config.data.num_train_jets)
+            seed = config.training.seed if config.data.draw_by_seed else None
+            train_data = train_data.subset(config.data.num_train_jets, seed)
         reweight = config.data.reweight or config.data.flatten_pt
         if reweight is not None:
             train_data = train_data.reweighted(reweight, tuple(config.data.classes))
@@ -91,6 +93,10 @@ def train_run(
                 if ranks.is_first and part.check is not None:
                     for warning in part.check.warnings(f"data.{name}"):
                         logger.warning("%s", warning)
+            if ranks.is_first and val_data is not None:
+                shared = shared_jets_warning(train_data, val_data)
+                if shared is not None:
+                    logger.warning("%s", shared)
             if ranks.is_first and train_data.reweighting is not None:
                 write_reweighting(train_data.reweighting, directory)
             trainer = _build_trainer(config, directory, train_data, val_data, ranks, progress)
