@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from parttag.jets.arrays import PER_JET, PER_PARTICLE, JetArrays
+from parttag.jets.columns import column_names, torch_column
 from parttag.jets.fields import JetFields, rows_per
 from parttag.jets.packing import offsets_of, places
 from parttag.jets.summary import as_html, as_text, in_words, listed
@@ -41,6 +42,17 @@ class JetBatch(JetFields[Tensor]):
 
     labels: Int64[Tensor, " jets"] = field(metadata=rows_per("jet", "<i8"))
     lengths: Int64[np.ndarray, " jets"]
+
+    def __post_init__(self) -> None:
+        """Make room for no columns, where there are none."""
+        for name, types, rows in (
+            ("columns", self.column_types, len(self.p4)),
+            ("jet_columns", self.jet_column_types, len(self)),
+        ):
+            packed = getattr(self, name)
+            if packed is None or (not types and len(packed) != rows):
+                empty = self.p4.new_empty((rows, 0), dtype=torch.uint8)
+                object.__setattr__(self, name, empty)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -74,6 +86,21 @@ class JetBatch(JetFields[Tensor]):
     def device(self) -> torch.device:
         """Where the tensors are."""
         return self.p4.device
+
+    @property
+    def particle_column_names(self) -> tuple[str, ...]:
+        """All particle columns besides the four-momentum."""
+        return (*self.extra_names, *column_names(self.column_types))
+
+    def particle_column(self, name: str) -> Shaped[Tensor, " rows"]:
+        """Return a particle column in its own type; there must be one of that name."""
+        if name in self.extra_names:
+            return self.extra[:, self.extra_names.index(name)]
+        return torch_column(self.columns, self.column_types, name)
+
+    def jet_column(self, name: str) -> Shaped[Tensor, " jets"]:
+        """Return a column of the jets in its own type; there must be one of that name."""
+        return torch_column(self.jet_columns, self.jet_column_types, name)
 
     @property
     def jet_of_particle(self) -> Int64[Tensor, " rows"]:
@@ -235,7 +262,13 @@ def make_batch(
     tensors: dict[str, Any] = {
         name: tensor(values) for name, values in (arrays | {"labels": class_labels}).items()
     }
-    return JetBatch(extra_names=jets.extra_names, lengths=lengths, **tensors)
+    return JetBatch(
+        extra_names=jets.extra_names,
+        column_types=jets.column_types,
+        jet_column_types=jets.jet_column_types,
+        lengths=lengths,
+        **tensors,
+    )
 
 
 def _owned(values: np.ndarray) -> Tensor:

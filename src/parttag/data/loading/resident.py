@@ -33,7 +33,12 @@ class ResidentJets:
 
     def __init__(self, dataset: JetDataset, device: torch.device) -> None:
         self.device = device
-        self.extra_names = dataset.extra_names
+        sample = dataset.read([])
+        self.extra_names = sample.extra_names
+        self._types = {
+            "column_types": sample.column_types,
+            "jet_column_types": sample.jet_column_types,
+        }
         chunks: dict[str, list[torch.Tensor]] = {name: [] for name in PER_PARTICLE + PER_JET}
         lengths = []
         for start in range(0, len(dataset), _CHUNK_JETS):
@@ -70,6 +75,7 @@ class ResidentJets:
             extra_names=self.extra_names,
             offsets=plan[0],
             lengths=lengths,
+            **self._types,
             **{name: self._tensors[name][particle] for name in PER_PARTICLE},
             **{name: self._tensors[name][jet] for name in PER_JET},
         )

@@ -163,10 +163,9 @@ def _plan(plan: Plan) -> tuple[Plan, int]:
     files.good_jets().refuse_other_schemas()
     total = files.count()
     head = next(read_chunks(files.paths[0], chunk_jets=_HEAD_JETS, layout=files.layout))
-    jet_bytes = (head.p4.nbytes + head.extra.nbytes) / max(len(head), 1)
+    jet_bytes = (head.p4.nbytes + head.extra.nbytes + head.columns.nbytes) / max(len(head), 1)
     shards = shards_for(total * jet_bytes, plan.sizes.shard_bytes)
-    names = Columns(extra_names=head.extra_names, label_names=head.label_names)
-    return replace(plan, names=names, num_shards=shards), total
+    return replace(plan, names=Columns.of(head), num_shards=shards), total
 
 
 def _stamp(entry: Path) -> tuple[int, int]:
@@ -245,8 +244,7 @@ def _manifest(plan: Plan) -> Manifest:
         parttag_version=__version__,
         num_jets=counts.kept,
         num_particles=sum(piece.num_particles for report in reports for piece in report.pieces),
-        extra_names=plan.names.extra_names,
-        label_names=plan.names.label_names,
+        **plan.names.own(),
         shuffle_seed=plan.seed,
         dropped=dropped,
         sources=tuple(source for report in reports for source in report.sources),

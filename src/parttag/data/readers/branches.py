@@ -79,6 +79,10 @@ class Branches:
         InputError
             If it is neither, does not hold numbers, or differs in length from the leading one.
         """
+        return self.typed_of_particles(name).astype(np.float64)
+
+    def typed_of_particles(self, name: str) -> Shaped[np.ndarray, " particles"]:
+        """Return what ``of_particles`` does, in the type of the file."""
         lengths = self._list_lengths(name)
         self._require_one_a_jet(name)
         if not np.array_equal(lengths, self.lengths):
@@ -88,7 +92,7 @@ class Branches:
                 f"({self.lengths[jet]} and {lengths[jet]} particles in jet "
                 f"{self.first_row + jet}): write both for the same particles"
             )
-        return self._numbers(ak.flatten(self.branches[name]), name).astype(np.float64)
+        return self._numbers(ak.flatten(self.branches[name]), name)
 
     def of_jets(self, name: str) -> Float64[np.ndarray, " jets"]:
         """Return a flat branch.
@@ -98,10 +102,14 @@ class Branches:
         InputError
             If it is not flat, does not hold numbers, or not as many as there are jets.
         """
+        return self.typed_of_jets(name).astype(np.float64)
+
+    def typed_of_jets(self, name: str) -> Shaped[np.ndarray, " jets"]:
+        """Return what ``of_jets`` does, in the type of the file."""
         if self.branches[name].ndim != 1:
             raise InputError(f"{self.path}: {name} must hold one number a jet, not a list")
         self._require_one_a_jet(name)
-        return self._numbers(self.branches[name], name).astype(np.float64)
+        return self._numbers(self.branches[name], name)
 
     def one_hot(self, names: Iterable[str]) -> UInt8[np.ndarray, "jets labels"]:
         """Return flat branches as columns of zeros and ones.

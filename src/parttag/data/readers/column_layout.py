@@ -21,6 +21,7 @@ from parttag.data.readers.columns import (
     in_mm,
 )
 from parttag.data.readers.layout import Schema
+from parttag.data.readers.more_columns import MoreColumns, WantedColumns, more_columns
 from parttag.data.readers.pdg import IDENTITY_NAMES, identify
 from parttag.errors import InputError
 from parttag.jets.arrays import EXTRA_NAMES, JetArrays, pack_jets
@@ -43,10 +44,14 @@ class ColumnLayout:
     truth_optional
         Whether files may lack all branches of labels, and that of the weight: those of jets that
         are to be scored, not learned from. Their labels are then unknown, their weights 1.
+    wanted
+        The columns to read of those in ``extra`` and ``jet_extra``, and other branches; by default
+        all of those and no other.
     """
 
     columns: ColumnsOptions
     truth_optional: bool = False
+    wanted: WantedColumns | None = None
 
     @property
     def tree(self) -> str | None:
@@ -68,7 +73,13 @@ class ColumnLayout:
     def particle_branches(self) -> frozenset[str]:
         """The branches with one entry a particle."""
         named = self._named("particles", (*_MOMENTUM, "mask", "pdg_id", *EXTRA_NAMES))
-        return frozenset(branch for _, branch in named)
+        more = self._more.particles.values()
+        return frozenset([*(branch for _, branch in named), *more])
+
+    @cached_property
+    def _more(self) -> MoreColumns:
+        """The branches of columns of any type."""
+        return more_columns(self.columns, self.wanted)
 
     def branches_to_read(self, available: Iterable[str], path: Path) -> list[str]:
         """Return the branches that are mapped.
@@ -89,6 +100,8 @@ class ColumnLayout:
         for key, branch in wanted:
             if branch not in there:
                 raise InputError(self._missing(key, branch, there, path))
+        self._more.require(there, path)
+        wanted += [("", branch) for branch in self._more.branches]
         mapped = dict.fromkeys(branch for _, branch in wanted)
         if self.columns.particles is None:
             mapped = dict.fromkeys(jetclass.branches_to_read(there, path)) | mapped
@@ -103,9 +116,24 @@ class ColumnLayout:
             If a mapped branch is missing.
         """
         read = self.branches_to_read(available, path)
-        if self.columns.particles is not None:
-            return Schema(self._label_names(read), self.columns.particles.extra_names)
-        return replace(jetclass.schema(read, path), label_names=self._label_names(read))
+        more = self._more
+        if self.columns.particles is None:
+            known = jetclass.schema(read, path)
+            label_names = known.label_names if self._has_own_labels else self._label_names(read)
+        else:
+            known = Schema((), self.columns.particles.extra_names)
+            label_names = self._label_names(read)
+        return replace(
+            known,
+            label_names=label_names,
+            columns=tuple(more.particles),
+            jet_columns=tuple(more.jets),
+        )
+
+    @property
+    def _has_own_labels(self) -> bool:
+        """Whether the labels are JetClass's."""
+        return self.columns.particles is None and self.columns.labels is None
 
     def to_jets(self, branches: Mapping[str, ak.Array], path: Path, first_row: int) -> JetArrays:
         """Return the jets of these branches, which hold the file's rows from ``first_row`` on.
@@ -119,11 +147,21 @@ class ColumnLayout:
         table = Branches(branches, path, first_row, self.leading, self.max_particles)
         label_names = self._label_names(branches)
         labels, jet_weights = self._labels(table, label_names), self._jet_weights(table)
+        particle_columns, jet_columns = self._more.read(table)
         if self.columns.particles is None:
-            jets = jetclass.to_jets(_without_labels(branches), path, first_row)
+            known = branches if self._has_own_labels else _without_labels(branches)
+            jets = jetclass.to_jets(
+                known,
+                path,
+                first_row,
+                particle_columns=particle_columns,
+                jet_columns=jet_columns,
+            )
             if jet_weights is None:
                 jet_weights = jets.jet_weights
             weights = jet_weights.astype(np.float32)
+            if self._has_own_labels:
+                return replace(jets, jet_weights=weights)
             return replace(jets, labels=labels, label_names=label_names, jet_weights=weights)
         slots = _Slots(self.columns.particles, table)
         return pack_jets(
@@ -137,6 +175,8 @@ class ColumnLayout:
             first_row=first_row,
             jet_p4=_jet_momenta(self.columns, table),
             jet_weights=jet_weights,
+            columns={name: values[slots.keep] for name, values in particle_columns.items()},
+            jet_columns=jet_columns,
         )
 
     # ------------------------------------------------------------------------------------- truth

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import awkward as ak
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Shaped
 
 from parttag.data.readers.branches import Branches, in_short, require_branches
 from parttag.data.readers.layout import MAX_PARTICLES, Schema
@@ -85,12 +85,19 @@ def schema(available: Iterable[str], path: Path) -> Schema:
     )
 
 
-def to_jets(branches: Mapping[str, ak.Array], path: Path, first_row: int) -> JetArrays:
+def to_jets(
+    branches: Mapping[str, ak.Array],
+    path: Path,
+    first_row: int,
+    *,
+    particle_columns: Mapping[str, Shaped[np.ndarray, " particles"]] | None = None,
+    jet_columns: Mapping[str, Shaped[np.ndarray, " jets"]] | None = None,
+) -> JetArrays:
     """Return the jets of these branches, which hold the file's rows from ``first_row`` on.
 
     The jets' momenta are the four ``jet_*`` branches if all are there, else the sums of the
     particles. The axis is what ``part_deta`` and ``part_dphi`` are relative to, if both are there,
-    else that of the jet's momentum.
+    else that of the jet's momentum. ``particle_columns`` and ``jet_columns`` are taken along.
 
     Raises
     ------
@@ -118,6 +125,8 @@ def to_jets(branches: Mapping[str, ak.Array], path: Path, first_row: int) -> Jet
             first_row=first_row,
             jet_p4=jet_p4,
             jet_axis=_jet_axes(columns, p4, jet_p4),
+            columns=particle_columns,
+            jet_columns=jet_columns,
         )
 
 

@@ -1,0 +1,151 @@
+"""Columns of particles and jets that parttag knows nothing of but their names.
+
+They are named by ``columns.particles.extra`` and ``columns.jet_extra``; any other name that is
+asked for is a branch of the files.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Shaped
+
+from parttag.data.readers.branches import Branches
+from parttag.data.readers.columns import ColumnsOptions
+from parttag.errors import InputError
+from parttag.jets.arrays import JetArrays
+
+Columns = dict[str, Shaped[np.ndarray, " rows"]]
+
+
+@dataclass(frozen=True)
+class WantedColumns:
+    """The columns to read, by name.
+
+    Parameters
+    ----------
+    particles, jets
+        Of the particles, and of the jets.
+    either
+        Of whichever their branches are.
+    asked_by
+        The option that names them, for messages.
+    known
+        Names that stand for something there, for messages about others.
+    """
+
+    particles: tuple[str, ...] = ()
+    jets: tuple[str, ...] = ()
+    either: tuple[str, ...] = ()
+    asked_by: str = "features"
+    known: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.particles, *self.jets, *self.either)
+
+    def require(self, jets: JetArrays, name: str) -> None:
+        """Refuse jets that lack one of the columns.
+
+        Raises
+        ------
+        InputError
+            If one is missing; the message names the nearest there is.
+        """
+        for there, wanted, what in (
+            ((*jets.extra_names, *jets.particle_column_names), self.particles, "particle column"),
+            (jets.jet_column_names, self.jets, "column of the jets"),
+        ):
+            for column in wanted:
+                if column not in there:
+                    near = nearest(column, [*there, *self.known])
+                    raise InputError(
+                        f"{self.asked_by}: {name} has no {what} {column!r}{near}; prepare it with "
+                        "that column, or name another"
+                    )
+
+
+@dataclass(frozen=True)
+class MoreColumns:
+    """The branch of each column, by name."""
+
+    particles: Mapping[str, str]
+    jets: Mapping[str, str]
+    either: Mapping[str, str] = field(default_factory=dict)
+    wanted: WantedColumns | None = None
+
+    @property
+    def branches(self) -> list[str]:
+        """All branches."""
+        return [*self.particles.values(), *self.jets.values(), *self.either.values()]
+
+    def require(self, there: Sequence[str], path: Path) -> None:
+        """Refuse a file that lacks one of the branches.
+
+        Raises
+        ------
+        InputError
+            If it does; the message names the nearest there is.
+        """
+        for key, named in (
+            ("data.columns.particles.extra", self.particles),
+            ("data.columns.jet_extra", self.jets),
+            ("columns", self.either),
+        ):
+            for name, branch in named.items():
+                if branch in there:
+                    continue
+                if branch != name or self.wanted is None:
+                    raise InputError(
+                        f"{path} has no branch {branch}{nearest(branch, there)}: correct "
+                        f"{key}.{name}"
+                    )
+                raise InputError(
+                    f"{self.wanted.asked_by}: there is no feature {name!r}, and {path} has no "
+                    f"branch of that name{nearest(name, [*there, *self.wanted.known])}"
+                )
+
+    def read(self, table: Branches) -> tuple[Columns, Columns]:
+        """Return the columns of particles and of jets, each in the type of the file.
+
+        Raises
+        ------
+        InputError
+            If one does not hold a number each.
+        """
+        particles, jets = dict(self.particles), dict(self.jets)
+        for name, branch in self.either.items():
+            (jets if table.branches[branch].ndim == 1 else particles)[name] = branch
+        return (
+            {name: table.typed_of_particles(branch) for name, branch in particles.items()},
+            {name: table.typed_of_jets(branch) for name, branch in jets.items()},
+        )
+
+
+def more_columns(columns: ColumnsOptions, wanted: WantedColumns | None) -> MoreColumns:
+    """Return the branches of the columns that are wanted, or else of all that are named."""
+    extra = columns.particles.extra if columns.particles is not None else {}
+    if wanted is None:
+        return MoreColumns(extra, columns.jet_extra)
+    both = [name for name in wanted.either if name in extra or name in columns.jet_extra]
+    return MoreColumns(
+        particles={
+            name: extra.get(name, name)
+            for name in (*wanted.particles, *(name for name in both if name in extra))
+        },
+        jets={
+            name: columns.jet_extra.get(name, name)
+            for name in (*wanted.jets, *(name for name in both if name not in extra))
+        },
+        either={name: name for name in wanted.either if name not in both},
+        wanted=wanted,
+    )
+
+
+def nearest(name: str, there: Iterable[str]) -> str:
+    """Return what is said of the nearest name, if there is any."""
+    found = get_close_matches(name, list(there), n=1, cutoff=0)
+    return f"; the nearest is {found[0]}" if found else ""
