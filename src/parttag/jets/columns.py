@@ -84,9 +84,11 @@ def torch_column(packed: Tensor, types: ColumnTypes, name: str) -> Tensor:
         stop = start + np.dtype(dtype).itemsize
         if own == name:
             # A copy of its own: where it begins in memory fits every type.
-            return packed[:, start:stop].clone(memory_format=torch.contiguous_format).view(
-                of_numpy[dtype]
-            )[:, 0]
+            return (
+                packed[:, start:stop]
+                .clone(memory_format=torch.contiguous_format)
+                .view(of_numpy[dtype])[:, 0]
+            )
         start = stop
     raise KeyError(name)
 

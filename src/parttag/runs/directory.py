@@ -26,7 +26,7 @@ def refuse_other_run(directory: Path, config: RunConfig) -> None:
     if not directory.exists():
         return
     path = directory / "config.yaml"
-    if path.is_file() and not _is_begun(directory):
+    if path.is_file() and not is_begun(directory):
         return
     if path.is_file():
         key = first_difference(read_config(directory), config)
@@ -40,7 +40,8 @@ def refuse_other_run(directory: Path, config: RunConfig) -> None:
         raise InputError(f"{directory} exists and is not a run; give another {option('out', '')}")
 
 
-def _is_begun(directory: Path) -> bool:
+def is_begun(directory: Path) -> bool:
+    """Return whether a training in this directory has written a checkpoint."""
     return any((directory / "checkpoints").glob("*.pt"))
 
 
@@ -53,7 +54,7 @@ def create(directory: Path, config: RunConfig, data: dict[str, JetDataset], rank
         with refuse_damaged(path):
             earlier = json.loads(path.read_text())
             starts, earlier_hashes = earlier["starts"], earlier["data"]
-        if earlier_hashes != hashes and _is_begun(directory):
+        if earlier_hashes != hashes and is_begun(directory):
             raise InputError(
                 f"{directory}: the jets that this run began with have changed since, by the sums "
                 f"in {path.name}; give another {option('out', '')} to train on the new ones"

@@ -17,10 +17,11 @@ from parttag.jets.features import required_extras
 from parttag.options import local_name
 from parttag.progress import Progress, no_progress
 from parttag.runs.config import RunConfig, build_config
-from parttag.runs.directory import create, log_to, refuse_other_run
+from parttag.runs.directory import create, is_begun, log_to, refuse_other_run
 from parttag.runs.lock import only_training
 from parttag.runs.plugin_parts import plugin_parts
 from parttag.runs.run import build_network
+from parttag.runs.standardization import standardized, with_earlier
 from parttag.training import checkpoint
 from parttag.training.distributed import Ranks, join_ranks
 from parttag.training.loop import Trainer
@@ -60,6 +61,8 @@ def train_run(
     if not config.data.train:
         raise InputError("data.train is empty: name the files to train on, data.train=FILES")
     options = config.training
+    begun = is_begun(directory)
+    config = with_earlier(config, directory if begun else None)
     with ExitStack() as alone, join_ranks(options.device, options.rank_timeout) as ranks:
         if ranks.is_first:
             refuse_other_run(directory, config)
@@ -68,9 +71,9 @@ def train_run(
         else:
             progress = no_progress
         try_files(
-            JetFiles(config.data.test, config.data.columns),
+            JetFiles(config.data.test, config.data.columns, wanted=config.wanted_columns),
             config.data.classes if config.is_classifier else {},
-            require_extras=required_extras(config.features),
+            require_extras=required_extras(config.network_features),
         )
         train_data = open_jets(config, "train", progress)
         if config.data.num_train_jets is not None:
@@ -79,10 +82,15 @@ def train_run(
             train_data = train_data.flattened(config.data.flatten_pt, tuple(config.data.classes))
         val_data = open_jets(config, "val", progress) if config.data.val else None
         data = {"train": train_data} | ({"val": val_data} if val_data is not None else {})
+        said: list[str] = []
+        if not begun:
+            config, said = standardized(config, train_data, ranks)
         if ranks.is_first:
             create(directory, config, data, ranks)
         ranks.wait()
         with log_to(directory / "train.log", ranks):
+            for line in said:
+                logger.info("%s", line)
             for name, part in data.items():
                 logger.info("data.%s: %s", name, part.counts)
                 if ranks.is_first and part.check is not None:
@@ -105,10 +113,14 @@ def open_jets(
     """
     return open_dataset(
         JetFiles(
-            getattr(config.data, part), config.data.columns, config.data.cuts, config.data.strict
+            getattr(config.data, part),
+            config.data.columns,
+            config.data.cuts,
+            config.data.strict,
+            wanted=config.wanted_columns,
         ),
         config.data.classes,
-        require_extras=required_extras(config.features),
+        require_extras=required_extras(config.network_features),
         progress=progress,
     )
 
@@ -152,6 +164,8 @@ def _build_trainer(
     # Ranks begin with the same weights, and then drop out each its own particles.
     torch.manual_seed(_seed_of_rank(options.seed, ranks.rank))
 
+    wanted = config.wanted_columns
+
     def loader(data: JetDataset, *, train: bool) -> JetLoader:
         resident = options.resident if train else False
         return JetLoader(
@@ -163,7 +177,7 @@ def _build_trainer(
             drop_last=train and options.drop_last,
             rank=ranks.rank,
             world_size=ranks.size,
-            extras=bool(required_extras(config.features)),
+            extras=bool(required_extras(config.network_features) or wanted.particles),
             pin_memory=ranks.device.type == "cuda",
             resident=resident_device(resident, data, ranks.device),
         )

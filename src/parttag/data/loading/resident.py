@@ -1,6 +1,6 @@
 """A whole data set on one device, where batches are gathered."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -35,10 +35,7 @@ class ResidentJets:
         self.device = device
         sample = dataset.read([])
         self.extra_names = sample.extra_names
-        self._types = {
-            "column_types": sample.column_types,
-            "jet_column_types": sample.jet_column_types,
-        }
+        self.column_types, self.jet_column_types = sample.column_types, sample.jet_column_types
         chunks: dict[str, list[torch.Tensor]] = {name: [] for name in PER_PARTICLE + PER_JET}
         lengths = []
         for start in range(0, len(dataset), _CHUNK_JETS):
@@ -71,13 +68,15 @@ class ResidentJets:
         total = int(offsets[-1])
         particle = torch.repeat_interleave(shift, repeats, output_size=total)
         particle += torch.arange(total, device=self.device)
+        tensors: dict[str, Any] = {name: self._tensors[name][particle] for name in PER_PARTICLE}
+        tensors |= {name: self._tensors[name][jet] for name in PER_JET}
         return JetBatch(
             extra_names=self.extra_names,
             offsets=plan[0],
             lengths=lengths,
-            **self._types,
-            **{name: self._tensors[name][particle] for name in PER_PARTICLE},
-            **{name: self._tensors[name][jet] for name in PER_JET},
+            column_types=self.column_types,
+            jet_column_types=self.jet_column_types,
+            **tensors,
         )
 
 

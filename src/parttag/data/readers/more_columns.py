@@ -17,7 +17,7 @@ from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
 
-Columns = dict[str, Shaped[np.ndarray, " rows"]]
+Columns = dict[str, Shaped[np.ndarray, " _rows"]]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class WantedColumns:
     either
         Of whichever their branches are.
     asked_by
-        The option that names them, for messages.
+        The option that names these, for messages.
     known
         Names that stand for something there, for messages about others.
     """
@@ -39,7 +39,7 @@ class WantedColumns:
     particles: tuple[str, ...] = ()
     jets: tuple[str, ...] = ()
     either: tuple[str, ...] = ()
-    asked_by: str = "features"
+    asked_by: str = "columns"
     known: tuple[str, ...] = ()
 
     @property
@@ -55,16 +55,18 @@ class WantedColumns:
         InputError
             If one is missing; the message names the nearest there is.
         """
-        for there, wanted, what in (
-            ((*jets.extra_names, *jets.particle_column_names), self.particles, "particle column"),
-            (jets.jet_column_names, self.jets, "column of the jets"),
+        of_particles, of_jets = jets.particle_column_names, jets.jet_column_names
+        for key, there, wanted, what in (
+            ("features", (*jets.extra_names, *of_particles), self.particles, "particle column"),
+            ("jet_features", of_jets, self.jets, "column of the jets"),
+            (self.asked_by, (*of_particles, *of_jets), self.either, "column"),
         ):
             for column in wanted:
                 if column not in there:
                     near = nearest(column, [*there, *self.known])
                     raise InputError(
-                        f"{self.asked_by}: {name} has no {what} {column!r}{near}; prepare it with "
-                        "that column, or name another"
+                        f"{key}: {name} has no {what} {column!r}{near}; prepare it with that "
+                        "column, or name another"
                     )
 
 
@@ -90,10 +92,11 @@ class MoreColumns:
         InputError
             If it does; the message names the nearest there is.
         """
-        for key, named in (
-            ("data.columns.particles.extra", self.particles),
-            ("data.columns.jet_extra", self.jets),
-            ("columns", self.either),
+        wanted = self.wanted or WantedColumns()
+        for asked_by, key, named in (
+            ("features", "data.columns.particles.extra", self.particles),
+            ("jet_features", "data.columns.jet_extra", self.jets),
+            (wanted.asked_by, "columns", self.either),
         ):
             for name, branch in named.items():
                 if branch in there:
@@ -104,8 +107,8 @@ class MoreColumns:
                         f"{key}.{name}"
                     )
                 raise InputError(
-                    f"{self.wanted.asked_by}: there is no feature {name!r}, and {path} has no "
-                    f"branch of that name{nearest(name, [*there, *self.wanted.known])}"
+                    f"{asked_by}: there is no feature {name!r}, and {path} has no branch of that "
+                    f"name{nearest(name, [*there, *wanted.known])}"
                 )
 
     def read(self, table: Branches) -> tuple[Columns, Columns]:

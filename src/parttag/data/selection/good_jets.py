@@ -203,7 +203,9 @@ class Intake:
 
 
 def aligned(jets: JetArrays, like: Columns | JetArrays) -> JetArrays:
-    """Return the jets with labels and columns, which they must have, in the order and types of others.
+    """Return the jets with their labels and columns in the order and types of others.
+
+    They must have them all.
 
     Raises
     ------

@@ -48,7 +48,7 @@ class Record(BaseModel):
 
 
 class Columns(Record):
-    """The columns of a store's jets: those of ``extra`` and of ``labels`` by name, others with type.
+    """The columns of a store's jets: of ``extra`` and ``labels`` by name, others with their type.
 
     ``column_types`` are those of the particles, ``jet_column_types`` those of the jets.
     """
