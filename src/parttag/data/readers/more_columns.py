@@ -4,7 +4,7 @@ They are named by ``columns.particles.extra`` and ``columns.jet_extra``; any oth
 asked for is a branch of the files.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,6 +14,7 @@ from jaxtyping import Shaped
 
 from parttag.data.readers.branches import Branches
 from parttag.data.readers.columns import ColumnsOptions
+from parttag.data.readers.slices import find, leaves
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
 
@@ -84,7 +85,7 @@ class MoreColumns:
         """All branches."""
         return [*self.particles.values(), *self.jets.values(), *self.either.values()]
 
-    def require(self, there: Sequence[str], path: Path) -> None:
+    def require(self, there: Collection[str], path: Path) -> None:
         """Refuse a file that lacks one of the branches.
 
         Raises
@@ -99,16 +100,16 @@ class MoreColumns:
             (wanted.asked_by, "columns", self.either),
         ):
             for name, branch in named.items():
-                if branch in there:
+                if find(branch, there) is not None:
                     continue
                 if branch != name or self.wanted is None:
                     raise InputError(
-                        f"{path} has no branch {branch}{nearest(branch, there)}: correct "
+                        f"{path} has no branch {branch}{nearest(branch, leaves(there))}: correct "
                         f"{key}.{name}"
                     )
                 raise InputError(
                     f"{asked_by}: there is no feature {name!r}, and {path} has no branch of that "
-                    f"name{nearest(name, [*there, *wanted.known])}"
+                    f"name{nearest(name, [*leaves(there), *wanted.known])}"
                 )
 
     def read(self, table: Branches) -> tuple[Columns, Columns]:
