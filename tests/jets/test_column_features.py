@@ -12,7 +12,8 @@ from parttag.jets.arrays import JetArrays, concatenate
 from parttag.jets.batch import join_batches, make_batch
 from parttag.jets.column_features import ColumnFeature, ColumnName
 from parttag.jets.columns import pack_columns
-from parttag.jets.features import FEATURE_SETS, particle_features, resolved_features
+from parttag.jets.feature_lists import resolved_features
+from parttag.jets.features import FEATURE_SETS, particle_features
 from parttag.jets.jet_features import jet_features
 from parttag.options import read_options
 from parttag.testing import toy_jets

@@ -13,6 +13,7 @@ from parttag.errors import InputError
 from parttag.jets import kinematics
 from parttag.jets.arrays import EXTRA_NAMES
 from parttag.jets.batch import make_batch
+from parttag.jets.feature_lists import required_extras
 from parttag.jets.features import (
     FEATURE_SETS,
     FEATURES,
@@ -20,7 +21,6 @@ from parttag.jets.features import (
     feature_names,
     particle_features,
     register_feature,
-    required_extras,
 )
 from parttag.runs.config import build_config
 from parttag.testing import toy_batch, toy_jets

@@ -19,7 +19,7 @@ from parttag.evaluation.probe import LabeledJets, ProbeOf, probe_run
 from parttag.evaluation.scores import Precision, Scores
 from parttag.jets.arrays import JetArrays
 from parttag.jets.awkward_arrays import from_awkward
-from parttag.jets.features import required_extras
+from parttag.jets.feature_lists import required_extras
 from parttag.metrics import EvaluationOptions
 from parttag.progress import Progress, no_progress
 from parttag.runs import run as runs

@@ -142,10 +142,9 @@ class JetArrays(JetFields[np.ndarray]):
     def __getitem__(self, name: str | slice | np.ndarray) -> np.ndarray | JetArrays:
         """Return a column by its name, or the jets of a slice, a mask or row numbers.
 
-        A column is a view: one of the particles, a label of the jets, or a number of each jet.
-
-        Particles come in one row after the other, jet by jet; ``offsets`` says where each jet's
-        begin, and ``to_awkward`` gives them jet by jet.
+        A column is a view: of the particles, or a label or another column of the jets. Particles
+        come in one row after the other, jet by jet; ``offsets`` says where each jet's begin, and
+        ``to_awkward`` gives them jet by jet.
 
         Raises
         ------
@@ -162,8 +161,8 @@ class JetArrays(JetFields[np.ndarray]):
             return numpy_column(self.columns, self.column_types, name)
         if name in self.jet_column_names:
             return numpy_column(self.jet_columns, self.jet_column_types, name)
-        there = (*self.extra_names, *self.label_names)
-        there += (*self.particle_column_names, *self.jet_column_names)
+        there = self.extra_names + self.label_names
+        there += self.particle_column_names + self.jet_column_names
         raise InputError(f"the jets have no column {name!r}; there are {listed(there)}")
 
     @property
@@ -190,14 +189,11 @@ class JetArrays(JetFields[np.ndarray]):
         labels = [
             f"{name} {number:,}" for name, number in zip(self.label_names, counts, strict=True)
         ]
-        columns = {
-            "columns": self.particle_column_names,
-            "jet columns": self.jet_column_names,
-        }
+        more = (("columns", self.particle_column_names), ("jet columns", self.jet_column_names))
         return {
             "": f"{len(self):,} jets, {in_words(int(np.diff(self.offsets[[0, -1]])[0]))} particles",
             "extra": listed(self.extra_names),
-            **{name: listed(names) for name, names in columns.items() if names},
+            **{name: listed(names) for name, names in more if names},
             "labels": listed(labels),
         }
 
@@ -253,8 +249,8 @@ class JetArrays(JetFields[np.ndarray]):
 
     def without_extras(self) -> JetArrays:
         """Return the jets without the particle columns besides the four-momentum, as views."""
-        none: dict[str, Any] = {"columns": self.columns[:, :0], "column_types": ()}
-        return replace(self, extra=self.extra[:, :0], extra_names=(), **none)
+        none: dict[str, Any] = {"extra_names": (), "column_types": ()}
+        return replace(self, extra=self.extra[:, :0], columns=self.columns[:, :0], **none)
 
     def _per_jet(self, rows: Int[np.ndarray, " chosen"] | slice) -> dict[str, Any]:
         return {name: getattr(self, name)[rows] for name in PER_JET}
@@ -383,8 +379,8 @@ def pack_jets(
         if jet_weights is None:
             jet_weights = np.ones(len(jet_p4))
         order = falling_pt(p4, offsets)
-        packed, column_types = pack_columns(columns or {}, len(p4))
-        jet_packed, jet_column_types = pack_columns(jet_columns or {}, len(jet_p4))
+        packed, types = pack_columns(columns or {}, len(p4))
+        of_jets, jet_types = pack_columns(jet_columns or {}, len(jet_p4))
         return JetArrays(
             p4=p4.astype(np.float32, copy=False)[order],
             extra=extra.astype(np.float32, copy=False)[order],
@@ -398,7 +394,7 @@ def pack_jets(
             index=first_row + np.arange(len(jet_p4), dtype=np.int64),
             sources=(str(path),),
             columns=packed[order],
-            column_types=column_types,
-            jet_columns=jet_packed,
-            jet_column_types=jet_column_types,
+            column_types=types,
+            jet_columns=of_jets,
+            jet_column_types=jet_types,
         )

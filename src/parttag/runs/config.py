@@ -26,7 +26,8 @@ from parttag.data.selection.cuts import CutOptions
 from parttag.data.selection.reweight import FlattenOptions, ReweightOptions
 from parttag.errors import InputError
 from parttag.jets.column_features import ColumnFeature, ColumnName
-from parttag.jets.features import feature_names, resolved_features
+from parttag.jets.feature_lists import resolved_features
+from parttag.jets.features import feature_names
 from parttag.metrics import EvaluationOptions, check_options
 from parttag.migrations.configurations import CONFIGURATION, upgraded_configuration
 from parttag.migrations.formats import VERSION_KEY

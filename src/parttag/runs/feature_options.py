@@ -9,13 +9,8 @@ from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.readers.more_columns import WantedColumns
 from parttag.errors import InputError
 from parttag.jets.column_features import ColumnFeature, ColumnName
-from parttag.jets.features import (
-    FEATURE_SETS,
-    FEATURES,
-    is_other_column,
-    refuse_repeated,
-    resolved_features,
-)
+from parttag.jets.feature_lists import is_other_column, refuse_repeated, resolved_features
+from parttag.jets.features import FEATURE_SETS, FEATURES
 from parttag.jets.jet_features import JET_QUANTITIES
 from parttag.options import Options, read_options
 

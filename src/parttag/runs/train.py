@@ -13,7 +13,7 @@ from parttag.data.loading.dataset import JetDataset, open_dataset, try_files
 from parttag.data.loading.loader import JetLoader
 from parttag.data.loading.resident import resident_device
 from parttag.errors import InputError
-from parttag.jets.features import required_extras
+from parttag.jets.feature_lists import required_extras
 from parttag.options import local_name
 from parttag.progress import Progress, no_progress
 from parttag.runs.config import RunConfig, build_config

@@ -139,7 +139,6 @@ class ColumnLayout:
             If a mapped branch is missing.
         """
         read = self.branches_to_read(available, path)
-        more = self._more
         if self.columns.particles is None:
             known = jetclass.schema(read, path)
             label_names = known.label_names if self._has_own_labels else self._label_names(read)
@@ -149,8 +148,8 @@ class ColumnLayout:
         return replace(
             known,
             label_names=label_names,
-            columns=tuple(more.particles),
-            jet_columns=tuple(more.jets),
+            columns=tuple(self._more.particles),
+            jet_columns=tuple(self._more.jets),
         )
 
     @property
@@ -174,11 +173,7 @@ class ColumnLayout:
         if self.columns.particles is None:
             known = branches if self._has_own_labels else _without_labels(branches)
             jets = jetclass.to_jets(
-                known,
-                path,
-                first_row,
-                particle_columns=particle_columns,
-                jet_columns=jet_columns,
+                known, path, first_row, particle_columns=particle_columns, jet_columns=jet_columns
             )
             if jet_weights is None:
                 jet_weights = jets.jet_weights
