@@ -5,22 +5,25 @@ import sys
 from pathlib import Path
 
 import awkward as ak
+import h5py
 import numpy as np
 import pytest
 import yaml
 
 from helpers.files import write_jetclass_parquet, write_jetclass_root
-from helpers.ranks import RankGroup
+from helpers.ranks import RankGroup, run_under_torchrun
 from helpers.runs import same_weights
 from parttag import cli
 from parttag.data.jet_files import JetFiles
 from parttag.data.loading.dataset import open_dataset
 from parttag.data.preparation.prepare import prepare
+from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.readers.more_columns import WantedColumns
 from parttag.data.store.store import JetStore
 from parttag.errors import InputError
 from parttag.jets.column_features import ColumnFeature, ColumnName
 from parttag.jets.value_counts import ValueCounts
+from parttag.options import read_options
 from parttag.runs.config import load_config
 from parttag.runs.standardization import measure
 from parttag.testing import toy_jets
@@ -302,3 +305,49 @@ def test_names_of_parttags_own_are_refused_for_columns(folder):
     path = write_config(folder, "taken.yaml", data=data)
     with pytest.raises(InputError, match=r"data.columns.jet_extra.log_pt: log_pt is a feature of"):
         load_config(path)
+
+
+def test_two_ranks_measure_what_one_does(run_command, folder, tmp_path):
+    config = write_config(folder)
+    assert run_command("train", config, "--out", tmp_path / "one")[0] == 0
+    run_under_torchrun(2, config, tmp_path / "two")
+    assert numbers_of(tmp_path / "two") == numbers_of(tmp_path / "one")
+
+
+def test_columns_of_a_foreign_file_keep_their_particles_and_types(folder, tmp_path):
+    """Particles in any order, a slot of padding among them, and a column in half precision."""
+    pt = [[1.0, 5.0, 0.0, 3.0], [2.0, 0.0, 0.0, 4.0]]
+    branches = {
+        name: np.float32(values)
+        for name, values in {"pt": pt, "eta": np.zeros((2, 4)), "phi": np.zeros((2, 4))}.items()
+    }
+    branches["q"] = np.int8([[1, 2, 3, 4], [5, 6, 7, 8]])
+    branches["w"] = np.float16([[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.8]])
+    branches["nsv"] = np.int8([3, 4])
+    with h5py.File(tmp_path / "jets.h5", "w") as file:
+        for name, values in branches.items():
+            file[name] = values
+    extra = {"quality": "q", "w": "w"}
+    particles = {"pt": "pt", "eta": "eta", "phi": "phi", "mass": 0, "extra": extra}
+    columns = read_options(ColumnsOptions, {"particles": particles, "jet_extra": {"num_sv": "nsv"}})
+    jets = JetFiles(tmp_path / "jets.h5", columns).read()
+    assert jets["quality"].tolist() == [2, 4, 1, 8, 5]
+    assert jets["quality"].dtype == np.int8
+    assert np.array_equal(jets["w"], np.float16([0.2, 0.4, 0.1, 0.8, 0.5]))
+    assert jets["w"].dtype == np.float16
+    assert jets["num_sv"].tolist() == [3, 4]
+    assert "columns: quality, w" in repr(jets)
+    prepare([tmp_path / "jets.h5"], tmp_path / "store", columns=columns, column_names=["w"])
+    assert JetStore(tmp_path / "store").manifest.column_types == (("w", "<f2"),)
+    with pytest.raises(InputError, match=r"columns\.particles\.extra\.w"):
+        wrong = {**particles, "extra": {"w": "ww"}}
+        JetFiles(tmp_path / "jets.h5", read_options(ColumnsOptions, {"particles": wrong})).read()
+    with pytest.raises(InputError, match="charge is a column that parttag knows"):
+        read_options(ColumnsOptions, {"particles": {**particles, "extra": {"charge": "q"}}})
+
+
+def test_plain_h5py_reads_the_columns_of_a_store(folder, tmp_path):
+    prepare([folder / "train.root"], tmp_path / "store", shuffle=False, column_names=["part_chi2"])
+    with h5py.File(tmp_path / "store" / "shard-00000.h5") as file:
+        chi2 = file["columns"]["part_chi2"]
+    assert np.array_equal(chi2, columns_of(toy_jets(60, 1), 1)[0]["part_chi2"], equal_nan=True)
