@@ -255,7 +255,11 @@ def test_configurations_know_registered_features_and_name_the_nearest(registered
     registered.append("log_mass")
     assert build_config(config("log_pt", "log_mass")).features == ("log_pt", "log_mass")
     with pytest.raises(InputError, match=r"no feature 'log_maas'; the nearest .* is log_mass"):
-        build_config(config("log_pt", "log_maas"))
+        feature_names(["log_pt", "log_maas"])
+    # In a configuration it is a branch, which files have or not.
+    wanted = build_config(config("log_pt", "log_maas")).wanted_columns
+    assert wanted.particles == ("log_maas",)
+    assert "log_mass" in wanted.known
 
 
 CONFIG = {

@@ -92,14 +92,10 @@ class JetArrays(JetFields[np.ndarray]):
     sources: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Make room for no columns, where there are none."""
-        for name, types, rows in (
-            ("columns", self.column_types, len(self.p4)),
-            ("jet_columns", self.jet_column_types, len(self)),
-        ):
-            packed = getattr(self, name)
-            if packed is None or (not types and len(packed) != rows):
-                object.__setattr__(self, name, np.empty((rows, 0), dtype=np.uint8))
+        """Take arrays of no columns where none are given."""
+        absent = [name for name in ("columns", "jet_columns") if getattr(self, name) is None]
+        for name in absent:
+            object.__setattr__(self, name, np.empty((0, 0), dtype=np.uint8))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -234,16 +230,18 @@ class JetArrays(JetFields[np.ndarray]):
         With ``max_particles`` only so many of a jet's hardest particles are taken; the quantities
         of the jet stay those of all.
         """
-        columns = [getattr(self, name) for name in PER_PARTICLE]
+        names = self.held(PER_PARTICLE)
+        columns = [getattr(self, name) for name in names]
         offsets, taken = take_packed(columns, self.offsets, rows, max_particles)
-        particles: dict[str, Any] = dict(zip(PER_PARTICLE, taken, strict=True))
+        particles: dict[str, Any] = dict(zip(names, taken, strict=True))
         return replace(self, offsets=offsets, **particles, **self._per_jet(rows))
 
     def span(self, start: int, stop: int) -> JetArrays:
         """Return jets ``start`` to ``stop`` as views: no particle is copied."""
         offsets = self.offsets[start : stop + 1]
         own = slice(int(offsets[0]), int(offsets[-1]))
-        particles: dict[str, Any] = {name: getattr(self, name)[own] for name in PER_PARTICLE}
+        names = self.held(PER_PARTICLE)
+        particles: dict[str, Any] = {name: getattr(self, name)[own] for name in names}
         jets = self._per_jet(slice(start, stop))
         return replace(self, offsets=offsets - offsets[0], **particles, **jets)
 
@@ -253,7 +251,7 @@ class JetArrays(JetFields[np.ndarray]):
         return replace(self, extra=self.extra[:, :0], columns=self.columns[:, :0], **none)
 
     def _per_jet(self, rows: Int[np.ndarray, " chosen"] | slice) -> dict[str, Any]:
-        return {name: getattr(self, name)[rows] for name in PER_JET}
+        return {name: getattr(self, name)[rows] for name in self.held(PER_JET)}
 
 
 ARRAYS = array_fields(JetArrays)
@@ -330,7 +328,7 @@ def take_from_parts(
 
 
 def _joined(parts: Sequence[JetArrays]) -> dict[str, Any]:
-    names = (*PER_PARTICLE, *PER_JET)
+    names = parts[0].held((*PER_PARTICLE, *PER_JET))
     return {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
 
 
@@ -379,7 +377,8 @@ def pack_jets(
         if jet_weights is None:
             jet_weights = np.ones(len(jet_p4))
         order = falling_pt(p4, offsets)
-        packed, types = pack_columns(columns or {}, len(p4))
+        ordered = {name: values[order] for name, values in (columns or {}).items()}
+        packed, types = pack_columns(ordered, len(p4))
         of_jets, jet_types = pack_columns(jet_columns or {}, len(jet_p4))
         return JetArrays(
             p4=p4.astype(np.float32, copy=False)[order],
@@ -393,7 +392,7 @@ def pack_jets(
             jet_weights=jet_weights.astype(np.float32),
             index=first_row + np.arange(len(jet_p4), dtype=np.int64),
             sources=(str(path),),
-            columns=packed[order],
+            columns=packed,
             column_types=types,
             jet_columns=of_jets,
             jet_column_types=jet_types,

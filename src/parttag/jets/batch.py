@@ -44,14 +44,10 @@ class JetBatch(JetFields[Tensor]):
     lengths: Int64[np.ndarray, " jets"]
 
     def __post_init__(self) -> None:
-        """Make room for no columns, where there are none."""
-        for name, types, rows in (
-            ("columns", self.column_types, len(self.p4)),
-            ("jet_columns", self.jet_column_types, len(self)),
-        ):
-            packed = getattr(self, name)
-            if packed is None or (not types and len(packed) != rows):
-                empty = self.p4.new_empty((rows, 0), dtype=torch.uint8)
+        """Take tensors of no columns where none are given."""
+        for name in ("columns", "jet_columns"):
+            if getattr(self, name) is None:
+                empty = self.p4.new_empty((0, 0), dtype=torch.uint8)
                 object.__setattr__(self, name, empty)
 
     def __len__(self) -> int:
@@ -136,8 +132,9 @@ class JetBatch(JetFields[Tensor]):
         """Return jets ``start`` to ``stop`` as views: no particle is copied."""
         before = int(self.lengths[:start].sum())
         own = slice(before, before + int(self.lengths[start:stop].sum()))
-        particles: dict[str, Any] = {name: getattr(self, name)[own] for name in PER_PARTICLE}
-        jets: dict[str, Any] = {name: getattr(self, name)[start:stop] for name in PER_JET}
+        names, of_jets = self.held(PER_PARTICLE), self.held(PER_JET)
+        particles: dict[str, Any] = {name: getattr(self, name)[own] for name in names}
+        jets: dict[str, Any] = {name: getattr(self, name)[start:stop] for name in of_jets}
         return replace(
             self,
             offsets=self.offsets[start : stop + 1] - before,
@@ -157,8 +154,8 @@ class JetBatch(JetFields[Tensor]):
             self,
             offsets=self._move(offsets),
             lengths=lengths,
-            **{name: getattr(self, name).index_select(0, rows) for name in PER_PARTICLE},
-            **{name: getattr(self, name).index_select(0, chosen) for name in PER_JET},
+            **{name: getattr(self, name).index_select(0, rows) for name in self.held(PER_PARTICLE)},
+            **{name: getattr(self, name).index_select(0, chosen) for name in self.held(PER_JET)},
         )
 
     def keep_particles(self, keep: Bool[np.ndarray, " particles"]) -> JetBatch:
@@ -170,7 +167,7 @@ class JetBatch(JetFields[Tensor]):
             self,
             offsets=self._move(offsets),
             lengths=np.diff(offsets),
-            **{name: getattr(self, name)[rows] for name in PER_PARTICLE},
+            **{name: getattr(self, name)[rows] for name in self.held(PER_PARTICLE)},
         )
 
     def _move(self, values: np.ndarray) -> Tensor:
@@ -224,7 +221,7 @@ def join_batches(parts: Sequence[JetBatch]) -> JetBatch:
     later = [part.offsets[1:] + int(n) for part, n in zip(parts[1:], starts, strict=True)]
     tensors: dict[str, Any] = {
         name: torch.cat([getattr(part, name) for part in parts])
-        for name in (*PER_PARTICLE, *PER_JET)
+        for name in parts[0].held((*PER_PARTICLE, *PER_JET))
     }
     offsets = torch.cat([parts[0].offsets, *later])
     return replace(parts[0], lengths=lengths, offsets=offsets, **tensors)
@@ -257,7 +254,7 @@ def make_batch(
     if class_labels is None:
         class_labels = np.full(len(jets), -1, dtype=np.int64)
     tensor = _owned if copy else torch.from_numpy
-    names = (*PER_PARTICLE, "offsets", *PER_JET)
+    names = jets.held((*PER_PARTICLE, "offsets", *PER_JET))
     arrays: dict[str, np.ndarray] = {name: getattr(jets, name) for name in names}
     tensors: dict[str, Any] = {
         name: tensor(values) for name, values in (arrays | {"labels": class_labels}).items()

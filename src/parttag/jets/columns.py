@@ -35,10 +35,13 @@ def column_names(types: ColumnTypes) -> tuple[str, ...]:
 def pack_columns(
     columns: Mapping[str, Shaped[np.ndarray, " rows"]], rows: int
 ) -> tuple[UInt8[np.ndarray, "rows bytes"], ColumnTypes]:
-    """Return the columns as rows of bytes, and their types, in the byte order of files."""
+    """Return the columns as rows of bytes, and their types, in the byte order of files.
+
+    Of no columns there are no rows.
+    """
     types = tuple((name, v.dtype.newbyteorder("<").str) for name, v in columns.items())
     if not types:
-        return np.empty((rows, 0), dtype=np.uint8), ()
+        return np.empty((0, 0), dtype=np.uint8), ()
     records = np.empty(rows, dtype=list(types))
     for name, values in columns.items():
         records[name] = values

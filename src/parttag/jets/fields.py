@@ -110,6 +110,17 @@ class JetFields(Generic[Array]):
     )
     jet_column_types: ColumnTypes = field(default=(), kw_only=True)
 
+    def held(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those of these fields that hold something.
+
+        Without columns the arrays for them have no columns, and rows that mean nothing.
+        """
+        if self.column_types and self.jet_column_types:
+            return names
+        absent = [] if self.column_types else ["columns"]
+        absent += [] if self.jet_column_types else ["jet_columns"]
+        return tuple([name for name in names if name not in absent])
+
 
 def array_fields(kind: type[JetFields[Array]]) -> Mapping[str, Rows]:
     """Return what the rows of each array are, by the name of the field."""

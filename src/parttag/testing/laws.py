@@ -74,9 +74,7 @@ def check_order_of_particles(network: Tagger) -> None:
     order = np.concatenate(
         [start + rng.permutation(n) for start, n in zip(jets.offsets, jets.lengths, strict=False)]
     )
-    permuted = replace(
-        jets, p4=jets.p4[order], extra=jets.extra[order], columns=jets.columns[order]
-    )
+    permuted = replace(jets, p4=jets.p4[order], extra=jets.extra[order])
     torch.testing.assert_close(
         _logits(network, make_batch(permuted)),
         _logits(network, make_batch(jets)),

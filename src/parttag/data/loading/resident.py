@@ -36,7 +36,8 @@ class ResidentJets:
         sample = dataset.read([])
         self.extra_names = sample.extra_names
         self.column_types, self.jet_column_types = sample.column_types, sample.jet_column_types
-        chunks: dict[str, list[torch.Tensor]] = {name: [] for name in PER_PARTICLE + PER_JET}
+        self._per_particle, self._per_jet = sample.held(PER_PARTICLE), sample.held(PER_JET)
+        chunks: dict[str, list[torch.Tensor]] = {n: [] for n in self._per_particle + self._per_jet}
         lengths = []
         for start in range(0, len(dataset), _CHUNK_JETS):
             stop = min(start + _CHUNK_JETS, len(dataset))
@@ -68,8 +69,10 @@ class ResidentJets:
         total = int(offsets[-1])
         particle = torch.repeat_interleave(shift, repeats, output_size=total)
         particle += torch.arange(total, device=self.device)
-        tensors: dict[str, Any] = {name: self._tensors[name][particle] for name in PER_PARTICLE}
-        tensors |= {name: self._tensors[name][jet] for name in PER_JET}
+        tensors: dict[str, Any] = {
+            name: self._tensors[name][particle] for name in self._per_particle
+        }
+        tensors |= {name: self._tensors[name][jet] for name in self._per_jet}
         return JetBatch(
             extra_names=self.extra_names,
             offsets=plan[0],

@@ -155,7 +155,7 @@ def split_collinear(batch: JetBatch, max_particles: int = 50) -> JetBatch:
         batch,
         p4=p4[order],
         extra=batch.extra[rows[order]],
-        columns=batch.columns[rows[order]],
+        columns=batch.columns[rows[order]] if batch.column_types else batch.columns,
         offsets=offsets.to(batch.device, non_blocking=True),
         lengths=lengths + num_split,
     )
