@@ -6,6 +6,7 @@ on a device with the others.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 import numpy as np
@@ -117,9 +118,13 @@ class JetFields(Generic[Array]):
         """
         if self.column_types and self.jet_column_types:
             return names
-        absent = [] if self.column_types else ["columns"]
-        absent += [] if self.jet_column_types else ["jet_columns"]
-        return tuple([name for name in names if name not in absent])
+        return _held(names, bool(self.column_types), bool(self.jet_column_types))
+
+
+@lru_cache
+def _held(names: tuple[str, ...], columns: bool, jet_columns: bool) -> tuple[str, ...]:
+    absent = {"columns": not columns, "jet_columns": not jet_columns}
+    return tuple(name for name in names if not absent.get(name, False))
 
 
 def array_fields(kind: type[JetFields[Array]]) -> Mapping[str, Rows]:
