@@ -111,7 +111,12 @@ def predict(
     )
     return predict_files(
         scorer,
-        JetFiles(files, run.config.data.columns, truth_optional=True),
+        JetFiles(
+            files,
+            run.config.data.columns,
+            truth_optional=True,
+            wanted=run.config.wanted_columns,
+        ),
         out,
         keep=keep,
         overwrite=overwrite,

@@ -196,6 +196,7 @@ def prepare(
     strict: bool = False,
     columns: ColumnsLike = None,
     cuts: CutsLike = None,
+    column_names: str | Sequence[str] | None = None,
     processes: int | None = None,
     scheduler: str | None = None,
     progress: Progress = no_progress,
@@ -219,6 +220,9 @@ def prepare(
         Refuse a bad jet instead of dropping it.
     columns, cuts
         As of ``read``.
+    column_names
+        Columns of particles and jets to keep besides those that parttag knows, of those that
+        ``columns`` names; any other is a branch. By default all that ``columns`` names.
     processes
         How many work at the same time; as many as there are cores, if not given.
     scheduler
@@ -243,6 +247,7 @@ def prepare(
         strict=strict,
         columns=read_columns(columns),
         cuts=read_cuts(cuts),
+        column_names=None if column_names is None else name_list(column_names),
         processes=processes or os.cpu_count() or 1,
         scheduler=scheduler,
         progress=progress,

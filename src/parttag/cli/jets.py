@@ -18,6 +18,7 @@ from parttag.cli.terminal import (
     show_progress,
     values_of,
 )
+from parttag.errors import InputError
 
 
 @app.command()
@@ -126,7 +127,15 @@ def prepare(
         typer.Option(metavar="ADDRESS", help="Of a Dask scheduler whose workers do it instead."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse bad jets.")] = False,
-    columns: Columns = None,
+    columns: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE,NAME,...",
+            help="YAML with a section columns (or data.columns): what branches mean; and names of "
+            "the columns to keep, of those in extra and jet_extra (all, if none is named) or other "
+            "branches.",
+        ),
+    ] = "",
     cuts: Annotated[
         str, typer.Option(metavar="YAML", help="As data.cuts: '{jet_pt: [500, 1000]}'.")
     ] = "",
@@ -140,6 +149,12 @@ def prepare(
     """
     from parttag.api.jets import prepare as prepare_store
 
+    entries = [entry.strip() for entry in columns.split(",") if entry.strip()]
+    yaml_files = [e for e in entries if "/" in e or e.endswith((".yaml", ".yml"))]
+    yaml_files += [e for e in entries if e not in yaml_files and Path(e).is_file()]
+    names = [e for e in entries if e not in yaml_files]
+    if len(yaml_files) > 1:
+        raise InputError(f"--columns {columns} names more than one file; put them into one")
     try:
         report = prepare_store(
             files,
@@ -147,7 +162,8 @@ def prepare(
             shuffle=shuffle,
             seed=seed,
             strict=strict,
-            columns=columns,
+            columns=local_path(yaml_files[0]) if yaml_files else None,
+            column_names=names or None,
             cuts=cuts or None,
             processes=processes,
             scheduler=scheduler,

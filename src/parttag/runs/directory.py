@@ -32,7 +32,7 @@ def refuse_other_run(directory: Path, config: RunConfig) -> None:
     if not directory.exists():
         return
     path = directory / "config.yaml"
-    if path.is_file() and not _is_begun(directory):
+    if path.is_file() and not is_begun(directory):
         return
     if path.is_file():
         key = _difference(read_config(directory), config)
@@ -57,7 +57,8 @@ def _file_names(patterns: Sequence[str]) -> list[str]:
     return [PurePath(pattern).name for pattern in patterns]
 
 
-def _is_begun(directory: Path) -> bool:
+def is_begun(directory: Path) -> bool:
+    """Return whether a training in this directory has written a checkpoint."""
     return any((directory / "checkpoints").glob("*.pt"))
 
 
@@ -87,12 +88,12 @@ def create(
             earlier = json.loads(path.read_text(encoding="utf-8"))
             starts, earlier_sums = earlier["starts"], _sums(earlier["data"])
             moved = [name for name, now in hashes.items() if now != earlier["data"].get(name)]
-        if _is_begun(directory) and earlier_sums != _sums(hashes):
+        if is_begun(directory) and earlier_sums != _sums(hashes):
             raise InputError(
                 f"{directory}: the jets that this run began with have changed since, by the sums "
                 f"in {path.name}; give another {option('out', '')} to train on the new ones"
             )
-        moved = moved if _is_begun(directory) else []
+        moved = moved if is_begun(directory) else []
     starts.append(describe_start(ranks, config))
     with refuse_unwritable(directory):
         (directory / "checkpoints").mkdir(parents=True, exist_ok=True)

@@ -294,6 +294,8 @@ def open_dataset(
     check, weights = ClassCheck(classes), _WeightSum()
     for number, chunk in intake.numbered_chunks(progress):
         _require(require_extras, chunk)
+        if files.wanted is not None:
+            files.wanted.require(chunk, source_name(chunk))
         on_disk = is_store(entries[number])
         jets, passed = chunk, passing(chunk, cuts, intake.counts)
         if not on_disk and not passed.all():
@@ -371,6 +373,8 @@ def try_files(
     for path in files.paths:
         first = next(read_chunks(path, chunk_jets=1, layout=files.layout))
         _require(require_extras, first)
+        if files.wanted is not None:
+            files.wanted.require(first, source_name(first))
         assign_classes(first, classes)
 
 

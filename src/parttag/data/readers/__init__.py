@@ -26,6 +26,7 @@ from parttag.data.readers.registry import known_suffixes, reader_of, register_re
 from parttag.data.store.store import JetStore, is_store, is_unfinished_store
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, make_index
+from parttag.jets.columns import column_names
 from parttag.system.files import refuse_damaged
 from parttag.system.remote_files import is_url, remote_path
 
@@ -104,7 +105,12 @@ def read_schema(path: Path, layout: Layout | None = None) -> Schema:
     """
     if path.is_dir():
         manifest = JetStore(path).manifest
-        return Schema(manifest.label_names, manifest.extra_names)
+        return Schema(
+            manifest.label_names,
+            manifest.extra_names,
+            columns=column_names(manifest.column_types),
+            jet_columns=column_names(manifest.jet_column_types),
+        )
     return reader_of(path, layout).read_schema(path, layout)
 
 

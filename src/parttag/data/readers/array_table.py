@@ -271,11 +271,11 @@ def _cut(table: ArrayTable, names: Sequence[str], name: str, *, by_count: bool) 
 def native(values: np.ndarray) -> np.ndarray:
     """Return numbers in the byte order of this machine, in a type that awkward has.
 
-    Half precision becomes single, and what is longer than double becomes double.
+    What is longer than double precision becomes double.
     """
     dtype = values.dtype
-    if dtype.kind == "f" and dtype.itemsize not in (4, 8):
-        return values.astype(np.float32 if dtype.itemsize < 4 else np.float64)
+    if dtype.kind == "f" and dtype.itemsize > 8:
+        return values.astype(np.float64)
     return values if dtype.isnative else values.astype(dtype.newbyteorder("="))
 
 

@@ -102,6 +102,12 @@ class Branches:
         InputError
             If it is neither, does not hold numbers, or differs in length from the leading one.
         """
+        return self.typed_of_particles(name, rows).astype(np.float64)
+
+    def typed_of_particles(
+        self, name: str, rows: Integer[np.ndarray, " chosen"] | slice = slice(None)
+    ) -> Shaped[np.ndarray, " chosen"]:
+        """Return what ``of_particles`` does, in the type of the file."""
         lengths = self._list_lengths(name)
         self._require_one_a_jet(name)
         if not np.array_equal(lengths, self.lengths):
@@ -111,7 +117,7 @@ class Branches:
                 f"({self.lengths[jet]} and {lengths[jet]} particles in {self.name_of(jet)}): write "
                 "both for the same particles"
             )
-        return self._numbers(ak.flatten(self.branches[name]), name)[rows].astype(np.float64)
+        return self._numbers(ak.flatten(self.branches[name]), name)[rows]
 
     def without(self, slots: Bool[np.ndarray, " slots"], names: Iterable[str]) -> "Branches":
         """Return the same jets with some slots taken out of these branches of particles."""
@@ -127,11 +133,19 @@ class Branches:
         InputError
             If it is not flat, does not hold numbers, or not as many as there are jets.
         """
+        return self.typed_of_jets(name).astype(np.float64)
+
+    def typed_of_jets(self, name: str) -> Shaped[np.ndarray, " jets"]:
+        """Return what ``of_jets`` does, in the type of the file."""
         self._refuse_objects(name)
         if self.branches[name].ndim != 1:
             raise InputError(f"{self.path}: {name} must hold one number a jet, not a list")
         self._require_one_a_jet(name)
-        return self._numbers(self.branches[name], name).astype(np.float64)
+        return self._numbers(self.branches[name], name)
+
+    def is_of_jets(self, name: str) -> bool:
+        """Return whether a branch has one value a jet, and not one a particle."""
+        return bool(self.branches[name].ndim == 1)
 
     def one_hot(self, names: Iterable[str]) -> UInt8[np.ndarray, "jets labels"]:
         """Return flat branches as columns of zeros and ones.

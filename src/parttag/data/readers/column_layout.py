@@ -16,6 +16,7 @@ from parttag.data.readers.event_jets import read_events, relation_branches
 from parttag.data.readers.event_tables import Tally
 from parttag.data.readers.friend_columns import FriendColumns
 from parttag.data.readers.layout import Schema, TreeNames
+from parttag.data.readers.more_columns import MoreColumns, WantedColumns, more_columns
 from parttag.data.readers.patterns import matches
 from parttag.data.readers.slices import find, leaves, nearest_branch
 from parttag.data.readers.slots import (
@@ -43,12 +44,16 @@ class ColumnLayout:
     truth_optional
         Whether files may lack all branches of labels, and that of the weight: those of jets that
         are to be scored, not learned from. Their labels are then unknown, their weights 1.
+    wanted
+        The columns to read of those in ``extra`` and ``jet_extra``, and other branches; by default
+        all of those and no other.
     tally
         What is counted while a file is read.
     """
 
     columns: ColumnsOptions
     truth_optional: bool = False
+    wanted: WantedColumns | None = None
     tally: Tally = field(default_factory=Tally, repr=False, compare=False)
 
     @property
@@ -94,7 +99,12 @@ class ColumnLayout:
     def particle_branches(self) -> frozenset[str]:
         """The branches with one entry a particle."""
         named = self._of_particles(_OF_PARTICLES)
-        return frozenset(branch for _, branch in named)
+        return frozenset([*(branch for _, branch in named), *self._more.particle_branches])
+
+    @cached_property
+    def _more(self) -> MoreColumns:
+        """The branches of columns of any type."""
+        return more_columns(self.columns, self.wanted)
 
     def branches_to_read(self, available: Iterable[str], path: Path) -> list[str]:
         """Return the branches that are mapped.
@@ -116,6 +126,8 @@ class ColumnLayout:
         for key, branch in wanted:
             if find(branch, there) is None:
                 raise InputError(self._missing(key, branch, leaves(there), path))
+        self._more.require(there, path)
+        wanted += [("", branch) for branch in self._more.branches]
         mapped = dict.fromkeys(branch for _, branch in wanted)
         if self.columns.particles is None:
             mapped = dict.fromkeys(jetclass.branches_to_read(there, path)) | mapped
@@ -130,9 +142,23 @@ class ColumnLayout:
             If a mapped branch is missing.
         """
         read = self.branches_to_read(available, path)
-        if self.columns.particles is not None:
-            return Schema(self._label_names(read), self.columns.extra_names)
-        return replace(jetclass.schema(read, path), label_names=self._label_names(read))
+        if self.columns.particles is None:
+            known = jetclass.schema(read, path)
+            label_names = known.label_names if self._has_own_labels else self._label_names(read)
+        else:
+            known = Schema((), self.columns.extra_names)
+            label_names = self._label_names(read)
+        return replace(
+            known,
+            label_names=label_names,
+            columns=tuple(self._more.particles),
+            jet_columns=tuple(self._more.jets),
+        )
+
+    @property
+    def _has_own_labels(self) -> bool:
+        """Whether the labels are JetClass's."""
+        return self.columns.particles is None and self.columns.labels is None
 
     def to_jets(self, branches: Mapping[str, ak.Array], path: Path, first_row: int) -> JetArrays:
         """Return the jets of these branches, which hold the file's rows from ``first_row`` on.
@@ -147,17 +173,23 @@ class ColumnLayout:
         table: Branches
         if self.several_jets:
             table, particles = read_events(
-                columns, branches, path, first_row, self.max_particles, self.tally
+                columns, branches, path, first_row, self.max_particles, self.tally, self._more
             )
         else:
             table = Branches(branches, path, first_row, self.leading, self.max_particles)
         label_names = self._label_names(branches)
         labels, jet_weights = self._labels(table, label_names), self._jet_weights(table)
         if self.columns.particles is None:
-            jets = jetclass.to_jets(_without_labels(branches), path, first_row)
+            particle_columns, jet_columns = self._more.read(table)
+            known = branches if self._has_own_labels else _without_labels(branches)
+            jets = jetclass.to_jets(
+                known, path, first_row, particle_columns=particle_columns, jet_columns=jet_columns
+            )
             if jet_weights is None:
                 jet_weights = jets.jet_weights
             weights = jet_weights.astype(np.float32)
+            if self._has_own_labels:
+                return replace(jets, jet_weights=weights)
             return replace(jets, labels=labels, label_names=label_names, jet_weights=weights)
         if self.offsets in branches:
             raise InputError(
@@ -178,6 +210,8 @@ class ColumnLayout:
             rows=table.rows,
             jet_p4=jet_p4,
             jet_weights=jet_weights,
+            columns=particles.columns,
+            jet_columns=self._more.of_jets(table),
         )
 
     def _particles(
@@ -188,11 +222,12 @@ class ColumnLayout:
         jet_p4: Float64[np.ndarray, "jets 4"] | None,
     ) -> Particles:
         """Return the particles of entries that are one jet each."""
-        parts = []
-        for section in self.columns.sections:
+        parts, names = [], self.columns.extra_names
+        first = Branches(branches, path, first_row, self.leading, self.max_particles)
+        for section, own in zip(self.columns.sections, self._more.of_sections(first), strict=True):
             table = Branches(branches, path, first_row, section.leading, self.max_particles)
             table.require_one_an_entry(self.leading)
-            parts.append(read_particles(section, table, self.columns.extra_names, jet_p4=jet_p4))
+            parts.append(read_particles(section, table, names, jet_p4=jet_p4, columns=own))
         return join(parts)
 
     # ------------------------------------------------------------------------------------- truth

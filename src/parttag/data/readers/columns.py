@@ -7,7 +7,15 @@ Every option that names a branch takes its name in the file. Momenta, energies a
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, PositiveInt, Tag, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PositiveInt,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from parttag.data.readers.friend_columns import FriendColumns
 from parttag.data.readers.layout import MAX_PARTICLES
@@ -105,6 +113,16 @@ class ParticleColumns(Options):
     """Longitudinal impact parameter."""
     dz_error: Column | None = None
     length_unit: LengthUnit = "mm"
+    extra: dict[Name, str] = Field(default={})
+    """More columns by the names that ``features`` know them by, as the files have them."""
+
+    @field_validator("extra")
+    @classmethod
+    def _is_no_known_column(cls, extra: dict[str, str]) -> dict[str, str]:
+        for name in extra:
+            if name in EXTRA_NAMES:
+                raise ValueError(f"{name} is a column that parttag knows: name it beside extra")
+        return extra
 
     @model_validator(mode="after")
     def _is_a_momentum(self) -> "ParticleColumns":
@@ -265,6 +283,8 @@ class ColumnsOptions(Options):
     """Jet quantities; without them a jet is the sum of its particles."""
     labels: LabelColumns | None = None
     """The truth; not needed for jets that are only to be scored."""
+    jet_extra: dict[Name, str] = Field(default={})
+    """More columns of the jets by the names that ``jet_features`` know them by."""
     jet_weight: str | None = None
     """The weight of the jet in loss and metrics, 0 or more; 1 if not given."""
     tree: str | tuple[str, ...] | dict[str, str] | None = None

@@ -9,6 +9,7 @@ import awkward as ak
 import numpy as np
 from jaxtyping import Int64
 
+from parttag.data.readers.branches import Branches
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.readers.event_tables import (
     JetsOfEvents,
@@ -16,6 +17,7 @@ from parttag.data.readers.event_tables import (
     Tally,
     numbers_of_jets,
 )
+from parttag.data.readers.more_columns import MoreColumns
 from parttag.data.readers.of_jet import ClusterOptions
 from parttag.data.readers.relations import related
 from parttag.data.readers.slots import (
@@ -54,6 +56,7 @@ def read_events(
     first_row: int,
     max_particles: int,
     tally: Tally,
+    more: MoreColumns,
 ) -> tuple[JetsOfEvents, Particles]:
     """Return the jets of events and their particles.
 
@@ -69,9 +72,14 @@ def read_events(
     of_jet = columns.of_jet
     assert of_jet is not None
 
-    def every_particle() -> Particles:
-        sections = zip(columns.sections, tables, strict=True)
-        return join([read_particles(s, table, columns.extra_names) for s, table in sections])
+    def every_particle(of: Branches) -> Particles:
+        sections = zip(columns.sections, tables, more.of_sections(of), strict=True)
+        return join(
+            [
+                read_particles(section, table, columns.extra_names, columns=own)
+                for section, table, own in sections
+            ]
+        )
 
     def jets_of(number: Int64[np.ndarray, " events"]) -> JetsOfEvents:
         leading = columns.leading_jets or ""
@@ -81,7 +89,7 @@ def read_events(
     for section in columns.sections[1:]:
         tables[0].require_one_an_entry(section.leading)
     if of_jet.cluster is not None:
-        particles = every_particle()
+        particles = every_particle(tables[0])
         number, chosen = _clustered(
             of_jet.cluster, particles, num_events, lambda e: f"{path}: {tables[0].name_of(e)}"
         )
@@ -89,14 +97,15 @@ def read_events(
     assert columns.leading_jets is not None
     jets = jets_of(numbers_of_jets(tables[0], columns.leading_jets))
     if of_jet.within is not None:
-        particles = every_particle()
+        particles = every_particle(jets)
         return jets, particles.chosen(_near(of_jet.within, columns, jets, particles))
     jet_p4 = None if columns.jet is None else read_jet_momenta(columns.jet, jets)
     chosen_of = related(of_jet, jets, tables, unique_ids(columns), tally)
+    sections = zip(columns.sections, tables, chosen_of, more.of_sections(jets), strict=True)
     return jets, join(
         [
-            read_particles(section, table, columns.extra_names, chosen, jet_p4)
-            for section, table, chosen in zip(columns.sections, tables, chosen_of, strict=True)
+            read_particles(section, table, columns.extra_names, chosen, jet_p4, own)
+            for section, table, chosen, own in sections
         ]
     )
 

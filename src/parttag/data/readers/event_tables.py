@@ -7,7 +7,7 @@ from functools import cached_property
 
 import awkward as ak
 import numpy as np
-from jaxtyping import Float64, Int64, Shaped
+from jaxtyping import Int64, Shaped
 
 from parttag.data.readers.branches import Branches
 from parttag.errors import InputError
@@ -103,7 +103,14 @@ class JetsOfEvents(Branches):
         """Return how a message calls an event."""
         return f"event {self.first_row + event}"
 
-    def of_jets(self, name: str) -> Float64[np.ndarray, " jets"]:
+    def is_of_jets(self, name: str) -> bool:
+        """Return whether a branch has one value an event, or one for each of its jets."""
+        array = self.branches[name]
+        if array.ndim != 2:
+            return bool(array.ndim == 1)
+        return np.array_equal(ak.to_numpy(ak.num(array)), self.number)
+
+    def typed_of_jets(self, name: str) -> Shaped[np.ndarray, " jets"]:
         """Return a branch of one value a jet, or of one an event, which then holds for its jets.
 
         Raises
@@ -114,14 +121,14 @@ class JetsOfEvents(Branches):
         array = self.branches[name]
         self.require_one_an_entry(name)
         if array.ndim == 1:
-            return np.repeat(self._numbers(array, name).astype(np.float64), self.number)
+            return np.repeat(self._numbers(array, name), self.number)
         if array.ndim != 2:
             raise InputError(
                 f"{self.path}: {name} must hold one number for each jet of an event, or one for "
                 f"all of them, not {array.type.content}"
             )
         self._require_one_a_jet(name)
-        return self._numbers(ak.flatten(array), name).astype(np.float64)
+        return self._numbers(ak.flatten(array), name)
 
     def whole_numbers(self, name: str) -> Int64[np.ndarray, " jets"]:
         """Return a branch of one whole number a jet.

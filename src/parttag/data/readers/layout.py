@@ -26,12 +26,14 @@ class Schema:
     """What the jets of a file have: labels, columns of the particles, and where the rest is from.
 
     ``other`` are the branches that jet quantities come from; ``None`` where the format leaves no
-    choice.
+    choice. ``columns`` and ``jet_columns`` are those that a configuration names besides.
     """
 
     label_names: tuple[str, ...]
     extra_names: tuple[str, ...]
     other: frozenset[str] | None = None
+    columns: tuple[str, ...] = ()
+    jet_columns: tuple[str, ...] = ()
 
 
 @runtime_checkable

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64, Shaped
 
 from parttag.data.readers.branches import Branches
 from parttag.data.readers.columns import JetColumns, ParticleColumns, in_gev, in_mm
@@ -49,6 +49,8 @@ class Particles:
     jets: Int64[np.ndarray, " particles"]
     p4: Float64[np.ndarray, "particles 4"]
     extra: Float[np.ndarray, "particles extras"]
+    columns: Mapping[str, Shaped[np.ndarray, " particles"]] = field(default_factory=dict)
+    """More columns, in the types of the file."""
 
     def offsets(self, num_jets: int) -> Int64[np.ndarray, " jets_and_one"]:
         """Return where each jet's particles begin."""
@@ -56,7 +58,8 @@ class Particles:
 
     def chosen(self, chosen: Chosen) -> Particles:
         """Return some of them, as those of other jets."""
-        return Particles(chosen.jets, self.p4[chosen.rows], self.extra[chosen.rows])
+        columns = {name: values[chosen.rows] for name, values in self.columns.items()}
+        return Particles(chosen.jets, self.p4[chosen.rows], self.extra[chosen.rows], columns)
 
 
 def join(parts: Sequence[Particles]) -> Particles:
@@ -65,10 +68,25 @@ def join(parts: Sequence[Particles]) -> Particles:
         return parts[0]
     jets = np.concatenate([part.jets for part in parts])
     order = np.argsort(jets, kind="stable")
+    names = dict.fromkeys(name for part in parts for name in part.columns)
     return Particles(
         jets[order],
         np.concatenate([part.p4 for part in parts])[order],
         np.concatenate([part.extra for part in parts])[order],
+        {name: _joined(parts, name)[order] for name in names},
+    )
+
+
+def _joined(parts: Sequence[Particles], name: str) -> Shaped[np.ndarray, " particles"]:
+    """Return a column of all parts, 0 for particles that do not have it."""
+    dtype = np.result_type(*(part.columns[name] for part in parts if name in part.columns))
+    return np.concatenate(
+        [
+            part.columns[name].astype(dtype)
+            if name in part.columns
+            else np.zeros(len(part.jets), dtype)
+            for part in parts
+        ]
     )
 
 
@@ -78,6 +96,7 @@ def read_particles(
     extra_names: Sequence[str],
     chosen: Chosen | None = None,
     jet_p4: Float64[np.ndarray, "jets 4"] | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Particles:
     """Return particles without the slots that are padding, and without those of weight 0.
 
@@ -91,6 +110,8 @@ def read_particles(
         Those that are of jets; by default all, and every entry is a jet.
     jet_p4
         The momenta of the jets, which coordinates may be relative to.
+    columns
+        The branches of more columns, by their names.
 
     Raises
     ------
@@ -98,7 +119,11 @@ def read_particles(
         If branches differ in length, or a PDG number is none.
     """
     slots = _Slots(particles, table, chosen, jet_p4)
-    return Particles(slots.jets, slots.momenta(), slots.extra(extra_names))
+    more = {
+        name: table.typed_of_particles(branch, slots.rows)
+        for name, branch in (columns or {}).items()
+    }
+    return Particles(slots.jets, slots.momenta(), slots.extra(extra_names), more)
 
 
 class _Slots:
