@@ -24,7 +24,7 @@ from parttag.runs.recipes import find_recipe
 from parttag.runs.train import train_run
 
 recipe = find_recipe("toptagging/pfn")
-data = [f"data.{part}=jets.h5" for part in ("train", "val", "test")]
+data = [f"data.{part}={part}.h5" for part in ("train", "val", "test")]
 steps = ["training.steps=2", "training.steps_per_epoch=2", "training.batch_size=20"]
 run = train_run(load_config(recipe, [*steps, *data, "training.device=cpu"]), Path("run"))
 print(parttag.__file__, recipe, parttag.__version__, run, sep="\\n")
@@ -54,7 +54,10 @@ def test_archive_and_wheel_are_of_one_version_and_hold_the_recipes(released):
         p.relative_to(REPOSITORY / "configs") for p in (REPOSITORY / "configs").rglob("*.yaml")
     }
     names = [Path(name) for name in zipfile.ZipFile(wheel).namelist()]
-    assert {p.relative_to("parttag/recipes") for p in names if p.suffix == ".yaml"} == recipes
+    shipped = [p for p in names if p.is_relative_to("parttag/recipes") and p.suffix == ".yaml"]
+    assert {p.relative_to("parttag/recipes") for p in shipped} == recipes
+    layouts = {p.name for p in (REPOSITORY / "src/parttag/data/layouts").glob("*.yaml")}
+    assert {p.name for p in names if p.match("parttag/data/layouts/*.yaml")} == layouts
     tops = {path.parts[0] for path in names}
     assert tops == {"parttag", wheel.name.removesuffix("-py3-none-any.whl") + ".dist-info"}
     with tarfile.open(archive) as content:
@@ -70,7 +73,8 @@ def test_an_installed_wheel_trains_from_a_recipe_by_its_name(released, tmp_path)
         *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
         *("--no-deps", "--no-index", "--target", site, wheel),
     )
-    write_toptagging_h5(tmp_path / "jets.h5", toy_jets(60))
+    for seed, part in enumerate(("train", "val", "test")):
+        write_toptagging_h5(tmp_path / f"{part}.h5", toy_jets(60, seed))
     environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
     told = call(sys.executable, "-c", TRAINING, cwd=tmp_path, env=environment).splitlines()
     package, recipe, version, run = told[-4:]

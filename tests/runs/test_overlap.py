@@ -27,6 +27,13 @@ def test_a_file_of_the_training_under_another_name_is_refused(tmp_path, part):
         train_run(config, tmp_path / "run")
 
 
+def test_one_file_for_val_and_test_is_warned_of(tmp_path, caplog):
+    toy_config(tmp_path)
+    config = load_config(tmp_path / "config.yaml", [f"data.test={tmp_path / 'val.h5'}"])
+    train_run(config, tmp_path / "run")
+    assert "data.test are one file: the best epoch is chosen on the jets" in caplog.text
+
+
 def test_jets_that_two_files_share_are_counted(tmp_path):
     jets = toy_jets(40)
     train = write_toptagging_h5(tmp_path / "train.h5", jets)

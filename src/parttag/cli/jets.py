@@ -128,14 +128,14 @@ def prepare(
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse bad jets.")] = False,
     columns: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             metavar="FILE,NAME,...",
             help="YAML with a section columns (or data.columns): what branches mean; and names of "
             "the columns to keep, of those in extra and jet_extra (all, if none is named) or other "
             "branches.",
         ),
-    ] = "",
+    ] = None,
     cuts: Annotated[
         str, typer.Option(metavar="YAML", help="As data.cuts: '{jet_pt: [500, 1000]}'.")
     ] = "",
@@ -149,12 +149,14 @@ def prepare(
     """
     from parttag.api.jets import prepare as prepare_store
 
-    entries = [entry.strip() for entry in columns.split(",") if entry.strip()]
+    entries = [entry.strip() for entry in values_of(columns) if entry.strip()]
     yaml_files = [e for e in entries if "/" in e or e.endswith((".yaml", ".yml"))]
     yaml_files += [e for e in entries if e not in yaml_files and Path(e).is_file()]
     names = [e for e in entries if e not in yaml_files]
     if len(yaml_files) > 1:
-        raise InputError(f"--columns {columns} names more than one file; put them into one")
+        raise InputError(
+            f"--columns {','.join(entries)} names more than one file; put them into one"
+        )
     try:
         report = prepare_store(
             files,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -15,6 +16,8 @@ from parttag.data.store.store import is_store
 from parttag.errors import InputError
 from parttag.inspection.duplicates import fingerprint
 
+logger = logging.getLogger(__name__)
+
 # More jets, and those of stores, are not read a second time to look for shared ones.
 _MOST_JETS = 1_000_000
 _STEP = 50_000
@@ -24,7 +27,9 @@ Described = Mapping[str, Sequence[Mapping[str, str | int]]]
 
 
 def refuse_shared_files(data: Described, test: Sequence[Path]) -> None:
-    """Refuse a file that is in two of train, val and test, whatever its name.
+    """Refuse a file of the training that is in val or test, too, whatever its name.
+
+    One that is in val and test is warned of: the best epoch is chosen on jets that then measure it.
 
     Parameters
     ----------
@@ -44,12 +49,19 @@ def refuse_shared_files(data: Described, test: Sequence[Path]) -> None:
     for (first, ours), (second, theirs) in combinations(parts.items(), 2):
         paths = {source["sha256"]: source["path"] for source in theirs}
         for source in ours:
-            if source["sha256"] in paths:
-                raise InputError(
-                    f"{source['path']} of data.{first} and {paths[source['sha256']]} of "
-                    f"data.{second} are one file: what is measured on jets of the training says "
-                    "nothing of others; give files that share no jets"
-                )
+            if source["sha256"] not in paths:
+                continue
+            both = (
+                f"{source['path']} of data.{first} and {paths[source['sha256']]} of "
+                f"data.{second} are one file"
+            )
+            if first == "val":
+                logger.warning("%s: the best epoch is chosen on the jets that measure it", both)
+                continue
+            raise InputError(
+                f"{both}: what is measured on jets of the training says nothing of others; give "
+                "files that share no jets"
+            )
 
 
 def shared_jets_warning(train: JetDataset, val: JetDataset) -> str | None:

@@ -22,6 +22,7 @@ class ClusterOptions(Options):
     """Jets that FastJet makes of an event's particles, with the E-scheme."""
 
     algorithm: Literal["antikt", "kt", "cambridge"] = "antikt"
+    """Anti-kT, kT or Cambridge/Aachen."""
     radius: PositiveFloat
     """R of the algorithm."""
     min_pt: Annotated[float, Field(ge=0)]
