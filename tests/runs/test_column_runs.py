@@ -160,7 +160,12 @@ def test_train_continue_evaluate_and_predict_with_columns(run_command, folder, t
         folder, "fine.yaml", init_from={"path": str(whole)}, training={"epochs": 1, "device": "cpu"}
     )
     code, _, err = run_command(
-        "train", fine, "--out", tmp_path / "fine", f"data.train={folder / 'val.parquet'}"
+        "train",
+        fine,
+        "--out",
+        tmp_path / "fine",
+        f"data.train={folder / 'val.parquet'}",
+        f"data.val={folder / 'train.root'}",
     )
     assert code == 0, err
     assert numbers_of(tmp_path / "fine") == (features, of_jets)

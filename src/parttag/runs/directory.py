@@ -82,7 +82,6 @@ def create(
     hashes = {name: part.provenance() for name, part in data.items()}
     starts: list[dict[str, Any]] = []
     moved: list[str] = []
-    refuse_shared_files(hashes, JetFiles(config.data.test, config.data.columns).paths)
     if path.is_file():
         with refuse_damaged(path):
             earlier = json.loads(path.read_text(encoding="utf-8"))
@@ -94,6 +93,7 @@ def create(
                 f"in {path.name}; give another {option('out', '')} to train on the new ones"
             )
         moved = moved if is_begun(directory) else []
+    refuse_shared_files(hashes, JetFiles(config.data.test, config.data.columns).paths)
     starts.append(describe_start(ranks, config))
     with refuse_unwritable(directory):
         (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
