@@ -59,7 +59,8 @@ class OfJet(Options):
     links: str | None = None
     """ATLAS ElementLinks (``persKey``, ``persIndex``) to the particles."""
     key: int | None = None
-    """The ``persKey`` of the particles, needed where the links are to several containers."""
+    """The ``persKey`` of the particles' container. Without it, that of the container's name, where
+    the branches are named as xAOD has them; else all links must have one."""
     within: PositiveFloat | None = None
     """All particles closer than this to the jet's axis, in ΔR: an approximation."""
     cluster: ClusterOptions | None = None
