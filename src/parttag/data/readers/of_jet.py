@@ -11,7 +11,7 @@ _FORMS = {
     "particles": (),
     "begin": ("end", "count", "through"),
     "references": ("missing",),
-    "links": ("key",),
+    "links": ("key", "missing"),
     "within": (),
     "cluster": (),
 }
@@ -54,7 +54,7 @@ class OfJet(Options):
     references: str | None = None
     """ROOT references (``TRefArray``) to the particles of all sections (Delphes)."""
     missing: Literal["refuse", "drop"] = "refuse"
-    """What becomes of a file with references to what it does not hold: it is refused, or the
+    """What becomes of references and links to what the file does not hold: it is refused, or the
     particles are left out and counted in the log."""
     links: str | None = None
     """ATLAS ElementLinks (``persKey``, ``persIndex``) to the particles."""
