@@ -55,8 +55,8 @@ def _remove_meeting() -> None:
 def run_ranks(number: int) -> int:
     """Run this process's own command in ``number`` ranks; return the exit code of them all.
 
-    The cores are shared out among them; none has more threads than ``OMP_NUM_THREADS``. SIGTERM is passed on to each; if one fails, or this process
-    ends in whatever way, none goes on.
+    The cores are shared out among them; none has more threads than ``OMP_NUM_THREADS``. SIGTERM is
+    passed on to each; if one fails, or this process ends in whatever way, none goes on.
 
     Raises
     ------
