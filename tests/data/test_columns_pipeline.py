@@ -42,10 +42,13 @@ def ntuple(tmp_path):
 
 @pytest.fixture
 def config(tmp_path, ntuple):
+    for seed, name in enumerate(("train", "val"), start=1):
+        jets = foreign_branches(massive(toy_jets(30, seed)))
+        write_root(tmp_path / f"{name}.root", jets, tree="analysis/Nominal")
     sections = {
         "data": {
-            "train": str(ntuple),
-            "val": str(ntuple),
+            "train": str(tmp_path / "train.root"),
+            "val": str(tmp_path / "val.root"),
             "test": str(ntuple),
             "classes": {"top": "label_top", "QCD": "label_QCD"},
             "columns": yaml.safe_load(FOREIGN),

@@ -94,7 +94,7 @@ WAYS: dict[str, Callable[[Path], int]] = {
     "same store": lambda s: _command("prepare", s, "--out", s, "--processes", 1),
     "inspect": lambda s: _command("inspect", s),
     "train": lambda s: _command(
-        "train", s.parent / CONFIG, f"data.train={s}", f"data.val={s}", "--out", _out(s, "t")
+        "train", s.parent / CONFIG, f"data.train={s}", "--out", _out(s, "t")
     ),
     "predict": lambda s: _command("predict", _run(s), s, "--out", _out(s, "scores.h5")),
     "evaluate": lambda s: _command("evaluate", _run(s), "--data", s, "--out", _out(s, "e")),
@@ -117,7 +117,7 @@ def _limit_memory() -> None:
 
 def _train_on(good: Path, work: Path) -> None:
     content = {
-        "data": {"train": str(good), "val": str(good), "classes": CLASSES},
+        "data": {"train": str(good), "classes": CLASSES},
         "model": {"name": "pfn", "particle_dims": [8], "jet_dims": [8]},
         "training": {"batch_size": 256, "steps": 1, "steps_per_epoch": 1, "device": "cpu"},
     }

@@ -121,8 +121,8 @@ def inspect_files(
         fingerprints={path: np.concatenate(parts) for path, parts in fingerprints.items()},
         nonfinite=dict(+nonfinite),
         warnings=(
-            *wide.values(),
-            *scales.warnings(),
+            # Differences that are taken for angles lie far from the jet, too.
+            *(scales.relative() or (*wide.values(), *scales.units())),
             *filter(None, [advice(faults, sum(labels.values()))]),
         ),
     )

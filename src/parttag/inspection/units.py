@@ -38,11 +38,11 @@ class Scales:
         self._angle.append(np.abs(np.arctan2(sums[:, 1], sums[:, 0])))
         self._jet_angle.append(np.abs(np.arctan2(py, px)))
 
-    def warnings(self) -> tuple[str, ...]:
-        """Return what is doubtful about the unit of the momenta, one sentence each."""
+    def relative(self) -> tuple[str, ...]:
+        """Return what says that coordinates are relative to the jet's; at most one sentence."""
         if not self._jet_pt:
             return ()
-        jet, total = (float(np.median(np.concatenate(p))) for p in (self._jet_pt, self._sum_pt))
+        total = float(np.median(np.concatenate(self._sum_pt)))
         if _LEAST_SHARE < total < _GREATEST_SHARE and _lie_at_zero(self._angle):
             return (
                 f"the pT of a jet's particles add up to {total:.3g}, and their angles lie around "
@@ -55,6 +55,13 @@ class Scales:
                 "differences; set data.columns.particles.relative_to_jet ({eta: difference, phi: "
                 "difference})",
             )
+        return ()
+
+    def units(self) -> tuple[str, ...]:
+        """Return what is doubtful about the unit of momenta in GeV; at most one sentence."""
+        if not self._jet_pt:
+            return ()
+        jet, total = (float(np.median(np.concatenate(p))) for p in (self._jet_pt, self._sum_pt))
         read = f"{jet:,.0f}" if jet > _HIGHEST_MEDIAN_PT else f"{jet:.3g}"
         if max(jet, total) > _LARGEST_RATIO * min(jet, total):
             return (

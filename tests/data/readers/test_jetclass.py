@@ -204,7 +204,7 @@ def test_branches_of_fewer_jets_than_others_are_refused(name):
     branches[name] = branches[name][:1]
     arrays = {key: ak.Array(branch) for key, branch in branches.items()}
     with pytest.raises(
-        InputError, match=rf"from jet 5 on, {name} has 1 entries where part_px has 2"
+        InputError, match=rf"from entry 5 on, {name} has 1 entries where part_px has 2"
     ):
         to_jets(arrays, Path("hand.root"), 5)
 

@@ -177,7 +177,7 @@ def test_a_training_logs_keeps_and_draws_what_was_done(tmp_path):
     path = write_jetclass_root(tmp_path / "jets.root", told_apart(400, 5))
     by = {"jet_pt": [500, 750, 1000], "jet_mass": [30, 100, 250]}
     content = {
-        "data": {"train": str(path), "val": str(path), "classes": CLASSES, "reweight": {"by": by}},
+        "data": {"train": str(path), "classes": CLASSES, "reweight": {"by": by}},
         "model": {"name": "pfn", "particle_dims": [4], "jet_dims": [4]},
         "training": {"epochs": 1, "batch_size": 100, "device": "cpu"},
     }
