@@ -33,6 +33,12 @@ def threads_allowed() -> int:
     return min(cores, int(first)) if first.isdecimal() and int(first) > 0 else cores
 
 
+def threads_of_rank(number: int) -> dict[str, str]:
+    """Return the variables that say to each of so many ranks how many threads it has."""
+    cores, allowed = len(os.sched_getaffinity(0)), threads_allowed()
+    return {"OMP_NUM_THREADS": str(min(cores // number, allowed)), _ALLOWED: str(allowed)}
+
+
 def is_rank() -> bool:
     """Return whether this process is one of several, started here or by torchrun."""
     return "RANK" in os.environ
@@ -75,8 +81,7 @@ def run_ranks(number: int) -> int:
             RENDEZVOUS: str(Path(directory, "ranks")),
             "WORLD_SIZE": str(number),
             "GLOO_SOCKET_IFNAME": "lo",  # else the address of this machine's name
-            "OMP_NUM_THREADS": str(min(cores // number, threads_allowed())),
-            _ALLOWED: str(threads_allowed()),
+            **threads_of_rank(number),
         }
         return _run(number, environment)
 
