@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from helpers.files import write_jetclass_root, write_toptagging_h5
 from helpers.mapped import columns, read
+from parttag.api.jets import undescribed
 from parttag.cli import app
 from parttag.inspection.contents import contents
 from parttag.inspection.describe import describe_unknown
@@ -119,3 +120,17 @@ def test_names_from_files_are_not_sent_to_the_terminal_as_they_are(tmp_path):
     output = CliRunner().invoke(app, ["inspect", str(tmp_path / "a.h5")]).output
     assert "\x1b[31m" not in output
     assert "[red]" in output
+
+
+def test_the_layout_that_ships_with_parttag_is_named(tmp_path):
+    per_jet, per_particle = [np.ones(2, np.float32)] * 3, [np.ones(5, np.float32)] * 3
+    branches = {f"FatJet_{name}": per_jet for name in ("pt", "eta", "phi", "mass")}
+    branches |= {f"PFCands_{name}": per_particle for name in ("pt", "eta", "phi", "mass")}
+    branches |= {f"PFCands_{name}": per_particle for name in ("puppiWeight", "charge", "pdgId")}
+    pairs = ("jetIdx", "pFCandsIdx")
+    branches |= {f"FatJetPFCands_{name}": [np.zeros(5, np.int32)] * 3 for name in pairs}
+    with uproot.recreate(tmp_path / "a.root") as file:
+        file["Events"] = {name: ak.Array(values) for name, values in branches.items()}
+    assert "pfnano_fatjet" in undescribed(tmp_path / "a.root").layouts
+    shown = CliRunner().invoke(app, ["inspect", str(tmp_path / "a.root")])
+    assert "columns: {layout: pfnano_fatjet}" in shown.stdout

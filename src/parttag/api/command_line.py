@@ -30,7 +30,7 @@ from parttag.metrics import Estimate, Report
 from parttag.progress import Progress, no_progress
 from parttag.runs.config import dump_config, run_config_class
 from parttag.runs.import_weights import import_run
-from parttag.runs.ranks import is_rank
+from parttag.runs.ranks import is_rank, threads_allowed
 from parttag.runs.recipes import list_recipes
 from parttag.runs.sections import parse_classes
 from parttag.runs.train import train_run
@@ -75,11 +75,14 @@ def is_first_rank() -> bool:
 
 
 def use_all_cores() -> None:
-    """In a rank, compute on all cores of the machine from now on: the other ranks have ended."""
+    """In a rank, compute on all cores from now on: the other ranks have ended.
+
+    On fewer if the user's ``OMP_NUM_THREADS`` says so.
+    """
     if is_rank():
         import torch
 
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        torch.set_num_threads(threads_allowed())
 
 
 def json_schema() -> dict[str, Any]:

@@ -281,8 +281,11 @@ def undescribed(files: FileNames) -> Description | None:
     InputError
         If there is no such file.
     """
+    known = {
+        name: ColumnsOptions.model_validate(one.content) for name, one in named_layouts().items()
+    }
     for path in JetFiles(file_list(files)).paths:
-        found = describe_unknown(path)
+        found = describe_unknown(path, known)
         if found is not None:
             return found
     return None

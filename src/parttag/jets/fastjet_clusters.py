@@ -30,6 +30,13 @@ def require_fastjet() -> None:
         )
 
 
+def silence_banner() -> None:
+    """Keep FastJet from printing its banner to stdout, where scores or tables may go."""
+    import fastjet
+
+    fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
+
+
 def cluster(
     p4: Float64[np.ndarray, "particles 4"],
     lengths: Int64[np.ndarray, " events"],
@@ -63,6 +70,7 @@ def cluster(
     require_fastjet()
     import fastjet
 
+    silence_banner()
     if len(lengths) == 0:  # which it does not take
         return np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64)
     px, py, pz, energy = p4.T.copy()

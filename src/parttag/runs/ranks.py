@@ -18,6 +18,25 @@ from parttag.training.rendezvous import RENDEZVOUS
 # Ranks that have lost another one notice it at once; one that does not is stopped.
 _SECONDS_TO_NOTICE = 20.0
 _POLL_SECONDS = 0.05
+# What the user's OMP_NUM_THREADS allows; the ranks' own is their share.
+_ALLOWED = "PARTTAG_THREADS_ALLOWED"
+
+
+def threads_allowed() -> int:
+    """Return how many threads a process may have: as many as cores, or ``OMP_NUM_THREADS``.
+
+    In a rank that ``run_ranks`` started, this is what the user had set, not the rank's own share.
+    """
+    cores = len(os.sched_getaffinity(0))
+    # Of nested teams, the number of the outermost comes first.
+    first = os.environ.get(_ALLOWED, os.environ.get("OMP_NUM_THREADS", "")).split(",")[0].strip()
+    return min(cores, int(first)) if first.isdecimal() and int(first) > 0 else cores
+
+
+def threads_of_rank(number: int) -> dict[str, str]:
+    """Return the variables that say to each of so many ranks how many threads it has."""
+    cores, allowed = len(os.sched_getaffinity(0)), threads_allowed()
+    return {"OMP_NUM_THREADS": str(min(cores // number, allowed)), _ALLOWED: str(allowed)}
 
 
 def is_rank() -> bool:
@@ -42,8 +61,8 @@ def _remove_meeting() -> None:
 def run_ranks(number: int) -> int:
     """Run this process's own command in ``number`` ranks; return the exit code of them all.
 
-    The cores are shared out among them. SIGTERM is passed on to each; if one fails, or this process
-    ends in whatever way, none goes on.
+    The cores are shared out among them; none has more threads than ``OMP_NUM_THREADS``. SIGTERM is
+    passed on to each; if one fails, or this process ends in whatever way, none goes on.
 
     Raises
     ------
@@ -62,7 +81,7 @@ def run_ranks(number: int) -> int:
             RENDEZVOUS: str(Path(directory, "ranks")),
             "WORLD_SIZE": str(number),
             "GLOO_SOCKET_IFNAME": "lo",  # else the address of this machine's name
-            "OMP_NUM_THREADS": str(cores // number),
+            **threads_of_rank(number),
         }
         return _run(number, environment)
 

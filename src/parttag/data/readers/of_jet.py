@@ -11,7 +11,7 @@ _FORMS = {
     "particles": (),
     "begin": ("end", "count", "through"),
     "references": ("missing",),
-    "links": ("key",),
+    "links": ("key", "missing"),
     "within": (),
     "cluster": (),
 }
@@ -55,12 +55,13 @@ class OfJet(Options):
     references: str | None = None
     """ROOT references (``TRefArray``) to the particles of all sections (Delphes)."""
     missing: Literal["refuse", "drop"] = "refuse"
-    """What becomes of a file with references to what it does not hold: it is refused, or the
+    """What becomes of references and links to what the file does not hold: it is refused, or the
     particles are left out and counted in the log."""
     links: str | None = None
     """ATLAS ElementLinks (``persKey``, ``persIndex``) to the particles."""
     key: int | None = None
-    """The ``persKey`` of the particles, needed where the links are to several containers."""
+    """The ``persKey`` of the particles' container. Without it, that of the container's name, where
+    the branches are named as xAOD has them; else all links must have one."""
     within: PositiveFloat | None = None
     """All particles closer than this to the jet's axis, in ΔR: an approximation."""
     cluster: ClusterOptions | None = None

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from parttag.data.readers.branches import Branches
+from parttag.data.readers.element_links import container_of, key_of
 from parttag.data.readers.event_tables import JetsOfEvents, Tally
 from parttag.data.readers.of_jet import OfJet
 from parttag.data.readers.slots import Chosen
@@ -183,20 +184,40 @@ def _linked(of_jet: OfJet, jets: JetsOfEvents, particles: Branches, tally: Tally
     assert of_jet.links is not None
     name = of_jet.links
     keys, links = jets.lists_of_jets(name, "m_persKey"), jets.lists_of_jets(name, "m_persIndex")
-    known = np.unique(keys.values[keys.values != 0])
-    key = of_jet.key
-    if key is None and len(known) > 1:
-        raise InputError(
-            f"{jets.path}: the links of {name} are to several containers (persKey "
-            f"{', '.join(map(str, known[:5]))}): say which one the particles are, in "
-            "data.columns.particles.of_jet.key"
-        )
+    key = _key_of_particles(of_jet, keys.values, jets, particles)
     there = keys.values != 0 if key is None else keys.values == key
     _count_missing(of_jet, name, jets, links.entries, there, tally)
     own = links.entries[there]
     events = jets.entries[own]
     rows = _row(links.values[there], particles.lengths, events, jets, name, "particles")
     return Chosen(rows, own)
+
+
+def _key_of_particles(
+    of_jet: OfJet, keys: Int64[np.ndarray, " links"], jets: JetsOfEvents, particles: Branches
+) -> int | None:
+    """Return the ``persKey`` of the particles' container; ``None`` if every link is to it."""
+    found = [int(key) for key in np.unique(keys[keys != 0])]
+    if of_jet.key is not None or not found:
+        return of_jet.key
+    container = container_of(particles.leading)
+    if container is not None:
+        key = key_of(container, found)
+        if key is None and of_jet.missing == "refuse":
+            raise InputError(
+                f"{jets.path}: the links of {of_jet.links} are to other containers than "
+                f"{container} (persKey {', '.join(map(str, found[:5]))}): name the branches of "
+                "the one that they are to, or, if it is that one, say "
+                f"data.columns.particles.of_jet.key: {found[0]}"
+            )
+        return -1 if key is None else key
+    if len(found) > 1:
+        raise InputError(
+            f"{jets.path}: the links of {of_jet.links} are to several containers (persKey "
+            f"{', '.join(map(str, found[:5]))}): say which one the particles are, in "
+            "data.columns.particles.of_jet.key"
+        )
+    return None
 
 
 def _count_missing(

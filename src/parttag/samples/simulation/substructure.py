@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from parttag.jets.clustered import Jets
+from parttag.jets.fastjet_clusters import silence_banner
 from parttag.samples.simulation.packages import require_packages
 
 SOFT_DROP_CUT = 0.1
@@ -65,6 +66,7 @@ def _declustered(jets: Jets) -> Any:
     require_packages()
     import fastjet
 
+    silence_banner()
     px, py, pz, energy = jets.particles.T.copy()
     momenta = ak.zip({"px": px, "py": py, "pz": pz, "E": energy})
     definition = fastjet.JetDefinition(
