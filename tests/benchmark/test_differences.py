@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from parttag.benchmarks import plots
 from parttag.benchmarks.differences import compare_rows, reference_row
 from parttag.benchmarks.forms import to_json, to_latex, to_markdown
 from parttag.benchmarks.options import BenchmarkOptions, RowOptions
@@ -29,7 +30,9 @@ def logits_of(separation: float, seed: int):
     return np.stack([score, np.full(4000, 1.0)], axis=1)
 
 
-def make_row(directory: Path, name: str, trainings, labels=None, mass: float = 80.0):
+def make_row(
+    directory: Path, name: str, trainings, labels=None, mass: float = 80.0, jet_weights=None
+):
     """Return a row whose trainings made these logits of the jets."""
     seeds = {}
     for number, logits in enumerate(trainings):
@@ -39,7 +42,12 @@ def make_row(directory: Path, name: str, trainings, labels=None, mass: float = 8
         seeds[number] = SeedResult(job, report, record, EPOCHS, {}, "CPU, 1 thread")
         seeds[number].scores.parent.mkdir(parents=True)
         ones = np.ones(4000)
-        columns = {"label": LABELS, "valid": ones, "used": ones, "jet_weight": ones}
+        columns = {
+            "label": LABELS,
+            "valid": ones,
+            "used": ones,
+            "jet_weight": ones if jet_weights is None else jet_weights,
+        }
         columns |= {"jet_pt": 600 * ones, "jet_mass": mass * ones}
         with h5py.File(seeds[number].scores, "w") as file:
             for column, values in columns.items():
@@ -117,6 +125,24 @@ def test_rows_are_compared_at_the_same_number_of_labels_and_on_the_same_jets(tmp
     assert "not compared with a: " in missing.notes[-1]
     nothing = gather_row(Row("c", RowOptions(recipe="a.yaml"), {}, labels=10), {}, {0: "not run"})
     assert compare_rows([few[0], nothing], "a")[1] == nothing
+
+
+def test_the_rocs_of_the_table_are_weighted(tmp_path, monkeypatch):
+    weights = np.random.default_rng(3).uniform(0.1, 3, 4000)
+    logits = logits_of(1.0, 1)
+    row, drawn = make_row(tmp_path, "a", [logits], jet_weights=weights), {}
+    figure = plots.rocs_figure
+    monkeypatch.setattr(
+        plots, "rocs_figure", lambda rocs, *rest: drawn.update(rocs) or figure(rocs, *rest)
+    )
+    plots.draw_all(tmp_path, [row])
+    found, cut = drawn["a"]["top"], 1.5
+    passed = logits[:, 0] >= np.min(logits[logits[:, 0] >= cut, 0])
+    point = np.searchsorted(-found.thresholds, -np.min(logits[passed, 0] - logits[passed, 1]))
+    for label, share in ((0, found.eps_s), (1, found.eps_b)):
+        of_class = label == LABELS
+        expected = weights[of_class & passed].sum() / weights[of_class].sum()
+        assert share[point] == pytest.approx(expected)
 
 
 def test_the_reference_is_a_row_by_default_particle_net():
