@@ -123,7 +123,7 @@ def rejections(scale: float) -> Iterator[str]:
 def limits(scale: float) -> Iterator[str]:
     """Yield how often a limit is above the truth: 5 % of all toys are allowed."""
     for weights in ("equal", "moderate", "rising", "falling"):
-        for passing in (0.5, 1, 2, 3):
+        for passing in (0.5, 1, 2, 2.5, 3):
             toys = Toys(5000, 5000, 0.5, passing, weights)
             yield f"k={passing} {weights}: {cover(toys, max(int(scale * 1500), 20))}"
 
@@ -158,7 +158,9 @@ def pt_bins(scale: float) -> Iterator[str]:
         yield f"{name}: {counts}"
 
 
-def tables(passing: float, number: int, seeds: int = 3, seed: int = 0) -> tuple[float, float]:
+def tables(
+    passing: float, number: int, seeds: int = 3, seed: int = 0, num_jets: int = 5000
+) -> tuple[float, float]:
     """Return the bias of a table's rejection over seeds, and the share of tables with false limits.
 
     The trainings see the same test jets and their scores go together to 90 %.
@@ -166,15 +168,15 @@ def tables(passing: float, number: int, seeds: int = 3, seed: int = 0) -> tuple[
     from parttag.benchmarks.results import over_seeds
     from parttag.metrics import rejection_interval
 
-    rng, toys = np.random.default_rng(seed), Toys(5000, 5000, 0.5, passing)
+    rng, toys = np.random.default_rng(seed), Toys(num_jets, num_jets, 0.5, passing)
     values, false = [], 0
     for _ in range(number):
         scores, is_signal, _ = toys.draw(rng)
-        mean = np.where(is_signal, NORMAL.inv_cdf(1 - passing / 5000), 0.0)
+        mean = np.where(is_signal, NORMAL.inv_cdf(1 - passing / num_jets), 0.0)
         common = scores - mean
         estimates = [
             rejection_interval(
-                mean + math.sqrt(0.9) * common + math.sqrt(0.1) * rng.normal(size=10_000),
+                mean + math.sqrt(0.9) * common + math.sqrt(0.1) * rng.normal(size=len(common)),
                 is_signal,
                 0.5,
             )

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from helpers.files import write_jetclass_root, write_toptagging_h5
 from helpers.limits import largest_file
 from parttag import metrics
+from parttag.data.jet_files import JetFiles
 from parttag.data.readers import read_chunks
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import evaluate_run
@@ -195,6 +196,18 @@ def test_jets_in_memory_are_evaluated_as_those_of_a_file_are(run, tmp_path):
     assert of_jets.data == ()
     assert of_jets.to_json() == of_file.to_json() | {"data": []}
     np.testing.assert_array_equal(of_jets.scores.logits, of_file.scores.logits)
+
+
+def test_the_evaluated_files_decide_whether_published_numbers_stand_beside(run, monkeypatch):
+    made = run.directory.parent / "test.h5"
+    assert evaluate_run(run).beside_published
+    jets = concatenate(list(read_chunks(made)))
+    assert not evaluate_run(run, jets).beside_published  # of jets in memory it is not known
+    monkeypatch.setattr(JetFiles, "is_simulated", property(lambda files: made in files.paths))
+    assert not evaluate_run(run).beside_published
+    other = run.directory.parent / "other.h5"
+    shutil.copy(made, other)
+    assert evaluate_run(run, other).beside_published
 
 
 def test_an_evaluation_is_a_report_with_its_scores_and_curves(run):

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import ks_2samp, wasserstein_distance
 
 from parttag.errors import InputError
-from parttag.inspection.compare import compare, discriminating_auc, distance
+from parttag.inspection.compare import auc_by_chance, compare, discriminating_auc, distance
 from parttag.inspection.inspect import NO_LABEL, JetSample
 from parttag.jets.variables import JET_VARIABLES
 
@@ -53,6 +53,18 @@ def test_samples_of_one_kind_cannot_be_told_apart_and_others_can():
     shifted = discriminating_auc(sample(500, shift=2), sample(500, seed=1))
     assert 0.87 < shifted.value < 0.94
     assert 0.004 < shifted.error < 0.016
+
+
+def test_the_chance_level_of_the_auc_holds_samples_of_one_kind():
+    # Labels are mixed, so that a shift does not move it.
+    few = auc_by_chance(sample(80, shift=3), sample(100, seed=1))
+    # Of ranks alone 0.046 (Mann and Whitney); the folds' classifiers are not quite one.
+    assert abs(few.value - 0.5) < 0.05
+    assert 0.03 < few.error < 0.09
+    found = discriminating_auc(sample(80, shift=3), sample(100, seed=1))
+    assert found.value > few.value + 4 * few.error
+    many = auc_by_chance(sample(1500), sample(1200, seed=1))
+    assert (many.value, many.error) == (0.5, pytest.approx((2401 / (12 * 1200**2)) ** 0.5))
 
 
 def test_jets_are_compared_label_by_label():

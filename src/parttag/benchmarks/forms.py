@@ -12,6 +12,7 @@ from parttag.benchmarks.footnotes import changes
 from parttag.benchmarks.results import Point, RowResult
 from parttag.benchmarks.table import Table
 from parttag.metrics import point_key
+from parttag.metrics.estimate import json_number
 from parttag.metrics.published import Published
 from parttag.printable import printable
 from parttag.system.atomic_files import new_files
@@ -151,11 +152,26 @@ def to_json(result: RowResult) -> dict[str, Any]:
         "cut": result.is_cut,
         "hardware": result.hardware or None,
         "published": None if published is None else _published_json(published),
+        **_differences_json(result),
         "footnote": result.row.options.footnote,
         "notes": list(result.notes),
         "unlike_recipe": {key: change.value for key, change in changes(result.row).items()},
         "missing": {str(seed): why for seed, why in result.missing.items()},
     }
+
+
+def _differences_json(result: RowResult) -> dict[str, Any]:
+    if result.reference is None:
+        return {}
+    differences = {
+        found.name: {
+            "value": json_number(found.difference.value),
+            "error": json_number(found.difference.error),
+            "sigmas": json_number(found.sigmas),
+        }
+        for found in result.differences
+    }
+    return {"reference": result.reference, "differences": differences}
 
 
 def _published_json(published: Published) -> dict[str, Any]:

@@ -120,6 +120,9 @@ class BenchmarkOptions(Options):
     """Networks that rows start from."""
     published: Literal["toptagging", "jetclass"] | None = None
     """The sample whose published numbers stand beside the rows'."""
+    reference: str | None = None
+    """The row that all others are compared with, jet by jet: what differs from it by more than two
+    standard deviations is marked. By default ``ParticleNet``, if there is such a row."""
     cost_jets: PositiveInt = 64
     """Test jets on which multiply-adds are counted."""
 
@@ -171,6 +174,10 @@ class BenchmarkOptions(Options):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "BenchmarkOptions":
+        if self.reference is not None and self.reference not in self.rows:
+            raise ValueError(
+                f"reference: there is no row {self.reference!r}; give one of {', '.join(self.rows)}"
+            )
         known = PUBLISHED[self.published] if self.published else {}
         for name, row in self.rows.items():
             if row.published is not None and row.published not in known:

@@ -15,6 +15,7 @@ from parttag.benchmarks.options import PUBLISHED, BenchmarkOptions
 from parttag.benchmarks.plan import Job, Plan, Row, refuse_other_configuration
 from parttag.errors import InputError
 from parttag.evaluation.evaluation import METRICS, SCORES
+from parttag.evaluation.pairs import Difference
 from parttag.metrics import Estimate, Report
 from parttag.metrics.estimate import Scale, json_number
 from parttag.metrics.published import Published
@@ -105,6 +106,10 @@ class RowResult:
     rejection: Mapping[Point, Quantity] = field(default_factory=dict)
     notes: Sequence[str] = ()
     """What its configuration and its jets say that a reader has to know."""
+    differences: Sequence[Difference] = ()
+    """From the reference row, on the same jets."""
+    reference: str | None = None
+    """The row that it was compared with."""
 
     @property
     def name(self) -> str:

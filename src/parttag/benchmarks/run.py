@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from parttag.benchmarks.differences import compare_rows, reference_row
 from parttag.benchmarks.forms import write_tables
 from parttag.benchmarks.jobs import Failure, failure_file
 from parttag.benchmarks.plan import OPTIONS_FILE, Job, Plan, check_jobs
@@ -68,7 +69,8 @@ def run_benchmark(
         failures = run_jobs(jobs, num_processes, progress)
     elif not plan.directory.is_dir():
         raise InputError(f"{plan.directory}: there is no such directory, so no table to gather")
-    results = _shown(gather(plan, failures), jobs)
+    shown = _shown(gather(plan, failures), jobs)
+    results = compare_rows(shown, reference_row(plan.options))
     table = make_table(results)
     files = [*write_tables(plan.directory, table, results), *draw_all(plan.directory, results)]
     return Outcome(plan.directory, table, tuple(files), failures)

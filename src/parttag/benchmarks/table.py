@@ -10,6 +10,8 @@ from parttag.metrics import CONFIDENCE_LEVEL
 from parttag.metrics.published import Published
 
 _NONE = "–"
+# Standard deviations from the reference row beyond which a number is marked.
+_MARKED = 2.0
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,9 @@ def _line(
         name,
         *([] if result.labels is None else [f"{result.labels:,}"]),
         str(len(result.seeds)) if result.seeds else _NONE,
-        quantity(result.accuracy, ".4f"),
-        quantity(result.auc, ".4f"),
-        *(_rejection(result.rejection.get(point)) for point in points),
+        quantity(result.accuracy, ".4f") + _mark(result, "accuracy"),
+        quantity(result.auc, ".4f") + _mark(result, "auc"),
+        *(_rejection(result.rejection.get(point)) + _mark(result, point) for point in points),
         _count(result.parameters),
         _count(result.multiply_adds),
         jets_seen,
@@ -130,6 +132,12 @@ def quantity(value: Quantity, style: str) -> str:
     error = "" if math.isnan(estimate.error) else f" {estimate.errors_text(style)}"
     spread = "" if value.spread is None else f" [{value.spread:{style}}]"
     return f"{value.value:{style}}{error}{spread}"
+
+
+def _mark(result: RowResult, column: str | Point) -> str:
+    """Return a star if a number differs from the reference row's by more than two deviations."""
+    found = (one for one in result.differences if one.quantity == column)
+    return " *" if any(abs(one.sigmas) > _MARKED for one in found) else ""
 
 
 def _rejection(value: Quantity | None) -> str:
@@ -227,6 +235,7 @@ def _explanations(results: Sequence[RowResult]) -> list[str]:
             "drawn from the larger; a pre-training may have seen others. Time, jets seen and "
             "jets/s: without it."
         )
+    notes += _of_differences(results)
     hardware = sorted({result.hardware for result in results if result.seeds})
     if hardware:
         notes.append(f"Trained on: {'; '.join(hardware)}.")
@@ -237,3 +246,20 @@ def _explanations(results: Sequence[RowResult]) -> list[str]:
             "table of arXiv:2202.03772; U, R: recalled, not verified."
         )
     return notes
+
+
+def _of_differences(results: Sequence[RowResult]) -> list[str]:
+    """Return what a star says, if rows were compared."""
+    reference = next((result.reference for result in results if result.reference), None)
+    if reference is None:
+        return []
+    one_training = any(
+        len(result.seeds) == 1 for result in results if result.reference or result.name == reference
+    )
+    note = (
+        f"Marked by *: more than {_MARKED:g} standard deviations from {reference} on the same test "
+        "jets, rejections by their logarithms. Errors are paired, with the trainings' spread²/n of "
+        "either row over its seeds"
+    )
+    alone = "; of a row with one training that spread is not known, and left out"
+    return [note + (alone if one_training else "") + "."]

@@ -15,6 +15,7 @@ from parttag.evaluation.scored_jets import ScoredJets
 from parttag.metrics import DEFAULTS, Estimate, EvaluationOptions
 from parttag.metrics.paired import (
     Disagreement,
+    Influences,
     Quantity,
     correlations,
     disagreements,
@@ -58,6 +59,22 @@ class Difference:
         style = "+.4f" if isinstance(self.quantity, str) else "+.2f"
         error = f"{self.difference.error:{style[1:]}}"
         return f"{self.difference.value:{style}} ± {error} ({self.sigmas:+.1f} σ)"
+
+
+def difference(
+    quantity: Quantity, ours: Influences, theirs: Influences, more_variance: float = 0.0
+) -> Difference:
+    """Return the difference of two numbers, of background efficiencies that of ln R.
+
+    Parameters
+    ----------
+    more_variance
+        Of the difference, of what is not of the jets: of the trainings.
+    """
+    if not isinstance(quantity, str):
+        ours, theirs = ours.as_log_rejection(), theirs.as_log_rejection()
+    naive = math.sqrt(ours.error**2 + theirs.error**2 + more_variance)
+    return Difference(quantity, ours.minus(theirs, more_variance), naive)
 
 
 @dataclass(frozen=True)
@@ -105,18 +122,11 @@ def pair(
         influences(of.logits, of.labels, of.classes, of.jet_weights, options)
         for of in (jets, reference)
     )
-    differences = []
-    for quantity in ours:
-        mine, other = ours[quantity], theirs[quantity]
-        if not isinstance(quantity, str):
-            mine, other = mine.as_log_rejection(), other.as_log_rejection()
-        found = mine.minus(other)
-        differences.append(Difference(quantity, found, math.hypot(mine.error, other.error)))
     return Pair(
         name,
         reference_name,
         len(jets.labels),
-        tuple(differences),
+        tuple(difference(quantity, ours[quantity], theirs[quantity]) for quantity in ours),
         correlations(jets.logits, reference.logits, jets.labels, jets.classes, options),
         tuple(
             disagreements(

@@ -15,6 +15,8 @@ FEWEST_SIGNAL = 10.0
 """Signal jets on the smaller side of a cut, below which they do not say where it is."""
 # Background jets nearest below a cut that none survives, whose weights the limit goes by.
 _NEAREST = 20
+# A rise of weights with the rank as steep as 1 would give the jets beyond the cut no mean weight.
+_STEEPEST = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +81,9 @@ class Roc:
         """Return 1/ε_B at the given ε_S, with the error that ``background_efficiency`` has.
 
         If less than one background jet survives, the value is the lower limit at
-        ``CONFIDENCE_LEVEL`` by the heaviest of the 20 background jets nearest below the cut. With
-        less than ten effective signal jets on either side of the cut nothing is claimed.
+        ``CONFIDENCE_LEVEL`` by the heaviest of the 20 background jets nearest below the cut, or by
+        the mean weight of those beyond it where weights rise with the score. With less than ten
+        effective signal jets on either side of the cut nothing is claimed.
         """
         if not self._is_defined:
             missing = "signal" if np.isnan(self.eps_s).any() else "background"
@@ -99,7 +102,7 @@ class Roc:
             float(array[0]) for array in self._at(place, self.num_passing, self.count_passing)
         )
         comparable = (
-            _over_heaviest(self.background_weights, 0) if count < 1 else self.num_background
+            _over_weight_beyond(self.background_weights) if count < 1 else self.num_background
         )
         return to_rejection(eps_b, error, comparable, passing, is_limit=count < 1)
 
@@ -137,15 +140,28 @@ class Roc:
 def weight_over_nearest(
     scores: Float64[np.ndarray, " jets"], jet_weights: Float64[np.ndarray, " jets"]
 ) -> float:
-    """Return Σw over the largest weight of the 20 jets of the highest scores, of any weight."""
+    """Return Σw over the weight that jets beyond the highest score may have, of any weight."""
     order = np.argsort(scores, kind="stable")[::-1]
     weights = jet_weights[order]
-    return _over_heaviest(weights[weights > 0], 0)
+    return _over_weight_beyond(weights[weights > 0])
 
 
-def _over_heaviest(falling: Float64[np.ndarray, " jets"], first: int) -> float:
-    """Return Σw over the largest weight of 20 jets, of weights in order of falling score."""
-    return float(falling.sum() / falling[first : first + _NEAREST].max())
+def _over_weight_beyond(falling: Float64[np.ndarray, " jets"]) -> float:
+    """Return Σw over the weight of a jet beyond the first, of weights in order of falling score.
+
+    That is the largest of the first 20, or more where weights rise towards the first: a straight
+    line is fitted to ln w against ln rank of the 20, w = w_1 rank^−a, and jets beyond it weigh
+    w_1/(1 − a) on average, for their ranks would be uniform below the first.
+    """
+    nearest = falling[:_NEAREST]
+    heaviest = float(nearest.max())
+    if len(nearest) > 2:
+        log_rank = np.log(np.arange(1, len(nearest) + 1))
+        slope, at_first = np.polyfit(log_rank, np.log(nearest), 1)
+        if slope < 0:
+            steepness = min(-float(slope), _STEEPEST)
+            heaviest = max(heaviest, math.exp(at_first) / (1 - steepness))
+    return float(falling.sum()) / heaviest
 
 
 def roc(

@@ -90,6 +90,19 @@ def test_a_subset_is_the_same_every_time_in_order_and_part_of_a_larger_one(files
     assert not dataset.counts.dropped
 
 
+def test_a_seed_draws_another_subset_and_always_the_same(files):
+    dataset = open_dataset(files, CLASSES)
+
+    def drawn(num_jets: int, seed: int | None) -> set[int]:
+        return set(dataset.subset(num_jets, seed).take(np.arange(num_jets)).index.tolist())
+
+    draws = [drawn(20, seed) for seed in (None, 0, 1)]
+    assert draws[0] == draws[1]
+    assert draws[1] != draws[2] == drawn(20, 1)
+    assert draws[2] != drawn(20, 2)
+    assert drawn(7, 1) < draws[2]
+
+
 def test_a_subset_is_drawn_from_the_jets_of_a_class(files):
     tops = open_dataset(files, {"top": ["label_top"]})
     assert len(tops.subset(24)) == 24

@@ -140,7 +140,7 @@ class JetDataset:
         Parameters
         ----------
         seed
-            Of another draw than the one that all trainings share.
+            Of a draw of its own; without one, or with 0, it is the one that all trainings share.
 
         Raises
         ------
