@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from parttag.data import open_dataset
 from parttag.data.jet_files import JetFiles
 from parttag.jets.batch import JetBatch, make_batch
-from parttag.jets.features import required_extras
+from parttag.jets.feature_lists import required_extras
 from parttag.models import build_model
 from parttag.ops.jet_sums import sum_jets
 from parttag.runs.run import load_run
@@ -104,7 +104,7 @@ def main() -> None:
     untrained = build_model(config.model, config.features, len(run.classes) or 1)
     build_objective(config.objective, untrained.eval())
 
-    extras = required_extras(config.features)
+    extras = required_extras(config.network_features)
     files = JetFiles(arguments.files, config.data.columns)
     dataset = open_dataset(files, {}, require_extras=extras)
     rows = np.random.default_rng(arguments.seed).permutation(len(dataset))[: arguments.jets]

@@ -34,7 +34,8 @@ from peers.weaver_config import weaver_config
 from toy_jetclass import LABELS, write_toys
 
 from parttag.data import JetLoader, open_dataset, prepare
-from parttag.jets.features import particle_features, required_extras
+from parttag.jets.feature_lists import required_extras
+from parttag.jets.features import particle_features
 
 BATCH_SIZE = 512
 CLASSES = {label.removeprefix("label_"): [label] for label in LABELS}

@@ -50,7 +50,7 @@ def test_rejection_stands_at_the_cost_of_its_row_and_the_published_beside():
     published = next(line for line in TOP_TAGGING if line.name == "PFN")
     rows = [
         result("PFN", Quantity(200.0, 500.0, 1.0), published),
-        result("limit", Quantity(300.0, None, None, is_lower_limit=True)),
+        result("limit", Quantity(300.0, None, None, is_limit=True)),
         result("unknown", Quantity(None, None, None)),
     ]
     parameters = rejection_figure(rows, "parameters", published=True)
@@ -87,7 +87,7 @@ def test_each_row_is_a_line_over_its_numbers_of_labels():
     rows = [
         result("scratch", Quantity(80.0, 5.0, None), num_labels=10_000),
         result("scratch", Quantity(20.0, 3.0, None), num_labels=1_000),
-        result("tuned", Quantity(90.0, None, None, is_lower_limit=True), num_labels=1_000),
+        result("tuned", Quantity(90.0, None, None, is_limit=True), num_labels=1_000),
         result("tuned", Quantity(None, None, None), num_labels=10_000),
     ]
     figure = efficiency_figure(rows)

@@ -133,10 +133,16 @@ def test_a_table_is_gathered_from_whatever_is_there(copy):
 
 
 def test_jets_may_be_those_of_a_foreign_ntuple(tmp_path):
-    ntuple = write_root(
-        tmp_path / "a.root", foreign_branches(massive(toy_jets(30))), tree="analysis/Nominal"
-    )
-    files = dict.fromkeys(("train", "val", "test"), str(ntuple))
+    files = {
+        part: str(
+            write_root(
+                tmp_path / f"{part}.root",
+                foreign_branches(massive(toy_jets(30, seed))),
+                tree="analysis/Nominal",
+            )
+        )
+        for seed, part in enumerate(("train", "val", "test"))
+    }
     plan = toy_plan(
         tmp_path,
         jets=None,

@@ -3,6 +3,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from parttag.benchmarks.forms import to_csv, to_json, to_latex, to_markdown
@@ -23,11 +24,11 @@ JOB = Job("PFN, seed 0", Path("PFN"), build_config(CONFIG))
 
 def seed_result(accuracy, half, *, cut=False):
     """Return a seed with these numbers; ``half`` is the rejection at 50 %."""
-    third = Estimate(900.0, is_lower_limit=True)
+    third = Estimate(900.0, is_limit=True)
     report = Report(
         accuracy=Estimate(accuracy, 0.002),
         auc=Estimate(0.98, 0.001),
-        rejection={"top": {0.5: Estimate(half, 40.0), 0.3: third}},
+        rejection={"top": {0.5: Estimate(half, 40.0, scale="log"), 0.3: third}},
     )
     epoch = {"jets": 1000, "seconds": 4000.0, "cpu_seconds": 7000.0}
     epochs = [epoch, {**epoch, "cut": True} if cut else epoch]
@@ -52,9 +53,21 @@ def test_json_has_means_spreads_errors_and_limits(results):
     assert first["accuracy"]["value"] == pytest.approx(0.935)
     assert first["accuracy"]["spread"] == pytest.approx(0.01 / 2**0.5)
     assert first["accuracy"]["error"] == pytest.approx(0.002)
-    half = {"value": 220.0, "spread": pytest.approx(40 / 2**0.5), "error": 40.0}
-    third = {"value": 900.0, "spread": None, "error": None, "lower_limit": True}
-    assert first["rejection"] == {"top": {"0.5": half, "0.3": third}}
+    half, third = first["rejection"]["top"]["0.5"], first["rejection"]["top"]["0.3"]
+    mean = 2 / (1 / 200 + 1 / 240)
+    assert half["value"] == pytest.approx(mean)
+    assert half["spread"] == pytest.approx((1 / 200 - 1 / 240) / 2**0.5 * mean**2)
+    assert half["standard_error"] == pytest.approx(half["spread"] / 2**0.5)
+    # Of either training, σ(ε_B) = σ(R)/R².
+    of_jets = (((40 / 200**2) ** 2 + (40 / 240**2) ** 2) / 2) ** 0.5 * mean**2
+    assert half["error"] == pytest.approx(of_jets)
+    whole = (half["standard_error"] ** 2 + of_jets**2) ** 0.5
+    assert (
+        half["high"] / mean
+        == pytest.approx(mean / half["low"])
+        == pytest.approx(np.exp(whole / mean))
+    )
+    assert (third["value"], third["error"], third["lower_limit"]) == (900.0, None, True)
     assert first["training_time"] == 8000
     assert first["cpu_time"] == 14000
     assert first["jets_seen"] == 2000
@@ -64,7 +77,8 @@ def test_json_has_means_spreads_errors_and_limits(results):
     assert (first["notes"], first["unlike_recipe"]) == ([], {})
     assert first["published"]["rejection"] == {"top": {"0.3": {"value": 774.6, "spread": None}}}
     assert second["seeds"] == []
-    assert second["accuracy"] == {"value": None, "spread": None, "error": None}
+    nothing = dict.fromkeys(("value", "spread", "standard_error", "error"))
+    assert second["accuracy"] == nothing
     assert second["rejection"] == {}
     assert second["parameters"] is None
     json.dumps([first, second], allow_nan=False)
@@ -77,8 +91,8 @@ def test_markdown_is_a_table_of_the_same_numbers_with_its_notes(results):
     named = dict(zip(header, cells, strict=True))
     assert named[""] == "JEDI-net with ΣO / 1 [1] [2]"
     assert named["seeds"] == "2"
-    assert named["accuracy"] == "0.9350 ± 0.0071 (0.0020)"
-    assert named["1/ε_B at 50 %"] == "220 ± 28 (40)"
+    assert named["accuracy"] == "0.9350 ± 0.0054 [0.0071]"
+    assert named["1/ε_B at 50 %"] == "218 +51 −41 [28]"
     assert named["1/ε_B at 30 %"] == "> 900"
     assert named["parameters"] == "83.8k"
     assert named["multiply-adds"] == "1.5M"
@@ -118,7 +132,7 @@ def test_what_holds_for_all_rows_is_said_once_below_the_table(results):
 
 def test_latex_escapes_what_tex_would_take_for_commands(results):
     text = to_latex(make_table(results))
-    assert r"JEDI-net with $\Sigma$O | 1 [1] [2] & 2 & 0.9350 $\pm$ 0.0071 (0.0020)" in text
+    assert r"JEDI-net with $\Sigma$O | 1 [1] [2] & 2 & 0.9350 $\pm$ 0.0054 [0.0071]" in text
     assert r"$1/\varepsilon_\mathrm{B}$ at 50 \%" in text
     assert r"$>$ 900" in text
     assert r"[1] masked \& 100 \%" in text
@@ -130,7 +144,7 @@ def test_latex_escapes_what_tex_would_take_for_commands(results):
 def test_csv_has_plain_numbers_under_flat_names(results):
     first, second = csv.DictReader(to_csv(results).splitlines())
     assert float(first["accuracy.value"]) == pytest.approx(0.935)
-    assert float(first["rejection.top.0.5.spread"]) == pytest.approx(40 / 2**0.5)
+    assert float(first["rejection.top.0.5.spread"]) == pytest.approx(28.05, abs=0.01)
     assert first["rejection.top.0.3.lower_limit"] == "True"
     assert first["seeds"] == "0 2"
     assert (second["row"], second["accuracy.value"]) == ("ParT", "")
@@ -139,10 +153,12 @@ def test_csv_has_plain_numbers_under_flat_names(results):
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (Quantity(0.5, 0.1, 0.2), "0.50 ± 0.10 (0.20)"),
-        (Quantity(0.5, None, 0.2), "0.50 (0.20)"),
+        # √(0.1²/4 + 0.2²) of four seeds, and their spread.
+        (Quantity(0.5, 0.1, 0.2, num_seeds=4), "0.50 ± 0.21 [0.10]"),
+        (Quantity(0.5, None, 0.2), "0.50 ± 0.20"),
+        (Quantity(2.0, None, 1.0, scale="log"), "2.00 +1.30 −0.79"),
         (Quantity(0.5, None, None), "0.50"),
-        (Quantity(0.5, None, None, is_lower_limit=True), "> 0.50"),
+        (Quantity(0.5, None, None, is_limit=True), "> 0.50"),
         (Quantity(None, None, None), "–"),
     ],
 )

@@ -4,6 +4,7 @@ import contextlib
 import re
 import resource
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,8 @@ def workplace(tmp_path_factory) -> Path:
     for number, name in enumerate(["train", "val", "test", "reference/test", "other/test"]):
         write_toptagging_h5(directory / f"{name}.h5", toy_jets(60, seed=10 + number))
     run(directory, example_of("train") + SHORT["train"])
+    for name in ("particle_net", "part"):  # of the example of compare
+        shutil.copytree(directory / "runs" / "first", directory / "runs" / name)
     return directory
 
 

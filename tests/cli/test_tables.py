@@ -7,6 +7,7 @@ import numpy as np
 from rich.console import Console
 
 from parttag.cli import jet_tables, tables
+from parttag.inspection.chance import ByChance
 from parttag.inspection.compare import Comparison, Distance
 from parttag.inspection.inspect import Inspection
 from parttag.inspection.sample import JetSample
@@ -33,10 +34,14 @@ def test_two_classes_fit_on_a_few_lines():
     found = report(("top", "QCD"))
     text = printed(tables.metrics_table("runs/mine [1]", found))
     assert "runs/mine [1]" in text
-    assert f"{found.auc.value:.4f}   ± {found.auc.error:.4f}" in text
+    above, below = found.auc.high - found.auc.value, found.auc.value - found.auc.low
+    assert f"{found.auc.value:.4f} +{above:.4f} −{below:.4f}" in " ".join(text.split())
     assert "top: 1/ε_B at ε_S = 0.3" in text
     assert f"{found.rejection['top'][0.3].value:.1f}" in text
-    assert found.sentences() == ["jets: 300 top, 300 QCD; left out: 2 bad, 1 of no class"]
+    jets, rough = found.sentences()
+    assert jets == "jets: 300 top, 300 QCD; left out: 2 bad, 1 of no class"
+    number = found.rejection["top"][0.3].num_passing
+    assert rough.startswith(f"top: 1/ε_B at ε_S = 0.3: {number:.2g} effective background jets pass")
 
 
 def test_several_classes_name_theirs():
@@ -84,13 +89,14 @@ def test_counts_and_ranges_say_what_is_in_the_files():
 
 
 def test_a_comparison_gives_the_classifier_and_every_distance():
-    comparison = Comparison(
-        "label_top", 1000, 2000, (Distance("mass", 175.0, 172.0, 0.123, 0.2),), Estimate(0.6, 0.01)
-    )
+    chance = ByChance(Estimate(0.02, 0.005), Estimate(0.03, 0.008))
+    distances = (Distance("mass", 175.0, 172.0, 0.123, 0.2, chance),)
+    aucs = Estimate(0.6, 0.01), Estimate(0.5, 0.011)
+    comparison = Comparison("label_top", 1000, 2000, distances, *aucs)
     text = " ".join(printed(jet_tables.comparison_table(comparison)).split())
     assert "label_top: 1,000 jets against 2,000" in text
-    assert "AUC 0.600 ± 0.010" in text
-    assert "mass 175 172 0.123 0.200" in text
+    assert "AUC 0.600 ± 0.010, by chance 0.500 ± 0.011" in text
+    assert "mass 175 172 0.123 0.020 ± 0.005 0.200 0.030 ± 0.008" in text
 
 
 def test_repeats_are_listed_within_and_between_inputs_the_most_first():

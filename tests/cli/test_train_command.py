@@ -4,10 +4,12 @@ import sys
 import pytest
 import yaml
 
+from helpers.files import write_toptagging_h5
 from helpers.ranks import RankGroup
 from helpers.runs import toy_config
 from parttag import cli
 from parttag.runs.config import dump_config, load_config, run_config_class
+from parttag.testing import toy_jets
 
 
 @pytest.fixture
@@ -62,12 +64,13 @@ def test_train_makes_a_run_that_is_named_as_its_configuration(
 def test_data_test_of_an_objective_without_scores_is_left_to_a_probe(run_command, tmp_path):
     model = {"name": "jetclr", "embed_dim": 8, "num_layers": 1, "feedforward_dim": 8}
     toy_config(tmp_path, model=model)
+    write_toptagging_h5(tmp_path / "test.h5", toy_jets(10, seed=3))
     _, out, _ = run_command(
         "train",
         tmp_path / "config.yaml",
         "objective={name: contrastive}",
         "training={steps: 1, best_by: loss}",
-        f"data.test={tmp_path / 'val.h5'}",
+        f"data.test={tmp_path / 'test.h5'}",
         "--out",
         tmp_path / "run",
     )

@@ -200,7 +200,7 @@ def test_scores_are_written_as_predict_writes_them(tmp_path, run, scorer, form):
 def test_scores_are_a_data_frame_of_one_row_a_jet(tmp_path, run):
     path = write_jetclass_root(tmp_path / "in.root", toy_jets(6), replaced={"row": np.arange(6)})
     frame = score_files(run, [path], ["row", "part_px"]).to_pandas()
-    assert frame.shape == (6, 12)
+    assert frame.shape == (6, 13)
     assert frame["row"].to_list() == list(range(6))
     assert frame["row"].dtype == np.int64
     assert [len(jet) for jet in frame["part_px"]] == toy_jets(6).lengths.tolist()
@@ -210,7 +210,7 @@ def test_scores_are_a_data_frame_of_one_row_a_jet(tmp_path, run):
 def test_no_jets_have_scores_of_no_rows(run):
     found = score_jets(run, toy_jets(3).span(0, 0))
     assert len(found) == 0
-    assert found.to_pandas().shape == (0, 10)
+    assert found.to_pandas().shape == (0, 11)
 
 
 def test_a_name_in_files_may_not_hide_a_score_in_memory_either(tmp_path, run):

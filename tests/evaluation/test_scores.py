@@ -53,6 +53,7 @@ def test_columns_are_those_of_the_design(model):
         "logit_QCD",
         "label",
         "valid",
+        "jet_weight",
         "jet_pt",
         "jet_eta",
         "jet_mass",

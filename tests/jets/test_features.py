@@ -13,6 +13,7 @@ from parttag.errors import InputError
 from parttag.jets import kinematics
 from parttag.jets.arrays import EXTRA_NAMES
 from parttag.jets.batch import make_batch
+from parttag.jets.feature_lists import required_extras
 from parttag.jets.features import (
     FEATURE_SETS,
     FEATURES,
@@ -20,7 +21,6 @@ from parttag.jets.features import (
     feature_names,
     particle_features,
     register_feature,
-    required_extras,
 )
 from parttag.runs.config import build_config
 from parttag.testing import toy_batch, toy_jets
@@ -255,7 +255,11 @@ def test_configurations_know_registered_features_and_name_the_nearest(registered
     registered.append("log_mass")
     assert build_config(config("log_pt", "log_mass")).features == ("log_pt", "log_mass")
     with pytest.raises(InputError, match=r"no feature 'log_maas'; the nearest .* is log_mass"):
-        build_config(config("log_pt", "log_maas"))
+        feature_names(["log_pt", "log_maas"])
+    # In a configuration it is a branch, which files have or not.
+    wanted = build_config(config("log_pt", "log_maas")).wanted_columns
+    assert wanted.particles == ("log_maas",)
+    assert "log_mass" in wanted.known
 
 
 CONFIG = {

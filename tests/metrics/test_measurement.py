@@ -35,14 +35,16 @@ def test_metrics_of_two_classes_have_the_layout_of_the_file():
     found = json.loads(
         json.dumps(metrics.measure(logits, labels, ("top", "QCD")).to_json(), allow_nan=False)
     )
-    names = ["accuracy", "auc", "rejection", "threshold", "num_jets", "loss"]
-    assert list(found)[:7] == ["schema_version", *names]
-    assert found["schema_version"] == 2
+    names = ["accuracy", "auc", "rejection", "threshold", "kept", "num_jets", "num_effective"]
+    assert list(found)[:8] == ["schema_version", *names]
+    assert found["schema_version"] == 3
     assert found["background"] == ["QCD"]
-    assert set(found["accuracy"]) == set(found["auc"]) == {"value", "error"}
+    interval = {"value", "error", "low", "high", "scale"}
+    assert set(found["accuracy"]) == {"value", "error"}
+    assert set(found["auc"]) == interval
     assert list(found["rejection"]) == list(found["threshold"]) == ["top"]
     assert list(found["rejection"]["top"]) == list(found["threshold"]["top"]) == ["0.5", "0.3"]
-    assert set(found["rejection"]["top"]["0.5"]) == {"value", "error"}
+    assert set(found["rejection"]["top"]["0.5"]) == {*interval, "num_passing"}
     assert found["num_jets"] == {"top": int((labels == 0).sum()), "QCD": int(labels.sum())}
 
 
@@ -80,7 +82,8 @@ def test_jets_of_one_class_have_an_accuracy_and_nothing_to_compare_with():
     found = metrics.measure(logits[signal], labels[signal], ("top", "QCD")).to_json()
     assert 0.5 < found["accuracy"]["value"] <= 1
     assert found["auc"] == {"value": None, "error": None}
-    assert found["rejection"]["top"]["0.3"] == {"value": None, "error": None}
+    no_background = {"value": None, "error": None, "reason": "there are no background jets"}
+    assert found["rejection"]["top"]["0.3"] == no_background
     assert found["threshold"]["top"]["0.3"] is None
 
 

@@ -79,7 +79,7 @@ def test_a_report_comes_back_from_its_file(tmp_path):
     content = report().to_json()
     path = tmp_path / "metrics.json"
     path.write_text(json.dumps(content, allow_nan=False))
-    assert content["schema_version"] == 2
+    assert content["schema_version"] == 3
     for source in (path, str(path), content):
         again = Report.from_json(source)
         assert again.to_json() == content
@@ -93,15 +93,20 @@ def test_two_classes_of_schema_1_get_the_name_of_their_signal(tmp_path):
     found = Report.from_json(path)
     assert found.background == ("QCD",)
     limit = found.rejection["top"][0.5]
-    assert (limit.value, limit.is_lower_limit) == (11.86, True)
-    assert found.rejection["top"][0.3] == Estimate(9.5, 2.5)
+    assert (limit.value, limit.is_limit) == (11.86, True)
+    assert found.rejection["top"][0.3] == Estimate(9.5, 2.5, scale="log")
+    assert found.errors_of_counts
+    assert any("an older parttag" in sentence for sentence in found.sentences())
     assert found.threshold["top"][0.5] == 0.9135
     assert math.isnan(found.threshold["top"][0.3])
-    assert found.rejection_by_pt.one_cut_rejection == {"top": {0.5: (Estimate(12.0, 3.0),)}}
+    assert found.rejection_by_pt.one_cut_rejection == {
+        "top": {0.5: (Estimate(12.0, 3.0, scale="log"),)}
+    }
     assert found.mass_sculpting["top"].eps_s == 0.5
     assert found.mass_sculpting["top"].before.mean == Estimate(52.72, 11.39)
     assert found.probe == ProbeFit("linear", 30, ("train.h5",), 8, 0.1)
-    assert found.to_json()["schema_version"] == 2
+    assert math.isnan(found.mass_sculpting["top"].excess)
+    assert found.to_json()["schema_version"] == 3
     # QCD is the background wherever it stands.
     swapped = json.loads(TWO_CLASSES) | {"num_jets": {"QCD": 34, "W": 26}}
     assert list(Report.from_json(swapped).rejection) == ["W"]
@@ -112,9 +117,11 @@ def test_two_classes_of_schema_1_get_the_name_of_their_signal(tmp_path):
 def test_several_classes_of_schema_1_keep_their_signals():
     found = Report.from_json(json.loads(THREE_CLASSES))
     assert found.background == ("QCD",)
-    assert found.rejection["Hqql"] == {0.99: Estimate(1.043, 0.04441)}
+    assert found.rejection["Hqql"] == {0.99: Estimate(1.043, 0.04441, scale="log")}
     assert list(found.mass_sculpting) == ["Hbb"]
-    assert found.mass_sculpting["Hbb"].eps_s == 0.5
+    sculpting = found.mass_sculpting["Hbb"]
+    assert sculpting.eps_s == 0.5
+    assert (sculpting.jensen_shannon, sculpting.spread, sculpting.excess) == (0.5579, 0.01, 0)
     assert found.rejection_by_pt is None
     nothing = {"num_jets": {"a": 1, "b": 2, "c": 3}, "rejection": {}, "threshold": {}}
     found = Report.from_json(json.loads(THREE_CLASSES) | nothing | {"mass_sculpting": {}})
@@ -125,8 +132,8 @@ def test_several_classes_of_schema_1_keep_their_signals():
     ("text", "sentence"),
     [
         (
-            '{"schema_version": 3}',
-            "was made by a newer parttag: it is a report of schema_version 3",
+            '{"schema_version": 4}',
+            "was made by a newer parttag: it is a report of schema_version 4",
         ),
         ("{", "is damaged or cut short"),
         ("[]", "is damaged or cut short"),
@@ -151,7 +158,8 @@ def test_a_report_is_read_as_a_table():
     found = report()
     half = found.rejection["top"][0.5]
     (line,) = (line for line in lines if line.startswith("top: 1/ε_B at ε_S = 0.5"))
-    assert line.split()[-3:] == [f"{half.value:.1f}", "±", f"{half.error:.1f}"]
+    above, below = half.high - half.value, half.value - half.low
+    assert line.split()[-3:] == [f"{half.value:.1f}", f"+{above:.1f}", f"−{below:.1f}"]
     assert next(line for line in lines if line.startswith("mine")).split() == ["mine", "3", "–"]
     assert f"jets: {found.num_jets['top']:,} top" in text
     assert "left out: 2 bad, 1,000 outside the cuts" in text
@@ -172,9 +180,12 @@ def test_html_has_the_same_numbers_and_no_markup_of_a_name():
     [
         (Estimate(241.04, 52.02), "Estimate(241.0 ± 52.0)"),
         (Estimate(0.92934, 0.00124), "Estimate(0.9293 ± 0.0012)"),
-        (Estimate(1335.7, is_lower_limit=True), "Estimate(> 1336 at 95 % CL)"),
+        (Estimate(1335.7, is_limit=True), "Estimate(> 1336 at 95 % CL)"),
         (Estimate(0.25), "Estimate(0.25)"),
         (Estimate(2.0, 0.0), "Estimate(2.0 ± 0.0)"),
+        (Estimate(723.0, 273.0, scale="log"), "Estimate(723 +332 −227)"),
+        (Estimate(0.9801, 0.0011, scale="logit"), "Estimate(0.9801 ± 0.0011)"),
+        (Estimate(0.995, 0.004, scale="logit"), "Estimate(0.9950 +0.0028 −0.0061)"),
         (Estimate(math.nan), "Estimate(nan)"),
     ],
 )
@@ -194,12 +205,13 @@ def test_only_what_is_asked_for_is_measured():
 def test_sculpting_is_one_sentence_for_each_signal_class():
     before = MassShape(10, Estimate(80.0, 1.0), Estimate(71.6, 1.0))
     after = MassShape(10, Estimate(80.0, 1.0), Estimate(151.2, 9.0))
-    known = Sculpting(0.5, before, after, Estimate(0.434, 0.05), Estimate(0.111, 0.02))
-    unknown = replace(known, jensen_shannon=Estimate(math.nan))
+    chance = Estimate(0.111, 0.02)
+    known = Sculpting(0.5, before, after, 0.434, 0.05, chance, 0.419, 20)
+    unknown = replace(known, jensen_shannon=math.nan)
     found = Report(num_jets={"Hbb": 1}, mass_sculpting={"Hbb": known, "Tbl": unknown})
     assert found.sentences() == [
         "jets: 1 Hbb",
         "Hbb: median background mass 72 GeV, after the cut at ε_S = 0.5 151 GeV; Jensen–Shannon "
-        "distance 0.43 ± 0.05, by chance 0.11 ± 0.02",
+        "distance 0.43, by chance 0.11 ± 0.02, beyond it 0.42 (in 20 bins)",
         "Tbl: too few background jets pass the cut at ε_S = 0.5 to see their mass",
     ]

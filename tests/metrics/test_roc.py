@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import roc_curve
 
 from parttag import metrics
+from parttag.errors import InputError
 
 HAND_SCORES = np.array([0.9, 0.8, 0.7, 0.6, 0.6, 0.5, 0.4])
 HAND_SIGNAL = np.array([True, False, True, True, False, False, False])
@@ -37,10 +38,9 @@ def test_background_efficiency_is_linear_between_the_points(eps_s, eps_b):
     assert found[0] == pytest.approx(eps_b)
 
 
-def test_rejection_has_the_binomial_error_of_the_background_count():
-    estimate = metrics.roc(HAND_SCORES, HAND_SIGNAL).rejection(1.0)  # 2 of 4 jets survive
-    assert estimate.value == pytest.approx(2.0)
-    assert estimate.error == pytest.approx(math.sqrt(0.5 * 0.5 / 4) / 0.5**2)
+def test_at_the_end_of_the_curve_the_error_is_that_of_the_background_count():
+    _, error = metrics.roc(HAND_SCORES, HAND_SIGNAL).background_efficiency(np.array([1.0]))
+    assert error[0] == pytest.approx(math.sqrt(0.5 * 0.5 / 4))  # 2 of 4 jets survive
 
 
 def test_threshold_is_the_tightest_cut_that_keeps_the_signal():
@@ -57,17 +57,75 @@ def test_threshold_is_the_tightest_cut_that_keeps_the_signal():
 def test_rejection_without_surviving_background_is_a_lower_limit_and_says_so():
     scores = np.concatenate([np.ones(50), np.zeros(100)])
     estimate = metrics.roc(scores, scores == 1).rejection(0.5)
-    assert estimate.is_lower_limit
+    assert estimate.is_limit
     # The efficiency at which all 100 jets fail with 5 % probability.
     assert (1 - 1 / estimate.value) ** 100 == pytest.approx(0.05)
     assert estimate.to_json() == {"value": estimate.value, "error": None, "lower_limit": True}
 
 
-def test_limit_of_weighted_background_counts_effective_jets():
-    scores = np.concatenate([np.ones(50), np.zeros(100)])
-    weights = np.concatenate([np.ones(50), np.full(50, 2.0), np.full(50, 1.0)])
+def test_limit_of_weighted_background_goes_by_the_heaviest_jet_near_the_cut():
+    scores = np.concatenate([np.ones(50), np.linspace(-1, 0, 100)])
+    weights = np.ones(150)
+    weights[[-20, -21]] = 2.0, 5.0  # the twentieth below the cut, and one beyond it
     estimate = metrics.roc(scores, scores == 1, weights).rejection(0.5)
-    assert (1 - 1 / estimate.value) ** (150**2 / 250) == pytest.approx(0.05)
+    assert estimate.is_limit
+    assert (1 - 1 / estimate.value) ** (105 / 2) == pytest.approx(0.05)
+
+
+def test_a_part_of_one_tied_jet_is_a_limit_and_no_rejection():
+    # One background jet has the best score, as a hundred signal jets have, of which 1 % is asked.
+    scores = np.concatenate([np.full(100, 2.0), np.linspace(0, 1, 3900), [2.0], np.zeros(999)])
+    is_signal = np.arange(5000) < 4000
+    curve = metrics.roc(scores, is_signal)
+    eps_b, _ = curve.background_efficiency(np.array([0.01]))
+    assert 0 < eps_b[0] < 0.001
+    estimate = curve.rejection(0.01)
+    assert estimate.is_limit
+    assert estimate.value == pytest.approx(1000 / 3, rel=0.01)
+
+
+def test_a_threshold_of_tied_scores_says_what_it_keeps():
+    scores = np.round(np.random.default_rng(0).normal(size=2000))
+    curve = metrics.roc(scores, np.arange(2000) < 1000)
+    threshold = curve.threshold(0.5)
+    assert curve.kept(0.5) == (scores[:1000] >= threshold).mean() > 0.55
+
+
+def test_few_signal_jets_near_the_end_give_a_reason_and_no_rejection():
+    rng = np.random.default_rng(0)
+    scores = np.concatenate([rng.normal(2, 1, 500), rng.normal(0, 1, 500)])
+    estimate = metrics.rejection_interval(scores, np.arange(1000) < 500, 0.99)
+    assert math.isnan(estimate.value)
+    assert "5 effective signal jets below the cut" in estimate.reason
+    assert metrics.rejection_interval(scores, np.arange(1000) < 500, 0.97).value > 1
+
+
+def test_the_error_has_the_count_of_background_and_the_cut_by_the_signal():
+    # Uniform scores: a cut keeps a share of the signal, and as large a one of a background whose
+    # scores are as uniform, so the slope of the curve is 1.
+    scores = np.concatenate([np.linspace(0, 1, 40_000), np.linspace(0, 1, 100_000)])
+    estimate = metrics.rejection_interval(scores, np.arange(140_000) < 40_000, 0.2)
+    assert estimate.value == pytest.approx(5, rel=0.001)
+    relative = math.sqrt(0.2 * 0.8 / 100_000 + 0.2 * 0.8 / 40_000) / 0.2
+    assert math.log(estimate.high / estimate.value) == pytest.approx(relative, rel=0.02)
+    assert math.log(estimate.value / estimate.low) == pytest.approx(relative, rel=0.02)
+    low, high = estimate.interval(0.95)
+    assert math.log(high / low) == pytest.approx(2 * 1.96 * relative, rel=0.02)
+    assert estimate.num_passing == pytest.approx(20_000, abs=10)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"eps_s": 1.0}, "no signal efficiency"),
+        ({"scores": np.full(4, np.nan)}, "not finite"),
+        ({"weights": np.array([1.0, 1.0, 1.0, -1.0])}, "1 of 4 are negative"),
+    ],
+)
+def test_what_is_no_score_or_weight_is_refused(change, sentence):
+    given = {"scores": np.arange(4.0), "is_signal": np.arange(4) > 1, "eps_s": 0.5}
+    with pytest.raises(InputError, match=sentence):
+        metrics.rejection_interval(**(given | change))
 
 
 def test_integer_weights_act_as_repeated_jets_on_the_curve():
@@ -81,7 +139,8 @@ def test_integer_weights_act_as_repeated_jets_on_the_curve():
 def test_a_common_factor_of_the_weights_changes_nothing():
     ones = metrics.roc(HAND_SCORES, HAND_SIGNAL, np.ones(7))
     sevens = metrics.roc(HAND_SCORES, HAND_SIGNAL, np.full(7, 7.0))
-    assert sevens.rejection(0.9).error == pytest.approx(ones.rejection(0.9).error)
+    errors = [curve.background_efficiency(np.array([0.9]))[1][0] for curve in (ones, sevens)]
+    assert errors[0] == pytest.approx(errors[1])
     assert sevens.num_background == pytest.approx(4)
 
 
@@ -106,5 +165,5 @@ def test_roc_without_background_or_without_jets_has_no_rejection():
     for num_jets in (0, 3):
         curve = metrics.roc(np.arange(float(num_jets)), np.ones(num_jets, dtype=bool))
         assert math.isnan(curve.rejection(0.5).value)
-        assert not curve.rejection(0.5).is_lower_limit
+        assert not curve.rejection(0.5).is_limit
         assert math.isnan(curve.threshold(0.5))

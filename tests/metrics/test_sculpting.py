@@ -41,7 +41,7 @@ def test_a_random_cut_is_no_further_than_chance():
     pulls = []
     for _ in range(40):
         found = measured(mass, rng.uniform(size=20_000) < 0.01)
-        pulls.append((found.jensen_shannon.value - found.by_chance.value) / found.by_chance.error)
+        pulls.append((found.jensen_shannon - found.by_chance.value) / found.by_chance.error)
     assert abs(np.mean(pulls)) < 4 / math.sqrt(40)
     assert 0.6 < np.std(pulls) < 1.5
 
@@ -56,9 +56,10 @@ def test_few_survivors_are_far_by_chance_alone():
 def test_a_cut_on_the_mass_is_far_beyond_chance():
     mass = falling_mass(5000)
     found = measured(mass, (mass > 140) & (mass < 200))
-    assert found.jensen_shannon.value > found.by_chance.value + 10 * found.by_chance.error
-    assert found.jensen_shannon.value > 0.7
-    assert 0 < found.jensen_shannon.error < 0.1
+    assert found.jensen_shannon > found.by_chance.value + 10 * found.by_chance.error
+    assert 0.7 < found.excess < found.jensen_shannon
+    assert 0 < found.spread < 0.1
+    assert found.num_bins == 20
     assert found.before.median.value == pytest.approx(60 * math.log(2), rel=0.05)
     assert 140 < found.after.median.value < 200
 
@@ -107,7 +108,9 @@ def test_too_few_jets_give_nulls(number):
         "mean": {"value": None, "error": None},
         "median": {"value": None, "error": None},
     }
-    assert content["jensen_shannon"] == {"value": None, "error": None}
+    assert content["by_chance"] == {"value": None, "error": None}
+    nothing = [content[key] for key in ("jensen_shannon", "spread", "excess", "num_bins")]
+    assert nothing == [None, None, None, 0]
     one = measured(falling_mass(40), np.arange(40) == 3)
     assert math.isnan(one.after.median.error)
     assert math.isnan(one.after.mean.error)
@@ -136,6 +139,7 @@ def test_every_signal_class_has_its_cut():
     found = metrics.measure_sculpting(mass, labels, classes, passing, options=options)
     assert list(found) == ["Hbb", "Hqql"]
     layout = found["Hbb"].to_json()
-    assert list(layout) == ["eps_s", "before", "after", "jensen_shannon", "by_chance"]
+    distances = ["jensen_shannon", "spread", "by_chance", "excess", "num_bins"]
+    assert list(layout) == ["eps_s", "before", "after", *distances]
     assert layout["eps_s"] == 0.6
     assert metrics.measure_sculpting(mass, labels, ("a", "b", "c"), {}) == {}

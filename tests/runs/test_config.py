@@ -89,7 +89,6 @@ def test_an_override_of_a_section_replaces_all_of_it(minimal):
         ("training.seed=-1", "training.seed is -1, but must be at least 0 and less than"),
         ("model.name=resnet", "model.name is 'resnet', but must be one of .*pfn"),
         ("features=everything", "features: there is no set 'everything'; choose one of kin,"),
-        ("features=[log_pt, mass]", "features: there is no feature 'mass'"),
         ("data.classes={top: label_top}", "data.classes has 1 entries, but .* two or more"),
     ],
 )

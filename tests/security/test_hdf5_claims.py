@@ -6,11 +6,11 @@ import pytest
 
 from helpers.files import write_toptagging_h5
 from helpers.limits import memory_for
-from parttag.benchmarks.plots import read_logits
 from parttag.data.readers import count_jets, read_branches, read_chunks
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
+from parttag.evaluation.scored_jets import read_scored_jets
 from parttag.testing import toy_jets
 
 NAMES = ("px", "py", "pz", "energy")
@@ -151,7 +151,7 @@ def test_scores_that_were_never_written_are_refused(tmp_path):
         for name in ("logit_a", "logit_b", "label", "valid"):
             file.create_dataset(name, (10**10,), "f4", chunks=(1 << 16,))
     with memory_for(1 << 29), pytest.raises(InputError, match=r"scores\.h5: logit_a .* written"):
-        read_logits(path, ["a", "b"])
+        read_scored_jets(path, ["a", "b"])
 
 
 def test_files_as_pandas_and_h5py_write_them_are_read(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from parttag.api.run import Run
-from parttag.api.runs import Outcome, benchmark, configure, load
+from parttag.api.runs import Outcome, benchmark, compare, configure, load
 from parttag.data.jet_files import JetFiles
 from parttag.evaluation.evaluate import evaluate_run
 from parttag.evaluation.evaluation import check_target
@@ -49,6 +49,7 @@ __all__ = [
     "benchmark",
     "check_probe_target",
     "check_target",
+    "compare",
     "configure",
     "dump_config",
     "evaluate_run",
@@ -110,7 +111,12 @@ def predict(
     )
     return predict_files(
         scorer,
-        JetFiles(files, run.config.data.columns, truth_optional=True),
+        JetFiles(
+            files,
+            run.config.data.columns,
+            truth_optional=True,
+            wanted=run.config.wanted_columns,
+        ),
         out,
         keep=keep,
         overwrite=overwrite,

@@ -12,10 +12,12 @@ from parttag.data.jet_files import JetFiles
 from parttag.data.preparation.prepare import PrepareReport
 from parttag.data.preparation.prepare import prepare as prepare_store
 from parttag.data.readers.columns import ColumnsOptions
+from parttag.data.readers.named_layouts import NamedLayout, named_layouts
 from parttag.data.selection.cuts import CutOptions
 from parttag.data.store.store import JetStore
 from parttag.errors import InputError, option
-from parttag.inspection.compare import Comparison, compare
+from parttag.inspection.compare import Comparison, Distance, compare
+from parttag.inspection.describe import Description, describe_unknown
 from parttag.inspection.duplicates import SharedJets, num_repeated, shared_jets
 from parttag.inspection.inspect import (
     Inspection,
@@ -40,6 +42,8 @@ from parttag.system.atomic_files import refuse_existing
 __all__ = [
     "JET_VARIABLES",
     "Comparison",
+    "Description",
+    "Distance",
     "Inspection",
     "PrepareReport",
     "SampleComparison",
@@ -50,6 +54,7 @@ __all__ = [
     "draw",
     "from_awkward",
     "inspect",
+    "layouts",
     "num_repeated",
     "open_store",
     "picture_paths",
@@ -58,6 +63,7 @@ __all__ = [
     "refuse_existing",
     "shared_jets",
     "simulate",
+    "undescribed",
 ]
 
 FileNames = str | Path | Sequence[str | Path]
@@ -106,6 +112,17 @@ def read_columns(columns: ColumnsLike) -> ColumnsOptions | None:
     if isinstance(columns, Mapping):
         return read_options(ColumnsOptions, columns)
     return columns
+
+
+def layouts() -> dict[str, NamedLayout]:
+    """Return the layouts of public files that ``columns: {layout: NAME}`` reads, by name.
+
+    Examples
+    --------
+    >>> print(pt.layouts()["jetnet"].description)
+    JetNet: particles relative to their jet. https://zenodo.org/records/6975118
+    """
+    return dict(named_layouts())
 
 
 def read_cuts(cuts: CutsLike) -> CutOptions | None:
@@ -179,6 +196,7 @@ def prepare(
     strict: bool = False,
     columns: ColumnsLike = None,
     cuts: CutsLike = None,
+    column_names: str | Sequence[str] | None = None,
     processes: int | None = None,
     scheduler: str | None = None,
     progress: Progress = no_progress,
@@ -202,6 +220,9 @@ def prepare(
         Refuse a bad jet instead of dropping it.
     columns, cuts
         As of ``read``.
+    column_names
+        Columns of particles and jets to keep besides those that parttag knows, of those that
+        ``columns`` names; any other is a branch. By default all that ``columns`` names.
     processes
         How many work at the same time; as many as there are cores, if not given.
     scheduler
@@ -226,6 +247,7 @@ def prepare(
         strict=strict,
         columns=read_columns(columns),
         cuts=read_cuts(cuts),
+        column_names=None if column_names is None else name_list(column_names),
         processes=processes or os.cpu_count() or 1,
         scheduler=scheduler,
         progress=progress,
@@ -249,6 +271,21 @@ def inspect(
     """
     own = JetFiles(file_list(files), read_columns(columns), truth_optional=True)
     return inspect_files(own, progress=progress)
+
+
+def undescribed(files: FileNames) -> Description | None:
+    """Return what the first of the files that is of no known layout holds; ``None`` if all are.
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+    """
+    for path in JetFiles(file_list(files)).paths:
+        found = describe_unknown(path)
+        if found is not None:
+            return found
+    return None
 
 
 @dataclass(frozen=True, repr=False)

@@ -19,7 +19,7 @@ from parttag.evaluation.probe import LabeledJets, ProbeOf, probe_run
 from parttag.evaluation.scores import Precision, Scores
 from parttag.jets.arrays import JetArrays
 from parttag.jets.awkward_arrays import from_awkward
-from parttag.jets.features import required_extras
+from parttag.jets.feature_lists import required_extras
 from parttag.metrics import EvaluationOptions
 from parttag.progress import Progress, no_progress
 from parttag.runs import run as runs
@@ -104,7 +104,7 @@ class Run(runs.Run):
             )
         return score_jets(
             tagger,
-            in_memory(jets, required_extras(self.config.features)),
+            in_memory(jets, self._particle_columns),
             strict=strict,
             precision=precision,
             device=device,
@@ -265,6 +265,12 @@ class Run(runs.Run):
         if columns is None:
             return self
         return Run.of(self.with_columns(read_columns(columns)))
+
+    @property
+    def _particle_columns(self) -> tuple[str, ...]:
+        """The particle columns besides the four-momentum that the network reads."""
+        known = required_extras(self.config.network_features)
+        return (*known, *self.config.wanted_columns.particles)
 
     @property
     def num_parameters(self) -> int:

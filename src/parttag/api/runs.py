@@ -15,7 +15,8 @@ from parttag.benchmarks.plan import Job
 from parttag.benchmarks.planning import load_benchmark, make_plan
 from parttag.benchmarks.run import Outcome, run_benchmark
 from parttag.errors import InputError, option
-from parttag.evaluation.evaluation import METRICS
+from parttag.evaluation.evaluation import METRICS, SCORES, Evaluation
+from parttag.evaluation.scored_jets import ScoredJets, read_scored_jets
 from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import JetBatch, make_batch
 from parttag.metrics import Report
@@ -226,15 +227,19 @@ def compare(
     *,
     progress: Progress = no_progress,
 ) -> RunComparison:
-    """Return finished runs side by side: accuracy, AUC, rejections and parameters.
+    """Return finished runs side by side, and their differences from the first on the same jets.
+
+    Differences of accuracy, AUC and ln R have paired errors: those of the jets on which the taggers
+    differ. They are of the jets alone, not of what another training would give.
 
     Parameters
     ----------
     results
         Runs, their directories, or reports; a mapping gives them names.
     data
-        Jets to evaluate all runs on; by default each has been evaluated, and its
-        ``evaluation/metrics.json`` is read.
+        Jets to evaluate all runs on; by default each has been evaluated, and what is in its
+        directory ``evaluation`` is read. If that is of other jets than the first run's, there is a
+        table and no differences.
 
     Raises
     ------
@@ -250,7 +255,10 @@ def compare(
     if isinstance(results, Run | Report | str | Path):
         raise InputError("compare takes a list of runs or reports, or a mapping of names to them")
     named = results.items() if isinstance(results, Mapping) else [(None, one) for one in results]
-    return RunComparison(tuple(_row(name, one, data, progress) for name, one in named))
+    rows = [_row(name, one, data, progress) for name, one in named]
+    if not rows:
+        raise InputError("there is nothing to compare: give two runs or more")
+    return RunComparison.of(rows)
 
 
 def _row(
@@ -258,10 +266,16 @@ def _row(
 ) -> Row:
     if isinstance(result, str | Path):
         result = load(result)
+    if isinstance(result, Evaluation):
+        jets = ScoredJets.of_evaluation(result)
+        return Row(name or result.name, result, None, jets, result.options)
     if isinstance(result, Report):
         return Row(name or result.title, result)
+    options = result.config.evaluation
     if data is not None:
-        report: Report = result.evaluate(data, progress=progress)
+        found = result.evaluate(data, progress=progress)
+        report: Report = found
+        known: ScoredJets | None = ScoredJets.of_evaluation(found)
     else:
         path = result.directory / "evaluation" / METRICS
         if not path.is_file():
@@ -270,7 +284,9 @@ def _row(
                 "evaluation there, run.evaluate().save(run.directory / 'evaluation')"
             )
         report = Report.from_json(path)
-    return Row(name or result.directory.name, report, result.num_parameters)
+        scores = path.parent / SCORES
+        known = read_scored_jets(scores, result.classes) if scores.is_file() else None
+    return Row(name or result.directory.name, report, result.num_parameters, known, options)
 
 
 def benchmark(

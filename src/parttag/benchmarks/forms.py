@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,14 +87,19 @@ _LATEX = {
     "Σ": r"$\Sigma$",
     "×": r"$\times$",
     "–": "--",
+    "−": "$-$",
+    "√": r"$\surd$",
+    "²": "$^2$",
     "é": r"\'e",
 }
 
 
 def _latex(text: str) -> str:
-    text = " ".join(printable(text).split("\n")).replace("1/ε_B", "\0")
+    text = " ".join(printable(text).split("\n"))
     escaped = "".join(_LATEX.get(character, character) for character in text)
-    return escaped.replace("\0", r"$1/\varepsilon_\mathrm{B}$")
+    # A number with an error above and below stands as its exponents do.
+    escaped = re.sub(r"(\d) \+([\d.]+) \$-\$([\d.]+)", r"\1$^{+\2}_{-\3}$", escaped)
+    return re.sub(r"(1/)?ε\\_(B|S)", r"$\1\\varepsilon_\\mathrm{\2}$", escaped)
 
 
 def to_csv(results: Sequence[RowResult]) -> str:

@@ -102,7 +102,7 @@ def _do(job: Job, progress: Progress) -> None:
         device=job.config.training.device,
         progress=progress,
     ).save(job.directory / "evaluation", overwrite=True)
-    test = JetFiles(job.config.data.test, job.config.data.columns)
+    test = JetFiles(job.config.data.test, job.config.data.columns, wanted=job.config.wanted_columns)
     record = {
         "metrics": sha256(job.directory / "evaluation" / METRICS),
         "parameters": num_parameters(run.model),

@@ -1,24 +1,22 @@
 """The pictures of a table: all ROCs and what rejection costs, or what so many labels give."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int64, Shaped
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from parttag.benchmarks.results import Point, Quantity, RowResult, SeedResult
-from parttag.data.readers.hdf5 import open_hdf5, own_dataset
-from parttag.errors import InputError
+from parttag.evaluation.scored_jets import read_scored_jets
 from parttag.metrics import Roc, class_rocs
 from parttag.plotting import Style, save_figure
 from parttag.plotting.curves import draw_roc
 from parttag.plotting.elements import cycle, plain
 from parttag.plotting.styles import figure_panels, style_context
 from parttag.system.atomic_files import new_files
-from parttag.system.files import refuse_damaged
 
 ROC, PARAMETERS, COST = "roc.png", "rejection_parameters.png", "rejection_cost.png"
 EFFICIENCY = "data_efficiency.png"
@@ -102,7 +100,7 @@ def rejection_figure(
 ) -> Figure:
     """Draw the first rejection of each row against its parameters or the cost of its training.
 
-    The bar is the spread over seeds; with one seed, the statistical error.
+    The bar is the whole error of the mean over seeds, as in the table.
     """
     point = next(iter(results[0].rejection))
     figure, (axes,) = figure_panels(1, 1, (8.6, 5.4), style)
@@ -122,14 +120,15 @@ def rejection_figure(
         low, high = np.log10(axes.get_xlim())
         if np.ceil(low) <= high:  # numbers between powers of ten would run into one another
             axes.xaxis.set_minor_formatter(NullFormatter())
-        figure.legend(loc="outside right upper")
+        if axes.get_legend_handles_labels()[0]:  # else no row has a rejection
+            figure.legend(loc="outside right upper")
     return figure
 
 
 def efficiency_figure(results: Sequence[RowResult], style: Style = "parttag") -> Figure:
     """Draw AUC and the first rejection against the number of labels, a line for each row.
 
-    The bar is the spread over seeds; with one seed, the statistical error.
+    The bar is the whole error of the mean over seeds, as in the table.
     """
     point = next(iter(results[0].rejection))
     rows: dict[str, list[RowResult]] = {}
@@ -173,22 +172,28 @@ def _draw_line(
     label: str,
 ) -> None:
     known = [(x, q, q.value) for x, q in zip(places, quantities, strict=True) if q.value]
-    bars = [
-        0.3 * value if quantity.is_lower_limit else quantity.spread or quantity.error or 0.0
-        for _, quantity, value in known
-    ]
+    bars = np.array([_bar(quantity) for _, quantity, _ in known]).reshape(-1, 2).T
     color, marker, line = look
     axes.errorbar(
         [x for x, _, _ in known],
         [value for _, _, value in known],
         yerr=bars,
-        lolims=[quantity.is_lower_limit for _, quantity, _ in known],
+        lolims=[quantity.is_limit for _, quantity, _ in known],
         marker=marker,
         linestyle=line,
         color=color,
         markersize=7,
         label=label,
     )
+
+
+def _bar(quantity: Quantity) -> tuple[float, float]:
+    """Return how far the bar of a number reaches below and above it; an arrow for a limit."""
+    value = quantity.value or 0.0
+    if quantity.is_limit:
+        return 0.3 * value, 0.3 * value
+    low, high = quantity.estimate.interval()
+    return (0.0, 0.0) if math.isnan(low) else (value - low, high - value)
 
 
 def _rejection_label(point: Point) -> str:
@@ -220,12 +225,11 @@ def _draw_row(
     else:
         place = (result.jets_seen or 0) * (result.multiply_adds or 0)
     if rejection.value is not None and place > 0:
-        bar = rejection.spread if rejection.spread is not None else rejection.error
         axes.errorbar(
             place,
             rejection.value,
-            yerr=0.3 * rejection.value if rejection.is_lower_limit else bar,
-            lolims=rejection.is_lower_limit,
+            yerr=np.array([_bar(rejection)]).T,
+            lolims=rejection.is_limit,
             fmt=marker,
             color=color,
             markersize=8,
@@ -247,38 +251,8 @@ def _draw_row(
 
 
 def _read_rocs(result: SeedResult) -> dict[str, Roc]:
-    """Return the ROC of each signal class from the scores of a run, jets unweighted."""
-    path = result.job.directory / "evaluation" / "scores.h5"
-    logits, labels, valid = read_logits(path, result.classes)
-    used = valid & (labels >= 0)
+    """Return the ROC of each signal class from the scores of a run."""
+    jets = read_scored_jets(result.scores, result.classes)
     assert result.job.config is not None
     options = result.job.config.evaluation
-    return class_rocs(logits[used], labels[used], result.classes, options=options)
-
-
-def read_logits(
-    path: Path, classes: Sequence[str]
-) -> tuple[
-    Shaped[np.ndarray, "jets classes"], Int64[np.ndarray, " jets"], Bool[np.ndarray, " jets"]
-]:
-    """Return logits, class numbers and which jets are good, of a file of scores.
-
-    Raises
-    ------
-    InputError
-        If the file is damaged, lacks a column, or one lies outside of the file.
-    """
-    with open_hdf5(path) as file:
-
-        def column(name: str) -> np.ndarray:
-            dataset = own_dataset(file, name, path)
-            if dataset is None:
-                raise InputError(f"{path} has no column {name}: evaluate the run again")
-            with refuse_damaged(path):
-                values: np.ndarray = dataset[:]
-            return values
-
-        columns = [column(f"logit_{name}") for name in classes]
-        labels, valid = column("label"), column("valid")
-    with refuse_damaged(path):
-        return np.stack(columns, axis=1), labels.astype(np.int64), valid == 1
+    return class_rocs(jets.logits, jets.labels, jets.classes, jets.jet_weights, options)

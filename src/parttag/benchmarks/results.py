@@ -14,8 +14,9 @@ from parttag.benchmarks.jobs import RECORD, Failure, failure_file, is_done
 from parttag.benchmarks.options import PUBLISHED, BenchmarkOptions
 from parttag.benchmarks.plan import Job, Plan, Row, refuse_other_configuration
 from parttag.errors import InputError
-from parttag.evaluation.evaluation import METRICS
+from parttag.evaluation.evaluation import METRICS, SCORES
 from parttag.metrics import Estimate, Report
+from parttag.metrics.estimate import Scale, json_number
 from parttag.metrics.published import Published
 from parttag.system.files import refuse_damaged, sha256
 
@@ -28,22 +29,41 @@ class Quantity:
     """A number over the seeds of a row; ``None`` for what the jets or seeds do not determine."""
 
     value: float | None
-    """The mean over seeds."""
+    """The mean over seeds; of rejections 1/mean(ε_B), 0 for a seed that no background survives."""
     spread: float | None
-    """The standard deviation over seeds."""
+    """The standard deviation over seeds: of one more training from the mean of many."""
     error: float | None
-    """The statistical error of one training: of the test jets alone."""
-    is_lower_limit: bool = False
-    """Whether the value of a seed is a lower limit, which makes the mean one."""
+    """The statistical error of one training: of the test jets alone, which the seeds share."""
+    is_limit: bool = False
+    """Whether the value is a lower limit: no background jet survives with any seed."""
+    num_seeds: int = 1
+    scale: Scale = "linear"
+
+    @property
+    def standard_error(self) -> float | None:
+        """The error of the mean over seeds, spread/√n."""
+        return None if self.spread is None else self.spread / math.sqrt(self.num_seeds)
+
+    @property
+    def estimate(self) -> Estimate:
+        """The mean with its whole error, √(spread²/n + error²): of trainings and of test jets."""
+        parts = [part for part in (self.standard_error, self.error) if part is not None]
+        value = math.nan if self.value is None else self.value
+        error = math.hypot(*parts) if parts else math.nan
+        return Estimate(value, error, self.is_limit, self.scale)
 
     def to_json(self) -> dict[str, float | bool | None]:
         """Return it as ``table.json`` holds it."""
         fields: dict[str, float | bool | None] = {
             "value": self.value,
             "spread": self.spread,
+            "standard_error": self.standard_error,
             "error": self.error,
         }
-        return fields | ({"lower_limit": True} if self.is_lower_limit else {})
+        if self.value is not None and not self.is_limit:
+            low, high = self.estimate.interval()
+            fields |= {"low": json_number(low), "high": json_number(high)}
+        return fields | ({"lower_limit": True} if self.is_limit else {})
 
 
 @dataclass(frozen=True)
@@ -63,6 +83,11 @@ class SeedResult:
         """The classes, in order."""
         assert self.job.config is not None
         return tuple(self.job.config.data.classes)
+
+    @property
+    def scores(self) -> Path:
+        """The file of its jets' scores."""
+        return self.job.directory / "evaluation" / SCORES
 
     def total(self, key: str) -> float:
         """Return the sum of a column of ``metrics.jsonl``."""
@@ -94,12 +119,12 @@ class RowResult:
     @property
     def accuracy(self) -> Quantity:
         """The accuracy over seeds."""
-        return _over_seeds(seed.report.accuracy for seed in self.seeds.values())
+        return over_seeds(seed.report.accuracy for seed in self.seeds.values())
 
     @property
     def auc(self) -> Quantity:
         """The AUC over seeds."""
-        return _over_seeds(seed.report.auc for seed in self.seeds.values())
+        return over_seeds(seed.report.auc for seed in self.seeds.values())
 
     def mean(self, values: Iterable[float]) -> float | None:
         """Return a mean over the seeds, ``None`` if there is none."""
@@ -213,7 +238,7 @@ def _why_missing(job: Job, failures: Mapping[Path, Failure]) -> str | None:
     if is_done(job):
         return None
     if failure_file(job).is_file():
-        return f"failed: {failure_file(job).read_text()}"
+        return f"failed: {failure_file(job).read_text(encoding='utf-8')}"
     return "interrupted" if job.directory.exists() else "not run yet"
 
 
@@ -228,7 +253,7 @@ def _read(job: Job) -> SeedResult:
     provenance = _read_json(job.directory / "provenance.json")
     path = job.directory / "metrics.jsonl"
     with refuse_damaged(path):
-        epochs = [json.loads(line) for line in path.read_text().splitlines()]
+        epochs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     parts = {**provenance["data"], "test": record["test"]}
     data = {part: tuple(source["sha256"] for source in sources) for part, sources in parts.items()}
     hardware = provenance["starts"][-1]["hardware"]
@@ -237,7 +262,7 @@ def _read(job: Job) -> SeedResult:
 
 def _read_json(path: Path) -> dict[str, Any]:
     with refuse_damaged(path):
-        content: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
 
 
@@ -264,19 +289,41 @@ def _rejection(seeds: Iterable[SeedResult]) -> dict[Point, Quantity]:
         for signal, points in seed.report.rejection.items():
             for eps_s, estimate in points.items():
                 found.setdefault((signal, eps_s), []).append(estimate)
-    return {point: _over_seeds(estimates) for point, estimates in found.items()}
+    return {point: over_seeds(estimates) for point, estimates in found.items()}
 
 
-def _over_seeds(estimates: Iterable[Estimate]) -> Quantity:
+def over_seeds(estimates: Iterable[Estimate]) -> Quantity:
+    """Return a number over the seeds of a row; nothing if one of them has none."""
     listed = list(estimates)
     values = [estimate.value for estimate in listed]
     if not values or any(math.isnan(value) for value in values):
         return Quantity(None, None, None)
+    if any(estimate.is_limit or estimate.scale == "log" for estimate in listed):
+        return _of_rejections(listed)
     errors = [e.error for e in listed if not math.isnan(e.error)]
-    is_limit = any(estimate.is_lower_limit for estimate in listed)
     return Quantity(
         value=float(np.mean(values)),
-        spread=float(np.std(values, ddof=1)) if len(values) > 1 and not is_limit else None,
-        error=float(np.mean(errors)) if errors and not is_limit else None,
-        is_lower_limit=is_limit,
+        spread=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        error=float(np.mean(errors)) if errors else None,
+        num_seeds=len(values),
+        scale=listed[0].scale,
+    )
+
+
+def _of_rejections(listed: Sequence[Estimate]) -> Quantity:
+    """Return 1/mean(ε_B) over seeds; the mean of 1/ε_B would be drawn up by the luckiest seed."""
+    if all(estimate.is_limit for estimate in listed):
+        lowest = min(estimate.value for estimate in listed)
+        return Quantity(lowest, None, None, is_limit=True, num_seeds=len(listed), scale="log")
+    eps_b = np.array([0.0 if e.is_limit else 1 / e.value for e in listed])
+    # σ(ε_B) = σ(R)/R². The mean of k survivors over seeds estimates their variance, 0 among them.
+    variances = [0.0 if e.is_limit else (e.error / e.value**2) ** 2 for e in listed]
+    mean = float(eps_b.mean())
+    error = math.sqrt(float(np.mean(variances))) / mean**2
+    return Quantity(
+        value=1 / mean,
+        spread=float(eps_b.std(ddof=1)) / mean**2 if len(listed) > 1 else None,
+        error=None if math.isnan(error) else error,
+        num_seeds=len(listed),
+        scale="log",
     )

@@ -1,5 +1,6 @@
 """The table as it is read: a line of texts for each row, and what a reader has to know."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -120,14 +121,15 @@ def _line(
 
 
 def quantity(value: Quantity, style: str) -> str:
-    """Return ``mean ± spread (error of one training)``, or what there is of it."""
+    """Return ``mean ± whole error [spread over seeds]``, or what there is of it."""
     if value.value is None:
         return _NONE
-    if value.is_lower_limit:
+    if value.is_limit:
         return f"> {value.value:{style}}"
-    spread = "" if value.spread is None else f" ± {value.spread:{style}}"
-    error = "" if value.error is None else f" ({value.error:{style}})"
-    return f"{value.value:{style}}{spread}{error}"
+    estimate = value.estimate
+    error = "" if math.isnan(estimate.error) else f" {estimate.errors_text(style)}"
+    spread = "" if value.spread is None else f" [{value.spread:{style}}]"
+    return f"{value.value:{style}}{error}{spread}"
 
 
 def _rejection(value: Quantity | None) -> str:
@@ -201,21 +203,29 @@ def _by_reason(missing: Mapping[int, str]) -> dict[str, list[int]]:
     return reasons
 
 
+def _same_jets(results: Sequence[RowResult]) -> str:
+    config = results[0].row.config
+    if config is not None and config.data.draw_by_seed:
+        return "the same for all rows and others for each seed"
+    return "the same for all rows and seeds"
+
+
 def _explanations(results: Sequence[RowResult]) -> list[str]:
     """Return what holds for the whole table."""
     notes = [
-        "Ours: mean ± standard deviation over seeds (statistical error of one training, of the "
-        f"test jets alone); > is a lower limit at {CONFIDENCE_LEVEL:.0%} confidence, where no "
-        "background jet survives.",
+        "Ours: mean over seeds, of rejections 1/mean(ε_B), with its 68 % interval, and in brackets "
+        "the standard deviation over seeds. The interval is of the test jets, which all seeds "
+        "share, and of the trainings, √(spread²/n + error²); with one seed of the test jets alone. "
+        f"> is a lower limit at {CONFIDENCE_LEVEL:.0%} confidence: no background jet survives.",
         "Multiply-adds: of one forward pass for one jet, in matrix products, convolutions and "
         "attention; mean over test jets. Time and jets/s: of the training without validations, by "
         "the clock on a GPU, in processor time of all threads on a CPU; a mean over seeds.",
     ]
     if any(result.labels is not None for result in results):
         notes.append(
-            "Labels: training jets with their labels, the same for all rows and seeds, the smaller "
-            "numbers drawn from the larger; a pre-training may have seen others. Time, jets seen "
-            "and jets/s: without it."
+            f"Labels: training jets with their labels, {_same_jets(results)}, the smaller numbers "
+            "drawn from the larger; a pre-training may have seen others. Time, jets seen and "
+            "jets/s: without it."
         )
     hardware = sorted({result.hardware for result in results if result.seeds})
     if hardware:

@@ -12,12 +12,18 @@ from rich.table import Table
 from parttag.api.jets import (
     JET_VARIABLES,
     Comparison,
+    Description,
+    Distance,
     Inspection,
     SharedJets,
     num_repeated,
     shared_jets,
 )
-from parttag.cli.terminal import empty_table
+from parttag.cli.terminal import console, empty_table
+from parttag.printable import printable
+
+# Of a tree; NanoAOD has some 1,500.
+_MOST_BRANCHES = 300
 
 
 def counts_table(title: str, inspection: Inspection) -> Table:
@@ -94,20 +100,55 @@ def ranges_table(title: str, inspection: Inspection) -> Table:
     return table
 
 
+def _by_chance(distance: Distance) -> tuple[str, str]:
+    if distance.by_chance is None:
+        return "–", "–"
+    both = (distance.by_chance.kolmogorov_smirnov, distance.by_chance.wasserstein)
+    ks, moved = (f"{one.value:.3f} ± {one.error:.3f}" for one in both)
+    return ks, moved
+
+
 def comparison_table(comparison: Comparison) -> Table:
     """Return the distances of one label's jets from the reference, and the classifier's AUC."""
     title = (
         f"{comparison.label}: {comparison.num_jets:,} jets against {comparison.num_reference:,}; "
         f"a classifier tells them apart with AUC {comparison.auc.value:.3f} "
-        f"± {comparison.auc.error:.3f}"
+        f"± {comparison.auc.error:.3f}, by chance {comparison.auc_by_chance.value:.3f} ± "
+        f"{comparison.auc_by_chance.error:.3f}"
     )
-    table = empty_table(title, "", "mean", "reference", "KS", "distance / σ")
+    table = empty_table(title, "", "mean", "reference", "KS", "chance", "distance / σ", "chance")
     for distance in comparison.distances:
+        ks_by_chance, moved_by_chance = _by_chance(distance)
         table.add_row(
             distance.name,
             f"{distance.mean:.4g}",
             f"{distance.reference_mean:.4g}",
             f"{distance.kolmogorov_smirnov:.3f}",
+            ks_by_chance,
             f"{distance.wasserstein:.3f}",
+            moved_by_chance,
         )
     return table
+
+
+def print_description(found: Description) -> None:
+    """Print what is in a file of no known layout, and YAML to begin with."""
+
+    def line(text: str) -> None:
+        console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
+
+    line(f"{found.path} is of no layout that is known without being told:")
+    for table in found.tables:
+        entries = "" if table.num_entries is None else f", {table.num_entries:,} entries"
+        line(f"{table.name or 'arrays'}: {len(table.branches):,} branches{entries}")
+        for branch in table.branches[:_MOST_BRANCHES]:
+            line(f"  {branch.name}: {branch.kind}")
+        if len(table.branches) > _MOST_BRANCHES:
+            line(f"  … and {len(table.branches) - _MOST_BRANCHES:,} more")
+    if found.layouts:
+        line("It has every branch of " + ", ".join(found.layouts) + ":")
+        line(f"columns: {{layout: {found.layouts[0]}}}")
+        return
+    line("YAML to begin with; correct it, and give it as --columns:")
+    for row in found.columns.splitlines():
+        line(row)

@@ -16,7 +16,9 @@ from parttag.cli.terminal import (
     local_path,
     say,
     show_progress,
+    values_of,
 )
+from parttag.errors import InputError
 
 
 @app.command()
@@ -84,13 +86,13 @@ def download(
     ],
     out: Annotated[Path, typer.Option(parser=local_path, help="Directory to download to.")],
     files: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             metavar="NAME,...",
             help="Parts: train, val, test; of jetclass also part0 to part9; of quarkgluon 0 to 19.",
             show_default="all",
         ),
-    ] = "",
+    ] = None,
 ) -> None:
     """Download a public data set from Zenodo, check it, and unpack archives.
 
@@ -101,8 +103,7 @@ def download(
     from parttag.api.jets import download as fetch
 
     try:
-        parts = [name for name in files.split(",") if name]
-        downloads = fetch(data_set, out, parts, progress=show_progress)
+        downloads = fetch(data_set, out, values_of(files), progress=show_progress)
     except KeyboardInterrupt:
         raise interrupted() from None
     for one in downloads:
@@ -126,7 +127,15 @@ def prepare(
         typer.Option(metavar="ADDRESS", help="Of a Dask scheduler whose workers do it instead."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse bad jets.")] = False,
-    columns: Columns = None,
+    columns: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE,NAME,...",
+            help="YAML with a section columns (or data.columns): what branches mean; and names of "
+            "the columns to keep, of those in extra and jet_extra (all, if none is named) or other "
+            "branches.",
+        ),
+    ] = "",
     cuts: Annotated[
         str, typer.Option(metavar="YAML", help="As data.cuts: '{jet_pt: [500, 1000]}'.")
     ] = "",
@@ -140,6 +149,12 @@ def prepare(
     """
     from parttag.api.jets import prepare as prepare_store
 
+    entries = [entry.strip() for entry in columns.split(",") if entry.strip()]
+    yaml_files = [e for e in entries if "/" in e or e.endswith((".yaml", ".yml"))]
+    yaml_files += [e for e in entries if e not in yaml_files and Path(e).is_file()]
+    names = [e for e in entries if e not in yaml_files]
+    if len(yaml_files) > 1:
+        raise InputError(f"--columns {columns} names more than one file; put them into one")
     try:
         report = prepare_store(
             files,
@@ -147,7 +162,8 @@ def prepare(
             shuffle=shuffle,
             seed=seed,
             strict=strict,
-            columns=columns,
+            columns=local_path(yaml_files[0]) if yaml_files else None,
+            column_names=names or None,
             cuts=cuts or None,
             processes=processes,
             scheduler=scheduler,
@@ -160,6 +176,36 @@ def prepare(
     console.print(str(report.counts), highlight=False)
     size = report.num_bytes / 1e6
     console.print(f"{out}: {size:,.1f} MB, shards: {report.num_shards}", highlight=False)
+
+
+@app.command()
+def layouts(
+    name: Annotated[str, typer.Argument(help="Show this one.", show_default="all")] = "",
+    show: Annotated[
+        bool, typer.Option("--print", help="Print the YAML, to copy and change; needs a name.")
+    ] = False,
+) -> None:
+    """List the layouts of public files that one line reads, columns: {layout: NAME}.
+
+    Example: parttag layouts jetnet --print > columns.yaml
+    """
+    from parttag.api.jets import layouts as known
+    from parttag.errors import InputError
+
+    if not name:
+        if show:
+            raise InputError("--print is of one layout: give its name too")
+        for one in known().values():
+            say(f"{one.name}\n    {one.description}")
+        return
+    if name not in known():
+        raise InputError(f"there is no layout {name}; known are {', '.join(known())}")
+    one = known()[name]
+    if not show:
+        say(f"{one.name}\n    {one.description}")
+        return
+    body = "".join(f"  {line}\n" for line in one.text.splitlines())
+    typer.echo(f"# {one.description}\ncolumns:\n{body}", nl=False)
 
 
 @app.command(cls=ManyValues)
@@ -184,6 +230,9 @@ def inspect(
     With --against, every variable's distance from the reference is given by class, and the AUC of
     a classifier that tells the two samples apart: 0.5 where they are alike.
 
+    Of a file whose layout nobody described yet, its trees and branches are shown, with YAML to
+    begin with: write it to a file, correct it, and give that as --columns.
+
     Jets that several of the files or stores hold are counted pair by pair: give train, val and
     test together to see that they share none.
     """
@@ -193,6 +242,10 @@ def inspect(
     pictures = api.picture_paths(plots).values() if plots is not None else ()
     if not overwrite:
         api.refuse_existing(pictures)
+    unknown = api.undescribed(files) if columns is None and not against else None
+    if unknown is not None:
+        tables.print_description(unknown)
+        return
     sample = api.inspect(files, columns=columns, progress=show_progress)
     inspections = {"sample": sample}
     if against:

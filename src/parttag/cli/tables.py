@@ -32,7 +32,7 @@ def generation_table(comparison: GenerationComparison) -> Table:
             rounded(variable.ratio),
             f"{variable.wasserstein:.3f}",
             f"{variable.wasserstein_tokenized:.3f}",
-            f"{variable.wasserstein_by_chance:.3f}",
+            f"{variable.wasserstein_by_chance.value:.3f}",
         )
         for variable in comparison.variables
     ]

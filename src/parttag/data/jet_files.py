@@ -12,6 +12,7 @@ from pathlib import Path
 from parttag.data.readers import CHUNK_JETS, count_jets, find_files, read_chunks
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.columns import ColumnsOptions
+from parttag.data.readers.more_columns import WantedColumns
 from parttag.data.readers.parallel import read_ahead
 from parttag.data.selection.cuts import CutOptions, drop_outside
 from parttag.data.selection.good_jets import Intake, describe_sources, source_names
@@ -51,6 +52,9 @@ class JetFiles:
     truth_optional
         Let files lack the labels and the weight that ``columns`` names: those of jets that are not
         to be learned from.
+    wanted
+        The columns, besides those that parttag knows, to read; by default all that ``columns``
+        names.
     """
 
     patterns: tuple[str | Path, ...]
@@ -58,6 +62,7 @@ class JetFiles:
     cuts: CutOptions | None = field(hash=False)
     strict: bool
     truth_optional: bool
+    wanted: WantedColumns | None
 
     def __init__(
         self,
@@ -67,6 +72,7 @@ class JetFiles:
         strict: bool = False,
         *,
         truth_optional: bool = False,
+        wanted: WantedColumns | None = None,
     ) -> None:
         several = (patterns,) if isinstance(patterns, str | Path) else tuple(patterns)
         self.__dict__.update(
@@ -75,6 +81,7 @@ class JetFiles:
             cuts=cuts,
             strict=strict,
             truth_optional=truth_optional,
+            wanted=wanted,
         )
 
     @cached_property
@@ -107,7 +114,11 @@ class JetFiles:
     @cached_property
     def layout(self) -> ColumnLayout | None:
         """What ``columns`` makes of the branches; ``None`` stands for the public sets' layouts."""
-        return None if self.columns is None else ColumnLayout(self.columns, self.truth_optional)
+        wanted = self.wanted if self.wanted is not None and self.wanted.names else None
+        if self.columns is None and wanted is None:
+            return None
+        columns = ColumnsOptions() if self.columns is None else self.columns
+        return ColumnLayout(columns, self.truth_optional, self.wanted)
 
     def at(self, paths: Sequence[Path]) -> JetFiles:
         """Return other files of the same meaning."""

@@ -97,6 +97,8 @@ def evaluate_run(
         options=options,
         name=run.directory.name,
         epochs=epochs,
+        # Whatever the run was trained on: it is the jets of this evaluation that are drawn.
+        beside_published=files is not None and not files.is_simulated,
     )
 
 
@@ -114,7 +116,8 @@ def files_to_evaluate(run: Run, data: Patterns | None) -> JetFiles:
             f"{run.directory}: the run has no data.test; name the files to evaluate on with "
             f"{option('data', '')}"
         )
-    return JetFiles(patterns, run.config.data.columns, run.config.data.cuts)
+    own, wanted = run.config.data, run.config.wanted_columns
+    return JetFiles(patterns, own.columns, own.cuts, wanted=wanted)
 
 
 def _chunks(data: Data | None, files: JetFiles | None, progress: Progress) -> Iterator[JetArrays]:

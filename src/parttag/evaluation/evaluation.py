@@ -68,6 +68,8 @@ class Evaluation(Report):
     """Of the run, for pictures."""
     epochs: Epochs = ()
     """How the training went."""
+    beside_published: bool = False
+    """Whether these jets are such that published numbers may stand beside theirs."""
 
     @classmethod
     def of_report(cls, report: Report, **more: Any) -> Evaluation:
@@ -121,7 +123,7 @@ class Evaluation(Report):
                 for form in formats:
                     plots.save_figure(figure, files[f"{picture}.{form}"], cast(PictureFormat, form))
             with score_rows(files[SCORES], directory / SCORES) as append:
-                append(self.scores.columns())
+                append({**self.scores.columns(), "used": self.used.astype(np.uint8)})
             text = json.dumps(self.to_json(), indent=2, allow_nan=False)
             files[METRICS].write(text.encode() + b"\n")
 
@@ -168,7 +170,7 @@ def read_epochs(run: Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
     with refuse_damaged(path):
-        epochs = [json.loads(line) for line in path.read_text().splitlines()]
+        epochs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         return [{name: float(value) for name, value in epoch.items()} for epoch in epochs]
 
 
@@ -272,7 +274,7 @@ class Pictures:
         return {
             "curves": of.rocs if len(of.rocs) > 1 else {of.name: next(iter(of.rocs.values()))},
             "background": " + ".join(of.background),
-            "published": of.options.published and is_top_tagging,
+            "published": of.options.published and of.beside_published and is_top_tagging,
         }
 
     def _signal_scores(self) -> dict[str, plots.SignalScores]:

@@ -97,7 +97,12 @@ def score_files(
     )
     refuse_hidden_columns(keep, run.classes)
     if not isinstance(files, JetFiles):
-        files = JetFiles(files, run.config.data.columns, truth_optional=True)
+        files = JetFiles(
+            files,
+            run.config.data.columns,
+            truth_optional=True,
+            wanted=run.config.wanted_columns,
+        )
     scores = join(list(_score_files(scorer, files, keep, step_jets, progress)))
     return replace(scores, files=files)
 

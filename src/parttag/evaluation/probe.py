@@ -34,7 +34,7 @@ from parttag.evaluation.evaluation import Evaluation, check_target
 from parttag.evaluation.scores import Precision, computing_in
 from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import JetBatch, make_batch
-from parttag.jets.features import feature_names, particle_features
+from parttag.jets.features import particle_features
 from parttag.metrics import EvaluationOptions, ProbeFit, check_options
 from parttag.migrations.evaluations import earlier_options
 from parttag.models import Tagger, build_model
@@ -223,7 +223,7 @@ def _to_probe(run: Run, labeled: LabeledJets, probe_of: ProbeOf) -> Run:
         }
     )
     if probe_of == "raw":
-        model: Tagger = RawInputs(feature_names(config.features))
+        model: Tagger = RawInputs(config.network_features)
     elif probe_of == "untrained":
         model = _untrained(run)
     else:
@@ -239,7 +239,7 @@ def _untrained(run: Run) -> Tagger:
     config = run.config
     with torch.random.fork_rng([]):
         torch.manual_seed(config.training.seed)
-        model = build_model(config.model, config.features, 2)
+        model = build_model(config.model, config.network_features, 2, config.head_features)
     modules = dict(model.named_modules())
     for name, trained in run.model.named_modules():
         parameters = list(trained.parameters())
@@ -257,7 +257,8 @@ def _labeled_jets(run: Run, labeled: LabeledJets, progress: Progress) -> JetData
         )
     jets = open_jets(run.config, "train", progress)
     if data.num_train_jets is not None:
-        jets = jets.subset(data.num_train_jets)
+        seed = run.config.training.seed if data.draw_by_seed else None
+        jets = jets.subset(data.num_train_jets, seed)
     return jets.subset(min(labeled.most, len(jets)))
 
 

@@ -17,7 +17,7 @@ from parttag.data.jet_files import JetFiles
 from parttag.data.readers import read_branches
 from parttag.data.selection.classes import assign_classes
 from parttag.errors import InputError, option
-from parttag.jets.arrays import JetArrays
+from parttag.jets.arrays import JetArrays, split_index, split_rows
 from parttag.jets.batch import make_batch
 from parttag.jets.validity import FAULTS, jet_faults, jet_name
 from parttag.models import Tagger
@@ -51,6 +51,9 @@ class Scores:
     jet_eta: Float32[np.ndarray, " jets"]
     jet_mass: Float32[np.ndarray, " jets"]
     num_particles: Int64[np.ndarray, " jets"]
+    places: Columns = field(default_factory=dict)
+    """Of files whose entries hold several jets: ``event``, the entry, and ``jet``, the number of
+    the jet in it, both from 0 on."""
     kept: Columns = field(default_factory=dict)
     """Columns of the input that ride along, by name."""
     files: JetFiles | None = None
@@ -71,20 +74,23 @@ class Scores:
     def columns(self) -> dict[str, np.ndarray | ak.Array]:
         """Return the columns of a scores file, each contiguous in memory.
 
-        Those that were kept come last, and take the place of jet quantities of their name.
+        Scores are in float64, which ties fewer of the best jets at 1; a cut near 1 belongs on the
+        logits. Those that were kept come last, and take the place of jet quantities of their name.
         """
         wide = self.logits.astype(np.float64)
         exponentials = np.exp(wide - wide.max(axis=1, keepdims=True))
-        scores = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+        scores = exponentials / exponentials.sum(axis=1, keepdims=True)
         return {
             **{f"score_{name}": scores[:, i].copy() for i, name in enumerate(self.classes)},
             **{f"logit_{name}": self.logits[:, i].copy() for i, name in enumerate(self.classes)},
             "label": self.labels,
             "valid": self.valid.astype(np.uint8),
+            "jet_weight": self.jet_weights,
             "jet_pt": self.jet_pt,
             "jet_eta": self.jet_eta,
             "jet_mass": self.jet_mass,
             "num_particles": self.num_particles,
+            **self.places,
             **self.kept,
         }
 
@@ -92,7 +98,8 @@ class Scores:
         """Return the jets at these rows."""
         arrays = {name: getattr(self, name)[rows] for name in _PER_JET}
         kept = {name: c[rows] for name, c in self.kept.items()}
-        return replace(self, **arrays, kept=kept, files=None)
+        places = {name: c[rows] for name, c in self.places.items()}
+        return replace(self, **arrays, places=places, kept=kept, files=None)
 
     def to_awkward(self) -> ak.Array:
         """Return one record a jet, with the columns as its fields."""
@@ -157,7 +164,8 @@ class Scores:
             append(written.columns())
 
 
-_PER_JET = tuple(f.name for f in fields(Scores) if f.name not in ("classes", "kept", "files"))
+_NOT_PER_JET = ("classes", "places", "kept", "files")
+_PER_JET = tuple(f.name for f in fields(Scores) if f.name not in _NOT_PER_JET)
 
 
 def _flat(column: np.ndarray | ak.Array) -> np.ndarray | list[object]:
@@ -175,7 +183,17 @@ def join(parts: Sequence[Scores]) -> Scores:
         name: np.concatenate([getattr(part, name) for part in parts]) for name in _PER_JET
     }
     kept = {name: ak.concatenate([part.kept[name] for part in parts]) for name in parts[0].kept}
-    return Scores(classes=parts[0].classes, **arrays, kept=kept)
+    places = {
+        name: np.concatenate([part.places[name] for part in parts]) for name in parts[0].places
+    }
+    return Scores(classes=parts[0].classes, **arrays, places=places, kept=kept)
+
+
+def _places_of(jets: JetArrays) -> dict[str, Int64[np.ndarray, " jets"]]:
+    """Return ``event`` and ``jet`` of jets whose entries hold several; else nothing."""
+    _, rows = split_index(jets.index)
+    event, number = split_rows(rows)
+    return {"event": event, "jet": number} if (number >= 0).any() else {}
 
 
 def refuse_hidden_columns(keep: Sequence[str], classes: Sequence[str]) -> None:
@@ -286,6 +304,7 @@ class Scorer:
             jet_eta=eta,
             jet_mass=mass,
             num_particles=jets.lengths,
+            places=_places_of(jets),
         )
 
     def _batches(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from parttag.errors import InputError
+from parttag.inspection.chance import ByChance, by_chance
 from parttag.inspection.inspect import NO_LABEL, SEVERAL_LABELS
 from parttag.inspection.sample import JetSample
 from parttag.jets.variables import JET_VARIABLES
@@ -19,6 +20,9 @@ ALL_JETS = "all jets"
 # More jets make the classifier a little better and much slower.
 _CLASSIFIER_JETS = 50_000
 _FOLDS = 5
+# Below so many jets of each sample the training's chance shows in the AUC, and is taken from
+# classifiers of mixed samples.
+_ENOUGH_JETS, _PERMUTATIONS = 1000, 20
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Distance:
     """Greatest difference of the cumulative distributions: 0 if equal, 1 if disjoint."""
     wasserstein: float
     """How far values must move on average, in standard deviations of the reference."""
+    by_chance: ByChance | None = None
+    """Both, between two samples of these sizes that are drawn from the two together."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,9 @@ class Comparison:
     distances: tuple[Distance, ...]
     auc: Estimate
     """Of a classifier that tells the samples apart: 0.5 if it cannot, 1 if always."""
+    auc_by_chance: Estimate
+    """Mean and spread of the same if there is nothing to tell: of 20 permutations of who is of
+    which sample, or for 1,000 jets or more of each by the number of jets."""
 
 
 def compare(sample: JetSample, reference: JetSample) -> list[Comparison]:
@@ -84,7 +93,7 @@ def _compare(label: str, sample: JetSample, reference: JetSample) -> Comparison:
         num_jets=len(sample),
         num_reference=len(reference),
         distances=tuple(
-            distance(
+            _with_chance(
                 variable.name,
                 sample.variables[:, column],
                 reference.variables[:, column],
@@ -94,7 +103,27 @@ def _compare(label: str, sample: JetSample, reference: JetSample) -> Comparison:
             for column, variable in enumerate(JET_VARIABLES)
         ),
         auc=discriminating_auc(sample, reference),
+        auc_by_chance=auc_by_chance(sample, reference),
     )
+
+
+def _with_chance(
+    name: str,
+    values: Float64[np.ndarray, " jets"],
+    reference: Float64[np.ndarray, " reference_jets"],
+    jet_weights: Float64[np.ndarray, " jets"],
+    reference_weights: Float64[np.ndarray, " reference_jets"],
+) -> Distance:
+    found = distance(name, values, reference, jet_weights, reference_weights)
+    mean = np.average(reference, weights=reference_weights)
+    spread = float(np.sqrt(np.average((reference - mean) ** 2, weights=reference_weights)))
+    chance = by_chance(
+        np.concatenate([values, reference]),
+        np.concatenate([w / w.mean() for w in (jet_weights, reference_weights)]),
+        (len(values), len(reference)),
+        spread=spread,
+    )
+    return replace(found, by_chance=chance)
 
 
 def distance(
@@ -127,16 +156,58 @@ def discriminating_auc(sample: JetSample, reference: JetSample, seed: int = 0) -
     As many jets of either sample are used as the smaller one has, at most 50,000. The error is that
     of the test jets alone, not of the training.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.model_selection import StratifiedKFold
+    features, labels, jet_weights = _to_classify(sample, reference, seed)
+    logits = _cross_validated(features, labels, jet_weights, seed)
+    _, error = bootstrap_errors(logits, labels, jet_weights, seed=seed)
+    return Estimate(auc(logits, labels, jet_weights), error, scale="logit")
 
+
+def auc_by_chance(sample: JetSample, reference: JetSample, seed: int = 0) -> Estimate:
+    """Return mean and spread of the AUC of a classifier that has nothing to learn.
+
+    With 1,000 jets or more of each sample, they are 0.5 and √((n + m + 1)/(12 n m)), of the ranks
+    of n and m jets (Mann and Whitney, Ann. Math. Stat. 18 (1947) 50).
+    """
+    features, labels, jet_weights = _to_classify(sample, reference, seed)
+    number = len(labels) // 2
+    if number >= _ENOUGH_JETS:
+        return Estimate(0.5, float(np.sqrt((2 * number + 1) / (12 * number**2))))
+    rng = np.random.default_rng(seed)
+    found = []
+    for permutation in range(_PERMUTATIONS):
+        mixed = rng.permutation(labels)
+        logits = _cross_validated(features, mixed, jet_weights, permutation)
+        found.append(auc(logits, mixed, jet_weights))
+    return Estimate(float(np.mean(found)), float(np.std(found, ddof=1)))
+
+
+def _to_classify(
+    sample: JetSample, reference: JetSample, seed: int
+) -> tuple[
+    Float64[np.ndarray, "jets variables"],
+    Int64[np.ndarray, " jets"],
+    Float64[np.ndarray, " jets"],
+]:
+    """Return variables, sample and weights of equally many jets of both."""
     rng = np.random.default_rng(seed)
     number = min(len(sample), len(reference), _CLASSIFIER_JETS)
     parts = [part.take(rng.permutation(len(part))[:number]) for part in (sample, reference)]
     features = np.concatenate([part.variables for part in parts])
     jet_weights = np.concatenate([part.jet_weights / part.jet_weights.mean() for part in parts])
-    labels = np.repeat([0, 1], number)
-    logits = np.zeros((2 * number, 2))
+    return features, np.repeat([0, 1], number), jet_weights
+
+
+def _cross_validated(
+    features: Float64[np.ndarray, "jets variables"],
+    labels: Int64[np.ndarray, " jets"],
+    jet_weights: Float64[np.ndarray, " jets"],
+    seed: int,
+) -> Float64[np.ndarray, "jets 2"]:
+    """Return logits of each jet by a classifier that was trained without it."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.model_selection import StratifiedKFold
+
+    logits = np.zeros((len(labels), 2))
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
     # Weights that are all the same would cost scikit-learn ten times the time of the training.
     unequal = np.ptp(jet_weights) > 0
@@ -144,8 +215,7 @@ def discriminating_auc(sample: JetSample, reference: JetSample, seed: int = 0) -
         classifier = HistGradientBoostingClassifier(random_state=seed)
         classifier.fit(features[train], labels[train], jet_weights[train] if unequal else None)
         logits[test, 1] = classifier.decision_function(features[test])
-    _, error = bootstrap_errors(logits, labels, jet_weights, seed=seed)
-    return Estimate(auc(logits, labels, jet_weights), error)
+    return logits
 
 
 def _cumulative(

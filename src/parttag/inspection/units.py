@@ -25,6 +25,7 @@ class Scales:
         self._jet_pt: list[Float64[np.ndarray, " jets"]] = []
         self._sum_pt: list[Float64[np.ndarray, " jets"]] = []
         self._angle: list[Float64[np.ndarray, " jets"]] = []
+        self._jet_angle: list[Float64[np.ndarray, " jets"]] = []
 
     def add(self, jets: JetArrays) -> None:
         """Add good jets, which have at least one particle each."""
@@ -35,17 +36,24 @@ class Scales:
         self._jet_pt.append(np.hypot(px, py))
         self._sum_pt.append(np.hypot(*sums.T))
         self._angle.append(np.abs(np.arctan2(sums[:, 1], sums[:, 0])))
+        self._jet_angle.append(np.abs(np.arctan2(py, px)))
 
     def warnings(self) -> tuple[str, ...]:
         """Return what is doubtful about the unit of the momenta, one sentence each."""
         if not self._jet_pt:
             return ()
         jet, total = (float(np.median(np.concatenate(p))) for p in (self._jet_pt, self._sum_pt))
-        if _LEAST_SHARE < total < _GREATEST_SHARE and self._lie_at_zero():
+        if _LEAST_SHARE < total < _GREATEST_SHARE and _lie_at_zero(self._angle):
             return (
                 f"the pT of a jet's particles add up to {total:.3g}, and their angles lie around "
                 "0: these are shares of the jets' pT and differences of angles, not GeV; name the "
                 "jets in data.columns.jet, and set data.columns.particles.relative_to_jet",
+            )
+        if _lie_at_zero(self._angle) and not _lie_at_zero(self._jet_angle):
+            return (
+                "the angles of a jet's particles lie around 0, not around the jet's own: they are "
+                "differences; set data.columns.particles.relative_to_jet ({eta: difference, phi: "
+                "difference})",
             )
         read = f"{jet:,.0f}" if jet > _HIGHEST_MEDIAN_PT else f"{jet:.3g}"
         if max(jet, total) > _LARGEST_RATIO * min(jet, total):
@@ -64,5 +72,6 @@ class Scales:
                 )
         return ()
 
-    def _lie_at_zero(self) -> bool:
-        return float(np.median(np.concatenate(self._angle))) < _LARGEST_MEDIAN_ANGLE
+
+def _lie_at_zero(angles: list[np.ndarray]) -> bool:
+    return float(np.median(np.concatenate(angles))) < _LARGEST_MEDIAN_ANGLE

@@ -7,16 +7,17 @@ four-momentum is (px, py, pz, E) in GeV. ``JetBatch`` is the same in torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Float64, Int, Int64, UInt8
+from jaxtyping import Float, Float64, Int, Int64, Shaped, UInt8
 
 from parttag.errors import InputError
 from parttag.jets import kinematics
+from parttag.jets.columns import column_names, numpy_column, pack_columns
 from parttag.jets.fields import JetFields, array_fields, rows_per
 from parttag.jets.packing import falling_pt, jet_sums, offsets_of, padding, take_packed, without
 from parttag.jets.summary import as_html, as_text, in_words, listed
@@ -38,8 +39,12 @@ EXTRA_NAMES = (
 )
 """The particle columns besides p4 that the published features use, by their names in ``extra``."""
 
-# A jet's index packs where it came from into one integer: file number above, row below.
+# A jet's index packs where it came from into one integer: file number above, row below. The row of
+# a jet of an event is the entry, with the jet's number, counted from 1, above it.
 _ROW_BITS = 40
+_ENTRY_BITS = 30
+MAX_JETS_OF_EVENT = (1 << (_ROW_BITS - _ENTRY_BITS)) - 1
+"""Jets that one entry of a file may hold."""
 
 
 def make_index(file_number: int, rows: Int64[np.ndarray, " jets"]) -> Int64[np.ndarray, " jets"]:
@@ -54,6 +59,36 @@ def split_index(
     return index >> _ROW_BITS, index & ((1 << _ROW_BITS) - 1)
 
 
+def make_rows(
+    entries: Int64[np.ndarray, " jets"], numbers: Int64[np.ndarray, " jets"]
+) -> Int64[np.ndarray, " jets"]:
+    """Return the rows, for ``make_index``, of jets by their entry and number there, from 0 on.
+
+    Raises
+    ------
+    ValueError
+        If an entry or a number is too large: there may be 2³⁰ entries of ``MAX_JETS_OF_EVENT``.
+    """
+    if entries.max(initial=0) >> _ENTRY_BITS or numbers.max(initial=0) >= MAX_JETS_OF_EVENT:
+        raise ValueError(
+            f"an index names {1 << _ENTRY_BITS:,} entries of {MAX_JETS_OF_EVENT:,} jets at most"
+        )
+    rows: np.ndarray = ((numbers + 1) << _ENTRY_BITS) | entries
+    return rows
+
+
+def split_rows(
+    rows: Int64[np.ndarray, " jets"],
+) -> tuple[Int64[np.ndarray, " jets"], Int64[np.ndarray, " jets"]]:
+    """Return the entry of rows of ``split_index``, and the number of the jet there, from 0 on.
+
+    The number is −1 where an entry is one jet.
+    """
+    number = (rows >> _ENTRY_BITS) - 1
+    # A file of one jet an entry may have more rows than entries can have here; no file has.
+    return rows & ((1 << _ENTRY_BITS) - 1), number
+
+
 @dataclass(frozen=True, eq=False)
 class JetArrays(JetFields[np.ndarray]):
     """Jagged jets in NumPy: what readers return and a JetStore holds.
@@ -62,7 +97,8 @@ class JetArrays(JetFields[np.ndarray]):
     ``label_names``; a configuration's classes turn it into one class index a jet. ``extra`` has one
     column for each of ``extra_names``: charge, particle-identity flags, and impact parameters with
     their errors in mm. ``jet_p4`` and ``jet_axis`` (η, φ) belong to the whole jet, before any
-    truncation. ``index`` names source file and row; ``sources`` are the files it counts.
+    truncation. ``index`` names source file and row
+    (``split_index``, ``split_rows``); ``sources`` are the files it counts.
 
     Examples
     --------
@@ -89,6 +125,12 @@ class JetArrays(JetFields[np.ndarray]):
     labels: UInt8[np.ndarray, "jets labels"] = field(metadata=rows_per("jet", "|u1", "label_names"))
     label_names: tuple[str, ...]
     sources: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Take arrays of no columns where none are given."""
+        absent = [name for name in ("columns", "jet_columns") if getattr(self, name) is None]
+        for name in absent:
+            object.__setattr__(self, name, np.empty((0, 0), dtype=np.uint8))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -131,10 +173,9 @@ class JetArrays(JetFields[np.ndarray]):
     def __getitem__(self, name: str | slice | np.ndarray) -> np.ndarray | JetArrays:
         """Return a column by its name, or the jets of a slice, a mask or row numbers.
 
-        A column is a view: one of the particles, or a label of the jets.
-
-        Particles come in one row after the other, jet by jet; ``offsets`` says where each jet's
-        begin, and ``to_awkward`` gives them jet by jet.
+        A column is a view: of the particles, or a label or another column of the jets. Particles
+        come in one row after the other, jet by jet; ``offsets`` says where each jet's begin, and
+        ``to_awkward`` gives them jet by jet.
 
         Raises
         ------
@@ -147,10 +188,23 @@ class JetArrays(JetFields[np.ndarray]):
             return self.extra[:, self.extra_names.index(name)]
         if name in self.label_names:
             return self.labels[:, self.label_names.index(name)]
-        raise InputError(
-            f"the jets have no column {name!r}; there are "
-            f"{listed((*self.extra_names, *self.label_names))}"
-        )
+        if name in self.particle_column_names:
+            return numpy_column(self.columns, self.column_types, name)
+        if name in self.jet_column_names:
+            return numpy_column(self.jet_columns, self.jet_column_types, name)
+        there = self.extra_names + self.label_names
+        there += self.particle_column_names + self.jet_column_names
+        raise InputError(f"the jets have no column {name!r}; there are {listed(there)}")
+
+    @property
+    def particle_column_names(self) -> tuple[str, ...]:
+        """The particle columns that a configuration named besides those of ``extra``."""
+        return column_names(self.column_types)
+
+    @property
+    def jet_column_names(self) -> tuple[str, ...]:
+        """The columns of the jets that a configuration named."""
+        return column_names(self.jet_column_types)
 
     # By its ``__getitem__`` alone, Python would take it for a sequence of jets.
     __iter__ = None
@@ -166,9 +220,11 @@ class JetArrays(JetFields[np.ndarray]):
         labels = [
             f"{name} {number:,}" for name, number in zip(self.label_names, counts, strict=True)
         ]
+        more = (("columns", self.particle_column_names), ("jet columns", self.jet_column_names))
         return {
             "": f"{len(self):,} jets, {in_words(int(np.diff(self.offsets[[0, -1]])[0]))} particles",
             "extra": listed(self.extra_names),
+            **{name: listed(names) for name, names in more if names},
             "labels": listed(labels),
         }
 
@@ -178,7 +234,7 @@ class JetArrays(JetFields[np.ndarray]):
         ``particles`` have px, py, pz, E in GeV and the extra columns; ``jet`` is the jet's own
         four-momentum. Both are vector's ``Momentum4D``, with ``.pt``, ``.deltaR`` and so on.
         ``axis`` is what angles are relative to, ``labels`` has the label columns, ``weight`` is the
-        jet's.
+        jet's; ``columns`` are the jet's others, where there are any.
         """
         import awkward as ak  # in a third of a second, which others save
         from vector.backends.awkward import behavior
@@ -187,7 +243,8 @@ class JetArrays(JetFields[np.ndarray]):
             components = dict(zip(("px", "py", "pz", "E"), p4.T, strict=True))
             return ak.zip(components | columns, with_name="Momentum4D", behavior=behavior)
 
-        particles = momenta(self.p4, {name: self[name] for name in self.extra_names})
+        names = (*self.extra_names, *self.particle_column_names)
+        particles = momenta(self.p4, {name: self[name] for name in names})
         begin, end = int(self.offsets[0]), int(self.offsets[-1])
         fields = {
             "particles": ak.unflatten(particles[begin:end], self.lengths),
@@ -198,6 +255,8 @@ class JetArrays(JetFields[np.ndarray]):
         if self.label_names:
             columns = dict(zip(self.label_names, self.labels.T, strict=True))
             fields["labels"] = ak.zip(columns)
+        if self.jet_column_types:
+            fields["columns"] = ak.zip({name: self[name] for name in self.jet_column_names})
         return ak.zip(fields, depth_limit=1, behavior=behavior)
 
     def take(self, rows: Int[np.ndarray, " chosen"], max_particles: int | None = None) -> JetArrays:
@@ -206,25 +265,28 @@ class JetArrays(JetFields[np.ndarray]):
         With ``max_particles`` only so many of a jet's hardest particles are taken; the quantities
         of the jet stay those of all.
         """
-        columns = [getattr(self, name) for name in PER_PARTICLE]
+        names = self.held(PER_PARTICLE)
+        columns = [getattr(self, name) for name in names]
         offsets, taken = take_packed(columns, self.offsets, rows, max_particles)
-        particles: dict[str, Any] = dict(zip(PER_PARTICLE, taken, strict=True))
+        particles: dict[str, Any] = dict(zip(names, taken, strict=True))
         return replace(self, offsets=offsets, **particles, **self._per_jet(rows))
 
     def span(self, start: int, stop: int) -> JetArrays:
         """Return jets ``start`` to ``stop`` as views: no particle is copied."""
         offsets = self.offsets[start : stop + 1]
         own = slice(int(offsets[0]), int(offsets[-1]))
-        particles: dict[str, Any] = {name: getattr(self, name)[own] for name in PER_PARTICLE}
+        names = self.held(PER_PARTICLE)
+        particles: dict[str, Any] = {name: getattr(self, name)[own] for name in names}
         jets = self._per_jet(slice(start, stop))
         return replace(self, offsets=offsets - offsets[0], **particles, **jets)
 
     def without_extras(self) -> JetArrays:
         """Return the jets without the particle columns besides the four-momentum, as views."""
-        return replace(self, extra=self.extra[:, :0], extra_names=())
+        none: dict[str, Any] = {"extra_names": (), "column_types": ()}
+        return replace(self, extra=self.extra[:, :0], columns=self.columns[:, :0], **none)
 
     def _per_jet(self, rows: Int[np.ndarray, " chosen"] | slice) -> dict[str, Any]:
-        return {name: getattr(self, name)[rows] for name in PER_JET}
+        return {name: getattr(self, name)[rows] for name in self.held(PER_JET)}
 
 
 ARRAYS = array_fields(JetArrays)
@@ -251,8 +313,8 @@ class TakesJets(Protocol):
 def concatenate(parts: Sequence[JetArrays]) -> JetArrays:
     """Return the jets of all parts, one after the other.
 
-    The parts must agree in ``extra_names``, ``label_names`` and ``sources``: a reader that makes
-    parts from several files gives them all the same list of sources.
+    The parts must agree in ``extra_names``, ``label_names``, ``sources`` and the types of the
+    columns: a reader that makes parts from several files gives them all the same list of sources.
 
     Raises
     ------
@@ -262,7 +324,7 @@ def concatenate(parts: Sequence[JetArrays]) -> JetArrays:
     if not parts:
         raise ValueError("no jets to concatenate")
     head = parts[0]
-    for name in ("extra_names", "label_names", "sources"):
+    for name in ("extra_names", "label_names", "sources", "column_types", "jet_column_types"):
         if any(getattr(part, name) != getattr(head, name) for part in parts):
             raise ValueError(f"the parts disagree in {name}")
     if len(parts) == 1:
@@ -301,7 +363,7 @@ def take_from_parts(
 
 
 def _joined(parts: Sequence[JetArrays]) -> dict[str, Any]:
-    names = (*PER_PARTICLE, *PER_JET)
+    names = parts[0].held((*PER_PARTICLE, *PER_JET))
     return {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
 
 
@@ -314,10 +376,13 @@ def pack_jets(
     labels: UInt8[np.ndarray, "jets labels"],
     label_names: Sequence[str],
     path: Path | str,
-    first_row: int,
+    first_row: int = 0,
+    rows: Int64[np.ndarray, " jets"] | None = None,
     jet_p4: Float64[np.ndarray, "jets 4"] | None = None,
     jet_axis: Float64[np.ndarray, "jets 2"] | None = None,
     jet_weights: Float[np.ndarray, " jets"] | None = None,
+    columns: Mapping[str, Shaped[np.ndarray, " particles"]] | None = None,
+    jet_columns: Mapping[str, Shaped[np.ndarray, " jets"]] | None = None,
 ) -> JetArrays:
     """Return the jets of these particles, put in order of falling pT, in single precision.
 
@@ -332,8 +397,12 @@ def pack_jets(
         η and φ that the particles' angles are relative to; by default those of ``jet_p4``.
     jet_weights
         By default 1.
+    columns, jet_columns
+        More columns of particles and jets, which keep their types.
     path, first_row
         The file, or what else they come from, and the row of it that the first jet is.
+    rows
+        The row of each jet, if not one after the other; see ``make_rows``.
     """
     empty = padding(p4)
     if empty.any():
@@ -346,6 +415,9 @@ def pack_jets(
         if jet_weights is None:
             jet_weights = np.ones(len(jet_p4))
         order = falling_pt(p4, offsets)
+        ordered = {name: values[order] for name, values in (columns or {}).items()}
+        packed, types = pack_columns(ordered, len(p4))
+        of_jets, jet_types = pack_columns(jet_columns or {}, len(jet_p4))
         return JetArrays(
             p4=p4.astype(np.float32, copy=False)[order],
             extra=extra.astype(np.float32, copy=False)[order],
@@ -356,6 +428,10 @@ def pack_jets(
             labels=labels,
             label_names=tuple(label_names),
             jet_weights=jet_weights.astype(np.float32),
-            index=first_row + np.arange(len(jet_p4), dtype=np.int64),
+            index=first_row + np.arange(len(jet_p4), dtype=np.int64) if rows is None else rows,
             sources=(str(path),),
+            columns=packed,
+            column_types=types,
+            jet_columns=of_jets,
+            jet_column_types=jet_types,
         )

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from parttag.jets.arrays import PER_JET, PER_PARTICLE, JetArrays
+from parttag.jets.columns import column_names, torch_column
 from parttag.jets.fields import JetFields, rows_per
 from parttag.jets.packing import offsets_of, places
 from parttag.jets.summary import as_html, as_text, in_words, listed
@@ -41,6 +42,13 @@ class JetBatch(JetFields[Tensor]):
 
     labels: Int64[Tensor, " jets"] = field(metadata=rows_per("jet", "<i8"))
     lengths: Int64[np.ndarray, " jets"]
+
+    def __post_init__(self) -> None:
+        """Take tensors of no columns where none are given."""
+        for name in ("columns", "jet_columns"):
+            if getattr(self, name) is None:
+                empty = self.p4.new_empty((0, 0), dtype=torch.uint8)
+                object.__setattr__(self, name, empty)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -76,6 +84,21 @@ class JetBatch(JetFields[Tensor]):
         return self.p4.device
 
     @property
+    def particle_column_names(self) -> tuple[str, ...]:
+        """All particle columns besides the four-momentum."""
+        return (*self.extra_names, *column_names(self.column_types))
+
+    def particle_column(self, name: str) -> Shaped[Tensor, " rows"]:
+        """Return a particle column in its own type; there must be one of that name."""
+        if name in self.extra_names:
+            return self.extra[:, self.extra_names.index(name)]
+        return torch_column(self.columns, self.column_types, name)
+
+    def jet_column(self, name: str) -> Shaped[Tensor, " jets"]:
+        """Return a column of the jets in its own type; there must be one of that name."""
+        return torch_column(self.jet_columns, self.jet_column_types, name)
+
+    @property
     def jet_of_particle(self) -> Int64[Tensor, " rows"]:
         """Number of the jet that owns each row; the number of jets for rows beyond the last."""
         if self.device.type == "cpu":  # where searching takes five times as long
@@ -109,8 +132,9 @@ class JetBatch(JetFields[Tensor]):
         """Return jets ``start`` to ``stop`` as views: no particle is copied."""
         before = int(self.lengths[:start].sum())
         own = slice(before, before + int(self.lengths[start:stop].sum()))
-        particles: dict[str, Any] = {name: getattr(self, name)[own] for name in PER_PARTICLE}
-        jets: dict[str, Any] = {name: getattr(self, name)[start:stop] for name in PER_JET}
+        names, of_jets = self.held(PER_PARTICLE), self.held(PER_JET)
+        particles: dict[str, Any] = {name: getattr(self, name)[own] for name in names}
+        jets: dict[str, Any] = {name: getattr(self, name)[start:stop] for name in of_jets}
         return replace(
             self,
             offsets=self.offsets[start : stop + 1] - before,
@@ -130,8 +154,8 @@ class JetBatch(JetFields[Tensor]):
             self,
             offsets=self._move(offsets),
             lengths=lengths,
-            **{name: getattr(self, name).index_select(0, rows) for name in PER_PARTICLE},
-            **{name: getattr(self, name).index_select(0, chosen) for name in PER_JET},
+            **{name: getattr(self, name).index_select(0, rows) for name in self.held(PER_PARTICLE)},
+            **{name: getattr(self, name).index_select(0, chosen) for name in self.held(PER_JET)},
         )
 
     def keep_particles(self, keep: Bool[np.ndarray, " particles"]) -> JetBatch:
@@ -143,7 +167,7 @@ class JetBatch(JetFields[Tensor]):
             self,
             offsets=self._move(offsets),
             lengths=np.diff(offsets),
-            **{name: getattr(self, name)[rows] for name in PER_PARTICLE},
+            **{name: getattr(self, name)[rows] for name in self.held(PER_PARTICLE)},
         )
 
     def _move(self, values: np.ndarray) -> Tensor:
@@ -197,7 +221,7 @@ def join_batches(parts: Sequence[JetBatch]) -> JetBatch:
     later = [part.offsets[1:] + int(n) for part, n in zip(parts[1:], starts, strict=True)]
     tensors: dict[str, Any] = {
         name: torch.cat([getattr(part, name) for part in parts])
-        for name in (*PER_PARTICLE, *PER_JET)
+        for name in parts[0].held((*PER_PARTICLE, *PER_JET))
     }
     offsets = torch.cat([parts[0].offsets, *later])
     return replace(parts[0], lengths=lengths, offsets=offsets, **tensors)
@@ -230,12 +254,18 @@ def make_batch(
     if class_labels is None:
         class_labels = np.full(len(jets), -1, dtype=np.int64)
     tensor = _owned if copy else torch.from_numpy
-    names = (*PER_PARTICLE, "offsets", *PER_JET)
+    names = jets.held((*PER_PARTICLE, "offsets", *PER_JET))
     arrays: dict[str, np.ndarray] = {name: getattr(jets, name) for name in names}
     tensors: dict[str, Any] = {
         name: tensor(values) for name, values in (arrays | {"labels": class_labels}).items()
     }
-    return JetBatch(extra_names=jets.extra_names, lengths=lengths, **tensors)
+    return JetBatch(
+        extra_names=jets.extra_names,
+        column_types=jets.column_types,
+        jet_column_types=jets.jet_column_types,
+        lengths=lengths,
+        **tensors,
+    )
 
 
 def _owned(values: np.ndarray) -> Tensor:

@@ -17,6 +17,8 @@ from torch import Tensor
 from parttag.errors import InputError
 from parttag.jets import kinematics
 from parttag.jets.batch import JetBatch
+from parttag.jets.column_features import ColumnName
+from parttag.jets.jet_features import transformed_of_jets
 from parttag.plugins import Registry
 
 Clip = tuple[float, float] | None
@@ -124,13 +126,40 @@ class FeatureContext:
 
     def table(self, features: str | Sequence[str]) -> Float[Tensor, "rows features"]:
         """Return the features of every particle; see ``particle_features``."""
-        names = feature_names(features)
-        values = [_value(FEATURES[name], self) for name in names]
+        values = [self._standardized(name) for name in feature_names(features)]
         # Twice as fast on a CPU as stacking along the last dimension.
         stacked = torch.stack(values).t().contiguous()
         if len(self.batch.p4) == self.batch.num_particles:
             return stacked
         return torch.where(self._is_real()[:, None], stacked, 0)
+
+    def _standardized(self, name: str) -> Float[Tensor, " rows"]:
+        if not isinstance(name, ColumnName):
+            return _value(FEATURES[name], self)
+        values = name.feature.finite(self.transformed(name))
+        return values if self.raw else name.feature.standardize(values)
+
+    def transformed(self, name: ColumnName) -> Float[Tensor, " rows"]:
+        """Return the numbers of a feature made of a column after its transform, finite or not.
+
+        Raises
+        ------
+        InputError
+            If the data lack the column.
+        """
+        if name.of_jet:
+            return self.of_jet(transformed_of_jets(self.batch, name))
+        column = name.feature.column
+        if column in self.batch.particle_column_names:
+            values = self.batch.particle_column(column).to(self.batch.p4.dtype)
+        elif column in FEATURES:
+            values = FEATURES[column].compute(self)
+        else:
+            raise InputError(
+                f"features: the data have no particle column {column} (they have "
+                f"{_columns(self.batch)})"
+            )
+        return name.feature.transformed(values)
 
     def _is_real(self) -> Bool[Tensor, " rows"]:
         rows = torch.arange(len(self.batch.p4), device=self.batch.device)
@@ -326,19 +355,13 @@ def feature_names(features: str | Sequence[str]) -> tuple[str, ...]:
             )
         return FEATURE_SETS[features]
     for name in features:
-        if name not in FEATURES:
+        if name not in FEATURES and not isinstance(name, ColumnName):
             nearest = get_close_matches(name, FEATURES, n=1, cutoff=0)[0]
             raise InputError(
                 f"features: there is no feature {name!r}; the nearest known one is {nearest}; "
                 f"choose from {', '.join(FEATURES)}"
             )
     return tuple(features)
-
-
-def required_extras(features: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the ``extra`` columns that these features are computed from."""
-    columns = [column for name in feature_names(features) for column in FEATURES[name].requires]
-    return tuple(dict.fromkeys(columns))
 
 
 def particle_features(
@@ -374,4 +397,4 @@ def _value(feature: Feature, context: FeatureContext) -> Float[Tensor, " rows"]:
 
 
 def _columns(batch: JetBatch) -> str:
-    return ", ".join(batch.extra_names) or "four-momenta only"
+    return ", ".join(batch.particle_column_names) or "four-momenta only"

@@ -1,15 +1,18 @@
 """Bad jets, by one rule, and the name of a jet in messages."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Bool, Int8
 
-from parttag.jets.arrays import JetArrays, split_index
+from parttag.jets.arrays import JetArrays, split_index, split_rows
 
+_ABOVE_ENERGY = "momentum above energy"
 FAULTS = (
     "no particles",
     "non-finite momentum",
     "negative energy",
-    "momentum above energy",
+    _ABOVE_ENERGY,
     "no transverse momentum",
 )
 """What can be wrong with a jet; the first that fits is counted."""
@@ -79,6 +82,22 @@ def _judge(jets: JetArrays) -> Int8[np.ndarray, " jets"]:
     return faults
 
 
+def advice(faults: Mapping[str, int], number: int) -> str:
+    """Return what would help where most of so many jets are bad for one reason; empty if nothing.
+
+    Parameters
+    ----------
+    faults
+        Number of bad jets by reason.
+    """
+    if number and faults.get(_ABOVE_ENERGY, 0) > number / 2:
+        return (
+            "most jets have particles of more momentum than energy, as where numbers were rounded "
+            "(float16): leave the energy out, and say mass: 0 in data.columns.particles"
+        )
+    return ""
+
+
 def source_name(jets: JetArrays, position: int = 0) -> str:
     """Return the file that a jet comes from; any of the files where there are no jets."""
     file, _ = split_index(jets.index[position : position + 1])
@@ -86,9 +105,15 @@ def source_name(jets: JetArrays, position: int = 0) -> str:
 
 
 def jet_name(jets: JetArrays, position: int) -> str:
-    """Return how a message calls a jet: its file and its row there."""
+    """Return how a message calls a jet: its file, and its row or event there."""
     _, row = split_index(jets.index[position : position + 1])
-    return f"{source_name(jets, position)}, jet {row[0]}"
+    return f"{source_name(jets, position)}, {row_name(int(row[0]))}"
+
+
+def row_name(row: int) -> str:
+    """Return how a message calls a row of ``split_index``."""
+    entry, number = split_rows(np.array([row]))
+    return f"jet {row}" if number[0] < 0 else f"jet {number[0]} of event {entry[0]}"
 
 
 def _finite(p4: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ from parttag.metrics.options import DEFAULTS, EvaluationOptions, point_key
 from parttag.metrics.pt_bins import RejectionByPt, measure_by_pt
 from parttag.metrics.registry import METRICS, register_metric
 from parttag.metrics.report import ProbeFit, Report
-from parttag.metrics.roc import Roc, roc
+from parttag.metrics.roc import Roc, rejection_interval, roc
 from parttag.metrics.sculpting import MassShape, Sculpting, measure_sculpting
 
 __all__ = [
@@ -56,5 +56,6 @@ __all__ = [
     "passing_jets",
     "point_key",
     "register_metric",
+    "rejection_interval",
     "roc",
 ]

@@ -16,7 +16,7 @@ from parttag.metrics.discriminant import (
     discriminants,
     passing_jets,
 )
-from parttag.metrics.estimate import UNKNOWN, Estimate, checked_weights
+from parttag.metrics.estimate import UNKNOWN, Estimate, checked_weights, effective_number
 from parttag.metrics.options import DEFAULTS, EvaluationOptions
 from parttag.metrics.pt_bins import measure_by_pt
 from parttag.metrics.registry import METRICS, refuse_unknown_metrics
@@ -64,7 +64,7 @@ def measure(
         If a jet weight is negative or not finite, or the options do not fit the classes.
     """
     check_options(classes, options)
-    wanted = set(options.metrics)
+    wanted, weights = set(options.metrics), checked_weights(jet_weights, len(labels))
     if rocs is None:
         rocs = class_rocs(logits, labels, classes, jet_weights, options)
     accuracy_error = auc_error = math.nan
@@ -87,7 +87,7 @@ def measure(
         accuracy=Estimate(accuracy(logits, labels, jet_weights), accuracy_error)
         if "accuracy" in wanted
         else UNKNOWN,
-        auc=Estimate(auc(logits, labels, jet_weights), auc_error) if "auc" in wanted else UNKNOWN,
+        auc=_area(auc(logits, labels, jet_weights), auc_error) if "auc" in wanted else UNKNOWN,
         rejection={
             name: {eps_s: curve.rejection(eps_s) for eps_s in points}
             for name, (curve, points) in quoted.items()
@@ -96,7 +96,14 @@ def measure(
             name: {eps_s: _probability(curve.threshold(eps_s)) for eps_s in points}
             for name, (curve, points) in quoted.items()
         },
+        kept={
+            name: {eps_s: curve.kept(eps_s) for eps_s in points}
+            for name, (curve, points) in quoted.items()
+        },
         num_jets={name: int((labels == number).sum()) for number, name in enumerate(classes)},
+        num_effective={
+            name: effective_number(weights[labels == number]) for number, name in enumerate(classes)
+        },
         loss=cross_entropy(logits, labels, jet_weights) if "loss" in wanted else math.nan,
         extra=_extra(logits, labels, classes, jet_weights, options),
         background=background_of(classes, options),
@@ -126,6 +133,10 @@ def _extra(
                     f"{error}); correct it, or leave it out"
                 ) from error
     return found
+
+
+def _area(value: float, error: float) -> Estimate:
+    return UNKNOWN if math.isnan(value) else Estimate(value, error, scale="logit")
 
 
 def _probability(odds: float) -> float:

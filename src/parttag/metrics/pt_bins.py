@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 
 from parttag.metrics.discriminant import background_of, class_rocs, discriminants
 from parttag.metrics.estimate import (
+    UNKNOWN,
     Estimate,
     checked_weights,
     effective_number,
@@ -19,7 +20,7 @@ from parttag.metrics.estimate import (
     to_rejection,
 )
 from parttag.metrics.options import DEFAULTS, EvaluationOptions, point_key
-from parttag.metrics.roc import Roc, roc
+from parttag.metrics.roc import Roc, roc, weight_over_nearest
 
 _MOST_BINS = 5
 # Background jets of a bin: fewer say nothing about a rejection.
@@ -147,10 +148,9 @@ def measure_by_pt(
             jet_weights[rows],
             [bin_of_jet[rows] == number for number in range(num_bins)],
         )
-        cuts = {eps_s: rocs[name].threshold(eps_s) for eps_s in score.working_points}
-        own[name] = {eps_s: bins.rejection(eps_s) for eps_s in cuts}
-        kept[name] = {eps_s: bins.kept_by(cut) for eps_s, cut in cuts.items()}
-        one[name] = {eps_s: bins.rejected_by(cut) for eps_s, cut in cuts.items()}
+        own[name] = {eps_s: bins.rejection(eps_s) for eps_s in score.working_points}
+        kept[name] = {eps_s: bins.kept_by(rocs[name], eps_s) for eps_s in score.working_points}
+        one[name] = {eps_s: bins.rejected_by(rocs[name], eps_s) for eps_s in score.working_points}
     counts = {
         name: tuple(np.bincount(bin_of_jet[labels == number], minlength=num_bins).tolist())
         for number, name in enumerate(classes)
@@ -172,26 +172,66 @@ class _Bins:
         """Return the rejection where a cut keeps ``eps_s`` of the bin's signal."""
         return tuple(self._roc(inside).rejection(eps_s) for inside in self.members)
 
-    def kept_by(self, threshold: float) -> tuple[Estimate, ...]:
-        """Return the signal efficiency of a cut in each bin."""
-        return tuple(
-            efficiency(self.scores[rows] >= threshold, self.jet_weights[rows])
-            for rows in (inside & self.is_signal for inside in self.members)
-        )
+    def kept_by(self, curve: Roc, eps_s: float) -> tuple[Estimate, ...]:
+        """Return the signal efficiency in each bin of the cut that keeps ``eps_s`` of all.
 
-    def rejected_by(self, threshold: float) -> tuple[Estimate, ...]:
-        """Return the rejection of a cut in each bin."""
-        if np.isnan(threshold):
-            return (Estimate(math.nan),) * len(self.members)
+        The more of the signal a bin has, the less its efficiency can differ from that of all, which
+        is given: the error is that of a share times √(1 − the bin's part of the signal).
+        """
+        threshold = curve.threshold(eps_s)
+        total = float((self.jet_weights[self.is_signal] ** 2).sum())
+        found = []
+        for rows in (inside & self.is_signal for inside in self.members):
+            weights = self.jet_weights[rows]
+            if math.isnan(threshold) or not weights.any():
+                found.append(UNKNOWN)
+                continue
+            kept = efficiency(self.scores[rows] >= threshold, weights)
+            free = 1 - float((weights**2).sum()) / total
+            found.append(replace(kept, error=kept.error * math.sqrt(max(free, 0.0))))
+        return tuple(found)
+
+    def rejected_by(self, curve: Roc, eps_s: float) -> tuple[Estimate, ...]:
+        """Return the rejection in each bin of the cut that keeps ``eps_s`` of all signal jets."""
+        whole = curve.rejection(eps_s)
+        threshold = curve.threshold(eps_s)
+        if math.isnan(threshold) or whole.reason:
+            return (Estimate(math.nan, reason=whole.reason),) * len(self.members)
+        half = float(curve.half_step(np.array([eps_s]))[0])
+        around = [min(max(eps_s + side * half, 0.0), 1.0) for side in (1, -1)]
+        cuts = [threshold, *map(curve.threshold, around)]
+        step = curve.kept(around[0]) - curve.kept(around[1])
+        of_cut = math.sqrt(eps_s * (1 - eps_s) / curve.num_signal)
         found = []
         for rows in (inside & ~self.is_signal for inside in self.members):
-            eps_b = efficiency(self.scores[rows] >= threshold, self.jet_weights[rows])
-            number = effective_number(self.jet_weights[rows])
-            found.append(to_rejection(eps_b.value, eps_b.error, number))
+            scores, weights = self.scores[rows], self.jet_weights[rows]
+            eps_b, looser, tighter = (efficiency(scores >= cut, weights) for cut in cuts)
+            slope = (looser.value - tighter.value) / step if step > 0 else 0.0
+            found.append(
+                _rejection(
+                    scores, weights, threshold, math.hypot(eps_b.error, slope * of_cut), eps_b.value
+                )
+            )
         return tuple(found)
 
     def _roc(self, inside: Bool[np.ndarray, " jets"]) -> Roc:
         return roc(self.scores[inside], self.is_signal[inside], self.jet_weights[inside])
+
+
+def _rejection(
+    scores: Float64[np.ndarray, " jets"],
+    jet_weights: Float64[np.ndarray, " jets"],
+    threshold: float,
+    error: float,
+    eps_b: float,
+) -> Estimate:
+    """Return the rejection of background jets by a cut; NaN without any."""
+    passing = (scores >= threshold) & (jet_weights > 0)
+    if passing.any() or not jet_weights.any():
+        number = effective_number(jet_weights[passing])
+        return to_rejection(eps_b, error, float(len(scores)), number, is_limit=False)
+    comparable = weight_over_nearest(scores, jet_weights)
+    return to_rejection(eps_b, error, comparable, 0.0, is_limit=True)
 
 
 def pt_edges(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from parttag.errors import InputError, option
 from parttag.metrics import report_text
 from parttag.metrics.estimate import UNKNOWN, Estimate, from_json_number, json_number
 from parttag.metrics.options import point_key
@@ -76,8 +77,12 @@ class Report:
     """1/ε_B by signal class, then by ε_S."""
     threshold: Mapping[str, Mapping[float, float]] = field(default_factory=dict)
     """The cut that keeps ε_S, on p_S/(p_S + Σ f_b p_b): by signal class, then by ε_S."""
+    kept: Mapping[str, Mapping[float, float]] = field(default_factory=dict)
+    """The signal efficiency of that cut: more than ε_S where scores are tied."""
     num_jets: Mapping[str, int] = field(default_factory=dict)
     """Jets that are measured, of each class, in the order of the logits."""
+    num_effective: Mapping[str, float] = field(default_factory=dict)
+    """How many jets of equal weight each class is worth, (Σ w)² / Σ w²."""
     loss: float = math.nan
     """Mean cross-entropy."""
     extra: Mapping[str, Estimate] = field(default_factory=dict)
@@ -94,6 +99,9 @@ class Report:
     """Files of the jets; empty for jets in memory."""
     probe: ProbeFit | None = None
     """What was fitted, if it is a linear probe that was measured."""
+    errors_of_counts: bool = False
+    """Whether the errors of the rejections leave out how well the signal jets fix the cut, as those
+    of reports before version 3 do."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``metrics.json``."""
@@ -105,11 +113,10 @@ class Report:
                 name: {point_key(eps_s): estimate.to_json() for eps_s, estimate in points.items()}
                 for name, points in self.rejection.items()
             },
-            "threshold": {
-                name: {point_key(eps_s): json_number(value) for eps_s, value in points.items()}
-                for name, points in self.threshold.items()
-            },
+            "threshold": _numbers_to_json(self.threshold),
+            "kept": _numbers_to_json(self.kept),
             "num_jets": dict(self.num_jets),
+            "num_effective": dict(self.num_effective),
             "loss": json_number(self.loss),
             "extra": {name: estimate.to_json() for name, estimate in self.extra.items()},
             "background": list(self.background),
@@ -120,6 +127,7 @@ class Report:
             "num_left_out": dict(self.num_left_out),
             "data": list(self.data),
             **({} if self.probe is None else {"probe": self.probe.to_json()}),
+            **({"errors_of_counts": True} if self.errors_of_counts else {}),
         }
 
     @staticmethod
@@ -154,10 +162,36 @@ class Report:
         """Return the table that the terminal shows: what, its value, its error."""
         return report_text.rows(self.accuracy, self.auc, self.rejection, self.loss, self.extra)
 
+    def plan(self, relative_error: float) -> str:
+        """Return how many jets like these give the rejections a relative error, in one line.
+
+        Both causes of the error, the background jets that pass and the signal jets that place the
+        cut, fall with the number of jets: N (r/target)² of N jets with the error r are enough.
+
+        Parameters
+        ----------
+        relative_error
+            Of 1/ε_B: 0.1 for 10 %.
+
+        Raises
+        ------
+        InputError
+            If it is not above 0.
+        """
+        if not relative_error > 0:
+            raise InputError(
+                f"{option('plan', f'{relative_error:g}')} is no relative error; give one above 0, "
+                "such as 0.1 for 10 %"
+            )
+        return report_text.plan(self.rejection, self.num_jets, relative_error)
+
     def sentences(self) -> list[str]:
         """Return what the terminal says below the table: of jets, and of the background's mass."""
         return [
             report_text.jets_sentence(self.num_jets, self.num_left_out),
+            *report_text.warnings(
+                self.rejection, self.kept, self.num_effective, counts=self.errors_of_counts
+            ),
             *report_text.sculpting_sentences(self.mass_sculpting),
         ]
 
@@ -179,11 +213,12 @@ def _read(content: Mapping[str, Any]) -> Report:
             str(name): {float(eps_s): Estimate.from_json(e) for eps_s, e in points.items()}
             for name, points in content["rejection"].items()
         },
-        threshold={
-            str(name): {float(eps_s): from_json_number(v) for eps_s, v in points.items()}
-            for name, points in content["threshold"].items()
-        },
+        threshold=_numbers_from_json(content["threshold"]),
+        kept=_numbers_from_json(content.get("kept", {})),
         num_jets={str(name): int(number) for name, number in content["num_jets"].items()},
+        num_effective={
+            str(name): float(number) for name, number in content.get("num_effective", {}).items()
+        },
         loss=from_json_number(content["loss"]),
         extra={str(n): Estimate.from_json(e) for n, e in content.get("extra", {}).items()},
         background=tuple(map(str, content["background"])),
@@ -195,4 +230,19 @@ def _read(content: Mapping[str, Any]) -> Report:
         num_left_out={str(n): int(jets) for n, jets in content.get("num_left_out", {}).items()},
         data=tuple(map(str, content.get("data", ()))),
         probe=ProbeFit.from_json(probe) if probe else None,
+        errors_of_counts=bool(content.get("errors_of_counts", False)),
     )
+
+
+def _numbers_to_json(numbers: Mapping[str, Mapping[float, float]]) -> dict[str, Any]:
+    return {
+        name: {point_key(eps_s): json_number(value) for eps_s, value in points.items()}
+        for name, points in numbers.items()
+    }
+
+
+def _numbers_from_json(content: Mapping[str, Any]) -> dict[str, dict[float, float]]:
+    return {
+        str(name): {float(eps_s): from_json_number(value) for eps_s, value in points.items()}
+        for name, points in content.items()
+    }

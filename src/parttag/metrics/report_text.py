@@ -14,6 +14,10 @@ HEADERS = ("", "value", "error")
 Rows = list[tuple[str, str, str]]
 """What it is, the value, the error."""
 
+# Effective jets of a class below which an error of the AUC is rough.
+_FEW = 100.0
+# By how much of the jets on the smaller side a threshold may miss its ε_S.
+_TIED = 0.02
 _REASONS = {"bad": "bad", "no_class": "of no class", "outside_cuts": "outside the cuts"}
 
 
@@ -38,9 +42,9 @@ def rows(
 def _cells(estimate: Estimate, style: str) -> tuple[str, str]:
     if math.isnan(estimate.value):
         return "–", ""
-    if estimate.is_lower_limit:
+    if estimate.is_limit:
         return f"> {estimate.value:{style}}", f"{CONFIDENCE_LEVEL:.0%} CL"
-    error = "–" if math.isnan(estimate.error) else f"± {estimate.error:{style}}"
+    error = "–" if math.isnan(estimate.error) else estimate.errors_text(style)
     return f"{estimate.value:{style}}", error
 
 
@@ -53,6 +57,76 @@ def jets_sentence(num_jets: Mapping[str, int], num_left_out: Mapping[str, int]) 
     return f"jets: {jets}" + (f"; left out: {reasons}" if reasons else "")
 
 
+def warnings(
+    rejection: Mapping[str, Mapping[float, Estimate]],
+    kept: Mapping[str, Mapping[float, float]],
+    num_effective: Mapping[str, float],
+    *,
+    counts: bool,
+) -> list[str]:
+    """Return what a reader of the numbers has to know: what is missing or rough, and why."""
+    found = []
+    for signal, points in rejection.items():
+        for eps_s, estimate in points.items():
+            what = f"{signal}: 1/ε_B at ε_S = {eps_s:.4g}"
+            if estimate.reason:
+                found.append(f"{what} is not known: {estimate.reason}")
+            elif estimate.is_rough:
+                found.append(
+                    f"{what}: {estimate.num_passing:.2g} effective background jets pass, its "
+                    "interval is rough"
+                )
+            share = kept.get(signal, {}).get(eps_s, eps_s)
+            if abs(share - eps_s) > _TIED * min(eps_s, 1 - eps_s):
+                found.append(
+                    f"{signal}: scores are tied, the threshold of ε_S = {eps_s:.4g} keeps "
+                    f"{100 * share:.3g} %"
+                )
+    few = [f"{name} {number:.2g}" for name, number in num_effective.items() if number < _FEW]
+    if few:
+        found.append(f"few effective jets ({', '.join(few)}): the error of the AUC is rough")
+    if counts and rejection:
+        found.append(
+            "errors of the rejections leave out how well the signal jets fix the cut, as an older "
+            "parttag wrote them; evaluate the run again"
+        )
+    return found
+
+
+def plan(
+    rejection: Mapping[str, Mapping[float, Estimate]],
+    num_jets: Mapping[str, int],
+    relative_error: float,
+) -> str:
+    """Return how many jets, of classes as these, give the rejections a relative error."""
+    total = sum(num_jets.values())
+    parts = []
+    for signal, points in rejection.items():
+        for eps_s, estimate in points.items():
+            number = f"{signal} at ε_S = {eps_s:.4g}: "
+            if estimate.is_limit:
+                # At least so many background jets would have to pass.
+                least = estimate.value / relative_error**2
+                number += f"more than {_round_up(least):,} of the background"
+            elif math.isnan(estimate.error):
+                number += "not known from these jets"
+            else:
+                ratio = estimate.error / estimate.value / relative_error
+                number += f"{_round_up(total * ratio**2):,} jets"
+            parts.append(number)
+    mixed = " + ".join(f"{jets:,} {name}" for name, jets in num_jets.items())
+    return (
+        f"for an error of {100 * relative_error:.3g} % of 1/ε_B, mixed as these {mixed}: "
+        f"{'; '.join(parts) or 'there is no rejection'}"
+    )
+
+
+def _round_up(number: float) -> int:
+    """Return a number of jets to two digits, not below."""
+    step = int(10 ** max(0, math.floor(math.log10(max(number, 1.0))) - 1))
+    return math.ceil(number / step) * step
+
+
 def sculpting_sentences(sculpting: Mapping[str, Sculpting]) -> list[str]:
     """Return what the cut of each signal class makes of the background's mass."""
     return [_sculpting_sentence(name, shapes) for name, shapes in sculpting.items()]
@@ -60,14 +134,14 @@ def sculpting_sentences(sculpting: Mapping[str, Sculpting]) -> list[str]:
 
 def _sculpting_sentence(name: str, shapes: Sculpting) -> str:
     before, after = shapes.before.median.value, shapes.after.median.value
-    distance, chance = shapes.jensen_shannon, shapes.by_chance
+    chance = shapes.by_chance
     cut = f"the cut at ε_S = {shapes.eps_s:g}"
-    if math.isnan(before) or math.isnan(after) or math.isnan(distance.value):
+    if math.isnan(before) or math.isnan(after) or math.isnan(shapes.jensen_shannon):
         return f"{name}: too few background jets pass {cut} to see their mass"
     return (
         f"{name}: median background mass {before:.0f} GeV, after {cut} {after:.0f} GeV; "
-        f"Jensen–Shannon distance {distance.value:.2f} ± {distance.error:.2f}, by chance "
-        f"{chance.value:.2f} ± {chance.error:.2f}"
+        f"Jensen–Shannon distance {shapes.jensen_shannon:.2f}, by chance {chance.value:.2f} ± "
+        f"{chance.error:.2f}, beyond it {shapes.excess:.2f} (in {shapes.num_bins} bins)"
     )
 
 

@@ -15,7 +15,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
 from parttag.metrics.discriminant import discriminants
-from parttag.metrics.estimate import Estimate, checked_weights, effective_number
+from parttag.metrics.estimate import (
+    UNKNOWN,
+    Estimate,
+    checked_weights,
+    effective_number,
+    from_json_number,
+    json_number,
+)
 from parttag.metrics.options import DEFAULTS, EvaluationOptions
 
 _MOST_BINS = 20
@@ -57,12 +64,19 @@ class Sculpting:
     """Signal efficiency of the cut."""
     before: MassShape
     after: MassShape
-    jensen_shannon: Estimate
-    """Distance of the two distributions: 0 if equal, 1 if disjoint. The error is the spread over
-    bootstraps of the jets that pass."""
+    jensen_shannon: float
+    """Distance of the two distributions: 0 if equal, 1 if disjoint; few jets always look
+    different, so that it is too large by what chance adds."""
+    spread: float
+    """Of the distance over bootstraps of the jets that pass: not its error, for it is biased."""
     by_chance: Estimate
-    """Mean and spread of the distance of equally many jets picked at random: few jets always
-    look different, so a distance means sculpting only where it is well above."""
+    """Mean and spread of the distance of equally many jets picked at random: a distance means
+    sculpting only where it is well above."""
+    excess: float
+    """The distance without what chance adds, √(JS² − chance²), or 0: to compare taggers by, of
+    equally many bins."""
+    num_bins: int
+    """Of the mass, for the distances; 0 if there were too few jets."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as ``metrics.json`` holds it."""
@@ -70,16 +84,30 @@ class Sculpting:
             "eps_s": self.eps_s,
             "before": self.before.to_json(),
             "after": self.after.to_json(),
-            "jensen_shannon": self.jensen_shannon.to_json(),
+            "jensen_shannon": json_number(self.jensen_shannon),
+            "spread": json_number(self.spread),
             "by_chance": self.by_chance.to_json(),
+            "excess": json_number(self.excess),
+            "num_bins": self.num_bins,
         }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Sculpting:
         """Return what ``to_json`` has written."""
         before, after = (MassShape.from_json(content[when]) for when in ("before", "after"))
-        distances = (Estimate.from_json(content[key]) for key in ("jensen_shannon", "by_chance"))
-        return cls(float(content["eps_s"]), before, after, *distances)
+        distance, spread, excess = (
+            from_json_number(content[key]) for key in ("jensen_shannon", "spread", "excess")
+        )
+        return cls(
+            eps_s=float(content["eps_s"]),
+            before=before,
+            after=after,
+            jensen_shannon=distance,
+            spread=spread,
+            by_chance=Estimate.from_json(content["by_chance"]),
+            excess=excess,
+            num_bins=int(content["num_bins"]),
+        )
 
 
 def measure_sculpting(
@@ -148,13 +176,16 @@ def _sculpting(
     jet_weights: Float64[np.ndarray, " jets"],
     seed: int,
 ) -> Sculpting:
-    distance, by_chance = _distances(mass, passed, jet_weights, seed)
+    distances = _distances(mass, passed, jet_weights, seed)
     return Sculpting(
         eps_s=eps_s,
         before=_shape(mass, jet_weights),
         after=_shape(mass[passed], jet_weights[passed]),
-        jensen_shannon=distance,
-        by_chance=by_chance,
+        jensen_shannon=distances.distance,
+        spread=distances.spread,
+        by_chance=distances.by_chance,
+        excess=distances.excess,
+        num_bins=distances.num_bins,
     )
 
 
@@ -186,36 +217,78 @@ def _quantiles(
     return [float(quantile) for quantile in np.interp(shares, below, values[order])]
 
 
+@dataclass(frozen=True)
+class _Distances:
+    """Of the jets that pass from all, and of as many random ones."""
+
+    distance: float = math.nan
+    spread: float = math.nan
+    by_chance: Estimate = UNKNOWN
+    excess: float = math.nan
+    num_bins: int = 0
+
+
 def _distances(
     mass: Float64[np.ndarray, " jets"],
     passed: Bool[np.ndarray, " jets"],
     jet_weights: Float64[np.ndarray, " jets"],
     seed: int,
-) -> tuple[Estimate, Estimate]:
-    """Return the distance of the jets that pass from all, and that of as many random jets."""
+) -> _Distances:
     num_bins = min(_MOST_BINS, len(mass) // _LEAST_JETS)
-    number = int(passed.sum())
+    survivors = np.flatnonzero(passed & (jet_weights > 0))
+    number = len(survivors)
     if num_bins < 2 or number == 0:
-        return Estimate(math.nan), Estimate(math.nan)
+        return _Distances()
     edges = np.unique(np.quantile(mass, np.arange(1, num_bins) / num_bins))
     bins = np.searchsorted(edges, mass, side="right")
 
-    def histogram(rows: np.ndarray) -> Float64[np.ndarray, " bins"]:
-        counts = np.bincount(bins[rows], weights=jet_weights[rows], minlength=len(edges) + 1)
+    def histogram(rows: np.ndarray, weights: np.ndarray) -> Float64[np.ndarray, " bins"]:
+        counts = np.bincount(bins[rows], weights=weights, minlength=len(edges) + 1)
         return counts.astype(np.float64)
 
-    everything = histogram(np.arange(len(mass)))
-    survivors = np.flatnonzero(passed)
+    def resampled() -> Float64[np.ndarray, " bins"]:
+        rows = rng.choice(survivors, number)
+        return histogram(rows, jet_weights[rows])
+
+    # The weights of those that pass may be unlike those of all, and so few of them count: random
+    # jets have their masses from all, with the probabilities of the weights, and these weights.
+    own = jet_weights[survivors]
+    share = None if np.ptp(jet_weights) == 0 else jet_weights / jet_weights.sum()
+
+    def by_chance() -> Float64[np.ndarray, " bins"]:
+        rows = rng.choice(len(mass), number, replace=share is not None, p=share, shuffle=False)
+        return histogram(rows, own)
+
+    everything = histogram(np.arange(len(mass)), jet_weights)
     rng = np.random.default_rng(seed)
-    resampled, random = (
-        jensen_shannon(np.stack([histogram(draw()) for _ in range(_RESAMPLES)]), everything)
-        for draw in (
-            lambda: rng.choice(survivors, number),
-            lambda: rng.choice(len(mass), number, replace=False, shuffle=False),
-        )
+    bootstraps, random = (
+        jensen_shannon(np.stack([draw() for _ in range(_RESAMPLES)]), everything)
+        for draw in (resampled, by_chance)
     )
-    distance = float(jensen_shannon(histogram(survivors)[None], everything)[0])
-    return (
-        Estimate(distance, float(resampled.std(ddof=1))),
+    if share is not None:
+        random = random * _part_of_all(jet_weights, survivors)
+    distance = float(jensen_shannon(histogram(survivors, own)[None], everything)[0])
+    return _Distances(
+        distance,
+        float(bootstraps.std(ddof=1)),
         Estimate(float(random.mean()), float(random.std(ddof=1))),
+        math.sqrt(max(distance**2 - float((random**2).mean()), 0.0)),
+        len(edges) + 1,
     )
+
+
+def _part_of_all(
+    jet_weights: Float64[np.ndarray, " jets"], survivors: Int64[np.ndarray, " passing"]
+) -> float:
+    """Return by how much the distance of a part from all it is of differs from that of other jets.
+
+    A part with the share f of the weight is (1 − f) times as far from all as from the rest, and
+    the rest is of finitely many jets too: (1 − f) √(1 + n/n_rest), n being effective numbers. With
+    equal weights random jets are drawn without replacement, which is the same.
+    """
+    rest = np.delete(jet_weights, survivors)
+    number = effective_number(rest)
+    if number == 0:
+        return 0.0
+    own = jet_weights[survivors]
+    return float(rest.sum() / jet_weights.sum()) * math.sqrt(1 + effective_number(own) / number)

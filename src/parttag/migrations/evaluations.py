@@ -6,6 +6,7 @@ Top tagging and JetClass were known by their class QCD, and two classes of JetCl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,4 +73,62 @@ def from_schema_1(content: Content) -> Content:
     return upgraded
 
 
-REPORT = Format("report", steps=(from_schema_1,), oldest=1)
+def from_schema_2(content: Content) -> Content:
+    """Return the content of a ``metrics.json`` of schema 2 as schema 3 has it.
+
+    Errors of rejections were those of the count of background jets alone, and said to be symmetric;
+    the bootstrap's spread of the sculpting distance was called its error.
+    """
+    upgraded = {
+        **content,
+        "auc": _on_scale(content["auc"], "logit"),
+        "rejection": _rejections(content["rejection"]),
+        "errors_of_counts": True,
+    }
+    if by_pt := content.get("rejection_by_pt"):
+        one_cut = by_pt["one_cut"]
+        upgraded["rejection_by_pt"] = {
+            **by_pt,
+            "rejection": _rejections(by_pt["rejection"]),
+            "one_cut": {**one_cut, "rejection": _rejections(one_cut["rejection"])},
+        }
+    if sculpting := content.get("mass_sculpting"):
+        upgraded["mass_sculpting"] = {name: _excess(cut) for name, cut in sculpting.items()}
+    return upgraded
+
+
+def _on_scale(estimate: Mapping[str, Any], scale: str) -> dict[str, Any]:
+    return {**estimate, "scale": scale}
+
+
+def _rejections(by_signal: Mapping[str, Any]) -> dict[str, Any]:
+    """Return rejections, or lists of them, as numbers whose intervals are even in the logarithm."""
+
+    def upgraded(found: Any) -> Any:
+        if isinstance(found, list):
+            return [upgraded(estimate) for estimate in found]
+        return _on_scale(found, "log")
+
+    return {
+        name: {eps_s: upgraded(found) for eps_s, found in points.items()}
+        for name, points in by_signal.items()
+    }
+
+
+def _excess(cut: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the distance without what chance adds, by the mean of its square."""
+    distance, chance = cut["jensen_shannon"], cut["by_chance"]
+    excess = None
+    if None not in (distance["value"], chance["value"]):
+        by_chance = chance["value"] ** 2 + (chance["error"] or 0) ** 2
+        excess = math.sqrt(max(distance["value"] ** 2 - by_chance, 0.0))
+    return {
+        **cut,
+        "jensen_shannon": distance["value"],
+        "spread": distance["error"],
+        "excess": excess,
+        "num_bins": 0,
+    }
+
+
+REPORT = Format("report", steps=(from_schema_1, from_schema_2), oldest=1)

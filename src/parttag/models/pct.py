@@ -291,8 +291,8 @@ def _used(batch: JetBatch, max_particles: int) -> JetBatch:
     p4 = batch.p4[: batch.num_particles]
     jet_p4 = sum_over_particles(p4, batch)
     axis = torch.stack([kinematics.eta(jet_p4), kinematics.phi(jet_p4)], dim=1)
-    extra = batch.extra[: len(p4)]
-    return replace(batch, p4=p4, extra=extra, jet_p4=jet_p4, jet_axis=axis)
+    extra, columns = batch.extra[: len(p4)], batch.columns[: len(p4)]
+    return replace(batch, p4=p4, extra=extra, columns=columns, jet_p4=jet_p4, jet_axis=axis)
 
 
 def _real_rows(batch: JetBatch) -> _Rows:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from parttag.jets.column_features import ColumnName
 from parttag.jets.features import feature_names
 from parttag.models.tagger import ModelOptions, Tagger
 from parttag.options import check_name
@@ -62,7 +63,19 @@ def register_model(
     return register
 
 
-def build_model(options: ModelOptions, features: str | Sequence[str], num_classes: int) -> Tagger:
-    """Return the network that ``options`` name, freshly initialized from torch's random state."""
-    network = MODELS[options.name].network
-    return network(options, feature_names(features), num_classes)
+def build_model(
+    options: ModelOptions,
+    features: str | Sequence[str],
+    num_classes: int,
+    jet_features: tuple[ColumnName, ...] = (),
+) -> Tagger:
+    """Return the network that ``options`` name, freshly initialized from torch's random state.
+
+    Raises
+    ------
+    InputError
+        If a feature does not exist, or the network has no place for features of the jet.
+    """
+    network = MODELS[options.name].network(options, feature_names(features), num_classes)
+    network.take_jet_features(jet_features)
+    return network

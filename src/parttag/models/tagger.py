@@ -4,10 +4,14 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from parttag.errors import InputError
 from parttag.jets.batch import JetBatch
+from parttag.jets.column_features import ColumnName
+from parttag.jets.jet_features import jet_features
 from parttag.options import Options
 
 
@@ -37,12 +41,15 @@ class Tagger(nn.Module, ABC):
         The particle features that the network reads, in order.
     max_particles
         How many particles of highest pT the network is given; ``None`` for all.
+    jet_feature_names
+        The features of the jet that the head reads beside the representation.
     """
 
     backbone: nn.Module
     head: nn.Module
     feature_names: tuple[str, ...]
     max_particles: int | None
+    jet_feature_names: tuple[ColumnName, ...] = ()
 
     options_class: ClassVar[type[ModelOptions]]
     """What the network is built from: ``network(options, feature_names, num_classes)``."""
@@ -55,14 +62,58 @@ class Tagger(nn.Module, ABC):
 
     def forward(self, batch: JetBatch) -> Float[Tensor, "jets classes"]:
         """Return the logits of every class for every jet."""
-        logits: Tensor = self.head(self.encode(batch))
+        encoded = self.encode(batch)
+        if self.jet_feature_names:
+            beside = jet_features(batch, self.jet_feature_names)
+            encoded = torch.cat([encoded, beside.to(encoded.dtype)], dim=1)
+        logits: Tensor = self.head(encoded)
         return logits
+
+    @classmethod
+    def refuse_jet_features(cls) -> None:
+        """Refuse features of the jet if the network makes its logits in a way of its own.
+
+        Raises
+        ------
+        InputError
+            If it does.
+        """
+        if cls.forward is not Tagger.forward:
+            raise InputError(
+                f"jet_features: {cls.options_class.model_fields['name'].default} has no place for "
+                "them beside its representation; leave them out"
+            )
+
+    def take_jet_features(self, names: tuple[ColumnName, ...]) -> None:
+        """Let the head read features of the jet beside the representation.
+
+        Its first linear layer, which becomes wider by them, keeps the weights that it has.
+
+        Raises
+        ------
+        InputError
+            If the network makes its logits in a way of its own.
+        """
+        if not names:
+            return
+        self.refuse_jet_features()
+        layers = ((n, m) for n, m in self.head.named_modules() if isinstance(m, nn.Linear))
+        name, old = next(layers)
+        width = old.in_features + len(names)
+        wider = nn.Linear(width, old.out_features, bias=old.bias is not None)
+        with torch.no_grad():
+            wider.weight[:, : old.in_features] = old.weight
+            if old.bias is not None:
+                wider.bias.copy_(old.bias)
+        parent, _, child = f"head.{name}".rstrip(".").rpartition(".")
+        setattr(self.get_submodule(parent), child, wider)
+        self.jet_feature_names = names
 
     @property
     def encoded_width(self) -> int:
         """Width of what ``encode`` returns, which the head's first linear layer reads."""
         first = next(m for m in self.head.modules() if isinstance(m, nn.Linear))
-        return first.in_features
+        return first.in_features - len(self.jet_feature_names)
 
     def train(self, mode: bool = True) -> "Tagger":
         """Switch to training or evaluation.

@@ -61,10 +61,11 @@ def sum_jets(batch: JetBatch) -> JetBatch:
 
     No row beyond the last particle is kept.
     """
-    p4, extra = batch.p4[: batch.num_particles], batch.extra[: batch.num_particles]
+    own = slice(batch.num_particles)
+    p4, extra, columns = batch.p4[own], batch.extra[own], batch.columns[own]
     jet_p4 = sum_over_particles(p4, batch)
     jet_axis = torch.stack([kinematics.eta(jet_p4), kinematics.phi(jet_p4)], dim=1)
-    return replace(batch, p4=p4, extra=extra, jet_p4=jet_p4, jet_axis=jet_axis)
+    return replace(batch, p4=p4, extra=extra, columns=columns, jet_p4=jet_p4, jet_axis=jet_axis)
 
 
 def pt_centroids(batch: JetBatch) -> Float[Tensor, "jets 2"]:

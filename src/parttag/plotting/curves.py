@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from parttag.errors import InputError
 from parttag.metrics import Roc
 from parttag.metrics.published import TOP_TAGGING, Published
+from parttag.metrics.roc import FEWEST_SIGNAL
 from parttag.plotting.elements import COLORS, cycle, draw_legend, plain
 from parttag.plotting.styles import Style, drawing
 
@@ -82,15 +83,17 @@ def draw_roc(
     linestyle: str = "-",
     with_error: bool = True,
 ) -> None:
-    """Draw 1/ε_B against ε_S as far as background jets survive, and a band of its error."""
+    """Draw 1/ε_B against ε_S as far as background jets survive, and a band of its 68 % interval."""
     eps_s = np.linspace(0.01, 1, 500)
     eps_b, error = curve.background_efficiency(eps_s)
     counted = eps_b * curve.num_background >= _LEAST_SURVIVORS
     eps_s, eps_b, error = eps_s[counted], eps_b[counted], error[counted]
     axes.plot(eps_s, 1 / eps_b, color=color, linestyle=linestyle, label=label)
     if with_error:
-        highest = 1 / np.maximum(eps_b - error, 0.1 * eps_b)
-        axes.fill_between(eps_s, 1 / (eps_b + error), highest, color=color, alpha=0.25, linewidth=0)
+        known = curve.num_signal * np.minimum(eps_s, 1 - eps_s) >= FEWEST_SIGNAL
+        eps_s, eps_b, factor = eps_s[known], eps_b[known], np.exp((error / eps_b)[known])
+        low, high = 1 / (eps_b * factor), factor / eps_b
+        axes.fill_between(eps_s, low, high, color=color, alpha=0.25, linewidth=0)
 
 
 def _draw_published(axes: Axes, lines: Sequence[Published]) -> None:

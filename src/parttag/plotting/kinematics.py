@@ -153,14 +153,14 @@ def _draw_bins(
     """Draw an estimate for each bin: its error, or an arrow upwards where it is a lower limit."""
     centers = (edges[:-1] + edges[1:]) / 2 + shift
     values = np.array([estimate.value for estimate in estimates])
-    errors = np.array([estimate.error for estimate in estimates])
-    limits = np.array([estimate.is_lower_limit for estimate in estimates])
+    ends = np.array([estimate.interval() for estimate in estimates])
+    below, above = np.nan_to_num(values - ends[:, 0]), np.nan_to_num(ends[:, 1] - values)
+    limits = np.array([estimate.is_limit for estimate in estimates])
     is_own = kind == "a cut for each bin"
     axes.errorbar(
         centers,
         values,
-        # An error as large as the value would reach 0, which a logarithmic axis does not have.
-        yerr=np.where(limits, 0.35 * values, np.minimum(np.nan_to_num(errors), 0.9 * values)),
+        yerr=np.where(limits, 0.35 * values, [below, above]),
         lolims=limits,
         fmt="o" if is_own else "s",
         color=color,
@@ -312,7 +312,7 @@ def _draw_survivors(axes: Axes, masses: SignalMasses, edges: Float64[np.ndarray,
 def _verdict(sculpting: Sculpting) -> str:
     """Return the numbers of a panel in two lines."""
     before, after = sculpting.before.median.value, sculpting.after.median.value
-    distance, chance = sculpting.jensen_shannon.value, sculpting.by_chance.value
+    distance, chance = sculpting.jensen_shannon, sculpting.by_chance.value
     if not np.isfinite(distance):
         return "too few jets pass"
     return (

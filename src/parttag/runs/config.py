@@ -21,9 +21,12 @@ from pydantic import (
 )
 
 from parttag.data.readers.columns import ColumnsOptions
+from parttag.data.readers.more_columns import WantedColumns
 from parttag.data.selection.cuts import CutOptions
 from parttag.data.selection.reweight import FlattenOptions, ReweightOptions
 from parttag.errors import InputError
+from parttag.jets.column_features import ColumnFeature, ColumnName
+from parttag.jets.feature_lists import resolved_features
 from parttag.jets.features import feature_names
 from parttag.metrics import EvaluationOptions, check_options
 from parttag.migrations.configurations import CONFIGURATION, upgraded_configuration
@@ -31,6 +34,15 @@ from parttag.migrations.formats import VERSION_KEY
 from parttag.models import MODELS, ModelOptions
 from parttag.options import LocalName, Name, Options, Texts, read_options
 from parttag.runs.evaluation_section import drop_other_classes, with_evaluation
+from parttag.runs.feature_options import (
+    Features,
+    JetFeatures,
+    JetFeaturesOptions,
+    is_known,
+    network_features,
+    replaced,
+    wanted_columns,
+)
 from parttag.runs.yaml_files import apply_overrides, read_content
 from parttag.training.objectives import OBJECTIVES, ObjectiveOptions
 from parttag.training.objectives.classify import ClassifyOptions
@@ -51,7 +63,10 @@ class DataOptions(Options):
     train: Texts = ()
     """Jets to train on."""
     num_train_jets: PositiveInt | None = None
-    """Train on so many of them, drawn at random, the same for every seed; null for all."""
+    """Train on so many of them, drawn at random; null for all."""
+    draw_by_seed: bool = False
+    """Draw them by ``training.seed``: then the spread over seeds has in it which jets were drawn.
+    Else every seed is trained on the same."""
     val: Texts = ()
     """Jets that say which epoch is best."""
     test: Texts = ()
@@ -95,9 +110,11 @@ class RunConfig(Options):
     model_config = ConfigDict(json_schema_extra=_add_version)
 
     data: DataOptions
-    features: str | tuple[str, ...] = _DEFAULT_FEATURES
-    """A set of particle features (kin, kinpid, full), or a list of them. To be left out for
-    networks that make their own inputs from four-momenta."""
+    features: Features = _DEFAULT_FEATURES
+    """A set of particle features (kin, kinpid, full), or a list of sets, features and columns. To
+    be left out for networks that make their own inputs from four-momenta."""
+    jet_features: JetFeatures = JetFeaturesOptions()
+    """Quantities of the jet that the network is given besides its particles."""
     model: SerializeAsAny[ModelOptions]
     objective: SerializeAsAny[ObjectiveOptions] = ClassifyOptions()
     optimizer: OptimizerOptions = RangerOptions()
@@ -112,8 +129,8 @@ class RunConfig(Options):
 
     @field_validator("features")
     @classmethod
-    def _features_exist(cls, features: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        feature_names(features)
+    def _features_exist(cls, features: Features) -> Features:
+        resolved_features(features)
         return features
 
     @model_validator(mode="after")
@@ -143,12 +160,58 @@ class RunConfig(Options):
     @model_validator(mode="after")
     def _features_are_read(self) -> "RunConfig":
         name = self.model.name
-        is_other = feature_names(self.features) != feature_names(_DEFAULT_FEATURES)
+        is_other = self.network_features != feature_names(_DEFAULT_FEATURES)
         if is_other and not MODELS[name].network.reads_features:
+            key = "features" if self.features != _DEFAULT_FEATURES else "jet_features"
             raise InputError(
-                f"features: {name} makes its own inputs from four-momenta; leave features out"
+                f"{key}: {name} makes its own inputs from four-momenta; leave {key} out"
             )
+        beside = self.jet_features.names and self.jet_features.to == "representation"
+        if beside:
+            MODELS[name].network.refuse_jet_features()
+        if beside and not self.is_classifier:
+            raise InputError(
+                f"jet_features: objective {self.objective.name} makes nothing of them beside the "
+                "representation; leave them out, or give them to particles"
+            )
+        _ = self.wanted_columns  # refuses names that are taken
         return self
+
+    @property
+    def network_features(self) -> tuple[str, ...]:
+        """The names of what the network reads of every particle."""
+        return network_features(self.features, self.jet_features)
+
+    @property
+    def head_features(self) -> tuple[ColumnName, ...]:
+        """The names of what the head reads of every jet beside the representation."""
+        jet = self.jet_features
+        return jet.resolved if jet.to == "representation" else ()
+
+    @property
+    def column_features(self) -> tuple[ColumnName, ...]:
+        """The features of particles and jets that are made of columns."""
+        of_particles = resolved_features(self.features)
+        own = (name for name in of_particles if isinstance(name, ColumnName))
+        return (*own, *self.jet_features.resolved)
+
+    @property
+    def wanted_columns(self) -> WantedColumns:
+        """The columns that these are made of, besides those that parttag knows."""
+        return wanted_columns(self.features, self.jet_features, self.data.columns)
+
+    def with_column_features(
+        self, change: Callable[[ColumnFeature], ColumnFeature], *, of_jet: bool
+    ) -> "RunConfig":
+        """Return the configuration with features of particles, or of jets, changed."""
+        if of_jet:
+            names = replaced(self.jet_features.names, lambda _: False, change)
+            jet = self.jet_features.model_copy(update={"names": names})
+            return self.model_copy(update={"jet_features": jet})
+        if isinstance(self.features, str):
+            return self
+        features = replaced(self.features, is_known, change)
+        return self.model_copy(update={"features": features})
 
     @property
     def is_classifier(self) -> bool:
@@ -273,10 +336,17 @@ def dump_config(config: RunConfig) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None)
 
 
-def first_difference(one: RunConfig, other: RunConfig) -> str | None:
-    """Return the path of the first key in which two configurations differ, ``None`` if in none."""
+def first_difference(
+    one: RunConfig, other: RunConfig, *, except_for: Sequence[str] = ()
+) -> str | None:
+    """Return the path of the first key in which two configurations differ, ``None`` if in none.
+
+    Keys in ``except_for`` may differ.
+    """
     ours, theirs = (dict(_leaves(c.model_dump(mode="json"))) for c in (one, other))
     for key in [*ours, *theirs]:
+        if key in except_for:
+            continue
         if key not in ours or key not in theirs or ours[key] != theirs[key]:
             return key
     return None

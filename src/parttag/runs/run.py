@@ -55,5 +55,10 @@ def load_run(directory: str | Path, checkpoint_name: Literal["best", "last"] = "
 def build_network(config: RunConfig) -> tuple[Tagger, Objective]:
     """Return the network, with a head for what it is trained for, and that."""
     # Where there are no classes, the head with one logit makes room for the objective's.
-    model = build_model(config.model, config.features, len(config.data.classes) or 1)
+    model = build_model(
+        config.model,
+        config.network_features,
+        len(config.data.classes) or 1,
+        config.head_features,
+    )
     return model, build_objective(config.objective, model)

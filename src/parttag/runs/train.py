@@ -1,6 +1,7 @@
 """The training of a run: from its configuration to a directory with the trained network."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
@@ -13,15 +14,17 @@ from parttag.data.loading.dataset import JetDataset, open_dataset, try_files
 from parttag.data.loading.loader import JetLoader
 from parttag.data.loading.resident import resident_device
 from parttag.errors import InputError
-from parttag.jets.features import required_extras
+from parttag.jets.feature_lists import required_extras
 from parttag.options import local_name
 from parttag.progress import Progress, no_progress
 from parttag.runs.config import RunConfig, build_config
-from parttag.runs.directory import create, log_to, refuse_other_run
+from parttag.runs.directory import create, is_begun, log_to, refuse_other_run
 from parttag.runs.lock import only_training
+from parttag.runs.overlap import shared_jets_warning
 from parttag.runs.plugin_parts import plugin_parts
 from parttag.runs.reweighting import write_reweighting
 from parttag.runs.run import build_network
+from parttag.runs.standardization import standardized, with_earlier
 from parttag.training import checkpoint
 from parttag.training.distributed import Ranks, join_ranks
 from parttag.training.loop import Trainer
@@ -61,6 +64,8 @@ def train_run(
     if not config.data.train:
         raise InputError("data.train is empty: name the files to train on, data.train=FILES")
     options = config.training
+    begun = is_begun(directory)
+    config = with_earlier(config, directory if begun else None)
     with ExitStack() as alone, join_ranks(options.device, options.rank_timeout) as ranks:
         if ranks.is_first:
             refuse_other_run(directory, config)
@@ -69,32 +74,52 @@ def train_run(
         else:
             progress = no_progress
         try_files(
-            JetFiles(config.data.test, config.data.columns),
+            JetFiles(config.data.test, config.data.columns, wanted=config.wanted_columns),
             config.data.classes if config.is_classifier else {},
-            require_extras=required_extras(config.features),
+            require_extras=required_extras(config.network_features),
         )
-        train_data = open_jets(config, "train", progress)
-        if config.data.num_train_jets is not None:
-            train_data = train_data.subset(config.data.num_train_jets)
-        reweight = config.data.reweight or config.data.flatten_pt
-        if reweight is not None:
-            train_data = train_data.reweighted(reweight, tuple(config.data.classes))
+        train_data = _training_jets(config, progress)
         val_data = open_jets(config, "val", progress) if config.data.val else None
         data = {"train": train_data} | ({"val": val_data} if val_data is not None else {})
-        if ranks.is_first:
-            create(directory, config, data, ranks)
+        said: list[str] = []
+        if not begun:
+            config, said = standardized(config, train_data, ranks)
+        moved = create(directory, config, data, ranks) if ranks.is_first else []
         ranks.wait()
         with log_to(directory / "train.log", ranks):
-            for name, part in data.items():
-                logger.info("data.%s: %s", name, part.counts)
-                if ranks.is_first and part.check is not None:
-                    for warning in part.check.warnings(f"data.{name}"):
-                        logger.warning("%s", warning)
+            for line in said:
+                logger.info("%s", line)
+            _log_data(data, moved, warn=ranks.is_first)
             if ranks.is_first and train_data.reweighting is not None:
                 write_reweighting(train_data.reweighting, directory)
             trainer = _build_trainer(config, directory, train_data, val_data, ranks, progress)
             trainer.run()
     return directory
+
+
+def _training_jets(config: RunConfig, progress: Progress) -> JetDataset:
+    """Return the jets to train on, with the weights that they count with."""
+    data = config.data
+    jets = open_jets(config, "train", progress)
+    if data.num_train_jets is not None:
+        jets = jets.subset(data.num_train_jets, config.training.seed if data.draw_by_seed else None)
+    reweight = data.reweight or data.flatten_pt
+    return jets if reweight is None else jets.reweighted(reweight, tuple(data.classes))
+
+
+def _log_data(data: Mapping[str, JetDataset], moved: Sequence[str], *, warn: bool) -> None:
+    """Say which jets there are, and what looks wrong with them."""
+    for name, part in data.items():
+        logger.info("data.%s: %s", name, part.counts)
+        if name in moved:
+            logger.info("data.%s has other names than before, and the same sums", name)
+        if warn and part.check is not None:
+            for warning in part.check.warnings(f"data.{name}"):
+                logger.warning("%s", warning)
+    if warn and "val" in data:
+        shared = shared_jets_warning(data["train"], data["val"])
+        if shared is not None:
+            logger.warning("%s", shared)
 
 
 def open_jets(
@@ -109,10 +134,14 @@ def open_jets(
     """
     return open_dataset(
         JetFiles(
-            getattr(config.data, part), config.data.columns, config.data.cuts, config.data.strict
+            getattr(config.data, part),
+            config.data.columns,
+            config.data.cuts,
+            config.data.strict,
+            wanted=config.wanted_columns,
         ),
         config.data.classes,
-        require_extras=required_extras(config.features),
+        require_extras=required_extras(config.network_features),
         progress=progress,
     )
 
@@ -130,7 +159,10 @@ def _build_trainer(
     checkpoints = directory / "checkpoints"
     last = checkpoint.read_last(checkpoints)
     if last is not None:  # options that there were not then have their defaults
-        last["config"] = build_config(last["config"]).model_dump(mode="json")
+        earlier = build_config(last["config"]).model_dump(mode="json")
+        for part in ("train", "val", "test"):  # the same by their sums, see ``create``
+            earlier["data"][part] = config.model_dump(mode="json")["data"][part]
+        last["config"] = earlier
     torch.manual_seed(options.seed)
     model, objective = build_network(config)
     description = checkpoint.describe_network(
@@ -156,6 +188,8 @@ def _build_trainer(
     # Ranks begin with the same weights, and then drop out each its own particles.
     torch.manual_seed(_seed_of_rank(options.seed, ranks.rank))
 
+    wanted = config.wanted_columns
+
     def loader(data: JetDataset, *, train: bool) -> JetLoader:
         resident = options.resident if train else False
         return JetLoader(
@@ -167,7 +201,7 @@ def _build_trainer(
             drop_last=train and options.drop_last,
             rank=ranks.rank,
             world_size=ranks.size,
-            extras=bool(required_extras(config.features)),
+            extras=bool(required_extras(config.network_features) or wanted.particles),
             pin_memory=ranks.device.type == "cuda",
             resident=resident_device(resident, data, ranks.device),
         )

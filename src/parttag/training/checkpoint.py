@@ -162,7 +162,7 @@ def describe_network(
     return {
         "config": dict(config),
         "classes": list(classes),
-        "features": list(model.feature_names),
+        "features": [str(name) for name in model.feature_names],
         "plugins": [dict(part) for part in plugins],
     }
 

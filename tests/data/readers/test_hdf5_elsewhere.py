@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from helpers.files import write_toptagging_h5
-from parttag.benchmarks.plots import read_logits
 from parttag.data import prepare
 from parttag.data.readers import count_jets, read_branches, read_chunks, read_schema
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.errors import InputError
+from parttag.evaluation.scored_jets import read_scored_jets
 from parttag.runs.sections import load_columns
 from parttag.testing import toy_jets
 
@@ -206,4 +206,4 @@ def test_scores_of_a_foreign_run_come_from_its_own_file(tmp_path, secret, attack
         file["logit_QCD"] = np.zeros(JETS)
         attack(file, "logit_top", secret)
     with pytest.raises(InputError, match=r"scores\.h5: logit_top .*outside of its own file"):
-        read_logits(path, ("QCD", "top"))
+        read_scored_jets(path, ("QCD", "top"))

@@ -140,3 +140,14 @@ def test_shares_that_are_read_as_gev_are_recognized(tmp_path, with_jet):
     relative = text.replace("mass: 0", "mass: 0, relative_to_jet: true")
     if with_jet:
         assert inspect_files(JetFiles([path], options(relative))).warnings == ()
+
+
+def test_differences_that_are_read_as_angles_are_recognized(tmp_path):
+    pt = SHARE * JET["jpt"][:, None]
+    path = written(tmp_path / "a.h5", pt=pt, eta=DETA, phi=DPHI)
+    text = "particles: {pt: pt, eta: eta, phi: phi, mass: 0}\n" + SECTION
+    (warning,) = inspect_files(JetFiles([path], options(text))).warnings
+    assert "they are differences; set data.columns.particles.relative_to_jet" in warning
+    how = "relative_to_jet: {eta: difference, phi: difference}"
+    mended = text.replace("mass: 0", f"mass: 0, {how}")
+    assert inspect_files(JetFiles([path], options(mended))).warnings == ()

@@ -131,11 +131,16 @@ class JetDataset:
     def _described_sources(self) -> tuple[Source, ...]:
         return describe_sources(self._entries)
 
-    def subset(self, num_jets: int) -> JetDataset:
+    def subset(self, num_jets: int, seed: int | None = None) -> JetDataset:
         """Return ``num_jets`` of the jets, drawn at random, in their order.
 
-        The draw depends on nothing but the two numbers of jets, and a smaller one is part of a
-        larger one: trainings that are compared see the same jets.
+        The draw depends on nothing but the two numbers of jets and the seed, and a smaller one is
+        part of a larger one: trainings that are compared see the same jets.
+
+        Parameters
+        ----------
+        seed
+            Of another draw than the one that all trainings share.
 
         Raises
         ------
@@ -147,7 +152,8 @@ class JetDataset:
                 f"data.num_train_jets is {num_jets:,}, but data.train has {len(self):,} good jets "
                 "of the classes; ask for fewer, or give more files"
             )
-        chosen = np.sort(np.random.default_rng(_SUBSET_SEED).permutation(len(self))[:num_jets])
+        draw = _SUBSET_SEED if seed is None else [_SUBSET_SEED, seed]
+        chosen = np.sort(np.random.default_rng(draw).permutation(len(self))[:num_jets])
         counts = JetCounts(self.counts.read, dict(self.counts.dropped))
         counts.drop("beyond data.num_train_jets", len(self) - num_jets)
         return self._with(self._parts, chosen, counts)
@@ -288,6 +294,8 @@ def open_dataset(
     check, weights = ClassCheck(classes), _WeightSum()
     for number, chunk in intake.numbered_chunks(progress):
         _require(require_extras, chunk)
+        if files.wanted is not None:
+            files.wanted.require(chunk, source_name(chunk))
         on_disk = is_store(entries[number])
         jets, passed = chunk, passing(chunk, cuts, intake.counts)
         if not on_disk and not passed.all():
@@ -365,6 +373,8 @@ def try_files(
     for path in files.paths:
         first = next(read_chunks(path, chunk_jets=1, layout=files.layout))
         _require(require_extras, first)
+        if files.wanted is not None:
+            files.wanted.require(first, source_name(first))
         assign_classes(first, classes)
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Int
 from parttag.data.selection.good_jets import aligned
 from parttag.data.store.store import JetStore
 from parttag.jets.arrays import JetArrays, concatenate, make_index
+from parttag.jets.columns import row_bytes
 
 _CHUNK_JETS = 100_000
 
@@ -60,7 +61,7 @@ class InMemory:
     @property
     def num_bytes(self) -> int:
         """Bytes that the jets' particles take."""
-        return self.jets.p4.nbytes + self.jets.extra.nbytes
+        return self.jets.p4.nbytes + self.jets.extra.nbytes + self.jets.columns.nbytes
 
     def __len__(self) -> int:
         return len(self.jets)
@@ -112,8 +113,11 @@ class InStore:
     @property
     def num_bytes(self) -> int:
         """Bytes that the jets' particles take."""
-        num_columns = 4 + (len(self._like.extra_names) if self._extras else 0)
-        return 4 * num_columns * self.store.manifest.num_particles
+        bytes_each = 16
+        if self._extras:
+            types = self.store.manifest.column_types
+            bytes_each += 4 * len(self._like.extra_names) + row_bytes(types)
+        return bytes_each * self.store.manifest.num_particles
 
     @property
     def is_shuffled(self) -> bool:
@@ -141,7 +145,6 @@ class InStore:
         return InStore(self.store, self._like, self._file_number, extras=False)
 
     def _fitted(self, jets: JetArrays) -> JetArrays:
-        extra_names = self._like.extra_names if self._extras else ()
-        jets = aligned(jets, self._like.label_names, extra_names)
+        jets = aligned(jets, self._like if self._extras else self._like.without_extras())
         shift = make_index(self._file_number, np.zeros(1, dtype=np.int64))
         return replace(jets, index=jets.index + shift, sources=self._like.sources)

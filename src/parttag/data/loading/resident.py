@@ -1,6 +1,6 @@
 """A whole data set on one device, where batches are gathered."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -33,8 +33,11 @@ class ResidentJets:
 
     def __init__(self, dataset: JetDataset, device: torch.device) -> None:
         self.device = device
-        self.extra_names = dataset.extra_names
-        chunks: dict[str, list[torch.Tensor]] = {name: [] for name in PER_PARTICLE + PER_JET}
+        sample = dataset.read([])
+        self.extra_names = sample.extra_names
+        self.column_types, self.jet_column_types = sample.column_types, sample.jet_column_types
+        self._per_particle, self._per_jet = sample.held(PER_PARTICLE), sample.held(PER_JET)
+        chunks: dict[str, list[torch.Tensor]] = {n: [] for n in self._per_particle + self._per_jet}
         lengths = []
         for start in range(0, len(dataset), _CHUNK_JETS):
             stop = min(start + _CHUNK_JETS, len(dataset))
@@ -66,12 +69,17 @@ class ResidentJets:
         total = int(offsets[-1])
         particle = torch.repeat_interleave(shift, repeats, output_size=total)
         particle += torch.arange(total, device=self.device)
+        tensors: dict[str, Any] = {
+            name: self._tensors[name][particle] for name in self._per_particle
+        }
+        tensors |= {name: self._tensors[name][jet] for name in self._per_jet}
         return JetBatch(
             extra_names=self.extra_names,
             offsets=plan[0],
             lengths=lengths,
-            **{name: self._tensors[name][particle] for name in PER_PARTICLE},
-            **{name: self._tensors[name][jet] for name in PER_JET},
+            column_types=self.column_types,
+            jet_column_types=self.jet_column_types,
+            **tensors,
         )
 
 

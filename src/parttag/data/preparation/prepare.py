@@ -22,6 +22,7 @@ from parttag.data.preparation.shuffle import (
 )
 from parttag.data.readers import CHUNK_JETS, read_chunks
 from parttag.data.readers.columns import ColumnsOptions
+from parttag.data.readers.more_columns import WantedColumns
 from parttag.data.selection.cuts import CutOptions
 from parttag.data.selection.good_jets import JetCounts
 from parttag.data.store.shard import Columns
@@ -37,7 +38,8 @@ from parttag.data.store.store import (
     refuse_dropped,
 )
 from parttag.data.store.writer import write_manifest
-from parttag.errors import InputError
+from parttag.errors import InputError, option
+from parttag.jets.arrays import JetArrays
 from parttag.options import local_name
 from parttag.progress import Progress, no_progress
 from parttag.system.atomic_files import write_file
@@ -72,6 +74,7 @@ def prepare(
     strict: bool = False,
     columns: ColumnsOptions | None = None,
     cuts: CutOptions | None = None,
+    column_names: Sequence[str] | None = None,
     processes: int = 1,
     scheduler: str | None = None,
     shard_bytes: int = Sizes.shard_bytes,
@@ -102,6 +105,9 @@ def prepare(
         What the branches of the files mean, if not what they do in the public sets.
     cuts
         Ranges outside of which jets are left out.
+    column_names
+        The columns to keep besides those that parttag knows: of those that ``columns`` names; any
+        other is a branch of the files. By default all that ``columns`` names.
     processes
         How many work at the same time, each on a file or a shard of its own.
     scheduler
@@ -121,7 +127,10 @@ def prepare(
         writing not permitted. Then nothing is left at ``out``.
     """
     out = Path(local_name(out))
-    jet_files = JetFiles(tuple(files), columns, cuts, strict)
+    wanted = None
+    if column_names is not None:
+        wanted = WantedColumns(either=tuple(column_names), asked_by=option("columns", ""))
+    jet_files = JetFiles(tuple(files), columns, cuts, strict, wanted=wanted)
     if scheduler is not None:  # Dask's workers have other working directories
         out = out.absolute()
         paths = [path if is_url(path) else path.absolute() for path in jet_files.paths]
@@ -163,10 +172,22 @@ def _plan(plan: Plan) -> tuple[Plan, int]:
     files.good_jets().refuse_other_schemas()
     total = files.count()
     head = next(read_chunks(files.paths[0], chunk_jets=_HEAD_JETS, layout=files.layout))
-    jet_bytes = (head.p4.nbytes + head.extra.nbytes) / max(len(head), 1)
+    jet_bytes = (head.p4.nbytes + head.extra.nbytes + head.columns.nbytes) / max(len(head), 1)
     shards = shards_for(total * jet_bytes, plan.sizes.shard_bytes)
-    names = Columns(extra_names=head.extra_names, label_names=head.label_names)
-    return replace(plan, names=names, num_shards=shards), total
+    return replace(plan, names=_chosen(head, files), num_shards=shards), total
+
+
+def _chosen(head: JetArrays, files: JetFiles) -> Columns:
+    """Return the columns of a store of jets like these."""
+    names = Columns.of(head)
+    if files.wanted is None:
+        return names
+    files.wanted.require(head, str(files.paths[0]))
+    types = {
+        kind: tuple(own for own in getattr(names, kind) if own[0] in files.wanted.names)
+        for kind in ("column_types", "jet_column_types")
+    }
+    return names.model_copy(update=types)
 
 
 def _stamp(entry: Path) -> tuple[int, int]:
@@ -245,8 +266,7 @@ def _manifest(plan: Plan) -> Manifest:
         parttag_version=__version__,
         num_jets=counts.kept,
         num_particles=sum(piece.num_particles for report in reports for piece in report.pieces),
-        extra_names=plan.names.extra_names,
-        label_names=plan.names.label_names,
+        **plan.names.own(),
         shuffle_seed=plan.seed,
         dropped=dropped,
         sources=tuple(source for report in reports for source in report.sources),
@@ -269,6 +289,11 @@ def _same_store(plan: Plan, sources: Sequence[Source]) -> JetStore:
                 f"{plan.out} holds a store made from these files with other {name}; choose another "
                 "place, or delete it first"
             )
+    if store.manifest.own() != plan.names.own():
+        raise InputError(
+            f"{plan.out} holds a store of these jets with other columns; choose another place, or "
+            "delete it first"
+        )
     if store.manifest.shuffle_seed != plan.seed:
         raise InputError(
             f"{plan.out} holds a store of the same jets in another order; choose another place, or "

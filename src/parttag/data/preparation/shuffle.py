@@ -129,7 +129,7 @@ def make_pieces(plan: Plan, number: int) -> None:
         plan is strict.
     """
     intake = plan.files.good_jets(chunk_jets=plan.sizes.chunk_jets)
-    intake.label_names, intake.extra_names = plan.names.label_names, plan.names.extra_names
+    intake.names = plan.names
     chunks = drop_outside(intake.read(number), plan.files.cuts or CutOptions(), intake.counts)
     pieces = [
         _write_piece(plan, number, piece_number, jets)
@@ -149,7 +149,8 @@ def _joined(chunks: Iterator[JetArrays], piece_bytes: int) -> Iterator[JetArrays
     parts: list[JetArrays] = []
     for jets in chunks:
         parts.append(jets)
-        if sum(part.p4.nbytes + part.extra.nbytes for part in parts) >= piece_bytes:
+        sizes = (part.p4.nbytes + part.extra.nbytes + part.columns.nbytes for part in parts)
+        if sum(sizes) >= piece_bytes:
             yield concatenate(parts)
             parts = []
     if sum(map(len, parts)):

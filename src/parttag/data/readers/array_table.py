@@ -224,16 +224,16 @@ def array_table(path: Path, layout: ColumnLayout, columns: Mapping[str, ArrayCol
     InputError
         If one is missing, or ``ArrayTable.check`` refuses it.
     """
-    particles = layout.columns.particles
-    if particles is None:
+    sections = layout.columns.sections
+    if not sections:
         raise InputError(f"{path}: name the datasets of the particles in data.columns.particles")
     names = layout.branches_to_read(dict.fromkeys(leaves(columns)), path)
     table = ArrayTable(path, layout, columns, 0)
     _, leading = table.found(layout.leading)
     table = replace(table, num_jets=len(leading))
     is_flat = not table.row_shape(layout.leading) and leading.lists_of is None
-    if is_flat and particles.count in names:
-        table = _cut(table, names, str(particles.count), by_count=True)
+    if is_flat and sections[0].count in names:
+        table = _cut(table, names, str(sections[0].count), by_count=True)
     elif is_flat and layout.offsets is not None:
         table = _cut(table, names, layout.offsets, by_count=False)
     table.check(names)
@@ -271,11 +271,11 @@ def _cut(table: ArrayTable, names: Sequence[str], name: str, *, by_count: bool) 
 def native(values: np.ndarray) -> np.ndarray:
     """Return numbers in the byte order of this machine, in a type that awkward has.
 
-    Half precision becomes single, and what is longer than double becomes double.
+    What is longer than double precision becomes double.
     """
     dtype = values.dtype
-    if dtype.kind == "f" and dtype.itemsize not in (4, 8):
-        return values.astype(np.float32 if dtype.itemsize < 4 else np.float64)
+    if dtype.kind == "f" and dtype.itemsize > 8:
+        return values.astype(np.float64)
     return values if dtype.isnative else values.astype(dtype.newbyteorder("="))
 
 

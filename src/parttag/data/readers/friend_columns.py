@@ -1,5 +1,7 @@
 """``data.columns.friends``: trees that hold more branches of the same entries."""
 
+from collections.abc import Mapping
+
 from pydantic import Field, model_validator
 
 from parttag.options import Options, Texts
@@ -18,6 +20,14 @@ class FriendColumns(Options):
     on: Texts = Field(default=())
     """Branches of both trees, of whole numbers, which are equal for the same entry (``[run,
     event]``); left out: both trees have the same entries in the same order."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on_is_a_key(cls, content: object) -> object:
+        # Without quotes, YAML reads the key ``on`` as true.
+        if isinstance(content, Mapping) and True in content and "on" not in content:
+            return {"on" if key is True else key: value for key, value in content.items()}
+        return content
 
     @model_validator(mode="after")
     def _says_something(self) -> "FriendColumns":

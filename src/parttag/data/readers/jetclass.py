@@ -10,7 +10,7 @@ from pathlib import Path
 
 import awkward as ak
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Shaped
 
 from parttag.data.readers.branches import Branches, in_short, require_branches
 from parttag.data.readers.friend_columns import FriendColumns
@@ -45,6 +45,9 @@ tree: TreeNames = None
 
 friends: tuple[FriendColumns, ...] = ()
 """Nothing is added from other trees."""
+
+text_branches: frozenset[str] = frozenset()
+"""No branch holds texts."""
 
 leading: str = _MOMENTUM[0]
 """All lists of particles are as long as this one."""
@@ -90,12 +93,19 @@ def schema(available: Iterable[str], path: Path) -> Schema:
     )
 
 
-def to_jets(branches: Mapping[str, ak.Array], path: Path, first_row: int) -> JetArrays:
+def to_jets(
+    branches: Mapping[str, ak.Array],
+    path: Path,
+    first_row: int,
+    *,
+    particle_columns: Mapping[str, Shaped[np.ndarray, " particles"]] | None = None,
+    jet_columns: Mapping[str, Shaped[np.ndarray, " jets"]] | None = None,
+) -> JetArrays:
     """Return the jets of these branches, which hold the file's rows from ``first_row`` on.
 
     The jets' momenta are the four ``jet_*`` branches if all are there, else the sums of the
     particles. The axis is what ``part_deta`` and ``part_dphi`` are relative to, if both are there,
-    else that of the jet's momentum.
+    else that of the jet's momentum. ``particle_columns`` and ``jet_columns`` are taken along.
 
     Raises
     ------
@@ -108,10 +118,11 @@ def to_jets(branches: Mapping[str, ak.Array], path: Path, first_row: int) -> Jet
     found = schema(branches, path)
     with np.errstate(over="ignore", invalid="ignore"):
         p4 = np.stack([columns.of_particles(name) for name in _MOMENTUM], axis=1)
-        empty = padding(p4)
+        empty, more = padding(p4), dict(particle_columns or {})
         if empty.any():  # before axes are found, which look at the first particles
             there = [n for n in (*_MOMENTUM, *_ANGLES, *EXTRA_BRANCHES.values()) if n in branches]
             columns, p4 = columns.without(empty, there), p4[~empty]
+            more = {name: values[~empty] for name, values in more.items()}
         jet_p4 = _jet_momenta(columns, p4)
         extra = np.empty((len(p4), len(found.extra_names)), dtype=np.float32)
         for column, name in enumerate(found.extra_names):
@@ -127,6 +138,8 @@ def to_jets(branches: Mapping[str, ak.Array], path: Path, first_row: int) -> Jet
             first_row=first_row,
             jet_p4=jet_p4,
             jet_axis=_jet_axes(columns, p4, jet_p4),
+            columns=more,
+            jet_columns=jet_columns,
         )
 
 

@@ -26,12 +26,14 @@ class Schema:
     """What the jets of a file have: labels, columns of the particles, and where the rest is from.
 
     ``other`` are the branches that jet quantities come from; ``None`` where the format leaves no
-    choice.
+    choice. ``columns`` and ``jet_columns`` are those that a configuration names besides.
     """
 
     label_names: tuple[str, ...]
     extra_names: tuple[str, ...]
     other: frozenset[str] | None = None
+    columns: tuple[str, ...] = ()
+    jet_columns: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -56,6 +58,11 @@ class Layout(Protocol):
     @property
     def max_particles(self) -> int:
         """The most particles that a jet may have."""
+        ...
+
+    @property
+    def text_branches(self) -> frozenset[str]:
+        """The branches that hold texts."""
         ...
 
     def branches_to_read(self, available: Iterable[str], path: Path) -> list[str]:

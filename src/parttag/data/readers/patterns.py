@@ -5,6 +5,8 @@ import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from parttag.errors import InputError
+
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 # Braces multiply: so many alternatives no one writes.
 _MOST = 10_000
@@ -19,10 +21,18 @@ def matching(pattern: Path) -> list[Path]:
 
 
 def alternatives(pattern: str) -> list[str]:
-    """Return the patterns that one with ``{a,b}`` stands for, as in a shell."""
+    """Return the patterns that one with ``{a,b}`` stands for, as in a shell.
+
+    Raises
+    ------
+    InputError
+        If there are too many.
+    """
     done: list[str] = []
     waiting = [pattern]
-    while waiting and len(done) + len(waiting) <= _MOST:
+    while waiting:
+        if len(done) + len(waiting) > _MOST:
+            raise InputError(f"{pattern}: the braces stand for more than {_MOST:,} names")
         first = waiting.pop(0)
         braces = _BRACES.search(first)
         if braces is None:
@@ -30,7 +40,7 @@ def alternatives(pattern: str) -> list[str]:
             continue
         start, stop = braces.span()
         waiting[:0] = [first[:start] + part + first[stop:] for part in braces[1].split(",")]
-    return done
+    return list(dict.fromkeys(done))
 
 
 def matches(path: Path, pattern: str) -> bool:

@@ -8,6 +8,7 @@ particles, where a file holds those of all jets one after the other) and is alwa
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import awkward as ak
@@ -112,6 +113,21 @@ def leaves(available: Iterable[str]) -> list[str]:
     names = list(available)
     groups = {name.rpartition("/")[0] for name in names}
     return [name for name in names if name not in groups]
+
+
+def nearest_branch(name: str, available: Sequence[str]) -> str:
+    """Return the branch whose name, with its group or without, is most like one that is not there.
+
+    Names that differ least may still differ in their capitals.
+    """
+    wanted = name.partition("[")[0].strip()
+
+    def likeness(other: str) -> tuple[float, float]:
+        forms = (other, other.rpartition("/")[2])
+        ratios = [SequenceMatcher(None, wanted.lower(), form.lower()).ratio() for form in forms]
+        return max(ratios), SequenceMatcher(None, wanted, other).ratio()
+
+    return max(available, key=likeness)
 
 
 def _branch(name: str, available: Collection[str]) -> str | None:

@@ -1,5 +1,6 @@
 """The one way in: from files to jets that can be used, for stores and for training alike."""
 
+import logging
 import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,12 +12,17 @@ import numpy as np
 from parttag.data.readers import CHUNK_JETS, count_jets, read_chunks, read_schema
 from parttag.data.readers.layout import Layout, Schema
 from parttag.data.readers.parallel import read_ahead
+from parttag.data.store.shard import Columns
 from parttag.data.store.store import JetStore, Source, is_store, refuse_dropped
 from parttag.errors import InputError, option
 from parttag.jets.arrays import JetArrays, make_index
-from parttag.jets.validity import FAULTS, jet_faults, jet_name
+from parttag.jets.columns import ColumnTypes, repacked
+from parttag.jets.spread import looks_like_events
+from parttag.jets.validity import FAULTS, advice, jet_faults, jet_name, source_name
 from parttag.progress import Progress, no_progress
 from parttag.system.files import sha256
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -40,7 +46,8 @@ class JetCounts:
         """Return one line: the numbers, and the reasons where jets were dropped."""
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in self.dropped.items())
         dropped = f"{self.read - self.kept:,} dropped" + (f" ({reasons})" if reasons else "")
-        return f"{self.read:,} jets read, {self.kept:,} kept, {dropped}"
+        helps = advice(self.dropped, self.read)
+        return f"{self.read:,} jets read, {self.kept:,} kept, {dropped}" + (helps and f"; {helps}")
 
 
 class Intake:
@@ -48,7 +55,7 @@ class Intake:
 
     All must have the same labels and the same extra columns, if not in the same order: the first
     file's order is given to the others. ``counts`` says what was read and dropped so far;
-    ``label_names`` and ``extra_names`` are known from the first chunk on.
+    ``names`` are known from the first chunk on.
 
     Parameters
     ----------
@@ -83,9 +90,9 @@ class Intake:
         self.particles_of_stores = particles_of_stores
         self.chunk_jets = chunk_jets
         self.counts = JetCounts()
+        self._seen: set[int] = set()
         self._names = [source_names(entry) for entry in entries]
-        self.label_names: tuple[str, ...] = ()
-        self.extra_names: tuple[str, ...] = ()
+        self.names: Columns | None = None
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -140,6 +147,8 @@ class Intake:
                 ("labels", schema.label_names, first.label_names),
                 ("particle columns", schema.extra_names, first.extra_names),
                 ("jet branches", schema.other, first.other),
+                ("columns", schema.columns, first.columns),
+                ("columns of the jets", schema.jet_columns, first.jet_columns),
             ):
                 if own is None or firsts is None or set(own) == set(firsts):
                     continue
@@ -173,6 +182,11 @@ class Intake:
     def _judged(self, jets: JetArrays, number: int) -> JetArrays:
         """Return the good ones among some jets of an entry, and count the others."""
         self.counts.read += len(jets)
+        if number not in self._seen:
+            self._seen.add(number)
+            sentence = None if is_store(self.entries[number]) else looks_like_events(jets)
+            if sentence is not None:
+                logger.warning("%s: %s", self.entries[number], sentence)
         # The jets of a store were judged when it was made.
         all_stay = self.keep_bad or is_store(self.entries[number])
         return self._aligned(jets if all_stay else self._without_bad_jets(jets))
@@ -194,26 +208,49 @@ class Intake:
 
     def _aligned(self, jets: JetArrays) -> JetArrays:
         """Return the jets with their labels and extra columns in the first file's order."""
-        if not self.label_names and not self.extra_names:
-            self.label_names, self.extra_names = jets.label_names, jets.extra_names
-        return aligned(jets, self.label_names, self.extra_names)
+        if self.names is None:
+            self.names = Columns.of(jets)
+        return aligned(jets, self.names)
 
 
-def aligned(
-    jets: JetArrays, label_names: tuple[str, ...], extra_names: tuple[str, ...]
-) -> JetArrays:
-    """Return the jets with their labels and extra columns, which they must have, in this order."""
-    if (jets.label_names, jets.extra_names) == (label_names, extra_names):
+def aligned(jets: JetArrays, like: Columns | JetArrays) -> JetArrays:
+    """Return the jets with their labels and columns in the order and types of others.
+
+    They must have them all.
+
+    Raises
+    ------
+    InputError
+        If numbers of a column do not fit into that type.
+    """
+    if all(getattr(jets, name) == getattr(like, name) for name in Columns.model_fields):
         return jets
-    labels = [jets.label_names.index(name) for name in label_names]
-    extras = [jets.extra_names.index(name) for name in extra_names]
+    labels = [jets.label_names.index(name) for name in like.label_names]
+    extras = [jets.extra_names.index(name) for name in like.extra_names]
+    _refuse_other_types(jets, jets.column_types, like.column_types)
+    _refuse_other_types(jets, jets.jet_column_types, like.jet_column_types)
     return replace(
         jets,
         labels=np.take(jets.labels, labels, axis=1),
-        label_names=label_names,
+        label_names=like.label_names,
         extra=np.take(jets.extra, extras, axis=1),
-        extra_names=extra_names,
+        extra_names=like.extra_names,
+        columns=repacked(jets.columns, jets.column_types, like.column_types),
+        column_types=like.column_types,
+        jet_columns=repacked(jets.jet_columns, jets.jet_column_types, like.jet_column_types),
+        jet_column_types=like.jet_column_types,
     )
+
+
+def _refuse_other_types(jets: JetArrays, types: ColumnTypes, wanted: ColumnTypes) -> None:
+    """Refuse columns whose numbers another type cannot hold; fewer digits are no harm."""
+    for name, dtype in wanted:
+        own = np.dtype(dict(types)[name])
+        if not np.can_cast(own, dtype) and not (own.kind == np.dtype(dtype).kind == "f"):
+            raise InputError(
+                f"{source_name(jets)} has the column {name} in the type {own}, files before it in "
+                f"{np.dtype(dtype)}: write it in one type, or name the file of the larger one first"
+            )
 
 
 def source_names(entry: Path) -> tuple[str, ...]:

@@ -6,8 +6,11 @@ anyone: what it claims is compared with the bytes that are there before memory i
 offset with the particles that are there before anything is found by it.
 """
 
+from __future__ import annotations
+
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from parttag.errors import InputError
 from parttag.jets.arrays import ARRAYS, JetArrays, split_index
+from parttag.jets.columns import TYPES
 from parttag.system.files import refuse_damaged
 
 BLOCK_BYTES = 1 << 20
@@ -31,6 +35,10 @@ _DIGEST_DIGITS = 16
 _HDF5_BYTES, _HDF5_BYTES_A_NAME = 1 << 15, 256
 
 Count = Annotated[int, Field(ge=0, strict=True)]
+_TYPE = "|".join(map(re.escape, TYPES))
+Types = tuple[
+    tuple[Annotated[str, Field(min_length=1)], Annotated[str, Field(pattern=f"^({_TYPE})$")]], ...
+]
 
 
 class Record(BaseModel):
@@ -40,10 +48,24 @@ class Record(BaseModel):
 
 
 class Columns(Record):
-    """The columns of a store's jets: those of ``extra`` and of ``labels``, by name."""
+    """The columns of a store's jets: of ``extra`` and ``labels`` by name, others with their type.
+
+    ``column_types`` are those of the particles, ``jet_column_types`` those of the jets.
+    """
 
     extra_names: tuple[str, ...]
     label_names: tuple[str, ...]
+    column_types: Types = ()
+    jet_column_types: Types = ()
+
+    @classmethod
+    def of(cls, jets: JetArrays) -> Columns:
+        """Return the columns that some jets have."""
+        return cls(**{name: getattr(jets, name) for name in Columns.model_fields})
+
+    def own(self) -> dict[str, Any]:
+        """Return these four alone, by name."""
+        return {name: getattr(self, name) for name in Columns.model_fields}
 
 
 class Shard(Record):
@@ -61,7 +83,11 @@ class Shard(Record):
 
 def row_types(columns: Columns) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Return type and shape of a row of each dataset."""
-    return {name: (rows.dtype, rows.shape(columns)) for name, rows in ARRAYS.items()}
+    return {
+        name: (rows.dtype, rows.shape(columns))
+        for name, rows in ARRAYS.items()
+        if not rows.is_absent(columns)
+    }
 
 
 def block_digests(path: Path) -> str:
@@ -150,12 +176,7 @@ class ShardFile:
         arrays["offsets"] = arrays["offsets"].copy()
         self._refuse_impossible(arrays["offsets"], 0, len(self))
         _refuse_unknown_sources(self.path, arrays["index"], sources)
-        return JetArrays(
-            **arrays,
-            extra_names=columns.extra_names,
-            label_names=columns.label_names,
-            sources=sources,
-        )
+        return JetArrays(**arrays, **columns.own(), sources=sources)
 
     def _num_rows(self, name: str) -> int:
         numbers = {
@@ -178,7 +199,8 @@ class ShardFile:
             if begin < end:
                 raise _misdescribed(self.path, "two of its datasets lie in one place")
             end = begin + size
-        names = (*columns.extra_names, *columns.label_names)
+        names = [*columns.extra_names, *columns.label_names]
+        names += [name for name, _ in (*columns.column_types, *columns.jet_column_types)]
         own = _HDF5_BYTES + sum(_HDF5_BYTES_A_NAME + 4 * len(name) for name in names)
         fits = end <= self.shard.bytes <= sum(sizes.values()) + own
         if not fits or (self.shard.num_particles and not len(self)):
@@ -232,7 +254,7 @@ def read_spans(
     counts = [stop - start for _, start, stop in spans]
     offsets, firsts = _read_offsets(spans) if particles else (np.zeros(sum(counts) + 1, int), None)
     if not extras:
-        columns = Columns(extra_names=(), label_names=columns.label_names)
+        columns = Columns(**{**columns.own(), "extra_names": (), "column_types": ()})
     arrays: dict[str, Any] = {"offsets": offsets}
     for name, (dtype, shape) in row_types(columns).items():
         if name == "offsets":
@@ -252,12 +274,7 @@ def read_spans(
             if name == "index":
                 _refuse_unknown_sources(file.path, rows, sources)
             row += count
-    return JetArrays(
-        **arrays,
-        extra_names=columns.extra_names,
-        label_names=columns.label_names,
-        sources=sources,
-    )
+    return JetArrays(**arrays, **columns.own(), sources=sources)
 
 
 def _read_offsets(

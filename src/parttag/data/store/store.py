@@ -261,6 +261,8 @@ def _claims(manifest: Manifest) -> Iterator[tuple[str, bool]]:
     yield "num_particles", manifest.num_particles == sum(s.num_particles for s in shards)
     yield "label_names", _distinct(manifest.label_names)
     yield "extra_names", _distinct(manifest.extra_names)
+    yield "column_types", _distinct([name for name, _ in manifest.column_types])
+    yield "jet_column_types", _distinct([name for name, _ in manifest.jet_column_types])
     yield "sources", len(manifest.sources) > 0
 
 

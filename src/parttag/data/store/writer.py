@@ -10,6 +10,7 @@ import numpy as np
 from parttag.data.store.shard import Shard, block_digests, starts_of
 from parttag.data.store.store import MANIFEST, Manifest
 from parttag.jets.arrays import ARRAYS, JetArrays
+from parttag.jets.columns import as_records
 from parttag.system.atomic_files import whole_file, write_file
 
 # Datasets begin at multiples of it, so that their mapped views are aligned.
@@ -32,7 +33,14 @@ def write_shard(
     lasting
         Make the file survive a power cut.
     """
-    arrays = {name: getattr(jets, name) for name in ARRAYS} | dict(others or {})
+    arrays = {
+        name: as_records(getattr(jets, name), rows.types(jets))
+        if rows.packed
+        else getattr(jets, name)
+        for name, rows in ARRAYS.items()
+        if not rows.is_absent(jets)
+    }
+    arrays |= dict(others or {})
     with whole_file(path, lasting=lasting) as temporary:
         with _new_hdf5(temporary) as file:
             for name, array in arrays.items():

@@ -141,7 +141,9 @@ def _reference(run: Run, files: Sequence[str], progress: Progress) -> JetDataset
     """Return jets as the run would be trained on, of these files."""
     data = run.config.data
     reference = open_dataset(
-        JetFiles(files, data.columns, data.cuts), data.classes, progress=progress
+        JetFiles(files, data.columns, data.cuts, wanted=run.config.wanted_columns),
+        data.classes,
+        progress=progress,
     )
     return reference.subset(min(len(reference), _MOST_REFERENCE_JETS))
 

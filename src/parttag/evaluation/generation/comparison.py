@@ -13,6 +13,7 @@ from jaxtyping import Float64
 
 from parttag.data.loading.dataset import JetDataset
 from parttag.evaluation.generation.sampling import bare_jets
+from parttag.inspection.chance import by_chance
 from parttag.inspection.compare import distance
 from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import JetBatch, make_batch
@@ -28,8 +29,6 @@ COMPARED = tuple(variable for variable in JET_VARIABLES if variable.name != "abs
 
 _COLUMNS = [JET_VARIABLES.index(variable) for variable in COMPARED]
 _BATCH_JETS = 256
-# Pairs of samples of the reference that say how far apart equal jets are by chance.
-_CHANCE_DRAWS = 10
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class VariableComparison:
     wasserstein_tokenized: float
     """Of the reference jets, turned into tokens and back, from themselves: what the tokenizer, and
     the greatest number of particles, cost."""
-    wasserstein_by_chance: float
+    wasserstein_by_chance: Estimate
     """Of two samples of the reference of the two sizes, on average: what is left if all is
     perfect."""
 
@@ -67,7 +66,7 @@ class VariableComparison:
             "spread": json_number(self.spread),
             "wasserstein": json_number(self.wasserstein),
             "wasserstein_tokenized": json_number(self.wasserstein_tokenized),
-            "wasserstein_by_chance": json_number(self.wasserstein_by_chance),
+            "wasserstein_by_chance": self.wasserstein_by_chance.to_json(),
         }
 
 
@@ -144,12 +143,11 @@ def compare(
         whole.append(variables_of(jets))
     expected, returned = _joined(whole), _joined(tokenized)
     loss, weight, right, most_frequent = sums.tolist()
-    rng = np.random.default_rng(seed)
     comparison = Comparison(
         num_generated=len(generated.values),
         num_reference=len(expected.values),
         variables=tuple(
-            _compare_variable(column, generated, expected, returned, rng)
+            _compare_variable(column, generated, expected, returned, seed)
             for column in range(len(COMPARED))
         ),
         perplexity=math.exp(loss / weight),
@@ -172,7 +170,7 @@ def _compare_variable(
     generated: Variables,
     reference: Variables,
     tokenized: Variables,
-    rng: np.random.Generator,
+    seed: int,
 ) -> VariableComparison:
     variable = COMPARED[column]
     values, expected = generated.values[:, column], reference.values[:, column]
@@ -184,18 +182,10 @@ def _compare_variable(
         found = distance(variable.name, values, expected, jet_weights, expected_weights)
         return found.wasserstein
 
-    draws = []
-    for _ in range(_CHANCE_DRAWS):
-        first, second = (rng.integers(len(expected), size=n) for n in (len(values), len(expected)))
-        draws.append(
-            distance(
-                variable.name,
-                expected[first],
-                expected[second],
-                expected_weights[first],
-                expected_weights[second],
-            ).wasserstein
-        )
+    spread = math.sqrt(_variance(expected, expected_weights))
+    chance = by_chance(
+        expected, expected_weights, (len(values), len(expected)), spread=spread, seed=seed
+    )
     mean, reference_mean = _mean(values, weights), _mean(expected, expected_weights)
     return VariableComparison(
         name=variable.name,
@@ -203,10 +193,10 @@ def _compare_variable(
         generated=mean,
         reference=reference_mean,
         ratio=_ratio(mean, reference_mean),
-        spread=math.sqrt(_variance(expected, expected_weights)),
+        spread=spread,
         wasserstein=moved(values, weights),
         wasserstein_tokenized=moved(tokenized.values[:, column], tokenized.jet_weights),
-        wasserstein_by_chance=float(np.mean(draws)),
+        wasserstein_by_chance=chance.wasserstein,
     )
 
 
@@ -218,7 +208,8 @@ def _mean(
     mean = float(np.average(values, weights=jet_weights))
     if number <= 1:
         return Estimate(mean)
-    return Estimate(mean, math.sqrt(_variance(values, jet_weights) / (number - 1)))
+    squares = float((jet_weights**2 * (values - mean) ** 2).sum())
+    return Estimate(mean, math.sqrt(squares * number / (number - 1)) / float(jet_weights.sum()))
 
 
 def _variance(

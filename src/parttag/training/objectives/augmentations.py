@@ -155,6 +155,7 @@ def split_collinear(batch: JetBatch, max_particles: int = 50) -> JetBatch:
         batch,
         p4=p4[order],
         extra=batch.extra[rows[order]],
+        columns=batch.columns[rows[order]] if batch.column_types else batch.columns,
         offsets=offsets.to(batch.device, non_blocking=True),
         lengths=lengths + num_split,
     )
@@ -190,7 +191,9 @@ class _Polar(NamedTuple):
         px, py, pz = self.pt * phi.cos(), self.pt * phi.sin(), self.pt * eta.sinh()
         energy = (self.pt.square() + pz.square() + self.mass.square()).sqrt()
         p4 = torch.stack([px, py, pz, energy], dim=1)
-        return sum_jets(replace(batch, p4=p4, extra=batch.extra[: len(p4)]))
+        own = slice(len(p4))
+        moved = replace(batch, p4=p4, extra=batch.extra[own], columns=batch.columns[own])
+        return sum_jets(moved)
 
 
 def _extremes(values: Tensor, jet: Tensor, batch: JetBatch) -> tuple[Tensor, Tensor]:
