@@ -12,6 +12,7 @@ from jaxtyping import Float64, UInt8
 import parttag.data.readers.jetclass as jetclass
 from parttag.data.readers.branches import Branches
 from parttag.data.readers.columns import ColumnsOptions, LabelColumns
+from parttag.data.readers.derived import DerivedColumns
 from parttag.data.readers.event_jets import read_events, relation_branches
 from parttag.data.readers.event_tables import Tally
 from parttag.data.readers.friend_columns import FriendColumns
@@ -99,7 +100,13 @@ class ColumnLayout:
     def particle_branches(self) -> frozenset[str]:
         """The branches with one entry a particle."""
         named = self._of_particles(_OF_PARTICLES)
-        return frozenset([*(branch for _, branch in named), *self._more.particle_branches])
+        branches = [*(branch for _, branch in named), *self._more.particle_branches]
+        return frozenset([*branches, *self._derived.sources(branches)])
+
+    @cached_property
+    def _derived(self) -> DerivedColumns:
+        """The branches that are computed."""
+        return DerivedColumns(self.columns.derived)
 
     @cached_property
     def _more(self) -> MoreColumns:
@@ -114,7 +121,8 @@ class ColumnLayout:
         InputError
             If one is missing; the message names the nearest that the file has.
         """
-        there = dict.fromkeys(available)
+        in_file = dict.fromkeys(available)
+        there = in_file | dict.fromkeys(self._derived.names)
         wanted = [
             *self._of_particles((*_OF_PARTICLES, "count", "offsets")),
             *_named("jet", self.columns.jet, MOMENTUM),
@@ -128,9 +136,11 @@ class ColumnLayout:
                 raise InputError(self._missing(key, branch, leaves(there), path))
         self._more.require(there, path)
         wanted += [("", branch) for branch in self._more.branches]
-        mapped = dict.fromkeys(branch for _, branch in wanted)
+        needed = self._derived.sources(branch for _, branch in wanted)
+        self._derived.require(needed, in_file, path)
+        mapped = dict.fromkeys(needed)
         if self.columns.particles is None:
-            mapped = dict.fromkeys(jetclass.branches_to_read(there, path)) | mapped
+            mapped = dict.fromkeys(jetclass.branches_to_read(in_file, path)) | mapped
         return list(mapped)
 
     def schema(self, available: Iterable[str], path: Path) -> Schema:
@@ -141,7 +151,7 @@ class ColumnLayout:
         InputError
             If a mapped branch is missing.
         """
-        read = self.branches_to_read(available, path)
+        read = [*self.branches_to_read(available, path), *self._derived.names]
         if self.columns.particles is None:
             known = jetclass.schema(read, path)
             label_names = known.label_names if self._has_own_labels else self._label_names(read)
@@ -170,6 +180,8 @@ class ColumnLayout:
             or the reverse, or a label, weight or PDG number is none.
         """
         columns = self.columns
+        if columns.derived:
+            branches = self._derived.added(branches, path)
         table: Branches
         if self.several_jets:
             table, particles = read_events(

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from parttag.data.readers.derived import DerivedColumns
 from parttag.data.readers.friend_columns import FriendColumns
 from parttag.data.readers.layout import MAX_PARTICLES
 from parttag.data.readers.named_layouts import complete
@@ -285,6 +286,10 @@ class ColumnsOptions(Options):
     """The truth; not needed for jets that are only to be scored."""
     jet_extra: dict[Name, str] = Field(default={})
     """More columns of the jets by the names that ``jet_features`` know them by."""
+    derived: dict[Name, str] = Field(default={})
+    """More branches, by formulas of others: ``{log_chi2: "log(chi2 + 1)"}``; every option that
+    names a branch takes them. Formulas have numbers, branches, arithmetic, comparisons, slices and
+    functions of NumPy and Awkward Array (``sqrt``, ``where``, ``ak.sum``); nothing runs as code."""
     jet_weight: str | None = None
     """The weight of the jet in loss and metrics, 0 or more; 1 if not given."""
     tree: str | tuple[str, ...] | dict[str, str] | None = None
@@ -309,6 +314,17 @@ class ColumnsOptions(Options):
         relative = [section.relative for section in self.sections]
         if self.jet is None and any(r is not None and r.needs_jet for r in relative):
             raise ValueError("particles.relative_to_jet needs the jet's own momentum: name jet")
+        return self
+
+    @model_validator(mode="after")
+    def _leading_is_of_the_file(self) -> "ColumnsOptions":
+        DerivedColumns(self.derived)
+        for name in (*(section.leading for section in self.sections), self.leading_jets):
+            if name in self.derived:
+                raise ValueError(
+                    f"{name} is derived, but says how many particles or jets there are: name a "
+                    "branch of the file first"
+                )
         return self
 
     @model_validator(mode="after")

@@ -1,0 +1,150 @@
+"""``columns.derived``: what formulas give reaches every place that names a branch."""
+
+from pathlib import Path
+
+import awkward as ak
+import h5py
+import numpy as np
+import pytest
+
+from helpers.files import write_root
+from parttag.data.jet_files import JetFiles
+from parttag.data.readers.columns import ColumnsOptions
+from parttag.data.readers.derived import DerivedColumns
+from parttag.errors import InputError
+from parttag.options import read_options
+
+RNG = np.random.default_rng(1)
+LENGTHS = np.array([3, 1, 4, 2])
+
+
+def lists(values) -> ak.Array:
+    return ak.unflatten(np.asarray(values), LENGTHS)
+
+
+PT = np.sort(RNG.exponential(30, LENGTHS.sum()))[::-1] + 1
+BRANCHES = {
+    "pt_mev": lists(PT * 1000),
+    "theta": lists(RNG.uniform(0.5, 2.5, len(PT))),
+    "phi": lists(RNG.uniform(-3, 3, len(PT))),
+    "chi2": lists(RNG.exponential(2, len(PT))),
+    "kind": np.array([5, 4, 5, 21]),
+    "weight": np.array([1.0, 2.0, 0.5, 1.5]),
+    "lumi": np.array([2.0, 2.0, 4.0, 4.0]),
+}
+COLUMNS = {
+    "derived": {
+        "eta": "-log(tan(theta / 2))",
+        "is_b": "kind == 5",
+        "is_other": "~is_b",
+        "normed": "weight / lumi",
+        "share": "pt_mev / ak.sum(pt_mev, axis=1)",
+        "num_good": "ak.sum(chi2 < 2, axis=1)",
+    },
+    "particles": {
+        "pt": "pt_mev",
+        "eta": "eta",
+        "phi": "phi",
+        "mass": 0,
+        "unit": "MeV",
+        "extra": {"share": "share"},
+    },
+    "labels": {"branches": {"label_b": "is_b", "label_other": "is_other"}},
+    "jet_weight": "normed",
+    "jet_extra": {"good": "num_good"},
+}
+
+
+def expect(jets) -> None:
+    theta = ak.flatten(BRANCHES["theta"]).to_numpy()
+    pt = PT
+    px = pt * np.cos(ak.flatten(BRANCHES["phi"]).to_numpy())
+    pz = pt / np.tan(theta)
+    order = np.concatenate(
+        [
+            np.argsort(-own, kind="stable") + start
+            for own, start in zip(
+                np.split(pt, np.cumsum(LENGTHS)[:-1]), np.cumsum(LENGTHS) - LENGTHS, strict=True
+            )
+        ]
+    )
+    np.testing.assert_allclose(jets.p4[:, 0], px[order], rtol=1e-5)
+    np.testing.assert_allclose(jets.p4[:, 2], pz[order], rtol=1e-5)
+    assert jets.labels.tolist() == [[1, 0], [0, 1], [1, 0], [0, 1]]
+    np.testing.assert_allclose(jets.jet_weights, [0.5, 1, 0.125, 0.375])
+    sums = np.repeat(np.add.reduceat(pt, np.cumsum(LENGTHS) - LENGTHS), LENGTHS)
+    np.testing.assert_allclose(jets["share"], (pt / sums)[order], rtol=1e-12)
+    good = ak.sum(BRANCHES["chi2"] < 2, axis=1).to_list()
+    assert jets["good"].tolist() == good
+
+
+@pytest.mark.parametrize("kind", ["ttree", "rntuple", "parquet"])
+def test_momenta_labels_weights_and_columns_may_be_formulas(tmp_path, kind):
+    if kind == "parquet":
+        path = tmp_path / "jets.parquet"
+        ak.to_parquet(ak.zip(BRANCHES, depth_limit=1), path)
+    else:
+        path = write_root(tmp_path / "jets.root", BRANCHES, rntuple=kind == "rntuple")
+    expect(JetFiles([path], read_options(ColumnsOptions, COLUMNS)).read())
+
+
+def test_rows_of_as_many_slots_as_there_are_jets_are_not_taken_for_jets(tmp_path):
+    # Four jets of four slots: a number a jet must not be spread over the slots' axis.
+    slots = ak.fill_none(ak.pad_none(BRANCHES["pt_mev"], 4), 0).to_numpy()
+    with h5py.File(tmp_path / "jets.h5", "w") as file:
+        for name in ("px", "py", "pz"):
+            file[name] = slots
+        file["lumi"] = BRANCHES["lumi"]
+    columns = {
+        "derived": {"scaled": "px / lumi"},
+        "particles": {"px": "px", "py": "py", "pz": "pz", "mass": 0, "extra": {"scaled": "scaled"}},
+    }
+    jets = JetFiles([tmp_path / "jets.h5"], read_options(ColumnsOptions, columns)).read()
+    per_jet = np.repeat(BRANCHES["lumi"], LENGTHS)
+    np.testing.assert_allclose(jets["scaled"], jets.p4[:, 0] / per_jet, rtol=1e-6)
+
+
+def test_what_is_not_wanted_is_not_read(tmp_path):
+    path = write_root(tmp_path / "jets.root", BRANCHES)
+    columns = {**COLUMNS, "derived": {**COLUMNS["derived"], "other": "not_there + 1"}}
+    expect(JetFiles([path], read_options(ColumnsOptions, columns)).read())
+
+
+def test_a_formula_may_have_the_name_of_the_branch_that_it_reads():
+    derived = DerivedColumns({"x": "x * 2", "y": "x + 1"})
+    assert derived.sources(["y"]) == {"x": "x"}
+    found = derived.added({"x": ak.Array([1.0, 2.0])}, Path("file"))
+    assert found["y"].to_list() == [3, 5]
+
+
+@pytest.mark.parametrize(
+    ("derived", "message"),
+    [
+        ({"a": "b", "b": "c", "c": "a"}, "derived: a → b → c → a need each other in a circle"),
+        ({"a": "open('x')"}, r"derived\.a: .* the function open"),
+        ({"pt_mev": "pt_mev * 2"}, "pt_mev is derived, but says how many particles"),
+    ],
+)
+def test_formulas_that_cannot_be_are_refused_with_the_configuration(derived, message):
+    with pytest.raises(InputError, match=message):
+        read_options(ColumnsOptions, {**COLUMNS, "derived": {**COLUMNS["derived"], **derived}})
+
+
+@pytest.mark.parametrize(
+    ("name", "formula", "message"),
+    [
+        (
+            "share",
+            "pt_mevv / 2",
+            r"no branch pt_mevv; the nearest is pt_mev: correct .*derived\.share",
+        ),
+        ("share", "1 + 1", r"derived\.share has not one entry for each"),
+        ("share", "pt_mev[:, 7]", r"derived\.share: pt_mev\[:, 7\] cannot be computed"),
+        ("share", "ak.sum(pt_mev, axis=1)", "share|list of numbers"),
+    ],
+)
+def test_formulas_that_the_file_does_not_fit_are_one_sentence(tmp_path, name, formula, message):
+    path = write_root(tmp_path / "jets.root", BRANCHES)
+    columns = {**COLUMNS, "derived": {**COLUMNS["derived"], name: formula}}
+    with pytest.raises(InputError, match=message):
+        JetFiles([path], read_options(ColumnsOptions, columns)).read()
