@@ -36,6 +36,21 @@ class Event(torch.cuda.Event):
         return True
 
 
+class _Current:
+    """The current device: another GPU but within this context."""
+
+    now: torch.device | None = None
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def __enter__(self) -> None:
+        self.before, _Current.now = _Current.now, self.device
+
+    def __exit__(self, *_: object) -> None:
+        _Current.now = self.before
+
+
 @contextlib.contextmanager
 def pretended_device() -> Iterator[Ledger]:
     """Let torch have a GPU within the context; the ledger is closed, and empty, to begin with."""
@@ -106,7 +121,7 @@ def _of_the_runtime(mode: DeviceFunctions) -> Iterator[Any]:
         "get_device_name": lambda *_: "pretended",
         "get_device_capability": lambda *_: (9, 0),
         "is_bf16_supported": lambda *_, **__: True,
-        "device": lambda *_: contextlib.nullcontext(),
+        "device": _Current,
         "Event": Event,
     }
     for name, value in values.items():
@@ -172,7 +187,7 @@ def _of_kernels(mode: DeviceFunctions) -> Iterator[Any]:
 
     def apply_in_mode(self, *args):
         # Autograd calls it from where the mode may be off.
-        with mode:
+        with mode, _Current(GPU):  # the engine's threads have their device
             return apply(self, *args)
 
     yield mock.patch.object(torch.autograd.function.BackwardCFunction, "apply", apply_in_mode)
@@ -186,6 +201,8 @@ def _of_kernels(mode: DeviceFunctions) -> Iterator[Any]:
         tensors = [a for a in tree_leaves((args, kwargs)) if isinstance(a, torch.Tensor)]
         if not all(isinstance(t, DeviceTensor) for t in tensors):
             raise DeviceMixError(f"{self.fn.__name__} is given a tensor of the host @ {caller()}")
+        if _Current.now != GPU:
+            raise DeviceMixError(f"{self.fn.__name__} is launched on another GPU @ {caller()}")
         LEDGER.launch(f"{self.fn.__module__.rsplit('.', 1)[-1]}.{self.fn.__name__}")
         with torch._C.DisableTorchFunction():
             return run(self, *tree_map(held, args), **tree_map(held, kwargs))

@@ -336,13 +336,19 @@ class Scorer:
 @contextmanager
 def computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
     """Compute in full single precision, without the shortcuts that training may have allowed."""
-    cudnn = torch.backends.cudnn
-    before = torch.get_float32_matmul_precision(), cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    cudnn.allow_tf32 = False
+    backends = torch.backends
+    # What torch calls by these names since 2.9: the older ones cannot be read once these are set.
+    settings = [
+        place
+        for place in (backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul)
+        if hasattr(place, "fp32_precision")
+    ]
+    before = [place.fp32_precision for place in settings]
     try:
+        for place in settings:
+            place.fp32_precision = "ieee"
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             yield
     finally:
-        torch.set_float32_matmul_precision(before[0])
-        cudnn.allow_tf32 = before[1]
+        for place, value in zip(settings, before, strict=True):
+            place.fp32_precision = value

@@ -23,6 +23,8 @@ MAX_LENGTH = 256
 """Particles in a jet that the kernels take."""
 
 _MIN_WIDTH = 16  # of a matrix product on tensor cores
+# Of wider heads, blocks of queries, keys and sums do not fit the registers of a program.
+_MAX_WIDTH, _MAX_WIDTH_FLOAT32 = 64, 32
 
 
 def choose_path(
@@ -30,12 +32,15 @@ def choose_path(
 ) -> AttentionPath:
     """Return what takes a batch: for ``auto``, Triton's kernels on CUDA where they fit.
 
-    They take float32 and shorter, heads of a power of two of channels, at least 16, and jets of up
-    to ``MAX_LENGTH`` particles. Where they do not fit, plain torch takes over.
+    They take float32 and shorter, heads of a power of two of channels, from 16 to 64 (in float32,
+    to 32), and jets of up to ``MAX_LENGTH`` particles. Where they do not fit, plain torch takes
+    over.
     """
+    short = torch.is_autocast_enabled(device.type) or dtype not in (torch.float32, torch.float64)
+    widest = _MAX_WIDTH if short else _MAX_WIDTH_FLOAT32
     fit = (
         dtype != torch.float64
-        and head_width >= _MIN_WIDTH
+        and _MIN_WIDTH <= head_width <= widest
         and head_width & (head_width - 1) == 0
         and max_length <= MAX_LENGTH
     )
