@@ -191,6 +191,8 @@ def _of_kernels(mode: DeviceFunctions) -> Iterator[Any]:
             return apply(self, *args)
 
     yield mock.patch.object(torch.autograd.function.BackwardCFunction, "apply", apply_in_mode)
+    # The trial before their first use, which costs seconds, has tests of its own.
+    yield mock.patch("parttag.ops.kernels.trust.fault_of_kernels", lambda _: None)
     try:
         from triton.runtime.interpreter import GridExecutor
     except ImportError:

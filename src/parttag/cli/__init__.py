@@ -9,6 +9,7 @@ from rich.text import Text
 from parttag.api.printable import PrintableFormatter
 from parttag.cli.application import app
 from parttag.cli.benchmark import benchmark
+from parttag.cli.check import check
 from parttag.cli.generate import generate
 from parttag.cli.jets import inspect, prepare, simulate
 from parttag.cli.runs import evaluate, import_weights, predict, schema, train
@@ -18,6 +19,7 @@ from parttag.errors import InputError
 __all__ = [
     "app",
     "benchmark",
+    "check",
     "evaluate",
     "generate",
     "import_weights",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -333,16 +334,14 @@ class Scorer:
             )
 
 
+_FLOAT32_PRODUCTS = ("cuda.matmul", "cudnn.conv", "mkldnn.matmul")
+
+
 @contextmanager
 def computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
     """Compute in full single precision, without the shortcuts that training may have allowed."""
-    backends = torch.backends
-    # What torch calls by these names since 2.9: the older ones cannot be read once these are set.
-    settings = [
-        place
-        for place in (backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul)
-        if hasattr(place, "fp32_precision")
-    ]
+    # torch's names since 2.9: the older ones cannot be read once a process has set these.
+    settings = [attrgetter(name)(torch.backends) for name in _FLOAT32_PRODUCTS]
     before = [place.fp32_precision for place in settings]
     try:
         for place in settings:

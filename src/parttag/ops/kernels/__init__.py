@@ -47,11 +47,18 @@ def choose_path(
     path: AttentionPath
     if kernels == "auto":
         on_cuda = device.type == "cuda" and find_spec("triton") is not None
-        path = "triton" if fit and on_cuda else "torch"
+        path = "triton" if fit and on_cuda and _are_trusted(device) else "torch"
     else:
         path = "torch" if kernels == "triton" and not fit else kernels
     _say_once(path, device.type)
     return path
+
+
+def _are_trusted(device: torch.device) -> bool:
+    """Return whether a trial of the kernels on this GPU, now or before, has come out right."""
+    from parttag.ops.kernels.trust import fault_of_kernels
+
+    return fault_of_kernels(device) is None
 
 
 @cache

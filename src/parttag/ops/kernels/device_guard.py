@@ -8,7 +8,6 @@ from typing import ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-
 Inputs = ParamSpec("Inputs")
 Output = TypeVar("Output")
 
