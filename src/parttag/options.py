@@ -237,6 +237,8 @@ def _walk(kind: type[Options], loc: tuple[int | str, ...]) -> tuple[list[str], F
     field = None
     for part in loc:
         tagged = [k for k in kinds if len(kinds) > 1 and _name(k) == part]
+        if isinstance(part, str) and part.startswith("("):
+            continue  # the tag of a discriminated union, which YAML does not have
         if tagged:  # pydantic names the member of a union, which YAML does not
             kinds = tagged
         elif any(part in k.model_fields for k in kinds):

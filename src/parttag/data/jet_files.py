@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,8 +17,11 @@ from parttag.data.selection.cuts import CutOptions, drop_outside
 from parttag.data.selection.good_jets import Intake, describe_sources, source_names
 from parttag.data.store.store import Source
 from parttag.data.writers.jetclass import is_simulated
+from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, concatenate
 from parttag.progress import Progress, no_progress
+
+logger = logging.getLogger(__name__)
 
 STEP_JETS = 5_000
 """Jets of a step of a progress bar: few enough that it moves, many enough that jets of like length
@@ -77,12 +81,28 @@ class JetFiles:
     def paths(self) -> tuple[Path, ...]:
         """The files and stores, each once, in the order of the patterns; see ``find_files``.
 
+        Of several, those without jets are left out, with one line in the log; unless none has any.
+
         Raises
         ------
         InputError
             If a pattern matches nothing, or a directory has nothing to read.
         """
-        return find_files(self.patterns)
+        found = find_files(self.patterns)
+        if len(found) < 2:
+            return found
+        empty = [path for path in found if self._is_empty(path)]
+        if not empty or len(empty) == len(found):
+            return found
+        named = ", ".join(map(str, empty[:3])) + (", …" if len(empty) > 3 else "")
+        logger.warning("%d of %d files hold no jets: %s", len(empty), len(found), named)
+        return tuple(path for path in found if path not in empty)
+
+    def _is_empty(self, path: Path) -> bool:
+        try:
+            return count_jets(path, self.layout) == 0
+        except InputError:
+            return False  # said where the file is read
 
     @cached_property
     def layout(self) -> ColumnLayout | None:

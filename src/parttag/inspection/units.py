@@ -1,4 +1,4 @@
-"""A check that momenta are in GeV."""
+"""A check that momenta are in GeV, and that they are no shares of the jet's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ _HIGHEST_MEDIAN_PT = 1e4
 _LOWEST_MEDIAN_PT = 4.0
 # Sums of particles differ from their jet by a few percent, by twice if only charged ones are kept.
 _LARGEST_RATIO = 10.0
+# Sums of shares are near 1, and sums of directions relative to a jet near its own, which is 0;
+# those of jets around a beam are anywhere.
+_LEAST_SHARE, _GREATEST_SHARE = 0.2, 1.5
+_LARGEST_MEDIAN_ANGLE = 0.3
 
 
 class Scales:
@@ -20,6 +24,7 @@ class Scales:
     def __init__(self) -> None:
         self._jet_pt: list[Float64[np.ndarray, " jets"]] = []
         self._sum_pt: list[Float64[np.ndarray, " jets"]] = []
+        self._angle: list[Float64[np.ndarray, " jets"]] = []
 
     def add(self, jets: JetArrays) -> None:
         """Add good jets, which have at least one particle each."""
@@ -29,12 +34,19 @@ class Scales:
         sums = np.add.reduceat(jets.p4[:, :2], jets.offsets[:-1], axis=0, dtype=np.float64)
         self._jet_pt.append(np.hypot(px, py))
         self._sum_pt.append(np.hypot(*sums.T))
+        self._angle.append(np.abs(np.arctan2(sums[:, 1], sums[:, 0])))
 
     def warnings(self) -> tuple[str, ...]:
         """Return what is doubtful about the unit of the momenta, one sentence each."""
         if not self._jet_pt:
             return ()
         jet, total = (float(np.median(np.concatenate(p))) for p in (self._jet_pt, self._sum_pt))
+        if _LEAST_SHARE < total < _GREATEST_SHARE and self._lie_at_zero():
+            return (
+                f"the pT of a jet's particles add up to {total:.3g}, and their angles lie around "
+                "0: these are shares of the jets' pT and differences of angles, not GeV; name the "
+                "jets in data.columns.jet, and set data.columns.particles.relative_to_jet",
+            )
         read = f"{jet:,.0f}" if jet > _HIGHEST_MEDIAN_PT else f"{jet:.3g}"
         if max(jet, total) > _LARGEST_RATIO * min(jet, total):
             return (
@@ -51,3 +63,6 @@ class Scales:
                     f"{factor} 1000, because features and published weights are made for GeV",
                 )
         return ()
+
+    def _lie_at_zero(self) -> bool:
+        return float(np.median(np.concatenate(self._angle))) < _LARGEST_MEDIAN_ANGLE

@@ -18,7 +18,7 @@ from jaxtyping import Float, Float64, Int, Int64, UInt8
 from parttag.errors import InputError
 from parttag.jets import kinematics
 from parttag.jets.fields import JetFields, array_fields, rows_per
-from parttag.jets.packing import falling_pt, jet_sums, offsets_of, take_packed
+from parttag.jets.packing import falling_pt, jet_sums, offsets_of, padding, take_packed, without
 from parttag.jets.summary import as_html, as_text, in_words, listed
 
 if TYPE_CHECKING:
@@ -322,6 +322,7 @@ def pack_jets(
     """Return the jets of these particles, put in order of falling pT, in single precision.
 
     Numbers beyond single precision become infinite, which makes their jet a bad one: no warning.
+    Slots without momentum and energy are padding and left out, whatever the file calls them.
 
     Parameters
     ----------
@@ -334,6 +335,9 @@ def pack_jets(
     path, first_row
         The file, or what else they come from, and the row of it that the first jet is.
     """
+    empty = padding(p4)
+    if empty.any():
+        p4, extra, offsets = p4[~empty], extra[~empty], without(empty, offsets)
     with np.errstate(over="ignore", invalid="ignore"):
         if jet_p4 is None:
             jet_p4 = jet_sums(p4, offsets)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Float64, Int, Int64, Integer, Shaped
+from jaxtyping import Bool, Float, Float64, Int, Int64, Integer, Shaped
 
 from parttag.jets import kinematics
 
@@ -55,6 +55,23 @@ def falling_pt(
     order = np.arange(len(p4))
     order[rows] = rows[np.lexsort((-pt[rows], jet[rows]))]
     return order
+
+
+def padding(p4: Float[np.ndarray, "slots 4"]) -> Bool[np.ndarray, " slots"]:
+    """Return which slots hold no particle: neither momentum nor energy."""
+    empty: np.ndarray = p4[:, 3] == 0
+    if empty.any():  # of most files none is: one column is enough to see it
+        empty[empty] = ~p4[empty].any(axis=1)
+    return empty
+
+
+def without(
+    slots: Bool[np.ndarray, " slots"], offsets: Int64[np.ndarray, " jets_and_one"]
+) -> Int64[np.ndarray, " jets_and_one"]:
+    """Return where each jet begins once these slots are left out, and where the last one ends."""
+    left_out = offsets_of(slots.astype(np.int64))
+    kept: np.ndarray = offsets - left_out[offsets]
+    return kept
 
 
 def jet_sums(

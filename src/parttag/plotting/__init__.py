@@ -35,6 +35,7 @@ from parttag.plotting.kinematics import (
     rejection_by_pt,
     signal_masses,
 )
+from parttag.plotting.spectra import reweighting_figure, spectra
 from parttag.plotting.styles import FORMATS, PictureFormat, Style, save_figure
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "mass_sculpting_figure",
     "rejection_by_pt",
     "rejection_by_pt_figure",
+    "reweighting_figure",
     "roc",
     "roc_figure",
     "save_figure",
@@ -62,6 +64,7 @@ __all__ = [
     "scores_figure",
     "signal_masses",
     "signal_scores",
+    "spectra",
     "training",
     "training_figure",
 ]

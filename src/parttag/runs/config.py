@@ -22,7 +22,7 @@ from pydantic import (
 
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.selection.cuts import CutOptions
-from parttag.data.selection.pt_weights import FlattenOptions
+from parttag.data.selection.reweight import FlattenOptions, ReweightOptions
 from parttag.errors import InputError
 from parttag.jets.features import feature_names
 from parttag.metrics import EvaluationOptions, check_options
@@ -66,8 +66,17 @@ class DataOptions(Options):
     """Ranges outside of which jets are left out."""
     flatten_pt: FlattenOptions | None = None
     """Weigh the training jets so that every class has the same spectrum of the jet's pT."""
+    reweight: ReweightOptions | None = None
+    """Weigh the training jets so that every class has the same spectrum of one or two jet
+    variables."""
     strict: bool = False
     """Refuse bad jets instead of leaving them out."""
+
+    @model_validator(mode="after")
+    def _has_one_reweighting(self) -> "DataOptions":
+        if self.flatten_pt is not None and self.reweight is not None:
+            raise ValueError("name one of flatten_pt and reweight; reweight can do both")
+        return self
 
 
 def _add_version(schema: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from parttag.runs.config import RunConfig, build_config
 from parttag.runs.directory import create, log_to, refuse_other_run
 from parttag.runs.lock import only_training
 from parttag.runs.plugin_parts import plugin_parts
+from parttag.runs.reweighting import write_reweighting
 from parttag.runs.run import build_network
 from parttag.training import checkpoint
 from parttag.training.distributed import Ranks, join_ranks
@@ -75,8 +76,9 @@ def train_run(
         train_data = open_jets(config, "train", progress)
         if config.data.num_train_jets is not None:
             train_data = train_data.subset(config.data.num_train_jets)
-        if config.data.flatten_pt is not None:
-            train_data = train_data.flattened(config.data.flatten_pt, tuple(config.data.classes))
+        reweight = config.data.reweight or config.data.flatten_pt
+        if reweight is not None:
+            train_data = train_data.reweighted(reweight, tuple(config.data.classes))
         val_data = open_jets(config, "val", progress) if config.data.val else None
         data = {"train": train_data} | ({"val": val_data} if val_data is not None else {})
         if ranks.is_first:
@@ -88,6 +90,8 @@ def train_run(
                 if ranks.is_first and part.check is not None:
                     for warning in part.check.warnings(f"data.{name}"):
                         logger.warning("%s", warning)
+            if ranks.is_first and train_data.reweighting is not None:
+                write_reweighting(train_data.reweighting, directory)
             trainer = _build_trainer(config, directory, train_data, val_data, ranks, progress)
             trainer.run()
     return directory

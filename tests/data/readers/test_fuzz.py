@@ -114,8 +114,7 @@ def test_any_numbers_come_back_from_branches(tmp_path, kind, layout, numbers):
     jets = jets_of(**numbers)
     path = tmp_path / f"any.{kind}"
     path.unlink(missing_ok=True)
-    # Four zeros are padding, but JetClass has none.
-    kept = (jets.p4 != 0).any(axis=1) | (layout is None)
+    kept = (jets.p4 != 0).any(axis=1)  # four zeros are padding
     found = concatenate(list(read_chunks(ROUND_TRIPS[kind](path, jets), layout=layout)))
     particles = np.concatenate([jets.p4, jets.extra], axis=1)
     expected = [
@@ -153,7 +152,9 @@ def test_any_numbers_are_read_from_quark_gluon_arrays(tmp_path, slots, numbers):
     with (tmp_path / "any.npz").open("wb") as file:
         np.savez(file, X=np.concatenate([slots, numbers], axis=2), y=np.array([0, 1, 1]))
     (jets,) = read_chunks(tmp_path / "any.npz")
-    assert jets.lengths.tolist() == [4, 4, 4]  # bad as they may be
+    # Bad as they may be; slots without momentum and energy are none.
+    assert (jets.lengths >= ((slots != 0).all(axis=2) | (numbers[..., 0] != 22)).sum(axis=1)).all()
+    assert (jets.lengths <= 4).all()
     assert jets.labels[:, 0].tolist() == [0, 1, 1]
     pt = slots[..., 0]
     if np.isfinite(slots).all() and (np.abs(slots) < 80).all() and (pt > 1e-3).all():

@@ -128,7 +128,7 @@ def test_what_a_file_begins_with_can_choose_the_reader(tmp_path, registered):
 
 
 def test_the_own_formats_are_entries(tmp_path):
-    assert list(READERS)[:5] == ["root", "hdf5", "toptagging", "parquet", "quarkgluon"]
+    assert list(READERS)[:6] == ["root", "hdf5", "toptagging", "parquet", "npz", "quarkgluon"]
     path = write_jetclass_root(tmp_path / "a.root", toy_jets(3))
     assert "part_px" in list_branches(path)
     prepare([path], tmp_path / "store")

@@ -18,7 +18,12 @@ from parttag.data.readers import read_chunks
 from parttag.data.selection.classes import ClassCheck, assign_classes
 from parttag.data.selection.cuts import CutOptions, passing
 from parttag.data.selection.good_jets import JetCounts, describe_sources
-from parttag.data.selection.pt_weights import FlattenOptions, PtSpectra, PtWeights
+from parttag.data.selection.reweight import (
+    FlattenOptions,
+    JetSpectra,
+    Reweighting,
+    ReweightOptions,
+)
 from parttag.data.store.store import JetStore, Source, is_store
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, concatenate, take_from_parts
@@ -71,7 +76,7 @@ class JetDataset:
         self.classes: Int16[np.ndarray, " jets"] = classes[labeled].astype(np.int16)
         self.counts = counts or JetCounts(read=len(classes))
         self.check = check
-        self._pt_weights: PtWeights | None = None
+        self.reweighting: Reweighting | None = None
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -147,22 +152,24 @@ class JetDataset:
         counts.drop("beyond data.num_train_jets", len(self) - num_jets)
         return self._with(self._parts, chosen, counts)
 
-    def flattened(self, options: FlattenOptions, class_names: Sequence[str]) -> JetDataset:
-        """Return the same jets with weights that give every class the same spectrum of pT.
+    def reweighted(
+        self, options: ReweightOptions | FlattenOptions, class_names: Sequence[str]
+    ) -> JetDataset:
+        """Return the same jets with weights that give every class the same spectrum.
 
         Raises
         ------
         InputError
-            If a jet lies outside the bins, or a class has none where it should have some.
+            If no jet of a class would count, or one lies outside of ``data.flatten_pt``'s bins.
         """
-        spectra = PtSpectra(options, tuple(class_names))
+        spectra = JetSpectra(options, class_names)
         classes = self._class_of_row(np.arange(len(self))).astype(np.int64)
         start = 0
         for jets in (jets for part in self._parts for jets in part.without_particles()):
             spectra.add(jets, classes[start : start + len(jets)])
             start += len(jets)
         other = copy(self)
-        other._pt_weights = spectra.weights()
+        other.reweighting = spectra.weights()
         return other
 
     def without_extras(self) -> JetDataset:
@@ -176,7 +183,7 @@ class JetDataset:
         """Return the chosen jets, from parts like these."""
         classes = self._class_of_row(chosen)
         other = JetDataset(parts, classes, entries=self._entries, counts=counts, check=self.check)
-        other._pt_weights = self._pt_weights
+        other.reweighting = self.reweighting
         return other
 
     def _class_of_row(self, chosen: Int[np.ndarray, " jets"]) -> Int16[np.ndarray, " all_jets"]:
@@ -220,9 +227,9 @@ class JetDataset:
         return self._reweighed(concatenate(pieces), rows)
 
     def _reweighed(self, jets: JetArrays, rows: Int[np.ndarray, " jets"]) -> JetArrays:
-        if self._pt_weights is None:
+        if self.reweighting is None:
             return jets
-        return self._pt_weights.reweighed(jets, self.classes[rows].astype(np.int64))
+        return self.reweighting.reweighed(jets, self.classes[rows].astype(np.int64))
 
     def _split(self, ranges: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
         """Yield the number of a part, and the first and last jet in it, for each range."""

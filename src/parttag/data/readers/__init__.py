@@ -3,7 +3,6 @@
 Other packages add formats by ``register_reader``.
 """
 
-import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import awkward as ak
 import numpy as np
 
 import parttag.data.readers.hdf5 as hdf5
+import parttag.data.readers.npz_columns as npz_columns
 import parttag.data.readers.parquet as parquet
 import parttag.data.readers.quarkgluon as quarkgluon
 import parttag.data.readers.root as root
@@ -19,6 +19,7 @@ import parttag.data.readers.toptagging as toptagging
 from parttag.data.readers.branches import require_branches
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.layout import Layout, Schema
+from parttag.data.readers.patterns import matching
 from parttag.data.readers.registry import known_suffixes, reader_of, register_reader
 from parttag.data.store.store import JetStore, is_store, is_unfinished_store
 from parttag.errors import InputError
@@ -35,21 +36,23 @@ def _is_mapped(path: Path, layout: Layout | None) -> bool:
     return isinstance(layout, ColumnLayout) and not toptagging.is_table(path)
 
 
+_ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 register_reader("root", suffixes=[".root"], magic=b"root")(root)
 register_reader("hdf5", suffixes=[".h5", ".hdf5"], magic=_HDF5, applies=_is_mapped)(hdf5)
 register_reader("toptagging", suffixes=[".h5", ".hdf5"], magic=_HDF5)(toptagging)
 register_reader("parquet", suffixes=[".parquet"], magic=b"PAR1")(parquet)
-register_reader("quarkgluon", suffixes=[".npz"], magic=b"PK\x03\x04")(quarkgluon)
+register_reader("npz", suffixes=[".npz"], magic=_ZIP, applies=npz_columns.is_mapped)(npz_columns)
+register_reader("quarkgluon", suffixes=[".npz"], magic=_ZIP)(quarkgluon)
 
 
 def find_files(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
     """Return the files and stores that the patterns name, each once, in the patterns' order.
 
     A pattern is a file, a JetStore, a directory (for the readable files and stores right inside
-    it, sorted by name), a glob (sorted; ``**`` for any depth), or the URL of one file
-    (``root://…``, ``https://…``), which is taken as it is.
+    it, sorted by name), a glob (sorted; ``**`` for any depth, ``{a,b}`` for either), or the URL of
+    one file (``root://…``, ``https://…``), which is taken as it is.
 
     Raises
     ------
@@ -65,7 +68,7 @@ def find_files(patterns: Sequence[str | Path]) -> tuple[Path, ...]:
             continue
         path = Path(pattern).expanduser()
         with refuse_damaged(path):
-            matches = [path] if path.exists() else [Path(match) for match in _glob(path)]
+            matches = [path] if path.exists() else matching(path)
         if not matches:
             raise InputError(f"{pattern}: there is no such file")
         for match in matches:
@@ -172,10 +175,6 @@ def list_branches(path: Path, layout: Layout | None = None) -> tuple[str, ...]:
         If the file cannot be read.
     """
     return () if path.is_dir() else tuple(reader_of(path, layout).list_branches(path, layout))
-
-
-def _glob(pattern: Path) -> list[str]:
-    return sorted(glob.glob(str(pattern), recursive=True))  # noqa: PTH207 (takes absolute patterns)
 
 
 def _entries(path: Path) -> list[Path]:

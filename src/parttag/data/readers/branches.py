@@ -1,18 +1,19 @@
 """Branches to NumPy columns, and what is said of those that are not as a layout has them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
 import awkward as ak
 import numpy as np
-from jaxtyping import Float64, Int64, Shaped, UInt8
+from jaxtyping import Bool, Float64, Int64, Shaped, UInt8
 
 from parttag.data.readers.layout import too_many_particles
+from parttag.data.readers.slices import find, leaves
 from parttag.errors import InputError
-from parttag.jets.packing import offsets_of
+from parttag.jets.packing import offsets_of, without
 
 _MOST_SHOWN = 40
 
@@ -27,8 +28,8 @@ def require_branches(names: Iterable[str], available: Iterable[str], path: Path)
     """
     there = list(available)
     for name in names:
-        if name not in there:
-            raise InputError(f"{path} has no branch {name}; {in_short(name, there)}")
+        if find(name, there) is None:
+            raise InputError(f"{path} has no branch {name}; {in_short(name, leaves(there))}")
 
 
 def in_short(wanted: str, there: Sequence[str]) -> str:
@@ -90,6 +91,12 @@ class Branches:
             )
         return self._numbers(ak.flatten(self.branches[name]), name).astype(np.float64)
 
+    def without(self, slots: Bool[np.ndarray, " slots"], names: Iterable[str]) -> "Branches":
+        """Return the same jets with some slots taken out of these branches of particles."""
+        offsets = without(slots, self.offsets)
+        kept = {n: ak.unflatten(self.of_particles(n)[~slots], np.diff(offsets)) for n in names}
+        return replace(self, branches={**self.branches, **kept})
+
     def of_jets(self, name: str) -> Float64[np.ndarray, " jets"]:
         """Return a flat branch.
 
@@ -98,6 +105,7 @@ class Branches:
         InputError
             If it is not flat, does not hold numbers, or not as many as there are jets.
         """
+        self._refuse_objects(name)
         if self.branches[name].ndim != 1:
             raise InputError(f"{self.path}: {name} must hold one number a jet, not a list")
         self._require_one_a_jet(name)
@@ -117,13 +125,49 @@ class Branches:
             columns[:, column] = self._zeros_and_ones(name)
         return columns
 
+    def rows_of_zeros_and_ones(self, name: str, width: int) -> UInt8[np.ndarray, "jets labels"]:
+        """Return a branch of one list a jet, each of so many zeros and ones.
+
+        Raises
+        ------
+        InputError
+            If it holds anything else.
+        """
+        lengths = self._list_lengths(name)
+        self._require_one_a_jet(name)
+        if (lengths != width).any():
+            raise InputError(
+                f"{self.path}: {name} must hold {width} numbers a jet, one for each of "
+                f"data.columns.labels.names, but holds {lengths[lengths != width][0]}"
+            )
+        values = self._numbers(ak.flatten(self.branches[name]), name).reshape(-1, width)
+        return self._as_zeros_and_ones(values, name)
+
+    def texts(self, name: str) -> Shaped[np.ndarray, " jets"]:
+        """Return a branch of one text a jet.
+
+        Raises
+        ------
+        InputError
+            If it holds anything else.
+        """
+        self._require_one_a_jet(name)
+        texts = ak.to_list(self.branches[name])
+        if not all(isinstance(text, str) for text in texts):
+            raise InputError(
+                f"{self.path}: {name} holds no texts, but those of data.columns.labels.values are"
+            )
+        return np.array(texts, dtype=object)
+
     def _zeros_and_ones(self, name: str) -> UInt8[np.ndarray, " jets"]:
-        values = self.of_jets(name)
-        wrong = np.flatnonzero((values != 0) & (values != 1))
+        return self._as_zeros_and_ones(self.of_jets(name), name)
+
+    def _as_zeros_and_ones(self, values: np.ndarray, name: str) -> np.ndarray:
+        wrong = np.argwhere((values != 0) & (values != 1))
         if len(wrong):
             raise InputError(
-                f"{self.path}: {name} must be 0 or 1, but is {values[wrong[0]]:g} for jet "
-                f"{self.first_row + wrong[0]}"
+                f"{self.path}: {name} must be 0 or 1, but is {values[tuple(wrong[0])]:g} for jet "
+                f"{self.first_row + wrong[0][0]}"
             )
         return values.astype(np.uint8)
 
@@ -137,13 +181,35 @@ class Branches:
             )
 
     def _list_lengths(self, name: str) -> Int64[np.ndarray, " jets"]:
+        self._refuse_objects(name)
         if self.branches[name].ndim != 2:
-            raise InputError(f"{self.path}: {name} must hold a list of numbers, one a particle")
+            raise InputError(
+                f"{self.path}: {name} must hold a list of numbers, one a particle"
+                + (
+                    f"; it has {self.branches[name].ndim} axes: take a part of the last ones, as "
+                    f"in {name}[:, :, 0]"
+                    if self.branches[name].ndim > 2
+                    else ""
+                )
+            )
         lengths: np.ndarray = ak.to_numpy(ak.num(self.branches[name]))
         if lengths.max(initial=0) > self.max_particles:
             number = f"{lengths.max():,}"
             raise too_many_particles(self.path, number, self.max_particles, name)
         return lengths.astype(np.int64)
+
+    def _refuse_objects(self, name: str) -> None:
+        """Refuse what is no array of numbers at all, of which awkward has no dimension."""
+        kind = str(self.branches[name].type.content)
+        if "TRef" in kind:
+            raise InputError(
+                f"{self.path}: {name} holds references to other objects, not numbers: name it in "
+                "data.columns.particles.of_jet.references"
+            )
+        fields = self.branches[name].fields
+        if fields or kind.count("string") or kind.count("bytes"):
+            what = f"records of {', '.join(fields)}" if fields else "texts"
+            raise InputError(f"{self.path}: {name} must hold numbers, not {what}")
 
     def _numbers(self, array: ak.Array, name: str) -> Shaped[np.ndarray, " values"]:
         values: np.ndarray = ak.to_numpy(array)

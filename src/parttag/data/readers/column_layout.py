@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
@@ -14,14 +13,19 @@ from jaxtyping import Bool, Float, Float64, Int64, UInt8
 import parttag.data.readers.jetclass as jetclass
 from parttag.data.readers.branches import Branches
 from parttag.data.readers.columns import (
+    Column,
     ColumnsOptions,
     LabelColumns,
     ParticleColumns,
     in_gev,
     in_mm,
 )
-from parttag.data.readers.layout import Schema
+from parttag.data.readers.friend_columns import FriendColumns
+from parttag.data.readers.layout import Schema, TreeNames
+from parttag.data.readers.patterns import matches
 from parttag.data.readers.pdg import IDENTITY_NAMES, identify
+from parttag.data.readers.relative import to_absolute
+from parttag.data.readers.slices import find, leaves
 from parttag.errors import InputError
 from parttag.jets.arrays import EXTRA_NAMES, JetArrays, pack_jets
 from parttag.jets.kinematics import four_momenta, transverse
@@ -49,9 +53,26 @@ class ColumnLayout:
     truth_optional: bool = False
 
     @property
-    def tree(self) -> str | None:
+    def tree(self) -> TreeNames:
         """The name of the TTree or RNTuple, if one is given."""
         return self.columns.tree
+
+    @property
+    def friends(self) -> tuple[FriendColumns, ...]:
+        """Trees with more branches of the same entries."""
+        return self.columns.friends
+
+    @property
+    def offsets(self) -> str | None:
+        """The array of where jets begin among particles that lie one after the other."""
+        return None if self.columns.particles is None else self.columns.particles.offsets
+
+    @property
+    def text_branches(self) -> frozenset[str]:
+        """The branches that hold texts."""
+        labels = self.columns.labels
+        texts = labels is not None and labels.branch is not None and labels.are_texts
+        return frozenset({str(labels.branch)} if labels is not None and texts else ())
 
     @property
     def max_particles(self) -> int:
@@ -78,17 +99,19 @@ class ColumnLayout:
         InputError
             If one is missing; the message names the nearest that the file has.
         """
-        there = list(available)
+        there = dict.fromkeys(available)
         wanted = [
-            *self._named("particles", (*_MOMENTUM, "mask", "count", "pdg_id", *EXTRA_NAMES)),
+            *self._named(
+                "particles", (*_MOMENTUM, "mask", "count", "offsets", "pdg_id", *EXTRA_NAMES)
+            ),
             *self._named("jet", ("pt", "eta", "phi", "energy", "mass")),
         ]
         for truth in (self._label_branches(), self._weight_branch()):
-            if not self.truth_optional or any(branch in there for _, branch in truth):
+            if not self.truth_optional or any(find(branch, there) for _, branch in truth):
                 wanted += truth
         for key, branch in wanted:
-            if branch not in there:
-                raise InputError(self._missing(key, branch, there, path))
+            if find(branch, there) is None:
+                raise InputError(self._missing(key, branch, leaves(there), path))
         mapped = dict.fromkeys(branch for _, branch in wanted)
         if self.columns.particles is None:
             mapped = dict.fromkeys(jetclass.branches_to_read(there, path)) | mapped
@@ -125,7 +148,13 @@ class ColumnLayout:
                 jet_weights = jets.jet_weights
             weights = jet_weights.astype(np.float32)
             return replace(jets, labels=labels, label_names=label_names, jet_weights=weights)
-        slots = _Slots(self.columns.particles, table)
+        if self.offsets in branches:
+            raise InputError(
+                f"{path}: particles.offsets is for arrays of one axis in HDF5 or npz files that "
+                f"hold the particles of all jets one after the other; {self.leading} is none"
+            )
+        jet_p4 = _jet_momenta(self.columns, table)
+        slots = _Slots(self.columns.particles, table, jet_p4)
         return pack_jets(
             slots.momenta(),
             slots.offsets,
@@ -135,7 +164,7 @@ class ColumnLayout:
             label_names=label_names,
             path=path,
             first_row=first_row,
-            jet_p4=_jet_momenta(self.columns, table),
+            jet_p4=jet_p4,
             jet_weights=jet_weights,
         )
 
@@ -145,7 +174,7 @@ class ColumnLayout:
         labels = self.columns.labels
         branches = [branch for _, branch in self._label_branches()]
         known = labels is not None and set(branches) <= set(read)
-        return labels.names if labels is not None and known else ()
+        return labels.label_names if labels is not None and known else ()
 
     def _labels(self, table: Branches, names: tuple[str, ...]) -> UInt8[np.ndarray, "jets labels"]:
         labels = self.columns.labels
@@ -153,24 +182,27 @@ class ColumnLayout:
             return np.zeros((len(table.lengths), 0), dtype=np.uint8)
         if labels.branches:
             return table.one_hot(labels.branches.values())
+        if labels.one_hot is not None:
+            return table.rows_of_zeros_and_ones(labels.one_hot, len(names))
         if labels.branch is not None:
-            values = table.of_jets(labels.branch)
+            read = table.texts if labels.are_texts else table.of_jets
+            values: np.ndarray = read(labels.branch)
             carried = [np.isin(values, chosen) for chosen in labels.values.values()]
             return np.stack(carried, axis=1).astype(np.uint8)
         row = np.array([name == self._label_of(table.path, labels) for name in names], np.uint8)
         return np.tile(row, (len(table.lengths), 1))
 
     def _label_of(self, path: Path, labels: LabelColumns) -> str | None:
-        matches = [
+        found = [
             name
             for name, patterns in labels.files.items()
-            if any(fnmatchcase(str(path) if "/" in p else path.name, p) for p in patterns)
+            if any(matches(path, pattern) for pattern in patterns)
         ]
-        if len(matches) == 1:
-            return matches[0]
-        if not matches and self.truth_optional:
+        if len(found) == 1:
+            return found[0]
+        if not found and self.truth_optional:
             return None
-        which = f"those of {' and '.join(matches)}" if matches else "none"
+        which = f"those of {' and '.join(found)}" if found else "none"
         raise InputError(
             f"{path}: of the patterns in data.columns.labels.files, {which} match this file; a "
             "file must match those of one label"
@@ -205,6 +237,8 @@ class ColumnLayout:
             return []
         if labels.branch is not None:
             return [("labels.branch", labels.branch)]
+        if labels.one_hot is not None:
+            return [("labels.one_hot", labels.one_hot)]
         return [(f"labels.branches.{name}", branch) for name, branch in labels.branches.items()]
 
     def _weight_branch(self) -> list[tuple[str, str]]:
@@ -214,7 +248,7 @@ class ColumnLayout:
     def _missing(self, key: str, branch: str, there: list[str], path: Path) -> str:
         where = f"{path} has no branch {branch}"
         if self.tree is not None:
-            where += f" in its tree {self.tree}"
+            where += f" in its tree {self.tree}" if isinstance(self.tree, str) else ""
         if not there:
             return f"{where}; it has none"
         nearest = max(there, key=lambda name: SequenceMatcher(None, branch, name).ratio())
@@ -228,8 +262,15 @@ def _without_labels(branches: Mapping[str, ak.Array]) -> dict[str, ak.Array]:
 class _Slots:
     """The particles of some jets, without the slots that are padding."""
 
-    def __init__(self, particles: ParticleColumns, table: Branches) -> None:
+    def __init__(
+        self,
+        particles: ParticleColumns,
+        table: Branches,
+        jet_p4: Float64[np.ndarray, "jets 4"] | None,
+    ) -> None:
         self.particles = particles
+        self.relative = particles.relative
+        self.jet_p4 = jet_p4
         self.extra_names = particles.extra_names
         self.table = table
         self.keep = self._real()
@@ -246,7 +287,9 @@ class _Slots:
         if particles.mask is not None:
             real &= table.of_particles(particles.mask) != 0
         if particles.mask is None and particles.count is None:
-            names = [n for n in ("px", "py", "pz", "pt", "energy", "mass") if particles.has(n)]
+            # The logarithm of 1 is 0: then angles of 0 say what is padding.
+            logarithms = self.relative is not None and self.relative.has_logarithms
+            names = [n for n in (_MOMENTUM if logarithms else _IN_GEV) if particles.has(n)]
             branches = [getattr(particles, name) for name in names]
             real &= np.any([table.of_particles(branch) != 0 for branch in branches], axis=0)
         return real
@@ -254,7 +297,7 @@ class _Slots:
     def column(self, name: str) -> Float64[np.ndarray, " particles"]:
         """Return what an option names, in GeV and mm."""
         values: np.ndarray = self.table.of_particles(getattr(self.particles, name))[self.keep]
-        if name in _IN_GEV:
+        if name in _IN_GEV and getattr(self.relative, name, None) is None:
             values = values * in_gev(self.particles.unit)
         if name in _IN_MM:
             values = values * in_mm(self.particles.length_unit)
@@ -264,6 +307,9 @@ class _Slots:
         """Return px, py, pz and E in GeV."""
         names = [name for name in _MOMENTUM if self.particles.has(name)]
         columns = {name: self.column(name) for name in names}
+        if self.relative is not None:
+            unit, jets = in_gev(self.particles.unit), self.jet_of_particle
+            columns = to_absolute(columns, self.relative, unit, self.jet_p4, jets)
         if "pt" in columns:
             columns["px"], columns["py"] = transverse(columns.pop("pt"), columns.pop("phi"))
         if "energy" not in columns and "mass" not in columns:
@@ -294,7 +340,7 @@ class _Slots:
             jet = self.table.first_row + self.jet_of_particle[particle]
             return f"{self.table.path}: a particle of jet {jet}"
 
-        return identify(self.column("pdg_id"), name)
+        return identify(self.column("pdg_id"), name, self.particles.pdg_map)
 
 
 def _jet_momenta(columns: ColumnsOptions, table: Branches) -> Float64[np.ndarray, "jets 4"] | None:
@@ -302,10 +348,16 @@ def _jet_momenta(columns: ColumnsOptions, table: Branches) -> Float64[np.ndarray
     if jet is None:
         return None
     unit = in_gev(jet.unit)
-    pt, eta, phi = (table.of_jets(name) for name in (jet.pt, jet.eta, jet.phi))
+
+    def values(column: Column) -> Float64[np.ndarray, " jets"]:
+        if isinstance(column, str):
+            return table.of_jets(column)
+        return np.full(len(table.lengths), float(column))
+
+    pt, eta, phi = (values(column) for column in (jet.pt, jet.eta, jet.phi))
     last = {
-        name: table.of_jets(branch) * unit
-        for name, branch in (("energy", jet.energy), ("mass", jet.mass))
-        if branch is not None
+        name: values(column) * unit
+        for name, column in (("energy", jet.energy), ("mass", jet.mass))
+        if column is not None
     }
     return four_momenta(*transverse(pt * unit, phi), eta=eta, **last)

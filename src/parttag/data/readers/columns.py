@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
+from parttag.data.readers.friend_columns import FriendColumns
 from parttag.data.readers.layout import MAX_PARTICLES
-from parttag.data.readers.pdg import IDENTITY_NAMES
+from parttag.data.readers.pdg import IDENTITY_NAMES, Kind, check_pdg_map
+from parttag.data.readers.relative import Relative, RelativeColumns, relative_columns
 from parttag.jets.arrays import EXTRA_NAMES
 from parttag.options import Name, Options, Texts
 
@@ -22,11 +24,14 @@ LengthUnit = Literal["um", "µm", "mm", "cm", "m"] | Annotated[float, Field(gt=0
 _GEV = {"eV": 1e-9, "keV": 1e-6, "MeV": 1e-3, "GeV": 1.0, "TeV": 1e3}
 _MM = {"um": 1e-3, "µm": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1e3}
 
-Integers = Annotated[
-    tuple[int, ...],
-    BeforeValidator(lambda value: (value,) if isinstance(value, int) else value),
+Column = str | float
+"""A branch, or one number for all."""
+
+Values = Annotated[
+    tuple[int, ...] | tuple[str, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, int | str) else value),
 ]
-"""One whole number or a list of them."""
+"""One whole number or text, or a list of them."""
 
 
 def in_gev(unit: Unit) -> float:
@@ -60,10 +65,19 @@ class ParticleColumns(Options):
     mask: str | None = None
     """True or 1 for slots that hold a particle. Without it, slots of zero pT and E are padding."""
     count: str | None = None
-    """Number of particles of each jet: its first slots; in HDF5 also of datasets of one dimension
-    that hold the particles of all jets one after the other."""
+    """Number of particles of each jet: its first slots; in HDF5 and npz files also of arrays of one
+    axis that hold the particles of all jets one after the other."""
+    offsets: str | None = None
+    """The row of each jet's first particle in such arrays, in place of ``count``; it may end with
+    the number of all particles."""
+    relative_to_jet: Relative = False
+    """Which coordinates are relative to the jet's own; ``true``: all of pt, energy, eta and phi
+    that are named, shares of pT and energy and differences of angles."""
     pdg_id: str | None = None
     """PDG number, which gives charge and identity where no branch is named for them."""
+    pdg_map: dict[int, Kind | int] = Field(default={})
+    """What numbers of the file stand for that are none of the PDG's: a kind of particle, or a PDG
+    number. CMS's 1 and 2, of its forward calorimeter, are known."""
     charge: str | None = None
     is_charged_hadron: str | None = None
     is_neutral_hadron: str | None = None
@@ -94,6 +108,21 @@ class ParticleColumns(Options):
             raise ValueError("energy or mass is missing; mass: 0 makes the particles massless")
         return self
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> "ParticleColumns":
+        relative_columns(self.relative_to_jet, self.has)
+        if self.count is not None and self.offsets is not None:
+            raise ValueError("name count or offsets, not both")
+        if self.pdg_map and self.pdg_id is None:
+            raise ValueError("pdg_map is of pdg_id, which is not named")
+        check_pdg_map(self.pdg_map, has_charge=self.charge is not None)
+        return self
+
+    @property
+    def relative(self) -> RelativeColumns | None:
+        """Which coordinates are relative to the jet's; ``None`` if none is."""
+        return relative_columns(self.relative_to_jet, self.has)
+
     def has(self, name: str) -> bool:
         """Return whether an option names a branch."""
         return isinstance(getattr(self, name), str)
@@ -106,13 +135,16 @@ class ParticleColumns(Options):
 
 
 class JetColumns(Options):
-    """The branches of the jets' own momenta, one number a jet; ``energy`` or ``mass``."""
+    """The branches of the jets' own momenta, one number a jet; ``energy`` or ``mass``.
 
-    pt: str
-    eta: str
-    phi: str
-    energy: str | None = None
-    mass: str | None = None
+    A number in place of a branch holds for all jets.
+    """
+
+    pt: Column
+    eta: Column
+    phi: Column
+    energy: Column | None = None
+    mass: Column | None = None
     unit: Unit = "GeV"
 
     @model_validator(mode="after")
@@ -123,7 +155,7 @@ class JetColumns(Options):
 
 
 class LabelColumns(Options):
-    """What the labels of a jet are; one of ``branches``, ``values`` and ``files``.
+    """What the labels of a jet are; one of ``branches``, ``values``, ``one_hot`` and ``files``.
 
     In each, the key is the name that ``data.classes`` knows the label by.
     """
@@ -132,28 +164,43 @@ class LabelColumns(Options):
     """Label: the branch that is 1 for its jets and 0 for others."""
     branch: str | None = None
     """The branch that ``values`` are of."""
-    values: dict[Name, Integers] = Field(default={})
-    """Label: the value of ``branch`` that its jets have, or a list of them."""
+    values: dict[Name, Values] = Field(default={})
+    """Label: the value of ``branch`` that its jets have, or a list of them; numbers or texts."""
+    one_hot: str | None = None
+    """The branch that holds one 0 or 1 a label, in the order of ``names``."""
+    names: tuple[Name, ...] = ()
+    """The labels of ``one_hot``."""
     files: dict[Name, Texts] = Field(default={})
     """Label: a pattern that the names of its files match (``*ttbar*.root``), or a list; a pattern
     with a slash is for the whole path."""
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> "LabelColumns":
-        if sum(map(bool, (self.branches, self.values, self.files))) != 1:
-            raise ValueError("give one of branches, values and files")
+        if sum(map(bool, (self.branches, self.values, self.one_hot, self.files))) != 1:
+            raise ValueError("give one of branches, values, one_hot and files")
         if bool(self.values) != (self.branch is not None):
             raise ValueError("branch and values belong together")
+        if bool(self.names) != (self.one_hot is not None):
+            raise ValueError("one_hot and names belong together")
+        if len(set(self.names)) < len(self.names):
+            raise ValueError("names has a label twice")
+        if len({type(value) for values in self.values.values() for value in values}) > 1:
+            raise ValueError("values must be all whole numbers or all texts")
         return self
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def label_names(self) -> tuple[str, ...]:
         """The labels."""
-        return tuple(self.branches or self.values or self.files)
+        return self.names or tuple(self.branches or self.values or self.files)
+
+    @property
+    def are_texts(self) -> bool:
+        """Whether ``branch`` holds texts."""
+        return any(isinstance(value, str) for values in self.values.values() for value in values)
 
 
 class ColumnsOptions(Options):
-    """What the branches of the user's own ROOT, parquet or HDF5 files mean."""
+    """What the branches of the user's own ROOT, parquet, HDF5 or npz files mean."""
 
     particles: ParticleColumns | None = None
     """The four-momenta of the particles, and what else is known of them; without them particles and
@@ -164,8 +211,12 @@ class ColumnsOptions(Options):
     """The truth; not needed for jets that are only to be scored."""
     jet_weight: str | None = None
     """The weight of the jet in loss and metrics, 0 or more; 1 if not given."""
-    tree: str | None = None
-    """The TTree or RNTuple of ROOT files; needed if there are several and none is named tree."""
+    tree: str | tuple[str, ...] | dict[str, str] | None = None
+    """The TTree or RNTuple of ROOT files; needed if there are several and none is named tree.
+    ``dir/T;2`` is a cycle of it. Of a list, the first that a file has is read; where files differ,
+    patterns of their names say which (``{"*ttbar*.root": Events, "*": tree}``)."""
+    friends: tuple[FriendColumns, ...] = ()
+    """Trees with more branches of the same entries."""
     max_particles: PositiveInt = MAX_PARTICLES
     """Files with more particles, or slots, in one jet are refused: a few bytes can claim any number
     of them."""
@@ -174,4 +225,7 @@ class ColumnsOptions(Options):
     def _says_something(self) -> "ColumnsOptions":
         if self.particles is None and self.jet is not None:
             raise ValueError("jet is given without particles; name their branches too")
+        relative = None if self.particles is None else self.particles.relative
+        if relative is not None and relative.needs_jet and self.jet is None:
+            raise ValueError("particles.relative_to_jet needs the jet's own momentum: name jet")
         return self

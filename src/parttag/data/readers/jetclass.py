@@ -1,7 +1,8 @@
 """JetClass's layout: its branches, whichever file format holds them, to ``JetArrays``.
 
 One jagged branch a particle quantity (``part_px``), one flat branch a jet quantity (``jet_pt``) or
-label (``label_QCD``). Momenta and energies are in GeV, impact parameters in mm.
+label (``label_QCD``). Momenta and energies are in GeV, impact parameters in mm. Slots without
+momentum and energy, with which many files fill arrays of fixed size, are left out.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,11 +13,12 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from parttag.data.readers.branches import Branches, in_short, require_branches
-from parttag.data.readers.layout import MAX_PARTICLES, Schema
+from parttag.data.readers.friend_columns import FriendColumns
+from parttag.data.readers.layout import MAX_PARTICLES, Schema, TreeNames
 from parttag.errors import InputError, option
 from parttag.jets import kinematics
 from parttag.jets.arrays import JetArrays, pack_jets
-from parttag.jets.packing import jet_medians, jet_sums, offsets_of
+from parttag.jets.packing import jet_medians, jet_sums, offsets_of, padding
 
 _MOMENTUM = ("part_px", "part_py", "part_pz", "part_energy")
 _ANGLES = ("part_deta", "part_dphi")
@@ -38,8 +40,11 @@ EXTRA_BRANCHES = {
 # The axis of a jet is the median of what so many particles say.
 _AXIS_PARTICLES = 9
 
-tree: str | None = None
+tree: TreeNames = None
 """Any name of the TTree or RNTuple will do."""
+
+friends: tuple[FriendColumns, ...] = ()
+"""Nothing is added from other trees."""
 
 leading: str = _MOMENTUM[0]
 """All lists of particles are as long as this one."""
@@ -103,6 +108,10 @@ def to_jets(branches: Mapping[str, ak.Array], path: Path, first_row: int) -> Jet
     found = schema(branches, path)
     with np.errstate(over="ignore", invalid="ignore"):
         p4 = np.stack([columns.of_particles(name) for name in _MOMENTUM], axis=1)
+        empty = padding(p4)
+        if empty.any():  # before axes are found, which look at the first particles
+            there = [n for n in (*_MOMENTUM, *_ANGLES, *EXTRA_BRANCHES.values()) if n in branches]
+            columns, p4 = columns.without(empty, there), p4[~empty]
         jet_p4 = _jet_momenta(columns, p4)
         extra = np.empty((len(p4), len(found.extra_names)), dtype=np.float32)
         for column, name in enumerate(found.extra_names):

@@ -3,16 +3,22 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import awkward as ak
 
+from parttag.data.readers.friend_columns import FriendColumns
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
 
 MAX_PARTICLES = 100_000
 """Particles that a jet may have, if nothing else is said: ten times those of a whole event of lead
 nuclei. Compressed files can claim any number in a few bytes."""
+
+
+TreeNames: TypeAlias = str | tuple[str, ...] | Mapping[str, str] | None
+"""The name of the TTree or RNTuple; several, of which the first that a file has is read; or by
+patterns of the files' names."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,13 @@ class Layout(Protocol):
     """Turns branches into jets; the module ``jetclass`` is one, ``ColumnLayout`` the other."""
 
     @property
-    def tree(self) -> str | None:
+    def tree(self) -> TreeNames:
         """The name of the TTree or RNTuple, if it must have one."""
+        ...
+
+    @property
+    def friends(self) -> tuple[FriendColumns, ...]:
+        """Trees with more branches of the same entries."""
         ...
 
     @property

@@ -81,9 +81,17 @@ def open_npz(path: Path) -> Iterator[ZipFile]:
         yield archive
 
 
+def array_names(archive: ZipFile) -> tuple[str, ...]:
+    """Return the names of an archive's arrays."""
+    members = archive.namelist()
+    return tuple(m.removesuffix(".npy") for m in members if m.endswith(".npy"))
+
+
 @contextmanager
-def open_array(archive: ZipFile, name: str, path: Path) -> Iterator[ArrayStream]:
-    """Open an array of numbers.
+def open_array(
+    archive: ZipFile, name: str, path: Path, *, kinds: str = "bfiu"
+) -> Iterator[ArrayStream]:
+    """Open an array of numbers, or of the other kinds of NumPy types that are given.
 
     Raises
     ------
@@ -107,13 +115,15 @@ def open_array(archive: ZipFile, name: str, path: Path) -> Iterator[ArrayStream]
             }[version]
             shape, by_columns, dtype = read_header(stream, max_header_size=_MAX_HEADER_BYTES)
             size = stream.tell() + dtype.itemsize * prod(shape)
-        if dtype.kind not in "bfiu":
+        if dtype.kind not in kinds:
             raise InputError(f"{path}: the array {name} must hold numbers, not {dtype}")
         if by_columns and len(shape) > 1:
             raise InputError(
                 f"{path}: the array {name} is stored column by column; save it again after "
                 "numpy.ascontiguousarray"
             )
+        if not shape:
+            raise InputError(f"{path}: the array {name} is a single number, not one a jet")
         if size != archive.getinfo(member).file_size:
             raise InputError(
                 f"{path} is damaged: the array {name} is not of the size that its header says; get "

@@ -1,6 +1,7 @@
 """Mass, charge and kind of the particles that a detector sees, by their PDG numbers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -55,8 +56,45 @@ for _row, _number in enumerate(_NUMBERS):
     _IDENTITIES[_row, 0], _IDENTITIES[_row, _kind] = _charge, 1
 
 
+Kind = Literal["charged_hadron", "neutral_hadron", "photon", "electron", "muon"]
+"""Of a particle, where its number is none of the PDG's."""
+
+_NUMBER_OF_KIND = {
+    "charged_hadron": 211,
+    "neutral_hadron": 130,
+    "photon": 22,
+    "electron": 11,
+    "muon": 13,
+}
+# The candidates of CMS's forward calorimeter, hadronic and electromagnetic: its particle flow gives
+# them numbers of its own (DataFormats/ParticleFlowCandidate/src/PFCandidate.cc).
+_KNOWN = {1: 130, 2: 22}
+
+
+def check_pdg_map(pdg_map: Mapping[int, Kind | int], *, has_charge: bool) -> None:
+    """Check what numbers are said to stand for.
+
+    Raises
+    ------
+    ValueError
+        If one stands for a number that is not in the table, or for a kind of charged particle whose
+        charge nothing tells.
+    """
+    for number, meaning in pdg_map.items():
+        if isinstance(meaning, int):
+            if meaning not in _ALL:
+                raise ValueError(f"pdg_map: {number} stands for {meaning}, which is not known")
+        elif meaning not in ("neutral_hadron", "photon") and not has_charge:
+            raise ValueError(
+                f"pdg_map: {number} stands for a {meaning}, whose charge is not known; name the "
+                "branch of charge, or a PDG number instead (211, -211)"
+            )
+
+
 def identify(
-    numbers: Float64[np.ndarray, " particles"], name: Callable[[int], str]
+    numbers: Float64[np.ndarray, " particles"],
+    name: Callable[[int], str],
+    pdg_map: Mapping[int, Kind | int] = {},
 ) -> tuple[Float64[np.ndarray, " particles"], Float32[np.ndarray, "particles 6"]]:
     """Return mass in GeV and the columns ``IDENTITY_NAMES`` of particles by their PDG numbers.
 
@@ -64,6 +102,8 @@ def identify(
     ----------
     name
         How a message calls the particle of a row.
+    pdg_map
+        What numbers stand for that are none of the PDG's, besides those of CMS.
 
     Raises
     ------
@@ -71,11 +111,19 @@ def identify(
         If a number is not that of a particle of the table: electrons, muons, photons, pions, kaons,
         nucleons and the hyperons that live long enough to reach a detector.
     """
+    given = numbers
+    for number, meaning in {**_KNOWN, **pdg_map}.items():
+        chosen = given == number
+        if chosen.any():
+            meant = meaning if isinstance(meaning, int) else _NUMBER_OF_KIND[meaning]
+            numbers = np.where(chosen, float(meant), numbers)
     rows = np.searchsorted(_NUMBERS, numbers).clip(max=len(_NUMBERS) - 1)
     unknown = np.flatnonzero(_NUMBERS[rows] != numbers)
     if len(unknown):
         raise InputError(
             f"{name(int(unknown[0]))} has the PDG number {numbers[unknown[0]]:g}, which is none of "
-            "a stable particle: leave such particles out"
+            "a stable particle: say what it stands for in data.columns.particles.pdg_map "
+            f"({{{numbers[unknown[0]]:g}: neutral_hadron}}), name the branches of what is to be "
+            "known (charge, mass, is_photon and the like), or leave such particles out"
         )
     return _MASSES[rows], _IDENTITIES[rows]

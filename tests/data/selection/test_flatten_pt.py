@@ -7,7 +7,7 @@ import pytest
 
 from helpers.files import write_jetclass_root
 from parttag.data import JetLoader, open_dataset, prepare
-from parttag.data.selection.pt_weights import FlattenOptions, PtSpectra
+from parttag.data.selection.reweight import FlattenOptions, JetSpectra
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
 from parttag.options import read_options
@@ -44,7 +44,7 @@ def spectrum(jets: JetArrays, label: int) -> np.ndarray:
 
 def reweighed(jets: JetArrays, options: FlattenOptions) -> JetArrays:
     classes = jets.labels.argmax(axis=1)
-    spectra = PtSpectra(options, ("top", "QCD"))
+    spectra = JetSpectra(options, ("top", "QCD"))
     for start in range(0, len(jets), 700):  # a chunk at a time
         part = slice(start, min(start + 700, len(jets)))
         spectra.add(jets.span(part.start, part.stop), classes[part])
@@ -120,7 +120,7 @@ def test_edges_that_make_no_bins_are_refused(bins, message):
 def test_a_subset_is_flattened_by_its_own_spectrum(tmp_path):
     path = write_jetclass_root(tmp_path / "a.root", falling_and_rising(400))
     options = FlattenOptions(bins=BINS)
-    dataset = open_dataset([path], CLASSES).subset(100).flattened(options, ("top", "QCD"))
+    dataset = open_dataset([path], CLASSES).subset(100).reweighted(options, ("top", "QCD"))
     jets = dataset.take(np.arange(100))
     assert jets.jet_weights.mean() == pytest.approx(1, rel=1e-5)
     for label in (0, 1):
@@ -130,7 +130,7 @@ def test_a_subset_is_flattened_by_its_own_spectrum(tmp_path):
 
 def test_jets_without_classes_are_flattened_together(tmp_path):
     path = write_jetclass_root(tmp_path / "a.root", falling_and_rising(400))
-    jets = open_dataset([path], {}).flattened(FlattenOptions(bins=BINS), ()).take(np.arange(400))
+    jets = open_dataset([path], {}).reweighted(FlattenOptions(bins=BINS), ()).take(np.arange(400))
     density = spectrum(jets, 0) + spectrum(jets, 1)
     np.testing.assert_allclose(density, density.mean(), rtol=1e-4)
 
@@ -143,7 +143,7 @@ def test_batches_carry_the_weights_from_files_and_from_stores(tmp_path, stored):
         prepare([path], tmp_path / "store")
         path = tmp_path / "store"
     options = FlattenOptions(bins=BINS)
-    dataset = open_dataset([path], CLASSES).flattened(options, ("top", "QCD"))
+    dataset = open_dataset([path], CLASSES).reweighted(options, ("top", "QCD"))
     expected = reweighed(replace(jets, jet_weights=np.ones(400, np.float32)), options).jet_weights
     for batch in JetLoader(dataset, 50, shuffle=True).epoch(0):
         np.testing.assert_allclose(batch.jet_weights, expected[batch.index], rtol=1e-4)
