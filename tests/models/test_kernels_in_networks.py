@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from helpers.networks import small_network
-from parttag.jets import pair_features as pair_features_of
+from parttag.jets.pair_features import pair_features
 from parttag.models.layers.particle_blocks import ParticleBlock
 from parttag.models.particle_transformer import ParticleTrimmer
 from parttag.testing import toy_batch
@@ -39,23 +39,24 @@ def logits_and_gradients(model, batch, *, training):
     return [logits, *(p.grad for p in model.parameters())]
 
 
-@pytest.fixture
-def _features_of_float32(monkeypatch):
-    plain = pair_features_of.pair_features
+def with_features_of_float32(model):
+    """Return the network, whose pair features are those of float32 although it is of float64."""
 
-    def short(p4, first, second):
-        return plain(p4.float(), first, second).to(p4.dtype)
+    def pair_bias(p4, layout):
+        features = pair_features(p4.float(), layout.first, layout.second)
+        return model.backbone.pair_network(features.to(p4.dtype))
 
-    monkeypatch.setattr(pair_features_of, "pair_features", short)
+    model.backbone.pair_bias = pair_bias
+    return model
 
 
-@pytest.mark.usefixtures("_features_of_float32")
 @pytest.mark.parametrize("training", [True, False])
 def test_logits_and_all_gradients_are_those_of_torch_in_float64(training):
     batch = toy_batch(lengths=[1, 2, 5, 17, 33], seed=4).to(DEVICE)
     ours = logits_and_gradients(network("triton", torch.float32), batch, training=training)
     wide = batch.to(DEVICE, torch.float64)
-    expected = logits_and_gradients(network("torch", torch.float64), wide, training=training)
+    plain = with_features_of_float32(network("torch", torch.float64))
+    expected = logits_and_gradients(plain, wide, training=training)
     scale = max(float(value.detach().abs().max()) for value in expected[1:])
     assert scale > 1e-3
     for mine, theirs in zip(ours, expected, strict=True):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "src" / "parttag"
+STEP = str(PACKAGE / "training" / "loop.py")
 HERE = str(Path(__file__).parent)
 
 
@@ -20,24 +21,32 @@ class Ledger:
     is_open: bool = False
 
     def wait(self, what: str) -> None:
-        """Write down that the host would wait for the device."""
-        if self.is_open:
+        """Write down that the host would wait for the device: in a step of training, or if open."""
+        if self.is_open or is_in_step():
             self.waits[f"{what} @ {caller()}"] += 1
 
     def copy(self, what: str) -> None:
         """Write down a copy between host and device."""
-        if self.is_open:
+        if self.is_open or is_in_step():
             self.copies[f"{what} @ {caller()}"] += 1
 
     def operation(self, name: str) -> None:
         """Write down an operation on the device."""
-        if self.is_open:
-            self.operations[name] += 1
+        self.operations[name] += 1
 
     def launch(self, name: str) -> None:
         """Write down a launch of a Triton kernel."""
-        if self.is_open:
-            self.launches[name] += 1
+        self.launches[name] += 1
+
+
+def is_in_step() -> bool:
+    """Return whether a step of training is under way."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "_step" and frame.f_code.co_filename == STEP:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def caller() -> str:

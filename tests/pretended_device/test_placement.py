@@ -22,10 +22,9 @@ from parttag.runs.run import load_run
 from parttag.runs.train import train_run
 from parttag.testing import toy_jets
 from parttag.training.checkpoint import describe_network, write_checkpoint
-from parttag.training.loop import Trainer
 from parttag.training.objectives import OBJECTIVES
 from pretended_device.device import pretended_device
-from pretended_device.tensors import LEDGER, DeviceMixError
+from pretended_device.tensors import DeviceMixError
 
 ALLOWED = {
     # Asked twice in a run, at its first batch: whether the codebook is set.
@@ -110,16 +109,8 @@ def write_tokenizer(content: dict[str, Any], path: Path) -> Path:
     return path
 
 
-def waits_of_a_training(content, folder, monkeypatch, *, scores=True):
-    """Train, validate and score; return the ledger of the steps of training."""
-    step = Trainer._step
-
-    def watched(self, batch):
-        LEDGER.is_open = True
-        step(self, batch)
-        LEDGER.is_open = False
-
-    monkeypatch.setattr(Trainer, "_step", watched)
+def waits_of_a_training(content, folder, *, scores=True):
+    """Train, validate and score; return the ledger, whose waits are those of steps of training."""
     path = folder / "config.yaml"
     if content["model"]["name"] == "omnijet" or "tokenizer" in content.get("objective", {}):
         content["tokenizer_from"] = str(write_tokenizer(content, folder / "tokenizer.pt"))
@@ -149,9 +140,9 @@ def assert_no_new_waits(ledger):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_networks(jets, name, precision, tmp_path, monkeypatch):
+def test_networks(jets, name, precision, tmp_path):
     content = configuration(jets, network(name), precision=precision)
-    assert_no_new_waits(waits_of_a_training(content, tmp_path, monkeypatch))
+    assert_no_new_waits(waits_of_a_training(content, tmp_path))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -160,12 +151,12 @@ def test_networks(jets, name, precision, tmp_path, monkeypatch):
     [(objective, model) for objective, models in WITHOUT_LABELS.items() for model in models],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
-def test_objectives_without_labels(jets, objective, model, precision, tmp_path, monkeypatch):
+def test_objectives_without_labels(jets, objective, model, precision, tmp_path):
     name, options = model
     content = configuration(
         jets, network(name), objective={"name": objective, **options}, precision=precision
     )
-    ledger = waits_of_a_training(content, tmp_path, monkeypatch)
+    ledger = waits_of_a_training(content, tmp_path)
     assert_no_new_waits(ledger)
 
 
@@ -174,7 +165,7 @@ def test_every_objective_is_in_the_tests():
 
 
 @pytest.mark.parametrize("name", FOR_KERNELS)
-def test_kernels(jets, name, tmp_path, monkeypatch):
+def test_kernels(jets, name, tmp_path):
     pytest.importorskip("triton")
     objectives = {"mpm": "masked", "particle_tokenizer": "tokenize"}
     objective = {"name": objectives[name]} if name in objectives else None
@@ -184,30 +175,30 @@ def test_kernels(jets, name, tmp_path, monkeypatch):
     content = configuration(
         jets, network(name, **FOR_KERNELS[name]), objective=objective, batch_size=2
     )
-    ledger = waits_of_a_training(content, tmp_path, monkeypatch)
+    ledger = waits_of_a_training(content, tmp_path)
     assert_no_new_waits(ledger)
     assert ledger.launches["attention._forward"]
     assert ledger.launches["attention._backward"]
 
 
 @pytest.mark.parametrize("path", ["padded", "reference"])
-def test_paths_of_attention(jets, path, tmp_path, monkeypatch):
+def test_paths_of_attention(jets, path, tmp_path):
     content = configuration(jets, network("particle_transformer", kernels=path), features="full")
-    assert_no_new_waits(waits_of_a_training(content, tmp_path, monkeypatch))
+    assert_no_new_waits(waits_of_a_training(content, tmp_path))
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
-def test_optimizers_and_double_precision(jets, optimizer, tmp_path, monkeypatch):
+def test_optimizers_and_double_precision(jets, optimizer, tmp_path):
     content = configuration(jets, network("pfn"), precision="fp64")
     content["optimizer"] = {"name": optimizer}
-    assert_no_new_waits(waits_of_a_training(content, tmp_path, monkeypatch))
+    assert_no_new_waits(waits_of_a_training(content, tmp_path))
 
 
-def test_trimmed_batches_that_are_not_resident(jets, tmp_path, monkeypatch):
+def test_trimmed_batches_that_are_not_resident(jets, tmp_path):
     content = configuration(
         jets, network("particle_transformer"), steps=7, steps_per_epoch=7, resident=False
     )
-    assert_no_new_waits(waits_of_a_training(content, tmp_path, monkeypatch))
+    assert_no_new_waits(waits_of_a_training(content, tmp_path))
 
 
 def test_a_wait_and_a_mixture_are_found():

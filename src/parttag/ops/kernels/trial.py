@@ -89,9 +89,20 @@ def run_trials(
         stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.autocast(device.type, enabled=False))
         for width in head_widths:
-            for part in _parts(path, device, width, np.array(lengths)):
+            try:
+                parts = list(_parts(path, device, width, np.array(lengths)))
+            except Exception as fault:  # noqa: BLE001 - a device that takes no tensors
+                told, no_number = _told(fault), math.nan
+                trials += [Trial("jets", path, p, width, no_number, 0.0, told) for p in precisions]
+                continue
+            for part in parts:
                 trials += [_try(part, path, p, width, timed=timed) for p in precisions]
     return trials
+
+
+def _told(fault: Exception) -> str:
+    """Return the kind and the first line of an error."""
+    return ": ".join([type(fault).__name__, *str(fault).strip().splitlines()[:1]])
 
 
 def _parts(
@@ -165,9 +176,7 @@ def _try(
                 torch.cuda.synchronize(inputs[0].device)
             seconds = time.perf_counter() - begin
     except Exception as fault:  # noqa: BLE001 - whatever a compiler or driver says is the result
-        first = str(fault).strip().splitlines()[:1]
-        told = ": ".join([type(fault).__name__, *first])
-        return Trial(part.name, path, precision, width, math.nan, tolerance, told)
+        return Trial(part.name, path, precision, width, math.nan, tolerance, _told(fault))
     return Trial(part.name, path, precision, width, error, tolerance, seconds=seconds)
 
 
