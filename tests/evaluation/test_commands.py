@@ -7,10 +7,11 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+import typer
 from matplotlib.figure import Figure
 
 from helpers.files import write_jetclass_root, write_toptagging_h5
-from parttag.cli import main
+from parttag.cli import app, main
 from parttag.metrics import Report
 from parttag.testing import toy_jets
 
@@ -117,16 +118,38 @@ def test_a_probe_is_printed_and_written_beside_the_evaluation(command, run_copy)
     assert "classes is {'top': 'label_top'}, but must have 2 or more entries" in text
 
 
-def test_predict_says_what_it_wrote(command, run_directory, tmp_path):
+@pytest.mark.parametrize("keep", [["part_pz,label_QCD"], ["part_pz", "label_QCD"]])
+def test_predict_says_what_it_wrote(command, run_directory, tmp_path, keep):
     path = write_jetclass_root(tmp_path / "in.root", toy_jets(6))
     out = tmp_path / "out.h5"
-    code, text = command(
-        "predict", run_directory, path, "--out", out, "--keep", "part_pz,label_QCD"
-    )
+    options = [word for names in keep for word in ("--keep", names)]
+    code, text = command("predict", run_directory, path, "--out", out, *options)
     assert code == 0
     assert text == f"{out}: 6 jets, 0 of them bad and without scores, 0 of unknown class"
     with h5py.File(out) as file:
         assert {"part_pz", "label_QCD", "score_top"} <= set(file)
+
+
+def test_no_option_that_takes_a_list_forgets_what_was_given_first():
+    """``--keep a --keep b`` is ``--keep a,b``, and so for every option of this kind."""
+    commands = typer.main.get_command(app).commands.items()
+    lists = {
+        f"{name} {option.opts[0]}": option
+        for name, command in commands
+        for option in command.params
+        if str(option.metavar).endswith("...") and option.param_type_name == "option"
+    }
+    assert {"predict --keep", "evaluate --formats", "download --files"} <= lists.keys()
+    assert [name for name, option in lists.items() if not option.multiple] == []
+
+
+def test_options_of_lists_may_be_repeated_before_the_run(command, run_copy):
+    options = ("--working-points", "0.3", "--working-points", "0.7", "--formats", "png")
+    code, _ = command("evaluate", *options, "--formats", "svg", "--background", "QCD", run_copy)
+    assert code == 0
+    report = Report.from_json(run_copy / "evaluation" / "metrics.json")
+    assert list(report.rejection["top"]) == [0.3, 0.7]
+    assert {path.suffix for path in (run_copy / "evaluation").glob("roc.*")} == {".png", ".svg"}
 
 
 def test_predict_on_a_missing_file_is_one_sentence(command, run_directory, tmp_path):

@@ -252,11 +252,24 @@ def test_a_batch_that_is_larger_than_the_data_cannot_be_dropped(tmp_path):
 
 @pytest.mark.parametrize("best_by", ["accuracy", "loss"])
 def test_the_best_epoch_is_the_first_of_the_best_validation(tmp_path, best_by):
-    overrides = ("training.epochs=8", "optimizer.lr=0.05", f"training.best_by={best_by}")
-    run = train_run(toy_config(tmp_path, *overrides), tmp_path / "run")
+    overrides = ("optimizer.lr=0.2", "schedule.name=constant", f"training.best_by={best_by}")
+
+    def train(epochs: int) -> Path:
+        config = toy_config(tmp_path, *overrides, f"training.epochs={epochs}")
+        return train_run(config, tmp_path / f"epochs-{epochs}")
+
+    run = train(8)
     values = [line[f"val_{best_by}"] for line in _history(run)]
     best = int(np.argmax(values) if best_by == "accuracy" else np.argmin(values)) + 1
     assert best < 8
+    if best_by == "accuracy":
+        assert values.count(max(values)) > 1  # or the last of the best would be the first
+    # A training that ends there has the weights that the longer one keeps.
+    shorter, kept = (
+        torch.load(path / "checkpoints" / name)["weights"]
+        for path, name in ((train(best), "last.pt"), (run, "best.pt"))
+    )
+    assert all(torch.equal(kept[name], weights) for name, weights in shorter.items())
     content = torch.load(run / "checkpoints" / "best.pt")
     names = ["classes", "config", "features", "plugins", "schema_version", "weights"]
     assert sorted(content) == names

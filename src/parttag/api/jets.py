@@ -12,6 +12,7 @@ from parttag.data.jet_files import JetFiles
 from parttag.data.preparation.prepare import PrepareReport
 from parttag.data.preparation.prepare import prepare as prepare_store
 from parttag.data.readers.columns import ColumnsOptions
+from parttag.data.readers.named_layouts import NamedLayout, named_layouts
 from parttag.data.selection.cuts import CutOptions
 from parttag.data.store.store import JetStore
 from parttag.errors import InputError, option
@@ -50,6 +51,7 @@ __all__ = [
     "draw",
     "from_awkward",
     "inspect",
+    "layouts",
     "num_repeated",
     "open_store",
     "picture_paths",
@@ -106,6 +108,17 @@ def read_columns(columns: ColumnsLike) -> ColumnsOptions | None:
     if isinstance(columns, Mapping):
         return read_options(ColumnsOptions, columns)
     return columns
+
+
+def layouts() -> dict[str, NamedLayout]:
+    """Return the layouts of public files that ``columns: {layout: NAME}`` reads, by name.
+
+    Examples
+    --------
+    >>> print(pt.layouts()["jetnet"].description)
+    JetNet: particles relative to their jet. https://zenodo.org/records/6975118
+    """
+    return dict(named_layouts())
 
 
 def read_cuts(cuts: CutsLike) -> CutOptions | None:

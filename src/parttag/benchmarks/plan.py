@@ -165,7 +165,7 @@ def _refuse_other_weights(job: Job) -> None:
     config = read_config(job.directory)
     provenance = job.directory / "provenance.json"
     with refuse_damaged(provenance):
-        imported = json.loads(provenance.read_text())["imported"]["sha256"]
+        imported = json.loads(provenance.read_text(encoding="utf-8"))["imported"]["sha256"]
     same = (
         config.model.name == job.weights.model
         and feature_names(config.features) == feature_names(job.weights.features)

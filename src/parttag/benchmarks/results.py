@@ -213,7 +213,7 @@ def _why_missing(job: Job, failures: Mapping[Path, Failure]) -> str | None:
     if is_done(job):
         return None
     if failure_file(job).is_file():
-        return f"failed: {failure_file(job).read_text()}"
+        return f"failed: {failure_file(job).read_text(encoding='utf-8')}"
     return "interrupted" if job.directory.exists() else "not run yet"
 
 
@@ -228,7 +228,7 @@ def _read(job: Job) -> SeedResult:
     provenance = _read_json(job.directory / "provenance.json")
     path = job.directory / "metrics.jsonl"
     with refuse_damaged(path):
-        epochs = [json.loads(line) for line in path.read_text().splitlines()]
+        epochs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     parts = {**provenance["data"], "test": record["test"]}
     data = {part: tuple(source["sha256"] for source in sources) for part, sources in parts.items()}
     hardware = provenance["starts"][-1]["hardware"]
@@ -237,7 +237,7 @@ def _read(job: Job) -> SeedResult:
 
 def _read_json(path: Path) -> dict[str, Any]:
     with refuse_damaged(path):
-        content: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
 
 

@@ -10,8 +10,9 @@ from parttag.api.printable import PrintableFormatter
 from parttag.cli.application import app
 from parttag.cli.benchmark import benchmark
 from parttag.cli.check import check
+from parttag.cli.encoding import spell_out_what_cannot_be_encoded
 from parttag.cli.generate import generate
-from parttag.cli.jets import inspect, prepare, simulate
+from parttag.cli.jets import inspect, layouts, prepare, simulate
 from parttag.cli.runs import evaluate, import_weights, predict, schema, train
 from parttag.cli.terminal import errors
 from parttag.errors import InputError
@@ -24,6 +25,7 @@ __all__ = [
     "generate",
     "import_weights",
     "inspect",
+    "layouts",
     "main",
     "predict",
     "prepare",
@@ -35,6 +37,7 @@ __all__ = [
 
 def main() -> None:
     """Run the command line: exit code 0, 2 for a user's error, 1 for a fault of ours."""
+    spell_out_what_cannot_be_encoded()
     warnings.formatwarning = _one_line
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PrintableFormatter("%(message)s"))

@@ -14,6 +14,7 @@ from parttag.cli.terminal import (
     say,
     show_progress,
     text_table,
+    values_of,
 )
 from parttag.errors import STOPPED_BY_SIGTERM, InputError
 
@@ -69,7 +70,7 @@ def benchmark(
             config,
             out=out,
             overrides=overrides or (),
-            rows=_values(rows),
+            rows=values_of(rows),
             seeds=_numbers("--seeds", seeds, "0,1,2"),
             labels=_numbers("--labels", labels, "1000,10000"),
             job=job,
@@ -93,13 +94,8 @@ def benchmark(
         raise typer.Exit(2 if is_users else 1)
 
 
-def _values(texts: list[str] | None) -> list[str]:
-    """Return what is between the commas of an option that may be given many times."""
-    return [value for text in texts or () for value in text.split(",") if value]
-
-
 def _numbers(option: str, texts: list[str] | None, example: str) -> list[int]:
-    values = _values(texts)
+    values = values_of(texts)
     try:
         return [int(value) for value in values]
     except ValueError:

@@ -16,6 +16,7 @@ from parttag.cli.terminal import (
     local_path,
     say,
     show_progress,
+    values_of,
 )
 
 
@@ -84,13 +85,13 @@ def download(
     ],
     out: Annotated[Path, typer.Option(parser=local_path, help="Directory to download to.")],
     files: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             metavar="NAME,...",
             help="Parts: train, val, test; of jetclass also part0 to part9; of quarkgluon 0 to 19.",
             show_default="all",
         ),
-    ] = "",
+    ] = None,
 ) -> None:
     """Download a public data set from Zenodo, check it, and unpack archives.
 
@@ -101,8 +102,7 @@ def download(
     from parttag.api.jets import download as fetch
 
     try:
-        parts = [name for name in files.split(",") if name]
-        downloads = fetch(data_set, out, parts, progress=show_progress)
+        downloads = fetch(data_set, out, values_of(files), progress=show_progress)
     except KeyboardInterrupt:
         raise interrupted() from None
     for one in downloads:
@@ -160,6 +160,36 @@ def prepare(
     console.print(str(report.counts), highlight=False)
     size = report.num_bytes / 1e6
     console.print(f"{out}: {size:,.1f} MB, shards: {report.num_shards}", highlight=False)
+
+
+@app.command()
+def layouts(
+    name: Annotated[str, typer.Argument(help="Show this one.", show_default="all")] = "",
+    show: Annotated[
+        bool, typer.Option("--print", help="Print the YAML, to copy and change; needs a name.")
+    ] = False,
+) -> None:
+    """List the layouts of public files that one line reads, columns: {layout: NAME}.
+
+    Example: parttag layouts jetnet --print > columns.yaml
+    """
+    from parttag.api.jets import layouts as known
+    from parttag.errors import InputError
+
+    if not name:
+        if show:
+            raise InputError("--print is of one layout: give its name too")
+        for one in known().values():
+            say(f"{one.name}\n    {one.description}")
+        return
+    if name not in known():
+        raise InputError(f"there is no layout {name}; known are {', '.join(known())}")
+    one = known()[name]
+    if not show:
+        say(f"{one.name}\n    {one.description}")
+        return
+    body = "".join(f"  {line}\n" for line in one.text.splitlines())
+    typer.echo(f"# {one.description}\ncolumns:\n{body}", nl=False)
 
 
 @app.command(cls=ManyValues)

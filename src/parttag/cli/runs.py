@@ -20,6 +20,7 @@ from parttag.cli.terminal import (
     local_path,
     say,
     show_progress,
+    values_of,
 )
 from parttag.errors import STOPPED_BY_SIGTERM, InputError
 
@@ -130,24 +131,27 @@ def evaluate(
         ),
     ] = "",
     background: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             metavar="CLASS,...",
             help="What the other classes are told apart from.",
             show_default="evaluation.background",
         ),
-    ] = "",
+    ] = None,
     working_points: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             metavar="EPS_S,...",
             help="Signal efficiencies of the rejections, or by class: '{top: [0.5, 0.3]}'.",
             show_default="evaluation.working_points",
         ),
-    ] = "",
+    ] = None,
     formats: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Of the pictures: png, pdf, svg, eps.")
-    ] = "png",
+        list[str] | None,
+        typer.Option(
+            metavar="NAME,...", help="Of the pictures: png, pdf, svg, eps.", show_default="png"
+        ),
+    ] = None,
     columns: Columns = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
@@ -167,7 +171,7 @@ def evaluate(
     if probe is None and (train_data or classes):
         raise InputError("--train and --classes are of a probe; add --probe linear")
     tagger = api.load(run).reading(columns)
-    forms = formats.split(",")
+    forms = values_of(formats) or ["png"]
     how: dict[str, Any] = {
         "strict": strict,
         "precision": precision,
@@ -176,7 +180,9 @@ def evaluate(
     }
     if probe is None:
         out = out or run / "evaluation"
-        options = tagger.options(background or None, working_points or None)
+        options = tagger.options(
+            ",".join(background or ()) or None, ",".join(working_points or ()) or None
+        )
         api.check_target(tagger, out, forms, options=options, overwrite=overwrite)
         found = api.evaluate_run(tagger, data, options=options, **how)
         title = str(run)
@@ -203,8 +209,11 @@ def predict(
         Path, typer.Option(parser=local_path, help="File to write: .root, .h5 or .parquet.")
     ],
     keep: Annotated[
-        str, typer.Option(metavar="BRANCH,...", help="Branches of the input to pass through.")
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            metavar="BRANCH,...", help="Branches of the input to pass through.", show_default="none"
+        ),
+    ] = None,
     columns: Columns = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
@@ -223,7 +232,7 @@ def predict(
         api.load(run).reading(columns),
         files,
         out,
-        keep=[name for name in keep.split(",") if name],
+        keep=values_of(keep),
         overwrite=overwrite,
         strict=strict,
         precision=precision,
@@ -242,7 +251,7 @@ def import_weights(
         Path, typer.Argument(parser=local_path, help="A state dict that weaver-core saved, .pt.")
     ],
     features: Annotated[
-        str,
+        list[str],
         typer.Option(help="What it was trained with: kin, kinpid, full, or a list with commas."),
     ],
     out: Annotated[Path, typer.Option(parser=local_path, help="Directory of the run to make.")],
@@ -251,13 +260,13 @@ def import_weights(
         typer.Option(help="The network that it belongs to."),
     ] = "particle_transformer",
     classes: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             metavar="NAME,...",
             help="Classes in the order of the logits.",
             show_default="those of JetClass if there are 10, top,QCD if there are 2",
         ),
-    ] = "",
+    ] = None,
 ) -> None:
     """Turn weights of weaver-core into a run, for evaluate, predict and fine-tuning.
 
@@ -267,9 +276,14 @@ def import_weights(
     """
     from parttag.api import command_line as api
 
-    names = features.split(",") if "," in features else features
-    class_names = [name for name in classes.split(",") if name]
-    api.import_run(weights, names, out, model=model, classes=class_names)
+    names = values_of(features)
+    api.import_run(
+        weights,
+        names[0] if len(names) == 1 else names,
+        out,
+        model=model,
+        classes=values_of(classes),
+    )
     console.print(f"imported: {out}", highlight=False, soft_wrap=True)
 
 

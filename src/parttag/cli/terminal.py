@@ -75,14 +75,14 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GP
 
 
 class ManyValues(TyperCommand):
-    """A command whose repeatable options take several values at once, as a shell's glob gives."""
+    """A command whose options of files take several at once, as a shell's glob gives."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Give each value an option of its own: ``--data A B`` becomes ``--data A --data B``."""
         repeatable = {
             name
             for param in self.params
-            if getattr(param, "multiple", False)
+            if getattr(param, "multiple", False) and param.metavar == "FILES..."
             for name in param.opts
         }
         spread: list[str] = []
@@ -94,6 +94,11 @@ class ManyValues(TyperCommand):
                 spread.append(option)
             spread.append(arg)
         return super().parse_args(ctx, spread)
+
+
+def values_of(texts: Iterable[str] | None) -> list[str]:
+    """Return what is between the commas of an option that may be given many times."""
+    return [value for text in texts or () for value in text.split(",") if value]
 
 
 def show_progress(items: Iterable[Item], *, total: int | None, description: str) -> Iterator[Item]:

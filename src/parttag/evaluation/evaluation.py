@@ -168,7 +168,7 @@ def read_epochs(run: Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
     with refuse_damaged(path):
-        epochs = [json.loads(line) for line in path.read_text().splitlines()]
+        epochs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         return [{name: float(value) for name, value in epoch.items()} for epoch in epochs]
 
 

@@ -18,7 +18,7 @@ from parttag.data.jet_files import JetFiles
 from parttag.data.readers import read_branches
 from parttag.data.selection.classes import assign_classes
 from parttag.errors import InputError, option
-from parttag.jets.arrays import JetArrays
+from parttag.jets.arrays import JetArrays, split_index, split_rows
 from parttag.jets.batch import make_batch
 from parttag.jets.validity import FAULTS, jet_faults, jet_name
 from parttag.models import Tagger
@@ -52,6 +52,9 @@ class Scores:
     jet_eta: Float32[np.ndarray, " jets"]
     jet_mass: Float32[np.ndarray, " jets"]
     num_particles: Int64[np.ndarray, " jets"]
+    places: Columns = field(default_factory=dict)
+    """Of files whose entries hold several jets: ``event``, the entry, and ``jet``, the number of
+    the jet in it, both from 0 on."""
     kept: Columns = field(default_factory=dict)
     """Columns of the input that ride along, by name."""
     files: JetFiles | None = None
@@ -86,6 +89,7 @@ class Scores:
             "jet_eta": self.jet_eta,
             "jet_mass": self.jet_mass,
             "num_particles": self.num_particles,
+            **self.places,
             **self.kept,
         }
 
@@ -93,7 +97,8 @@ class Scores:
         """Return the jets at these rows."""
         arrays = {name: getattr(self, name)[rows] for name in _PER_JET}
         kept = {name: c[rows] for name, c in self.kept.items()}
-        return replace(self, **arrays, kept=kept, files=None)
+        places = {name: c[rows] for name, c in self.places.items()}
+        return replace(self, **arrays, places=places, kept=kept, files=None)
 
     def to_awkward(self) -> ak.Array:
         """Return one record a jet, with the columns as its fields."""
@@ -158,7 +163,8 @@ class Scores:
             append(written.columns())
 
 
-_PER_JET = tuple(f.name for f in fields(Scores) if f.name not in ("classes", "kept", "files"))
+_NOT_PER_JET = ("classes", "places", "kept", "files")
+_PER_JET = tuple(f.name for f in fields(Scores) if f.name not in _NOT_PER_JET)
 
 
 def _flat(column: np.ndarray | ak.Array) -> np.ndarray | list[object]:
@@ -176,7 +182,17 @@ def join(parts: Sequence[Scores]) -> Scores:
         name: np.concatenate([getattr(part, name) for part in parts]) for name in _PER_JET
     }
     kept = {name: ak.concatenate([part.kept[name] for part in parts]) for name in parts[0].kept}
-    return Scores(classes=parts[0].classes, **arrays, kept=kept)
+    places = {
+        name: np.concatenate([part.places[name] for part in parts]) for name in parts[0].places
+    }
+    return Scores(classes=parts[0].classes, **arrays, places=places, kept=kept)
+
+
+def _places_of(jets: JetArrays) -> dict[str, Int64[np.ndarray, " jets"]]:
+    """Return ``event`` and ``jet`` of jets whose entries hold several; else nothing."""
+    _, rows = split_index(jets.index)
+    event, number = split_rows(rows)
+    return {"event": event, "jet": number} if (number >= 0).any() else {}
 
 
 def refuse_hidden_columns(keep: Sequence[str], classes: Sequence[str]) -> None:
@@ -287,6 +303,7 @@ class Scorer:
             jet_eta=eta,
             jet_mass=mass,
             num_particles=jets.lengths,
+            places=_places_of(jets),
         )
 
     def _batches(

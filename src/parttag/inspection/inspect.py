@@ -16,6 +16,7 @@ from parttag.inspection.duplicates import fingerprint, num_repeated
 from parttag.inspection.sample import SAMPLE_JETS, JetSample, Reservoir
 from parttag.inspection.units import Scales
 from parttag.jets.arrays import JetArrays
+from parttag.jets.spread import looks_like_events
 from parttag.jets.validity import FAULTS, jet_faults
 from parttag.jets.variables import JET_VARIABLES, Variable, jet_variables
 from parttag.progress import Progress, no_progress
@@ -93,6 +94,7 @@ def inspect_files(
     nonfinite: Counter[str] = Counter()
     files = jet_files(files)
     ranges, reservoir, scales = _Ranges(), Reservoir(sample_jets), Scales()
+    wide: dict[Path, str] = {}
     fingerprints: dict[Path, list[UInt64[np.ndarray, " jets"]]] = {path: [] for path in files.paths}
     for path, jets in files.all_jets(progress, "inspecting", step_jets=step_jets):
         count = Counter(_label_of_each(jets))
@@ -103,6 +105,8 @@ def inspect_files(
         nonfinite.update(_nonfinite(jets))
         fingerprints[path].append(fingerprint(jets)[jets.lengths > 0])
         good = jets.take(np.flatnonzero(found < 0))
+        if path not in wide and (sentence := looks_like_events(good)):
+            wide[path] = f"{path}: {sentence}"
         variables = jet_variables(good)
         ranges.add(variables, good)
         scales.add(good)
@@ -116,7 +120,7 @@ def inspect_files(
         sample=reservoir.sample(),
         fingerprints={path: np.concatenate(parts) for path, parts in fingerprints.items()},
         nonfinite=dict(+nonfinite),
-        warnings=scales.warnings(),
+        warnings=(*wide.values(), *scales.warnings()),
     )
 
 

@@ -38,8 +38,12 @@ EXTRA_NAMES = (
 )
 """The particle columns besides p4 that the published features use, by their names in ``extra``."""
 
-# A jet's index packs where it came from into one integer: file number above, row below.
+# A jet's index packs where it came from into one integer: file number above, row below. The row of
+# a jet of an event is the entry, with the jet's number, counted from 1, above it.
 _ROW_BITS = 40
+_ENTRY_BITS = 30
+MAX_JETS_OF_EVENT = (1 << (_ROW_BITS - _ENTRY_BITS)) - 1
+"""Jets that one entry of a file may hold."""
 
 
 def make_index(file_number: int, rows: Int64[np.ndarray, " jets"]) -> Int64[np.ndarray, " jets"]:
@@ -54,6 +58,36 @@ def split_index(
     return index >> _ROW_BITS, index & ((1 << _ROW_BITS) - 1)
 
 
+def make_rows(
+    entries: Int64[np.ndarray, " jets"], numbers: Int64[np.ndarray, " jets"]
+) -> Int64[np.ndarray, " jets"]:
+    """Return the rows, for ``make_index``, of jets by their entry and number there, from 0 on.
+
+    Raises
+    ------
+    ValueError
+        If an entry or a number is too large: there may be 2³⁰ entries of ``MAX_JETS_OF_EVENT``.
+    """
+    if entries.max(initial=0) >> _ENTRY_BITS or numbers.max(initial=0) >= MAX_JETS_OF_EVENT:
+        raise ValueError(
+            f"an index names {1 << _ENTRY_BITS:,} entries of {MAX_JETS_OF_EVENT:,} jets at most"
+        )
+    rows: np.ndarray = ((numbers + 1) << _ENTRY_BITS) | entries
+    return rows
+
+
+def split_rows(
+    rows: Int64[np.ndarray, " jets"],
+) -> tuple[Int64[np.ndarray, " jets"], Int64[np.ndarray, " jets"]]:
+    """Return the entry of rows of ``split_index``, and the number of the jet there, from 0 on.
+
+    The number is −1 where an entry is one jet.
+    """
+    number = (rows >> _ENTRY_BITS) - 1
+    # A file of one jet an entry may have more rows than entries can have here; no file has.
+    return rows & ((1 << _ENTRY_BITS) - 1), number
+
+
 @dataclass(frozen=True, eq=False)
 class JetArrays(JetFields[np.ndarray]):
     """Jagged jets in NumPy: what readers return and a JetStore holds.
@@ -62,7 +96,8 @@ class JetArrays(JetFields[np.ndarray]):
     ``label_names``; a configuration's classes turn it into one class index a jet. ``extra`` has one
     column for each of ``extra_names``: charge, particle-identity flags, and impact parameters with
     their errors in mm. ``jet_p4`` and ``jet_axis`` (η, φ) belong to the whole jet, before any
-    truncation. ``index`` names source file and row; ``sources`` are the files it counts.
+    truncation. ``index`` names source file and row
+    (``split_index``, ``split_rows``); ``sources`` are the files it counts.
 
     Examples
     --------
@@ -314,7 +349,8 @@ def pack_jets(
     labels: UInt8[np.ndarray, "jets labels"],
     label_names: Sequence[str],
     path: Path | str,
-    first_row: int,
+    first_row: int = 0,
+    rows: Int64[np.ndarray, " jets"] | None = None,
     jet_p4: Float64[np.ndarray, "jets 4"] | None = None,
     jet_axis: Float64[np.ndarray, "jets 2"] | None = None,
     jet_weights: Float[np.ndarray, " jets"] | None = None,
@@ -334,6 +370,8 @@ def pack_jets(
         By default 1.
     path, first_row
         The file, or what else they come from, and the row of it that the first jet is.
+    rows
+        The row of each jet, if not one after the other; see ``make_rows``.
     """
     empty = padding(p4)
     if empty.any():
@@ -356,6 +394,6 @@ def pack_jets(
             labels=labels,
             label_names=tuple(label_names),
             jet_weights=jet_weights.astype(np.float32),
-            index=first_row + np.arange(len(jet_p4), dtype=np.int64),
+            index=first_row + np.arange(len(jet_p4), dtype=np.int64) if rows is None else rows,
             sources=(str(path),),
         )

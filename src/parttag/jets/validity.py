@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Int8
 
-from parttag.jets.arrays import JetArrays, split_index
+from parttag.jets.arrays import JetArrays, split_index, split_rows
 
 FAULTS = (
     "no particles",
@@ -86,9 +86,15 @@ def source_name(jets: JetArrays, position: int = 0) -> str:
 
 
 def jet_name(jets: JetArrays, position: int) -> str:
-    """Return how a message calls a jet: its file and its row there."""
+    """Return how a message calls a jet: its file, and its row or event there."""
     _, row = split_index(jets.index[position : position + 1])
-    return f"{source_name(jets, position)}, jet {row[0]}"
+    return f"{source_name(jets, position)}, {row_name(int(row[0]))}"
+
+
+def row_name(row: int) -> str:
+    """Return how a message calls a row of ``split_index``."""
+    entry, number = split_rows(np.array([row]))
+    return f"jet {row}" if number[0] < 0 else f"jet {number[0]} of event {entry[0]}"
 
 
 def _finite(p4: np.ndarray) -> np.ndarray:

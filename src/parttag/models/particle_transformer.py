@@ -338,7 +338,7 @@ class ParticleTrimmer(nn.Module):
         if not self.training:
             return batch
         self.num_calls += 1
-        if self.num_calls <= self._WARM_UP_CALLS:
+        if self.num_calls <= self._WARM_UP_CALLS or len(batch) == 0:  # a rank's, of a small batch
             return batch
         low, high = self._QUANTILES
         quantile = min(low + (high - low) * torch.rand(()).item(), 1.0)

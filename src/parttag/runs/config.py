@@ -273,10 +273,17 @@ def dump_config(config: RunConfig) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None)
 
 
-def first_difference(one: RunConfig, other: RunConfig) -> str | None:
-    """Return the path of the first key in which two configurations differ, ``None`` if in none."""
+def first_difference(
+    one: RunConfig, other: RunConfig, *, except_for: Sequence[str] = ()
+) -> str | None:
+    """Return the path of the first key in which two configurations differ, ``None`` if in none.
+
+    Keys in ``except_for`` may differ.
+    """
     ours, theirs = (dict(_leaves(c.model_dump(mode="json"))) for c in (one, other))
     for key in [*ours, *theirs]:
+        if key in except_for:
+            continue
         if key not in ours or key not in theirs or ours[key] != theirs[key]:
             return key
     return None

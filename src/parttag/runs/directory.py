@@ -2,9 +2,10 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 from parttag.data.loading.dataset import JetDataset
 from parttag.errors import InputError, option
@@ -21,6 +22,9 @@ from parttag.training.distributed import Ranks
 def refuse_other_run(directory: Path, config: RunConfig) -> None:
     """Refuse a directory that holds something else than this run.
 
+    Its jets may have other names: ``create`` compares what is in the files. Those of ``data.test``,
+    of which a run keeps no sums, may lie in another folder, under the same names.
+
     A run without a checkpoint, such as one whose first weights could not be used, is nothing yet.
     """
     if not directory.exists():
@@ -29,7 +33,7 @@ def refuse_other_run(directory: Path, config: RunConfig) -> None:
     if path.is_file() and not _is_begun(directory):
         return
     if path.is_file():
-        key = first_difference(read_config(directory), config)
+        key = _difference(read_config(directory), config)
         if key is not None:
             raise InputError(
                 f"{directory} holds another run, whose {key} is different; give another "
@@ -40,24 +44,52 @@ def refuse_other_run(directory: Path, config: RunConfig) -> None:
         raise InputError(f"{directory} exists and is not a run; give another {option('out', '')}")
 
 
+def _difference(earlier: RunConfig, config: RunConfig) -> str | None:
+    moved = ["data.train", "data.val"]
+    if _file_names(earlier.data.test) == _file_names(config.data.test):
+        moved.append("data.test")
+    return first_difference(earlier, config, except_for=moved)
+
+
+def _file_names(patterns: Sequence[str]) -> list[str]:
+    return [PurePath(pattern).name for pattern in patterns]
+
+
 def _is_begun(directory: Path) -> bool:
     return any((directory / "checkpoints").glob("*.pt"))
 
 
-def create(directory: Path, config: RunConfig, data: dict[str, JetDataset], ranks: Ranks) -> None:
-    """Write what is known before training, or add this start to what an earlier one wrote."""
+def create(
+    directory: Path, config: RunConfig, data: dict[str, JetDataset], ranks: Ranks
+) -> list[str]:
+    """Write what is known before training, or add this start to what an earlier one wrote.
+
+    Returns
+    -------
+    list of str
+        The parts of the data, such as ``train``, whose files have other names than at the earlier
+        start, and are the same by their sums.
+
+    Raises
+    ------
+    InputError
+        If a run that has begun had other jets.
+    """
     path = directory / "provenance.json"
     hashes = {name: part.provenance() for name, part in data.items()}
-    starts = []
+    starts: list[dict[str, Any]] = []
+    moved: list[str] = []
     if path.is_file():
         with refuse_damaged(path):
-            earlier = json.loads(path.read_text())
-            starts, earlier_hashes = earlier["starts"], earlier["data"]
-        if earlier_hashes != hashes and _is_begun(directory):
+            earlier = json.loads(path.read_text(encoding="utf-8"))
+            starts, earlier_sums = earlier["starts"], _sums(earlier["data"])
+            moved = [name for name, now in hashes.items() if now != earlier["data"].get(name)]
+        if _is_begun(directory) and earlier_sums != _sums(hashes):
             raise InputError(
                 f"{directory}: the jets that this run began with have changed since, by the sums "
                 f"in {path.name}; give another {option('out', '')} to train on the new ones"
             )
+        moved = moved if _is_begun(directory) else []
     starts.append(describe_start(ranks, config))
     with refuse_unwritable(directory):
         (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -66,6 +98,13 @@ def create(directory: Path, config: RunConfig, data: dict[str, JetDataset], rank
         remove_partial_files(place)
     write_file(path, json.dumps(provenance, indent=2).encode())
     write_file(directory / "config.yaml", dump_config(config).encode())
+    return moved
+
+
+def _sums(data: Mapping[str, list[dict[str, str | int]]]) -> dict[str, list[tuple[str | int, ...]]]:
+    return {
+        name: [(file["bytes"], file["sha256"]) for file in files] for name, files in data.items()
+    }
 
 
 @contextmanager
@@ -81,7 +120,7 @@ def log_to(path: Path, ranks: Ranks) -> Iterator[None]:
             package.setLevel(level)
         return
     with refuse_unwritable(path):
-        handler = logging.FileHandler(path)
+        handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
     package.addHandler(handler)
     package.setLevel(logging.INFO)

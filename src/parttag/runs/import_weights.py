@@ -81,5 +81,5 @@ def _write_import(directory: Path, config: RunConfig, read: WeaverNetwork, weigh
     content = {"weights": read.network.state_dict(), **description}
     with whole_directory(directory) as run:
         checkpoint.write_checkpoint(run / "checkpoints" / checkpoint.BEST, content)
-        (run / "provenance.json").write_text(json.dumps(provenance, indent=2))
+        (run / "provenance.json").write_text(json.dumps(provenance, indent=2), encoding="utf-8")
         (run / "config.yaml").write_text(dump_config(config), encoding="utf-8")

@@ -111,7 +111,7 @@ def _what_is_missing(kind: str, name: str, directory: Path) -> str:
 def _recorded(directory: Path) -> Iterator[PluginPart]:
     """Yield the parts that the last start of a run recorded, or else its checkpoints."""
     with suppress(OSError, ValueError, LookupError, TypeError):
-        provenance = json.loads((directory / "provenance.json").read_text())
+        provenance = json.loads((directory / "provenance.json").read_text(encoding="utf-8"))
         yield from _read_parts(provenance["starts"][-1])
     for name in (checkpoint.BEST, checkpoint.LAST):
         try:

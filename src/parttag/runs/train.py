@@ -81,12 +81,13 @@ def train_run(
             train_data = train_data.reweighted(reweight, tuple(config.data.classes))
         val_data = open_jets(config, "val", progress) if config.data.val else None
         data = {"train": train_data} | ({"val": val_data} if val_data is not None else {})
-        if ranks.is_first:
-            create(directory, config, data, ranks)
+        moved = create(directory, config, data, ranks) if ranks.is_first else []
         ranks.wait()
         with log_to(directory / "train.log", ranks):
             for name, part in data.items():
                 logger.info("data.%s: %s", name, part.counts)
+                if name in moved:
+                    logger.info("data.%s has other names than before, and the same sums", name)
                 if ranks.is_first and part.check is not None:
                     for warning in part.check.warnings(f"data.{name}"):
                         logger.warning("%s", warning)
@@ -130,7 +131,10 @@ def _build_trainer(
     checkpoints = directory / "checkpoints"
     last = checkpoint.read_last(checkpoints)
     if last is not None:  # options that there were not then have their defaults
-        last["config"] = build_config(last["config"]).model_dump(mode="json")
+        earlier = build_config(last["config"]).model_dump(mode="json")
+        for part in ("train", "val", "test"):  # the same by their sums, see ``create``
+            earlier["data"][part] = config.model_dump(mode="json")["data"][part]
+        last["config"] = earlier
     torch.manual_seed(options.seed)
     model, objective = build_network(config)
     description = checkpoint.describe_network(

@@ -313,9 +313,33 @@ def directly(name: str) -> Direct:
         return function(hdf5)
 
 
+BY_NAME = {
+    "atlas": "atlas_toptag",
+    "salt flow": "salt",
+    "jetnet": "jetnet",
+    "omnilearned": "omnilearned",
+    "pelican": "pelican",
+    "hls4ml": "hls4ml",
+    "aspen": "aspen",
+    "mod": "mod",
+    "hbb": "hbb",
+    "toptagging mini": "toptagging_npz",
+}
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_public_layout_is_read_to_what_its_arrays_hold(name):
-    direct, jets = directly(name), read(name)
+    assert_as_direct(read(name), directly(name))
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_so_it_is_by_its_name(name):
+    by_name = ColumnLayout(read_options(ColumnsOptions, {"layout": BY_NAME[name]}))
+    jets = concatenate(list(read_chunks(SHARED / LAYOUTS[name][0], layout=by_name)))
+    assert_as_direct(jets, directly(name))
+
+
+def assert_as_direct(jets: JetArrays, direct: Direct) -> None:
     assert len(jets) == len(direct.p4)
     assert jets.lengths.tolist() == direct.real.sum(axis=1).tolist()
     sums = np.where(direct.real[..., None], direct.p4, 0).sum(axis=1)

@@ -87,3 +87,14 @@ def test_classes_of_no_jet_are_named_with_their_labels():
 def test_without_classes_all_jets_are_taken():
     jets = replace(toy_jets(3), labels=np.zeros((3, 2), dtype=np.uint8))
     np.testing.assert_array_equal(assign_classes(jets, {}), [0, 0, 0])
+
+
+def test_a_class_of_which_all_weights_are_0_is_said_to_count_for_nothing():
+    names = ("label_top", "label_QCD")
+    jets = jets_with([[1, 0], [0, 1], [0, 1]], names)
+    weighed = replace(jets, jet_weights=np.array([0, 1, 0], np.float32))
+    assert warnings([weighed]) == (
+        "data.train: all jets of class top have weight 0, so that nothing is learned or measured "
+        "of it: correct the weights or data.classes",
+    )
+    assert warnings([weighed, jets]) == ()

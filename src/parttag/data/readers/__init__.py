@@ -6,10 +6,12 @@ Other packages add formats by ``register_reader``.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeGuard
 
 import awkward as ak
 import numpy as np
 
+import parttag.data.readers.event_files as event_files
 import parttag.data.readers.hdf5 as hdf5
 import parttag.data.readers.npz_columns as npz_columns
 import parttag.data.readers.parquet as parquet
@@ -86,7 +88,10 @@ def count_jets(path: Path, layout: Layout | None = None) -> int:
     """
     if path.is_dir():
         return len(JetStore(path))
-    return reader_of(path, layout).count_jets(path, layout)
+    reader = reader_of(path, layout)
+    if _of_events(layout):
+        return event_files.count_jets(layout, reader, path)
+    return reader.count_jets(path, layout)
 
 
 def read_schema(path: Path, layout: Layout | None = None) -> Schema:
@@ -133,7 +138,7 @@ def read_chunks(
     chunks = (
         JetStore(path).read_chunks(chunk_jets)
         if path.is_dir()
-        else reader_of(path, layout).read_chunks(path, chunk_jets, layout)
+        else _chunks_of_file(path, chunk_jets, layout)
     )
     first = make_index(file_number, np.zeros(1, dtype=np.int64))
     empty = True
@@ -146,10 +151,24 @@ def read_chunks(
         raise InputError(f"{path} holds no jets; leave it out")
 
 
+def _chunks_of_file(path: Path, chunk_jets: int, layout: Layout | None) -> Iterator[JetArrays]:
+    reader = reader_of(path, layout)
+    if _of_events(layout):
+        return event_files.read_chunks(layout, reader, path, chunk_jets)
+    return reader.read_chunks(path, chunk_jets, layout)
+
+
+def _of_events(layout: Layout | None) -> TypeGuard[ColumnLayout]:
+    """Return whether the entries of a file are events of several jets."""
+    return isinstance(layout, ColumnLayout) and layout.several_jets
+
+
 def read_branches(
     path: Path, names: Sequence[str], layout: Layout | None = None
 ) -> dict[str, ak.Array]:
     """Return whole branches of a file by name, one entry a jet, in the file's order.
+
+    Of events of several jets, what is known of an event holds for each of its jets.
 
     Raises
     ------
@@ -163,6 +182,8 @@ def read_branches(
         )
     reader = reader_of(path, layout)
     require_branches(names, reader.list_branches(path, layout), path)
+    if _of_events(layout):
+        return event_files.read_branches(layout, reader, path, names)
     return reader.read_branches(path, names, layout)
 
 

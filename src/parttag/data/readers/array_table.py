@@ -224,16 +224,16 @@ def array_table(path: Path, layout: ColumnLayout, columns: Mapping[str, ArrayCol
     InputError
         If one is missing, or ``ArrayTable.check`` refuses it.
     """
-    particles = layout.columns.particles
-    if particles is None:
+    sections = layout.columns.sections
+    if not sections:
         raise InputError(f"{path}: name the datasets of the particles in data.columns.particles")
     names = layout.branches_to_read(dict.fromkeys(leaves(columns)), path)
     table = ArrayTable(path, layout, columns, 0)
     _, leading = table.found(layout.leading)
     table = replace(table, num_jets=len(leading))
     is_flat = not table.row_shape(layout.leading) and leading.lists_of is None
-    if is_flat and particles.count in names:
-        table = _cut(table, names, str(particles.count), by_count=True)
+    if is_flat and sections[0].count in names:
+        table = _cut(table, names, str(sections[0].count), by_count=True)
     elif is_flat and layout.offsets is not None:
         table = _cut(table, names, layout.offsets, by_count=False)
     table.check(names)

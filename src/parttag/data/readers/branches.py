@@ -8,7 +8,7 @@ from pathlib import Path
 
 import awkward as ak
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, Shaped, UInt8
+from jaxtyping import Bool, Float64, Int64, Integer, Shaped, UInt8
 
 from parttag.data.readers.layout import too_many_particles
 from parttag.data.readers.slices import find, leaves
@@ -72,8 +72,30 @@ class Branches:
         """Jet ``b`` owns the rows ``offsets[b]:offsets[b + 1]`` of the particles."""
         return offsets_of(self.lengths)
 
-    def of_particles(self, name: str) -> Float64[np.ndarray, " particles"]:
-        """Return a jagged or rectangular branch, flattened.
+    @property
+    def num_entries(self) -> int:
+        """Number of rows of the branches."""
+        return len(self.lengths)
+
+    @property
+    def num_jets(self) -> int:
+        """Number of jets of these rows."""
+        return self.num_entries
+
+    @property
+    def rows(self) -> Int64[np.ndarray, " jets"]:
+        """The row of each jet, for its index."""
+        rows: np.ndarray = self.first_row + np.arange(self.num_jets, dtype=np.int64)
+        return rows
+
+    def name_of(self, row: int) -> str:
+        """Return how a message calls a row."""
+        return f"jet {self.first_row + row}"
+
+    def of_particles(
+        self, name: str, rows: Integer[np.ndarray, " chosen"] | slice = slice(None)
+    ) -> Float64[np.ndarray, " chosen"]:
+        """Return a jagged or rectangular branch, flattened, or some of its values.
 
         Raises
         ------
@@ -86,10 +108,10 @@ class Branches:
             jet = int(np.flatnonzero(lengths != self.lengths)[0])
             raise InputError(
                 f"{self.path}: {self.leading} and {name} differ in length "
-                f"({self.lengths[jet]} and {lengths[jet]} particles in jet "
-                f"{self.first_row + jet}): write both for the same particles"
+                f"({self.lengths[jet]} and {lengths[jet]} particles in {self.name_of(jet)}): write "
+                "both for the same particles"
             )
-        return self._numbers(ak.flatten(self.branches[name]), name).astype(np.float64)
+        return self._numbers(ak.flatten(self.branches[name]), name)[rows].astype(np.float64)
 
     def without(self, slots: Bool[np.ndarray, " slots"], names: Iterable[str]) -> "Branches":
         """Return the same jets with some slots taken out of these branches of particles."""
@@ -120,7 +142,7 @@ class Branches:
             If one holds anything else.
         """
         names = tuple(names)
-        columns = np.empty((len(self.lengths), len(names)), dtype=np.uint8)
+        columns = np.empty((self.num_jets, len(names)), dtype=np.uint8)
         for column, name in enumerate(names):
             columns[:, column] = self._zeros_and_ones(name)
         return columns
@@ -166,17 +188,27 @@ class Branches:
         wrong = np.argwhere((values != 0) & (values != 1))
         if len(wrong):
             raise InputError(
-                f"{self.path}: {name} must be 0 or 1, but is {values[tuple(wrong[0])]:g} for jet "
-                f"{self.first_row + wrong[0][0]}"
+                f"{self.path}: {name} must be 0 or 1, but is {values[tuple(wrong[0])]:g} for "
+                f"{self.name_of(int(wrong[0][0]))}"
             )
         return values.astype(np.uint8)
 
     def _require_one_a_jet(self, name: str) -> None:
+        self.require_one_an_entry(name)
+
+    def require_one_an_entry(self, name: str) -> None:
+        """Refuse a branch with more or fewer rows than the leading one.
+
+        Raises
+        ------
+        InputError
+            If it is such.
+        """
         number = len(self.branches[name])
-        if number != len(self.lengths):
+        if number != self.num_entries:
             raise InputError(
-                f"{self.path} is damaged: from jet {self.first_row} on, {name} has {number} "
-                f"entries where {self.leading} has {len(self.lengths)}; get the file again, or "
+                f"{self.path} is damaged: from entry {self.first_row} on, {name} has {number} "
+                f"entries where {self.leading} has {self.num_entries}; get the file again, or "
                 "leave it out"
             )
 

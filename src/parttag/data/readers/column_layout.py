@@ -1,39 +1,36 @@
 """The layout that ``data.columns`` describes: branches of any name and unit to ``JetArrays``."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from functools import cached_property
 from pathlib import Path
 
 import awkward as ak
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64, UInt8
+from jaxtyping import Float64, UInt8
 
 import parttag.data.readers.jetclass as jetclass
 from parttag.data.readers.branches import Branches
-from parttag.data.readers.columns import (
-    Column,
-    ColumnsOptions,
-    LabelColumns,
-    ParticleColumns,
-    in_gev,
-    in_mm,
-)
+from parttag.data.readers.columns import ColumnsOptions, LabelColumns
+from parttag.data.readers.event_jets import read_events, relation_branches
+from parttag.data.readers.event_tables import Tally
 from parttag.data.readers.friend_columns import FriendColumns
 from parttag.data.readers.layout import Schema, TreeNames
 from parttag.data.readers.patterns import matches
-from parttag.data.readers.pdg import IDENTITY_NAMES, identify
-from parttag.data.readers.relative import to_absolute
 from parttag.data.readers.slices import find, leaves
+from parttag.data.readers.slots import (
+    MOMENTUM,
+    Particles,
+    join,
+    read_jet_momenta,
+    read_particles,
+)
 from parttag.errors import InputError
 from parttag.jets.arrays import EXTRA_NAMES, JetArrays, pack_jets
-from parttag.jets.kinematics import four_momenta, transverse
-from parttag.jets.packing import offsets_of
+from parttag.options import Options
 
-_MOMENTUM = ("px", "py", "pz", "pt", "eta", "rapidity", "phi", "energy", "mass")
-_IN_GEV = ("px", "py", "pz", "pt", "energy", "mass")
-_IN_MM = ("d0", "d0_error", "dz", "dz_error")
+_OF_PARTICLES = (*MOMENTUM, "weight", "mask", "pdg_id", *EXTRA_NAMES)
 
 
 @dataclass(frozen=True)
@@ -47,10 +44,13 @@ class ColumnLayout:
     truth_optional
         Whether files may lack all branches of labels, and that of the weight: those of jets that
         are to be scored, not learned from. Their labels are then unknown, their weights 1.
+    tally
+        What is counted while a file is read.
     """
 
     columns: ColumnsOptions
     truth_optional: bool = False
+    tally: Tally = field(default_factory=Tally, repr=False, compare=False)
 
     @property
     def tree(self) -> TreeNames:
@@ -65,7 +65,8 @@ class ColumnLayout:
     @property
     def offsets(self) -> str | None:
         """The array of where jets begin among particles that lie one after the other."""
-        return None if self.columns.particles is None else self.columns.particles.offsets
+        sections = self.columns.sections
+        return sections[0].offsets if len(sections) == 1 else None
 
     @property
     def text_branches(self) -> frozenset[str]:
@@ -82,13 +83,18 @@ class ColumnLayout:
     @cached_property
     def leading(self) -> str:
         """The branch whose lengths those of all particle branches must equal."""
-        particles = self.columns.particles
-        return "part_px" if particles is None else particles.px or particles.pt or ""
+        sections = self.columns.sections
+        return sections[0].leading if sections else "part_px"
+
+    @property
+    def several_jets(self) -> bool:
+        """Whether an entry is an event that may hold several jets."""
+        return self.columns.of_jet is not None
 
     @cached_property
     def particle_branches(self) -> frozenset[str]:
         """The branches with one entry a particle."""
-        named = self._named("particles", (*_MOMENTUM, "mask", "pdg_id", *EXTRA_NAMES))
+        named = self._of_particles(_OF_PARTICLES)
         return frozenset(branch for _, branch in named)
 
     def branches_to_read(self, available: Iterable[str], path: Path) -> list[str]:
@@ -101,10 +107,9 @@ class ColumnLayout:
         """
         there = dict.fromkeys(available)
         wanted = [
-            *self._named(
-                "particles", (*_MOMENTUM, "mask", "count", "offsets", "pdg_id", *EXTRA_NAMES)
-            ),
-            *self._named("jet", ("pt", "eta", "phi", "energy", "mass")),
+            *self._of_particles((*_OF_PARTICLES, "count", "offsets")),
+            *_named("jet", self.columns.jet, MOMENTUM),
+            *relation_branches(self.columns),
         ]
         for truth in (self._label_branches(), self._weight_branch()):
             if not self.truth_optional or any(find(branch, there) for _, branch in truth):
@@ -127,7 +132,7 @@ class ColumnLayout:
         """
         read = self.branches_to_read(available, path)
         if self.columns.particles is not None:
-            return Schema(self._label_names(read), self.columns.particles.extra_names)
+            return Schema(self._label_names(read), self.columns.extra_names)
         return replace(jetclass.schema(read, path), label_names=self._label_names(read))
 
     def to_jets(self, branches: Mapping[str, ak.Array], path: Path, first_row: int) -> JetArrays:
@@ -139,7 +144,14 @@ class ColumnLayout:
             If branches of particles differ in length, one is a list where a number a jet is needed
             or the reverse, or a label, weight or PDG number is none.
         """
-        table = Branches(branches, path, first_row, self.leading, self.max_particles)
+        columns = self.columns
+        table: Branches
+        if self.several_jets:
+            table, particles = read_events(
+                columns, branches, path, first_row, self.max_particles, self.tally
+            )
+        else:
+            table = Branches(branches, path, first_row, self.leading, self.max_particles)
         label_names = self._label_names(branches)
         labels, jet_weights = self._labels(table, label_names), self._jet_weights(table)
         if self.columns.particles is None:
@@ -153,20 +165,36 @@ class ColumnLayout:
                 f"{path}: particles.offsets is for arrays of one axis in HDF5 or npz files that "
                 f"hold the particles of all jets one after the other; {self.leading} is none"
             )
-        jet_p4 = _jet_momenta(self.columns, table)
-        slots = _Slots(self.columns.particles, table, jet_p4)
+        jet_p4 = None if columns.jet is None else read_jet_momenta(columns.jet, table)
+        if not self.several_jets:
+            particles = self._particles(branches, path, first_row, jet_p4)
         return pack_jets(
-            slots.momenta(),
-            slots.offsets,
-            extra=slots.extra(),
-            extra_names=self.columns.particles.extra_names,
+            particles.p4,
+            particles.offsets(table.num_jets),
+            extra=particles.extra,
+            extra_names=columns.extra_names,
             labels=labels,
             label_names=label_names,
             path=path,
-            first_row=first_row,
+            rows=table.rows,
             jet_p4=jet_p4,
             jet_weights=jet_weights,
         )
+
+    def _particles(
+        self,
+        branches: Mapping[str, ak.Array],
+        path: Path,
+        first_row: int,
+        jet_p4: Float64[np.ndarray, "jets 4"] | None,
+    ) -> Particles:
+        """Return the particles of entries that are one jet each."""
+        parts = []
+        for section in self.columns.sections:
+            table = Branches(branches, path, first_row, section.leading, self.max_particles)
+            table.require_one_an_entry(self.leading)
+            parts.append(read_particles(section, table, self.columns.extra_names, jet_p4=jet_p4))
+        return join(parts)
 
     # ------------------------------------------------------------------------------------- truth
 
@@ -179,7 +207,7 @@ class ColumnLayout:
     def _labels(self, table: Branches, names: tuple[str, ...]) -> UInt8[np.ndarray, "jets labels"]:
         labels = self.columns.labels
         if labels is None or not names:
-            return np.zeros((len(table.lengths), 0), dtype=np.uint8)
+            return np.zeros((table.num_jets, 0), dtype=np.uint8)
         if labels.branches:
             return table.one_hot(labels.branches.values())
         if labels.one_hot is not None:
@@ -190,7 +218,7 @@ class ColumnLayout:
             carried = [np.isin(values, chosen) for chosen in labels.values.values()]
             return np.stack(carried, axis=1).astype(np.uint8)
         row = np.array([name == self._label_of(table.path, labels) for name in names], np.uint8)
-        return np.tile(row, (len(table.lengths), 1))
+        return np.tile(row, (table.num_jets, 1))
 
     def _label_of(self, path: Path, labels: LabelColumns) -> str | None:
         found = [
@@ -216,20 +244,19 @@ class ColumnLayout:
         wrong = np.flatnonzero(~((values >= 0) & np.isfinite(values)))
         if len(wrong):
             raise InputError(
-                f"{table.path}: {branch} is {values[wrong[0]]:g} for jet "
-                f"{table.first_row + wrong[0]}, but a weight must be finite and not below 0"
+                f"{table.path}: {branch} is {values[wrong[0]]:g} for "
+                f"{table.name_of(int(wrong[0]))}, but a weight must be finite and not below 0"
             )
         return values
 
     # ----------------------------------------------------------------------------- what is mapped
 
-    def _named(self, section: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
-        """Yield key and branch of the options that name one."""
-        options = getattr(self.columns, section)
-        for name in names if options is not None else ():
-            branch = getattr(options, name)
-            if isinstance(branch, str):
-                yield f"{section}.{name}", branch
+    def _of_particles(self, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Yield key and branch of the options of all sections of particles that name one."""
+        for number, section in enumerate(self.columns.sections):
+            of_several = isinstance(self.columns.particles, tuple)
+            key = f"particles.{number}" if of_several else "particles"
+            yield from _named(key, section, names)
 
     def _label_branches(self) -> list[tuple[str, str]]:
         labels = self.columns.labels
@@ -255,109 +282,15 @@ class ColumnLayout:
         return f"{where}; the nearest is {nearest}: correct data.columns.{key}"
 
 
+def _named(
+    section: str, options: Options | None, names: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield key and branch of the options that name one."""
+    for name in names:
+        branch = getattr(options, name, None)
+        if isinstance(branch, str):
+            yield f"{section}.{name}", branch
+
+
 def _without_labels(branches: Mapping[str, ak.Array]) -> dict[str, ak.Array]:
     return {name: b for name, b in branches.items() if not name.startswith("label_")}
-
-
-class _Slots:
-    """The particles of some jets, without the slots that are padding."""
-
-    def __init__(
-        self,
-        particles: ParticleColumns,
-        table: Branches,
-        jet_p4: Float64[np.ndarray, "jets 4"] | None,
-    ) -> None:
-        self.particles = particles
-        self.relative = particles.relative
-        self.jet_p4 = jet_p4
-        self.extra_names = particles.extra_names
-        self.table = table
-        self.keep = self._real()
-        jets = np.repeat(np.arange(len(table.lengths)), table.lengths)[self.keep]
-        self.jet_of_particle: Int64[np.ndarray, " particles"] = jets
-        self.offsets = offsets_of(np.bincount(jets, minlength=len(table.lengths)))
-
-    def _real(self) -> Bool[np.ndarray, " slots"]:
-        particles, table = self.particles, self.table
-        real = np.ones(table.offsets[-1], dtype=bool)
-        if particles.count is not None:
-            rank = np.arange(len(real)) - np.repeat(table.offsets[:-1], table.lengths)
-            real &= rank < np.repeat(table.of_jets(particles.count), table.lengths)
-        if particles.mask is not None:
-            real &= table.of_particles(particles.mask) != 0
-        if particles.mask is None and particles.count is None:
-            # The logarithm of 1 is 0: then angles of 0 say what is padding.
-            logarithms = self.relative is not None and self.relative.has_logarithms
-            names = [n for n in (_MOMENTUM if logarithms else _IN_GEV) if particles.has(n)]
-            branches = [getattr(particles, name) for name in names]
-            real &= np.any([table.of_particles(branch) != 0 for branch in branches], axis=0)
-        return real
-
-    def column(self, name: str) -> Float64[np.ndarray, " particles"]:
-        """Return what an option names, in GeV and mm."""
-        values: np.ndarray = self.table.of_particles(getattr(self.particles, name))[self.keep]
-        if name in _IN_GEV and getattr(self.relative, name, None) is None:
-            values = values * in_gev(self.particles.unit)
-        if name in _IN_MM:
-            values = values * in_mm(self.particles.length_unit)
-        return values
-
-    def momenta(self) -> Float64[np.ndarray, "particles 4"]:
-        """Return px, py, pz and E in GeV."""
-        names = [name for name in _MOMENTUM if self.particles.has(name)]
-        columns = {name: self.column(name) for name in names}
-        if self.relative is not None:
-            unit, jets = in_gev(self.particles.unit), self.jet_of_particle
-            columns = to_absolute(columns, self.relative, unit, self.jet_p4, jets)
-        if "pt" in columns:
-            columns["px"], columns["py"] = transverse(columns.pop("pt"), columns.pop("phi"))
-        if "energy" not in columns and "mass" not in columns:
-            columns["mass"] = self._masses(len(columns["px"]))
-        return four_momenta(**columns)
-
-    def _masses(self, number: int) -> Float64[np.ndarray, " particles"]:
-        if isinstance(self.particles.mass, float):
-            return np.full(number, self.particles.mass * in_gev(self.particles.unit))
-        return self._identities[0]
-
-    def extra(self) -> Float[np.ndarray, "particles extras"]:
-        """Return the columns besides the four-momentum."""
-        extra = np.empty((int(self.offsets[-1]), len(self.extra_names)), dtype=np.float32)
-        for column, name in enumerate(self.extra_names):
-            if self.particles.has(name):
-                with np.errstate(over="ignore"):
-                    extra[:, column] = self.column(name)
-            else:
-                extra[:, column] = self._identities[1][:, IDENTITY_NAMES.index(name)]
-        return extra
-
-    @cached_property
-    def _identities(
-        self,
-    ) -> tuple[Float64[np.ndarray, " particles"], Float[np.ndarray, "particles 6"]]:
-        def name(particle: int) -> str:
-            jet = self.table.first_row + self.jet_of_particle[particle]
-            return f"{self.table.path}: a particle of jet {jet}"
-
-        return identify(self.column("pdg_id"), name, self.particles.pdg_map)
-
-
-def _jet_momenta(columns: ColumnsOptions, table: Branches) -> Float64[np.ndarray, "jets 4"] | None:
-    jet = columns.jet
-    if jet is None:
-        return None
-    unit = in_gev(jet.unit)
-
-    def values(column: Column) -> Float64[np.ndarray, " jets"]:
-        if isinstance(column, str):
-            return table.of_jets(column)
-        return np.full(len(table.lengths), float(column))
-
-    pt, eta, phi = (values(column) for column in (jet.pt, jet.eta, jet.phi))
-    last = {
-        name: values(column) * unit
-        for name, column in (("energy", jet.energy), ("mass", jet.mass))
-        if column is not None
-    }
-    return four_momenta(*transverse(pt * unit, phi), eta=eta, **last)

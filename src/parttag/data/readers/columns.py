@@ -4,12 +4,15 @@ Every option that names a branch takes its name in the file. Momenta, energies a
 ``unit``, impact parameters in ``length_unit``.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PositiveInt, Tag, model_validator
 
 from parttag.data.readers.friend_columns import FriendColumns
 from parttag.data.readers.layout import MAX_PARTICLES
+from parttag.data.readers.named_layouts import complete
+from parttag.data.readers.of_jet import OfJet
 from parttag.data.readers.pdg import IDENTITY_NAMES, Kind, check_pdg_map
 from parttag.data.readers.relative import Relative, RelativeColumns, relative_columns
 from parttag.jets.arrays import EXTRA_NAMES
@@ -44,24 +47,35 @@ def in_mm(unit: LengthUnit) -> float:
     return _MM[unit] if isinstance(unit, str) else unit
 
 
-class ParticleColumns(Options):
-    """The branches of the particles, each a list or a row of slots a jet.
+_DIRECTIONS = ("px", "pt", "py", "pz", "eta", "rapidity", "ctg_theta", "phi")
 
-    The momentum is ``px, py, pz`` or ``pt, phi`` with ``eta`` or ``rapidity``; then ``energy`` or
-    ``mass``, or neither where ``pdg_id`` says what the particle is.
+
+class ParticleColumns(Options):
+    """The branches of the particles, each a list or a row of slots a jet, or an event of several.
+
+    A number in place of a branch holds for all particles.
+
+    The momentum is ``px, py, pz`` or ``pt, phi`` with ``eta``, ``rapidity`` or ``ctg_theta``;
+    then ``energy`` or ``mass``, or neither where ``pdg_id`` says what the particle is.
     """
 
-    px: str | None = None
-    py: str | None = None
-    pz: str | None = None
-    pt: str | None = None
-    eta: str | None = None
-    rapidity: str | None = None
-    phi: str | None = None
-    energy: str | None = None
-    mass: str | float | None = None
-    """A branch, or the mass of all particles (0: massless)."""
+    px: Column | None = None
+    py: Column | None = None
+    pz: Column | None = None
+    pt: Column | None = None
+    eta: Column | None = None
+    rapidity: Column | None = None
+    ctg_theta: Column | None = None
+    """pz/pT, in place of eta (Delphes' ``CtgTheta``, whose ``Eta`` is of where a track ends)."""
+    phi: Column | None = None
+    energy: Column | None = None
+    mass: Column | None = None
+    """0: massless particles."""
     unit: Unit = "GeV"
+    weight: str | None = None
+    """What the four-momentum is multiplied by (PUPPI); particles of weight 0 are left out."""
+    of_jet: OfJet | None = None
+    """Which of the particles of an event are a jet's; see ``columns.jets``."""
     mask: str | None = None
     """True or 1 for slots that hold a particle. Without it, slots of zero pT and E are padding."""
     count: str | None = None
@@ -73,35 +87,36 @@ class ParticleColumns(Options):
     relative_to_jet: Relative = False
     """Which coordinates are relative to the jet's own; ``true``: all of pt, energy, eta and phi
     that are named, shares of pT and energy and differences of angles."""
-    pdg_id: str | None = None
+    pdg_id: Column | None = None
     """PDG number, which gives charge and identity where no branch is named for them."""
     pdg_map: dict[int, Kind | int] = Field(default={})
     """What numbers of the file stand for that are none of the PDG's: a kind of particle, or a PDG
     number. CMS's 1 and 2, of its forward calorimeter, are known."""
-    charge: str | None = None
-    is_charged_hadron: str | None = None
-    is_neutral_hadron: str | None = None
-    is_photon: str | None = None
-    is_electron: str | None = None
-    is_muon: str | None = None
-    d0: str | None = None
+    charge: Column | None = None
+    is_charged_hadron: Column | None = None
+    is_neutral_hadron: Column | None = None
+    is_photon: Column | None = None
+    is_electron: Column | None = None
+    is_muon: Column | None = None
+    d0: Column | None = None
     """Transverse impact parameter."""
-    d0_error: str | None = None
-    dz: str | None = None
+    d0_error: Column | None = None
+    dz: Column | None = None
     """Longitudinal impact parameter."""
-    dz_error: str | None = None
+    dz_error: Column | None = None
     length_unit: LengthUnit = "mm"
 
     @model_validator(mode="after")
     def _is_a_momentum(self) -> "ParticleColumns":
-        given = {
-            name for name in ("px", "py", "pz", "pt", "eta", "rapidity", "phi") if self.has(name)
-        }
-        if given not in ({"px", "py", "pz"}, {"pt", "eta", "phi"}, {"pt", "rapidity", "phi"}):
+        given = {name for name in _DIRECTIONS if self.has(name)}
+        angles = ({"pt", "phi", angle} for angle in ("eta", "rapidity", "ctg_theta"))
+        if given not in ({"px", "py", "pz"}, *angles):
             raise ValueError(
-                "name the branches of px, py and pz, or of pt, phi and one of eta and rapidity, "
-                f"and no others; there are {', '.join(sorted(given)) or 'none'}"
+                "name the branches of px, py and pz, or of pt, phi and one of eta and rapidity "
+                f"(or ctg_theta), and no others; there are {', '.join(sorted(given)) or 'none'}"
             )
+        if not self.leading:
+            raise ValueError("one of the components of the momentum must be a branch")
         if self.energy is not None and self.mass is not None:
             raise ValueError("name energy or mass, not both")
         if self.energy is None and self.mass is None and self.pdg_id is None:
@@ -124,8 +139,14 @@ class ParticleColumns(Options):
         return relative_columns(self.relative_to_jet, self.has)
 
     def has(self, name: str) -> bool:
-        """Return whether an option names a branch."""
-        return isinstance(getattr(self, name), str)
+        """Return whether an option names a branch, or gives a number for all particles."""
+        return getattr(self, name) is not None
+
+    @property
+    def leading(self) -> str:
+        """The branch whose lengths those of all branches of these particles must equal."""
+        values = [getattr(self, name) for name in _DIRECTIONS]
+        return next((value for value in values if isinstance(value, str)), "")
 
     @property
     def extra_names(self) -> tuple[str, ...]:
@@ -134,24 +155,40 @@ class ParticleColumns(Options):
         return tuple(name for name in EXTRA_NAMES if self.has(name) or name in known)
 
 
+_JET_MOMENTA = (("pt", "eta", "phi"), ("px", "py", "pz"))
+
+
 class JetColumns(Options):
     """The branches of the jets' own momenta, one number a jet; ``energy`` or ``mass``.
 
     A number in place of a branch holds for all jets.
     """
 
-    pt: Column
-    eta: Column
-    phi: Column
+    pt: Column | None = None
+    eta: Column | None = None
+    phi: Column | None = None
+    px: Column | None = None
+    py: Column | None = None
+    pz: Column | None = None
     energy: Column | None = None
     mass: Column | None = None
     unit: Unit = "GeV"
 
     @model_validator(mode="after")
-    def _has_energy_or_mass(self) -> "JetColumns":
+    def _is_a_momentum(self) -> "JetColumns":
+        given = [name for names in _JET_MOMENTA for name in names if self.has(name)]
+        if tuple(given) not in _JET_MOMENTA:
+            raise ValueError(
+                "name the branches of pt, eta and phi, or of px, py and pz; there are "
+                f"{', '.join(given) or 'none'}"
+            )
         if (self.energy is None) == (self.mass is None):
             raise ValueError("name one of energy and mass")
         return self
+
+    def has(self, name: str) -> bool:
+        """Return whether an option names a branch, or gives a number for all jets."""
+        return getattr(self, name) is not None
 
 
 class LabelColumns(Options):
@@ -199,12 +236,31 @@ class LabelColumns(Options):
         return any(isinstance(value, str) for values in self.values.values() for value in values)
 
 
+Sections = Annotated[
+    Annotated[ParticleColumns, Tag("(one)")]
+    | Annotated[tuple[ParticleColumns, ...], Field(min_length=1), Tag("(several)")],
+    Discriminator(lambda value: "(several)" if isinstance(value, list | tuple) else "(one)"),
+]
+"""The branches of all particles, or of each kind of them."""
+
+
 class ColumnsOptions(Options):
     """What the branches of the user's own ROOT, parquet, HDF5 or npz files mean."""
 
-    particles: ParticleColumns | None = None
+    layout: Name | None = None
+    """The name of a known layout, such as ``pfnano_fatjet``; ``parttag layouts`` lists them. Keys
+    beside it win: mappings are merged key by key, ``null`` leaves a key out, and everything else,
+    ``labels``, ``of_jet`` and ``relative_to_jet`` as wholes, replaces what the layout says. What
+    comes of it is what a run keeps."""
+    jets: Name | None = None
+    """What the file calls its jets (``FatJet``), where an entry is an event that holds several of
+    them; without it an entry is one jet. Branches of jets, labels and weights then hold one value a
+    jet of the event, or one for all of them; ``particles.of_jet`` says which particles are a
+    jet's."""
+    particles: Sections | None = None
     """The four-momenta of the particles, and what else is known of them; without them particles and
-    jets are those of JetClass's branches."""
+    jets are those of JetClass's branches. A list of such sections is for particles of several
+    kinds: a column that one of them lacks is 0 for its particles."""
     jet: JetColumns | None = None
     """Jet quantities; without them a jet is the sum of its particles."""
     labels: LabelColumns | None = None
@@ -221,11 +277,73 @@ class ColumnsOptions(Options):
     """Files with more particles, or slots, in one jet are refused: a few bytes can claim any number
     of them."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, section: Any) -> Any:
+        return complete(section) if isinstance(section, Mapping) else section
+
     @model_validator(mode="after")
     def _says_something(self) -> "ColumnsOptions":
         if self.particles is None and self.jet is not None:
             raise ValueError("jet is given without particles; name their branches too")
-        relative = None if self.particles is None else self.particles.relative
-        if relative is not None and relative.needs_jet and self.jet is None:
+        relative = [section.relative for section in self.sections]
+        if self.jet is None and any(r is not None and r.needs_jet for r in relative):
             raise ValueError("particles.relative_to_jet needs the jet's own momentum: name jet")
         return self
+
+    @model_validator(mode="after")
+    def _jets_have_particles(self) -> "ColumnsOptions":
+        of_jet = self.of_jet
+        if any(section.of_jet is not None for section in self.sections[1:]):
+            raise ValueError("of_jet belongs to the first section of particles, and holds for all")
+        if of_jet is None:
+            if self.jets is not None:
+                raise ValueError(
+                    "jets is given, but not which particles are a jet's: say it in particles.of_jet"
+                )
+            return self
+        if of_jet.cluster is not None:
+            if self.jet is not None:
+                raise ValueError("with particles.of_jet.cluster jets are made: leave out jet")
+            return self
+        if self.jets is None:
+            raise ValueError(
+                "particles.of_jet is for events of several jets: name those in jets, or leave it "
+                "out"
+            )
+        if self.leading_jets is None:
+            raise ValueError(
+                "name a branch of the jets in jet, which says how many of them an event has"
+            )
+        several = of_jet.references or of_jet.within
+        if len(self.sections) > 1 and not several:
+            raise ValueError(
+                "of several sections of particles, of_jet can be references, within or cluster"
+            )
+        return self
+
+    @property
+    def sections(self) -> tuple[ParticleColumns, ...]:
+        """The branches of each kind of particles."""
+        if self.particles is None:
+            return ()
+        return self.particles if isinstance(self.particles, tuple) else (self.particles,)
+
+    @property
+    def of_jet(self) -> OfJet | None:
+        """Which of an event's particles are a jet's; ``None`` where an entry is one jet."""
+        return self.sections[0].of_jet if self.sections else None
+
+    @property
+    def leading_jets(self) -> str | None:
+        """A branch whose lists have one entry a jet of an event; there is none of made jets."""
+        names = ("pt", "eta", "phi", "px", "py", "pz", "energy", "mass")
+        values = [getattr(self.jet, name) for name in names] if self.jet is not None else []
+        branches = [value for value in values if isinstance(value, str)]
+        return branches[0] if branches else self.of_jet.one_a_jet if self.of_jet else None
+
+    @property
+    def extra_names(self) -> tuple[str, ...]:
+        """The columns of the particles that come of it, besides the four-momentum."""
+        known = {name for section in self.sections for name in section.extra_names}
+        return tuple(name for name in EXTRA_NAMES if name in known)

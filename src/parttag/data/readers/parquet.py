@@ -10,6 +10,7 @@ import awkward as ak
 import numpy as np
 
 import parttag.data.readers.jetclass as jetclass
+from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.layout import Layout, Schema, too_many_particles
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
@@ -48,16 +49,16 @@ def read_chunks(path: Path, chunk_jets: int, layout: Layout | None) -> Iterator[
     meaning: Layout = layout or jetclass
     with _open(path) as file:
         names = meaning.branches_to_read(file.schema_arrow.names, path)
+        most_lists = 2 if isinstance(layout, ColumnLayout) and layout.several_jets else 1
         for name in names:
-            _refuse_other_types(file.schema_arrow.field(name).type, f"{path}: {name}")
+            _refuse_other_types(file.schema_arrow.field(name).type, f"{path}: {name}", most_lists)
         sizes = _Sizes(path, meaning.max_particles)
         number = min(chunk_jets, sizes.jets_at_a_time(file, names))
         columns = {n: file.iter_batches(batch_size=number, columns=[n]) for n in names}
         first_row = 0
         while branches := _next(columns, first_row, sizes):
-            jets = meaning.to_jets(branches, path, first_row)
-            yield jets
-            first_row += len(jets)
+            yield meaning.to_jets(branches, path, first_row)
+            first_row += len(branches[names[0]])
 
 
 def _next(
@@ -155,6 +156,7 @@ class _Sizes:
                 f"{first_row} on, many more than on average; write the file again in smaller row "
                 "groups"
             )
+        self.check(column.flatten(), name, first_row)  # lists of lists
 
 
 def _values_a_row(file: "ParquetFile", name: str) -> int:
@@ -168,7 +170,7 @@ def _values_a_row(file: "ParquetFile", name: str) -> int:
     return most
 
 
-def _refuse_other_types(kind: "DataType", name: str) -> None:
+def _refuse_other_types(kind: "DataType", name: str, most_lists: int) -> None:
     """Refuse what is no number a jet and no list of numbers, by its type alone."""
     import pyarrow.types as kinds
     from pyarrow import BaseExtensionType
@@ -177,8 +179,9 @@ def _refuse_other_types(kind: "DataType", name: str) -> None:
         return other.storage_type if isinstance(other, BaseExtensionType) else other
 
     value = stored(kind)
-    if kinds.is_list(value) or kinds.is_large_list(value) or kinds.is_fixed_size_list(value):
-        value = stored(value.value_type)
+    for _ in range(most_lists):
+        if kinds.is_list(value) or kinds.is_large_list(value) or kinds.is_fixed_size_list(value):
+            value = stored(value.value_type)
     if kinds.is_dictionary(value):
         value = value.value_type
     numbers = (kinds.is_integer, kinds.is_floating, kinds.is_boolean, kinds.is_null)

@@ -53,10 +53,10 @@ def assign_classes(
 
 
 class ClassCheck:
-    """Looks, while files are read, for labels of no class and for classes of no jet.
+    """Looks, while files are read, for labels of no class and for classes that count for nothing.
 
     Both are allowed, since a task may be about some of a file's classes; and both are what a
-    misspelled label looks like.
+    misspelled label looks like. A class counts for nothing if it has no jet, or none with a weight.
 
     Parameters
     ----------
@@ -68,11 +68,14 @@ class ClassCheck:
         self._classes = classes
         self._left_out: Counter[str] = Counter()
         self._found = np.zeros(len(classes), dtype=bool)
+        self._weighs = np.zeros(len(classes), dtype=bool)
 
     def add(self, jets: JetArrays, class_of_jet: Int64[np.ndarray, " jets"]) -> None:
         """Look at some jets and what ``assign_classes`` returned for them."""
         if self._classes:
-            self._found[np.unique(class_of_jet[class_of_jet >= 0])] = True
+            known = class_of_jet >= 0
+            self._found[np.unique(class_of_jet[known])] = True
+            self._weighs[np.unique(class_of_jet[known & (jets.jet_weights != 0)])] = True
         carried = (jets.labels[class_of_jet < 0] == 1).sum(axis=0)
         self._left_out.update(dict(zip(jets.label_names, carried.tolist(), strict=True)))
 
@@ -93,4 +96,11 @@ class ClassCheck:
         if empty:
             labels = ", ".join(label for own in empty for label in self._classes[own])
             found.append(f"{name}: no jet is of class {' or '.join(empty)}, as none has {labels}")
+        weightless = self._found & ~self._weighs
+        if weightless.any():
+            names = [own for own, none in zip(self._classes, weightless, strict=True) if none]
+            found.append(
+                f"{name}: all jets of class {' and of class '.join(names)} have weight 0, so that "
+                "nothing is learned or measured of it: correct the weights or data.classes"
+            )
         return tuple(found)

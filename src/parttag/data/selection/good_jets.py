@@ -1,5 +1,6 @@
 """The one way in: from files to jets that can be used, for stores and for training alike."""
 
+import logging
 import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,9 +15,12 @@ from parttag.data.readers.parallel import read_ahead
 from parttag.data.store.store import JetStore, Source, is_store, refuse_dropped
 from parttag.errors import InputError, option
 from parttag.jets.arrays import JetArrays, make_index
+from parttag.jets.spread import looks_like_events
 from parttag.jets.validity import FAULTS, jet_faults, jet_name
 from parttag.progress import Progress, no_progress
 from parttag.system.files import sha256
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -83,6 +87,7 @@ class Intake:
         self.particles_of_stores = particles_of_stores
         self.chunk_jets = chunk_jets
         self.counts = JetCounts()
+        self._seen: set[int] = set()
         self._names = [source_names(entry) for entry in entries]
         self.label_names: tuple[str, ...] = ()
         self.extra_names: tuple[str, ...] = ()
@@ -173,6 +178,11 @@ class Intake:
     def _judged(self, jets: JetArrays, number: int) -> JetArrays:
         """Return the good ones among some jets of an entry, and count the others."""
         self.counts.read += len(jets)
+        if number not in self._seen:
+            self._seen.add(number)
+            sentence = None if is_store(self.entries[number]) else looks_like_events(jets)
+            if sentence is not None:
+                logger.warning("%s: %s", self.entries[number], sentence)
         # The jets of a store were judged when it was made.
         all_stay = self.keep_bad or is_store(self.entries[number])
         return self._aligned(jets if all_stay else self._without_bad_jets(jets))

@@ -141,7 +141,7 @@ def _read_done(out: Path) -> dict[str, _Entry]:
             name: _Entry(
                 md5=str(entry["md5"]), files={k: int(v) for k, v in entry["files"].items()}
             )
-            for name, entry in json.loads(path.read_text()).items()
+            for name, entry in json.loads(path.read_text(encoding="utf-8")).items()
         }
     for name in (name for entry in done.values() for name in entry["files"]):
         if Path(name).is_absolute() or ".." in Path(name).parts:

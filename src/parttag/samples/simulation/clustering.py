@@ -1,14 +1,12 @@
-"""FastJet on a batch of events at once, through its awkward interface."""
+"""Jets of simulated events, by FastJet."""
 
 from __future__ import annotations
 
-import awkward as ak
 import numpy as np
 
 from parttag.jets.clustered import Jets
-from parttag.jets.packing import offsets_of
+from parttag.jets.fastjet_clusters import cluster
 from parttag.samples.simulation.detectors.energy_flow import EnergyFlow
-from parttag.samples.simulation.packages import require_packages
 
 
 def hard_jets(flow: EnergyFlow, num_events: int, radius: float, min_pt: float) -> Jets:
@@ -19,20 +17,8 @@ def hard_jets(flow: EnergyFlow, num_events: int, radius: float, min_pt: float) -
     InputError
         If FastJet is not installed.
     """
-    require_packages()
-    import fastjet
-
-    px, py, pz, energy = flow.p4.T.copy()
-    momenta = ak.zip({"px": px, "py": py, "pz": pz, "E": energy})
     lengths = np.bincount(flow.event, minlength=num_events)
-    definition = fastjet.JetDefinition(fastjet.antikt_algorithm, radius)
-    clusters = fastjet.ClusterSequence(ak.unflatten(momenta, lengths), definition)
-    constituents = clusters.constituent_index(min_pt=min_pt)
-
-    event = np.repeat(np.arange(num_events), ak.to_numpy(ak.num(constituents)))
-    rows = ak.flatten(constituents, axis=1) + (np.cumsum(lengths) - lengths)[event]
-    offsets = offsets_of(ak.to_numpy(ak.num(rows)))
-    particle = ak.to_numpy(ak.flatten(rows))
+    event, offsets, particle = cluster(flow.p4, lengths, radius=radius, min_pt=min_pt)
     jet = np.repeat(np.arange(len(event)), np.diff(offsets))
     order = np.lexsort((-np.hypot(flow.p4[particle, 0], flow.p4[particle, 1]), jet))
     particle = particle[order]
