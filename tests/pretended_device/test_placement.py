@@ -4,6 +4,7 @@ Every network, objective, precision and path of attention. A CPU tensor that mee
 raises (``tensors.py``); within a step of training, what makes the host wait is in ``ALLOWED``.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,17 @@ def test_trimmed_batches_that_are_not_resident(jets, tmp_path):
         jets, network("particle_transformer"), steps=7, steps_per_epoch=7, resident=False
     )
     assert_no_new_waits(waits_of_a_training(content, tmp_path))
+
+
+def test_scores_are_read_once(jets, tmp_path):
+    waits_of_a_training(configuration(jets, network("pfn")), tmp_path, scores=False)
+    with pretended_device() as ledger:
+        run = load_run(tmp_path / "run")
+        scorer = replace(Scorer.of_run(run, labels_required=True, device="cuda"), batch_size=2)
+        ledger.is_open = True
+        scored = scorer.score(toy_jets(seed=7, lengths=[2, 9, 1, 4, 3]))
+    assert np.isfinite(scored.logits).all()
+    assert ledger.waits == {"copy to the host @ evaluation/scores.py:score": 1}
 
 
 def test_a_wait_and_a_mixture_are_found():

@@ -13,6 +13,7 @@ import awkward as ak
 import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int64
+from torch import Tensor
 
 from parttag.data.jet_files import JetFiles
 from parttag.data.readers import read_branches
@@ -286,8 +287,11 @@ class Scorer:
                 "scores"
             )
         logits = np.full((len(jets), len(self.classes)), np.nan, dtype=np.float32)
-        for rows in self._batches(jets.lengths, valid):
-            logits[rows] = self._logits(jets.take(rows))
+        batches = list(self._batches(jets.lengths, valid))
+        if batches:
+            # Read once, when all have been asked for: a GPU then has its next batch in time.
+            computed = [self._logits(jets.take(rows)) for rows in batches]
+            logits[np.concatenate(batches)] = torch.cat(computed).cpu().numpy()
         self._refuse_nonfinite(jets, logits, valid)
         pt, eta, mass = (
             np.where(valid, values, np.nan).astype(np.float32)
@@ -315,11 +319,13 @@ class Scorer:
         for start in range(0, len(rows), self.batch_size):
             yield rows[start : start + self.batch_size]
 
-    def _logits(self, jets: JetArrays) -> Float32[np.ndarray, "jets classes"]:
+    def _logits(self, jets: JetArrays) -> Float32[Tensor, "jets classes"]:
         device = next(self.model.parameters()).device
-        batch = make_batch(jets, max_particles=self.model.max_particles).to(device)
+        batch = make_batch(jets, max_particles=self.model.max_particles)
+        if device.type == "cuda":
+            batch = batch.pin_memory()
         with torch.inference_mode(), computing_in(self.precision, device):
-            logits: Float32[np.ndarray, "jets classes"] = self.model(batch).float().cpu().numpy()
+            logits: Tensor = self.model(batch.to(device)).float()
         return logits
 
     def _labels(self, jets: JetArrays) -> Int64[np.ndarray, " jets"]:
