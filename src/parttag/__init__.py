@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from parttag import plotting as plot
     from parttag.api import register
+    from parttag.api.check import check
     from parttag.api.jets import (
         compare_samples,
         download,
@@ -61,6 +62,7 @@ __all__ = [
     "__version__",
     "batch",
     "benchmark",
+    "check",
     "compare",
     "compare_samples",
     "download",
@@ -92,6 +94,7 @@ _HOMES = {
     "Tagger": "models.tagger:Tagger",
     "batch": "api.runs:batch",
     "benchmark": "api.runs:benchmark",
+    "check": "api.check:check",
     "compare": "api.runs:compare",
     "compare_samples": "api.jets:compare_samples",
     "download": "api.jets:download",

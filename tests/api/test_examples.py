@@ -10,7 +10,7 @@ import parttag as pt
 from helpers.files import write_jetclass_root, write_toptagging_h5
 from parttag.testing import toy_jets
 
-MODULES = ("jets", "run", "runs")
+MODULES = ("check", "jets", "run", "runs")
 
 
 @pytest.fixture

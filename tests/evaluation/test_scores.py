@@ -132,8 +132,8 @@ class Witness(torch.nn.Module):
 
     def forward(self, x):
         self.seen = (
-            torch.get_float32_matmul_precision(),
-            torch.backends.cudnn.allow_tf32,
+            torch.backends.cuda.matmul.fp32_precision,
+            torch.backends.cudnn.conv.fp32_precision,
             torch.is_autocast_enabled("cpu"),
             torch.is_inference_mode_enabled(),
         )
@@ -151,7 +151,18 @@ def test_scores_are_computed_without_shortcuts_unless_asked(precision):
     finally:
         torch.set_float32_matmul_precision("highest")
     assert torch.backends.cudnn.allow_tf32
-    assert model.head.seen == ("highest", False, precision == "bf16", True)
+    assert model.head.seen == ("ieee", "ieee", precision == "bf16", True)
+
+
+def test_a_process_that_has_set_torchs_new_names_scores_too(model):
+    matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    before = matmul.fp32_precision, conv.fp32_precision
+    matmul.fp32_precision, conv.fp32_precision = "tf32", "ieee"
+    try:
+        assert np.isfinite(scorer(model).score(toy_jets(3)).logits).all()
+        assert (matmul.fp32_precision, conv.fp32_precision) == ("tf32", "ieee")
+    finally:
+        matmul.fp32_precision, conv.fp32_precision = before
 
 
 def test_bfloat16_gives_nearly_the_same_scores(model):

@@ -20,6 +20,7 @@ from parttag.models.particle_transformer import (
     ParticleTransformerOptions,
     ParticleTrimmer,
     cache_sized,
+    random_subset,
 )
 from parttag.ops import layout
 from parttag.ops.layout import JetLayout
@@ -154,6 +155,19 @@ def test_class_token_is_not_decayed():
 
 
 class TestTrimmer:
+    @pytest.mark.parametrize("most", [1, 7, 40])
+    def test_the_subset_is_that_of_all_particles_sorted_by_jet_and_random_number(self, most):
+        lengths = np.array([3, 0, 40, 7, 8, 1, 25])
+        torch.manual_seed(3)
+        keep = random_subset(lengths, most)
+        torch.manual_seed(3)
+        numbers = iter(torch.rand(int(lengths.sum())).tolist())
+        expected = []
+        for length in lengths:
+            drawn = [next(numbers) for _ in range(length)]
+            expected += [number in sorted(drawn)[:most] for number in drawn]
+        assert keep.tolist() == expected
+
     def trim(self, batch, calls=1, seed=0):
         trimmer = ParticleTrimmer()
         torch.manual_seed(seed)

@@ -9,6 +9,7 @@ from rich.text import Text
 from parttag.api.printable import PrintableFormatter
 from parttag.cli.application import app
 from parttag.cli.benchmark import benchmark
+from parttag.cli.check import check
 from parttag.cli.compare import compare
 from parttag.cli.encoding import spell_out_what_cannot_be_encoded
 from parttag.cli.generate import generate
@@ -20,6 +21,7 @@ from parttag.errors import InputError
 __all__ = [
     "app",
     "benchmark",
+    "check",
     "compare",
     "evaluate",
     "generate",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -12,6 +13,7 @@ import awkward as ak
 import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int64
+from torch import Tensor
 
 from parttag.data.jet_files import JetFiles
 from parttag.data.readers import read_branches
@@ -287,8 +289,11 @@ class Scorer:
                 "scores"
             )
         logits = np.full((len(jets), len(self.classes)), np.nan, dtype=np.float32)
-        for rows in self._batches(jets.lengths, valid):
-            logits[rows] = self._logits(jets.take(rows))
+        batches = list(self._batches(jets.lengths, valid))
+        if batches:
+            # Read once, when all have been asked for: a GPU then has its next batch in time.
+            computed = [self._logits(jets.take(rows)) for rows in batches]
+            logits[np.concatenate(batches)] = torch.cat(computed).cpu().numpy()
         self._refuse_nonfinite(jets, logits, valid)
         pt, eta, mass = (
             np.where(valid, values, np.nan).astype(np.float32)
@@ -316,11 +321,13 @@ class Scorer:
         for start in range(0, len(rows), self.batch_size):
             yield rows[start : start + self.batch_size]
 
-    def _logits(self, jets: JetArrays) -> Float32[np.ndarray, "jets classes"]:
+    def _logits(self, jets: JetArrays) -> Float32[Tensor, "jets classes"]:
         device = next(self.model.parameters()).device
-        batch = make_batch(jets, max_particles=self.model.max_particles).to(device)
+        batch = make_batch(jets, max_particles=self.model.max_particles)
+        if device.type == "cuda":
+            batch = batch.pin_memory()
         with torch.inference_mode(), computing_in(self.precision, device):
-            logits: Float32[np.ndarray, "jets classes"] = self.model(batch).float().cpu().numpy()
+            logits: Tensor = self.model(batch.to(device)).float()
         return logits
 
     def _labels(self, jets: JetArrays) -> Int64[np.ndarray, " jets"]:
@@ -352,16 +359,20 @@ class Scorer:
             )
 
 
+_FLOAT32_PRODUCTS = ("cuda.matmul", "cudnn.conv", "mkldnn.matmul")
+
+
 @contextmanager
 def computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
     """Compute in full single precision, without the shortcuts that training may have allowed."""
-    cudnn = torch.backends.cudnn
-    before = torch.get_float32_matmul_precision(), cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    cudnn.allow_tf32 = False
+    # torch's names since 2.9: the older ones cannot be read once a process has set these.
+    settings = [attrgetter(name)(torch.backends) for name in _FLOAT32_PRODUCTS]
+    before = [place.fp32_precision for place in settings]
     try:
+        for place in settings:
+            place.fp32_precision = "ieee"
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             yield
     finally:
-        torch.set_float32_matmul_precision(before[0])
-        cudnn.allow_tf32 = before[1]
+        for place, value in zip(settings, before, strict=True):
+            place.fp32_precision = value

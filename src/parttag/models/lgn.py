@@ -208,7 +208,8 @@ class Backbone(nn.Module):
         is_padding, multiplicity = torch.zeros_like(is_beam), torch.ones_like(p4[:, 0])
         if self.reference_length is not None:
             # The blank node of each jet stands for all its padding.
-            last = torch.from_numpy(layout.lengths.cumsum() - 1).to(batch.device)
+            last = torch.from_numpy(layout.lengths.cumsum() - 1)
+            last = last.to(batch.device, non_blocking=True)
             is_padding[last] = True
             multiplicity[last] = (self.reference_length - batch.offsets.diff()).to(p4.dtype)
         label = torch.where(is_beam, 1.0, -1.0).to(p4.dtype)

@@ -311,7 +311,7 @@ def _chunks(pairs: Sequence[Pairs], vectors: Float[Tensor, "nodes 4"]) -> list[P
 
 def _lengths(layout: JetLayout, like: Tensor) -> Float[Tensor, " jets"]:
     """Return the number of nodes of each jet, in the dtype and on the device of a tensor."""
-    return torch.from_numpy(layout.lengths).to(like.device, like.dtype)
+    return torch.from_numpy(layout.lengths).to(like.device, like.dtype, non_blocking=True)
 
 
 def psi(value: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

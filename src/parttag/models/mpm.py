@@ -162,7 +162,7 @@ class Standardization(nn.Module):
     @torch.no_grad()
     def _learn(self, rows: Tensor) -> None:
         """Add the rows, unless there are enough; nothing in here waits for the device."""
-        number = sum_over_ranks(self.count.new_tensor(float(len(rows))))
+        number = sum_over_ranks(torch.full_like(self.count, len(rows)))
         mean = sum_over_ranks(rows.sum(dim=0)) / number.clamp(min=1)
         squares = sum_over_ranks((rows - mean).square().sum(dim=0))
         is_open = self.count < _MAX_COUNT

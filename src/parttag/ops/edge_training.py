@@ -68,7 +68,7 @@ class _Forward:
         self.own, self.other, self.neighbours = own, with_missing(other), neighbours
         self.eps, self.layers, self.dtype = eps, layers, dtype
         self.num_edges, self.k = neighbours.numel(), neighbours.shape[1]
-        self.count = sum_over_ranks(own.new_tensor([self.num_edges], dtype=torch.double))
+        self.count = sum_over_ranks(own.new_full((1,), self.num_edges, dtype=torch.double))
         self.count = self.count.clamp(min=1)
         ones = own.new_ones(self.num_edges)
         self.degree = own.new_zeros(len(self.other)).index_add_(0, neighbours.flatten(), ones)

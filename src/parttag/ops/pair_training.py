@@ -70,7 +70,7 @@ class _Forward:
     def _use_moments(self) -> None:
         """Normalize features and first layer by the moments of the features."""
         wide = self.features.double()
-        local = torch.cat([wide.new_tensor([len(wide)]), wide.sum(dim=0)])
+        local = torch.cat([wide.new_full((1,), len(wide)), wide.sum(dim=0)])
         total = sum_over_ranks(local)
         self.count = total[0].clamp(min=1)
         mean = total[1:] / self.count

@@ -41,7 +41,7 @@ class PackedBatchNorm(nn.Module):
             return self.normalize_alone(x)
         # As torch does for one rank: sums of many numbers are not taken in bfloat16.
         wide = x.to(torch.promote_types(x.dtype, self.weight.dtype))
-        count = sum_over_ranks(wide.new_tensor([len(x)])).clamp(min=1)
+        count = sum_over_ranks(wide.new_full((1,), len(x))).clamp(min=1)
         mean = sum_over_ranks(wide.sum(dim=0)) / count
         centred = wide - mean
         var = sum_over_ranks(centred.square().sum(dim=0)) / count

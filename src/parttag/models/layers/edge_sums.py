@@ -58,7 +58,8 @@ class EdgeSums(nn.Module):
         self, x: Float[Tensor, "particles features"], lengths: Int64[np.ndarray, " jets"]
     ) -> Float[Tensor, "particles width"]:
         """Return the sums in plain torch, edge by edge: the definition."""
-        owner = torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths)).to(x.device)
+        owner = torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths))
+        owner = owner.to(x.device, non_blocking=True)
         is_edge = owner[:, None] == owner
         receivers, senders = is_edge.fill_diagonal_(False).nonzero(as_tuple=True)
         edges = torch.cat([x[receivers], x[senders]], dim=1)

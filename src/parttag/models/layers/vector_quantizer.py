@@ -164,7 +164,7 @@ class VectorQuantizer(nn.Module):
         else:
             rows = torch.randint(max(number, 1), (num_codes,))
         table = vectors if number else torch.zeros_like(self.codebook[:1])
-        drawn = table[rows.to(vectors.device)]
+        drawn = table[rows.to(vectors.device, non_blocking=True)]
         has_vectors = drawn.new_full((num_codes, 1), float(number > 0))
         both = from_first_rank(torch.cat([drawn, has_vectors], dim=1))
         return both[:, :-1], both[0, -1] > 0

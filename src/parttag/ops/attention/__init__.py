@@ -30,7 +30,9 @@ def spread_bias(bias: Float[Tensor, "heads pairs"], layout: JetLayout) -> Attent
     (query, key) cell, −∞ where the key is padding.
     """
     if layout.uses_kernels:
-        return SharedBias(bias)
+        from parttag.ops.kernels.bias_matrices import share
+
+        return share(bias, layout)
     if layout.path == "reference":
         return bias
     return spread_pairs(bias, layout, padding=-torch.inf)

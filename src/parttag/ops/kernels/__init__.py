@@ -23,6 +23,8 @@ MAX_LENGTH = 256
 """Particles in a jet that the kernels take."""
 
 _MIN_WIDTH = 16  # of a matrix product on tensor cores
+# Of wider heads, blocks of queries, keys and sums do not fit the registers of a program.
+_MAX_WIDTH, _MAX_WIDTH_FLOAT32 = 64, 32
 
 
 def choose_path(
@@ -30,23 +32,33 @@ def choose_path(
 ) -> AttentionPath:
     """Return what takes a batch: for ``auto``, Triton's kernels on CUDA where they fit.
 
-    They take float32 and shorter, heads of a power of two of channels, at least 16, and jets of up
-    to ``MAX_LENGTH`` particles. Where they do not fit, plain torch takes over.
+    They take float32 and shorter, heads of a power of two of channels, from 16 to 64 (in float32,
+    to 32), and jets of up to ``MAX_LENGTH`` particles. Where they do not fit, plain torch takes
+    over.
     """
+    short = torch.is_autocast_enabled(device.type) or dtype not in (torch.float32, torch.float64)
+    widest = _MAX_WIDTH if short else _MAX_WIDTH_FLOAT32
     fit = (
         dtype != torch.float64
-        and head_width >= _MIN_WIDTH
+        and _MIN_WIDTH <= head_width <= widest
         and head_width & (head_width - 1) == 0
         and max_length <= MAX_LENGTH
     )
     path: AttentionPath
     if kernels == "auto":
         on_cuda = device.type == "cuda" and find_spec("triton") is not None
-        path = "triton" if fit and on_cuda else "torch"
+        path = "triton" if fit and on_cuda and _are_trusted(device) else "torch"
     else:
         path = "torch" if kernels == "triton" and not fit else kernels
     _say_once(path, device.type)
     return path
+
+
+def _are_trusted(device: torch.device) -> bool:
+    """Return whether a trial of the kernels on this GPU, now or before, has come out right."""
+    from parttag.ops.kernels.trust import fault_of_kernels
+
+    return fault_of_kernels(device) is None
 
 
 @cache

@@ -18,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from parttag.ops.kernels.bias_matrices import fold, num_columns, spread
+from parttag.ops.kernels.bias_matrices import num_columns, spread
+from parttag.ops.kernels.device_guard import on_its_device
 from parttag.ops.layout import MATRIX_COLUMNS, JetLayout
 from parttag.ops.shared_bias import SharedBias
 
@@ -27,6 +28,7 @@ _LOG2_E = tl.constexpr(1.4426950408889634)
 _COLUMNS = tl.constexpr(MATRIX_COLUMNS)
 
 
+@on_its_device
 def attend(
     qkv: Float[Tensor, "particles 3 heads width"],
     bias: SharedBias | None,
@@ -50,11 +52,8 @@ def attend(
     seed = torch.randint(_LARGEST_SEED, ()).item() if dropout > 0 else 0
     if bias is not None and bias.matrices is None:
         bias.matrices = spread(bias.values, layout, qkv.shape[-1] ** 0.5, qkv.dtype)
-    # Here, as within the function gradients are never enabled.
-    if bias is not None and bias.values.requires_grad and torch.is_grad_enabled():
-        bias.num_uses += 1
-    values = None if bias is None else bias.values
-    output: Tensor = _Attend.apply(qkv.contiguous(), values, bias, layout, dropout, seed)
+    token = None if bias is None else bias.token
+    output: Tensor = _Attend.apply(qkv.contiguous(), token, bias, layout, dropout, seed)
     return output
 
 
@@ -63,7 +62,7 @@ class _Attend(torch.autograd.Function):
     def forward(
         ctx: Any,
         qkv: Tensor,
-        values: Tensor | None,
+        token: Tensor | None,
         bias: SharedBias | None,
         layout: JetLayout,
         dropout: float,
@@ -74,7 +73,8 @@ class _Attend(torch.autograd.Function):
         log2_sum = qkv.new_empty(heads, rows, dtype=torch.float32)
         matrices = qkv if bias is None else bias.matrices
         ctx.save_for_backward(qkv, matrices, output, log2_sum)
-        ctx.layout, ctx.bias = layout, bias
+        ctx.layout, ctx.gradient = layout, None if bias is None else bias.gradient
+        ctx.token_size = None if token is None else token.shape
         # Draws are integers of 32 bits with a sign.
         threshold = min(round(dropout * 2**32), 2**32 - 1) - 2**31
         ctx.scalars = (layout.num_matrix_cells, rows, width**-0.5, 1 - dropout, threshold, seed)
@@ -82,7 +82,7 @@ class _Attend(torch.autograd.Function):
             "heads": heads,
             "width": width,
             "block": _block(layout),
-            "biased": values is not None,
+            "biased": bias is not None,
             "dropped": dropout > 0,
             "enable_fp_fusion": True,
         }
@@ -106,16 +106,13 @@ class _Attend(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         qkv, matrices, output, log2_sum = ctx.saved_tensors
         layout: JetLayout = ctx.layout
-        bias: SharedBias | None = ctx.bias if ctx.needs_input_grad[1] else None
         heads = qkv.shape[2]
         grad_qkv = torch.empty_like(qkv)
         # Sums over the keys before the last block, if there are blocks.
         partial = torch.empty_like(output, dtype=torch.float32)
-        add = False
-        if bias is not None:
-            add = bias.gradient is not None
-            if bias.gradient is None:
-                bias.gradient = torch.empty_like(matrices, dtype=torch.float32)
+        of_bias, add = log2_sum, False
+        if has_bias := ctx.gradient is not None and ctx.needs_input_grad[1]:
+            of_bias, add = ctx.gradient.buffer(matrices)
         if len(qkv):
             _backward[(layout.num_jets, heads)](
                 qkv,
@@ -125,20 +122,19 @@ class _Attend(torch.autograd.Function):
                 log2_sum,
                 grad_qkv,
                 partial,
-                log2_sum if bias is None else bias.gradient,
+                of_bias,
                 layout.offsets,
                 layout.matrix_offsets,
                 *ctx.scalars,
                 **ctx.constants,
-                bias_gradient=bias is not None,
+                bias_gradient=has_bias,
                 add_to_bias=add,
                 num_warps=4 if qkv.dtype == torch.float32 else 2,
                 num_stages=1,
             )
-        total = None if bias is None else bias.added()
-        if total is None:
-            return grad_qkv, None, None, None, None, None
-        return grad_qkv, fold(total, layout, ctx.bias.values.dtype), None, None, None, None
+        # Of the token, which holds nothing: so that autograd goes on to it.
+        grad_token = grad.new_empty(ctx.token_size) if has_bias else None
+        return grad_qkv, grad_token, None, None, None, None
 
 
 def _block(layout: JetLayout) -> int:

@@ -4,22 +4,48 @@ A layer of attention then reads rows, aligned and without arithmetic for every p
 with twice the bytes of the packed bias: 4 % of those of a training step.
 """
 
-from typing import no_type_check
+from typing import Any, no_type_check
 
 import torch
 import triton
 import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
+from parttag.ops.kernels.device_guard import on_its_device
 from parttag.ops.kernels.pair_features import particles_of
 from parttag.ops.layout import MATRIX_COLUMNS, JetLayout
+from parttag.ops.shared_bias import BiasGradient, SharedBias
 
 _BLOCK = 512
 _COLUMNS = tl.constexpr(MATRIX_COLUMNS)
 
 
+def share(bias: Float[Tensor, "heads pairs"], layout: JetLayout) -> SharedBias:
+    """Return the bias as the layers of a network share it."""
+    gradient = BiasGradient()
+    token: Tensor = _Token.apply(bias, layout, gradient)
+    return SharedBias(bias.detach().contiguous(), token, gradient)
+
+
+class _Token(torch.autograd.Function):
+    """Nothing, which takes the gradient of the bias back; the layers take it."""
+
+    @staticmethod
+    def forward(ctx: Any, bias: Tensor, layout: JetLayout, gradient: BiasGradient) -> Tensor:
+        ctx.layout, ctx.gradient, ctx.dtype = layout, gradient, bias.dtype
+        return bias.new_empty(0)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, ...]:
+        total = ctx.gradient.take()
+        return None if total is None else fold(total, ctx.layout, ctx.dtype), None, None
+
+
 @torch.no_grad()
+@on_its_device
 def spread(
     values: Float[Tensor, "heads pairs"], layout: JetLayout, scale: float, dtype: torch.dtype
 ) -> Float[Tensor, "heads cells"]:
@@ -45,6 +71,7 @@ def spread(
 
 
 @torch.no_grad()
+@on_its_device
 def fold(
     gradient: Float[Tensor, "heads cells"], layout: JetLayout, dtype: torch.dtype
 ) -> Float[Tensor, "heads pairs"]:

@@ -9,9 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from parttag.ops.kernels.device_guard import on_its_device
 from parttag.ops.layout import JetLayout
 
 
+@on_its_device
 def class_attend(
     query: Float[Tensor, "jets heads width"],
     own: Float[Tensor, "jets 2 heads width"],

@@ -12,12 +12,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from parttag.jets import kinematics
+from parttag.ops.kernels.device_guard import on_its_device
 from parttag.ops.layout import JetLayout
 
 _BLOCK = 256
 
 
 @torch.no_grad()
+@on_its_device
 def pair_features(
     p4: Float[Tensor, "particles 4"],
     layout: JetLayout,

@@ -9,9 +9,11 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
+from parttag.ops.kernels.device_guard import on_its_device
 from parttag.ops.kernels.pair_network import from_four, gelu, load_matrix, padded
 
 
+@on_its_device
 def infer(
     features: Float[Tensor, "pairs features"],
     layers: Sequence[tuple[Tensor, Tensor]],

@@ -17,11 +17,13 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
+from parttag.ops.kernels.device_guard import on_its_device
 from parttag.ops.pair_source import Source
 
 _TILES_OF_A_PROGRAM = 32
 
 
+@on_its_device
 def run_layer(
     source: Source,
     weight: Float[Tensor, "width_out width_in"],
@@ -71,6 +73,7 @@ class LayerGradients(NamedTuple):
     sums: Tensor
 
 
+@on_its_device
 def layer_back(
     grad_z: Float[Tensor, "pairs width_out"],
     y: Float[Tensor, "pairs width_out"],
