@@ -1,6 +1,7 @@
 """A session in a notebook: what the README shows, from files to numbers and pictures."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -149,14 +150,16 @@ def test_nothing_is_written_that_was_not_asked_for(run, files):
     assert sorted(run.directory.rglob("*")) == before
 
 
-def test_runs_stand_side_by_side(run, files):
+def test_runs_stand_side_by_side(run, files, tmp_path):
     found = pt.compare({"one": run, "other": run}, files["test"])
     lines = found.table().splitlines()
     assert lines[0].split()[:4] == ["run", "parameters", "accuracy", "AUC"]
     assert lines[1].replace("one  ", "other") == lines[2]
     assert found._repr_html_().split("</table>")[0].count("<tr>") == 3
+    bare = tmp_path / "bare"  # other tests may have evaluated the shared one
+    shutil.copytree(run.directory, bare, ignore=shutil.ignore_patterns("evaluation"))
     with pytest.raises(InputError, match="was not evaluated yet: give data"):
-        pt.compare([run])
+        pt.compare([pt.load(bare)])
 
 
 def test_a_network_takes_a_batch(run, files):

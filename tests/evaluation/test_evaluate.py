@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from helpers.files import write_jetclass_root, write_toptagging_h5
 from helpers.limits import largest_file
 from parttag import metrics
-from parttag.data.jet_files import JetFiles
 from parttag.data.readers import read_chunks
+from parttag.data.writers.jetclass import write_jets
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import evaluate_run
 from parttag.evaluation.evaluation import Evaluation, check_target
@@ -198,16 +198,15 @@ def test_jets_in_memory_are_evaluated_as_those_of_a_file_are(run, tmp_path):
     np.testing.assert_array_equal(of_jets.scores.logits, of_file.scores.logits)
 
 
-def test_the_evaluated_files_decide_whether_published_numbers_stand_beside(run, monkeypatch):
-    made = run.directory.parent / "test.h5"
+def test_the_evaluated_files_decide_whether_published_numbers_stand_beside(run, tmp_path):
+    test = run.directory.parent / "test.h5"
     assert evaluate_run(run).beside_published
-    jets = concatenate(list(read_chunks(made)))
+    jets = concatenate(list(read_chunks(test)))
     assert not evaluate_run(run, jets).beside_published  # of jets in memory it is not known
-    monkeypatch.setattr(JetFiles, "is_simulated", property(lambda files: made in files.paths))
-    assert not evaluate_run(run).beside_published
-    other = run.directory.parent / "other.h5"
-    shutil.copy(made, other)
-    assert evaluate_run(run, other).beside_published
+    write_jets(tmp_path / "simulated.root", jets, {"seed": 1})
+    assert not evaluate_run(run, tmp_path / "simulated.root").beside_published
+    write_jets(tmp_path / "other.root", jets)
+    assert evaluate_run(run, tmp_path / "other.root").beside_published
 
 
 def test_an_evaluation_is_a_report_with_its_scores_and_curves(run):

@@ -166,6 +166,7 @@ def test_train_continue_evaluate_and_predict_with_columns(run_command, folder, t
         tmp_path / "fine",
         f"data.train={folder / 'val.parquet'}",
         f"data.val={folder / 'train.root'}",
+        f"data.test={folder / 'train.root'}",
     )
     assert code == 0, err
     assert numbers_of(tmp_path / "fine") == (features, of_jets)

@@ -45,7 +45,7 @@ def draw_all(directory: Path, results: Sequence[RowResult]) -> list[Path]:
             save_figure(efficiency_figure(shown), file, "png")
         return [directory / EFFICIENCY]
     paths = [directory / name for name in (ROC, PARAMETERS, COST)]
-    rocs = {result.name: _read_rocs(next(iter(result.seeds.values()))) for result in shown}
+    rocs = {result.name: read_rocs(next(iter(result.seeds.values()))) for result in shown}
     with new_files(paths, overwrite=True) as (roc_file, parameters_file, cost_file):
         save_figure(rocs_figure(rocs, background), roc_file, "png")
         with_published = any(result.published for result in shown)
@@ -250,7 +250,7 @@ def _draw_row(
         )
 
 
-def _read_rocs(result: SeedResult) -> dict[str, Roc]:
+def read_rocs(result: SeedResult) -> dict[str, Roc]:
     """Return the ROC of each signal class from the scores of a run."""
     jets = read_scored_jets(result.scores, result.classes)
     assert result.job.config is not None
