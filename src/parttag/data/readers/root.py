@@ -35,7 +35,10 @@ def read_chunks(path: Path, chunk_jets: int, layout: Layout | None) -> Iterator[
     with _open(path, layout) as file:
         names = meaning.branches_to_read(file.branches, path)
         for first_row, branches in file.chunks(names, chunk_jets, meaning.max_particles):
-            yield meaning.to_jets(branches, path, first_row)
+            jets = meaning.to_jets(branches, path, first_row)
+            del branches
+            yield jets
+            del jets  # before the next ones are read
 
 
 def list_branches(path: Path, layout: Layout | None) -> Sequence[str]:
@@ -98,8 +101,11 @@ class _File:
             for friend, own in of_friends.items():
                 rows = friend.rows(found, first_row, length, path)
                 found |= friend.read(own, rows, most)
-            yield first_row, {name: found[name] for name in names}
+            chunk = {name: found[name] for name in names}
+            del found
+            yield first_row, chunk
             first_row += length
+            del chunk  # before the next one is read
 
     def taken(self, chunk: Mapping[str, ak.Array], names: Sequence[str]) -> dict[str, ak.Array]:
         """Return what names stand for, of branches of the tree itself."""
