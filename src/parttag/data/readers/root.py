@@ -8,6 +8,7 @@ from pathlib import Path
 import awkward as ak
 
 import parttag.data.readers.jetclass as jetclass
+from parttag.data.readers.branches import require_branches
 from parttag.data.readers.friends import Friend, open_friend
 from parttag.data.readers.layout import Layout, Schema
 from parttag.data.readers.root_trees import Tree, open_tree
@@ -51,6 +52,7 @@ def read_branches(path: Path, names: Sequence[str], layout: Layout | None) -> di
     """Return whole branches by name."""
     most = (layout or jetclass).max_particles
     with _open(path, layout) as file:
+        require_branches(names, file.branches, path)
         if file.tree.num_entries == 0:
             file.tree.check_entries(file.own(names))
             return file.taken(file.tree.read(file.own(names), 0, 0), names)
