@@ -127,8 +127,9 @@ def parts_that_are_read(path: Path, layout: ColumnLayout | None) -> list[range]:
             branch = tree[name]
             places = branch.member("fBasketSeek")[: branch.num_baskets]
             sizes = branch.member("fBasketBytes")[: branch.num_baskets]
-            parts += [range(a, a + n) for a, n in zip(places.tolist(), sizes.tolist()) if n > 0]
-    return parts
+            ends = places + sizes
+            parts += [range(a, b) for a, b in zip(places.tolist(), ends.tolist(), strict=True)]
+    return [part for part in parts if part]
 
 
 class Worker:

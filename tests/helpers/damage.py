@@ -101,9 +101,7 @@ WITH_CHECKSUMS = (
 """Those that hold a checksum of the numbers: what is changed in them is found."""
 
 
-def damages(
-    content: bytes, seed: int, parts: Sequence[range] = ()
-) -> Iterator[tuple[str, bytes]]:
+def damages(content: bytes, seed: int, parts: Sequence[range] = ()) -> Iterator[tuple[str, bytes]]:
     """Yield damaged copies without end: a flipped bit or byte, a lost end, a block of zeros.
 
     Where ``parts`` of the bytes are given, as likely as any other of them is hit.

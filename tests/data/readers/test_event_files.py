@@ -163,8 +163,14 @@ def test_nanoaod():
 
 
 EDM4HEP = "layout: edm4hep"
-FCC = f'{EDM4HEP}\nparticles: {{of_jet: {{begin: Jet/Jet.particles_begin, end: Jet/Jet.particles_end, '
-FCC += 'through: "Jet#2/Jet#2.index"}}'
+FCC = f"""
+{EDM4HEP}
+particles:
+  of_jet:
+    begin: Jet/Jet.particles_begin
+    end: Jet/Jet.particles_end
+    through: "Jet#2/Jet#2.index"
+"""
 
 
 @pytest.mark.parametrize(

@@ -103,11 +103,11 @@ class _File:
             for friend, own in of_friends.items():
                 rows = friend.rows(found, first_row, length, path)
                 found |= friend.read(own, rows, most)
-            chunk = {name: found[name] for name in names}
-            del found
-            yield first_row, chunk
+            wanted = {name: found[name] for name in names}
+            del chunk, found
+            yield first_row, wanted
             first_row += length
-            del chunk  # before the next one is read
+            del wanted  # before the next ones are read
 
     def taken(self, chunk: Mapping[str, ak.Array], names: Sequence[str]) -> dict[str, ak.Array]:
         """Return what names stand for, of branches of the tree itself."""
