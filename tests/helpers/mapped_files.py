@@ -28,8 +28,6 @@ class MappedFile:
 
     write: Callable[[Path, JetArrays], Path]
     text: str
-    checksums: bool = True
-    """Whether a changed number is found by a checksum of the format."""
 
 
 def events_of(jets: JetArrays) -> dict[str, Any]:
