@@ -67,7 +67,7 @@ def _logits(network: Tagger, jets: JetArrays) -> np.ndarray:
     logits = np.zeros((len(jets), 2), np.float32)
     for start in range(0, len(jets), STEP):
         rows = order[start : start + STEP]
-        logits[rows] = network(make_batch(jets[rows], network.max_particles)).numpy()
+        logits[rows] = network(make_batch(jets[rows], max_particles=network.max_particles)).numpy()
     return logits
 
 
