@@ -49,6 +49,12 @@ def convert_weaver(
     InputError
         If the file is none of weaver-core, a formula uses what is not allowed, or something has no
         counterpart and ``strict`` is set; then nothing is written.
+
+    Examples
+    --------
+    >>> conversion = pt.convert_weaver("data.yaml", flags=["--num-epochs", "3"])
+    >>> conversion.config.features, conversion.config.training.epochs
+    ('kin', 3)
     """
     conversion = convert(
         local_name(data), network=network, options=network_options, flags=flags, strict=strict

@@ -1,7 +1,7 @@
-"""The commands that turn configurations of other packages into parttag's."""
+"""The command that turns configurations of other packages into parttag's."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -9,17 +9,10 @@ from parttag.cli.application import app
 from parttag.cli.terminal import ManyValues, Overwrite, local_path, say
 from parttag.errors import InputError
 
-convert = typer.Typer(
-    help="Turn configurations of other packages into parttag's.", no_args_is_help=True
-)
-app.add_typer(convert, name="convert")
 
-
-@convert.command(
-    cls=ManyValues,
-    context_settings={"ignore_unknown_options": True},
-)
-def weaver(
+@app.command(cls=ManyValues, context_settings={"ignore_unknown_options": True})
+def convert(
+    source: Annotated[Literal["weaver"], typer.Argument(help="The other package.")],
     data: Annotated[str, typer.Argument(metavar="DATA.yaml", help="A data configuration.")],
     out: Annotated[Path, typer.Option(parser=local_path, help="Configuration to write.")],
     flags: Annotated[
@@ -39,7 +32,7 @@ def weaver(
 ) -> None:
     """Turn a data configuration of weaver-core, and its command line, into a configuration.
 
-    Example: parttag convert weaver JetClass_full.yaml --num-epochs 50 --use-amp --out config.yaml
+    Example: parttag convert weaver data.yaml --num-epochs 50 --use-amp --out config.yaml
 
     All flags of weaver can follow. What has no counterpart is listed, and stands in the first
     lines of what is written. Nothing of the files runs as code.
@@ -48,6 +41,7 @@ def weaver(
 
     from parttag.api.convert import convert_weaver
 
+    del source  # there is one
     if data.startswith("-"):
         raise InputError(f"name the data configuration before {data}")
     conversion = convert_weaver(

@@ -10,6 +10,7 @@ import yaml
 
 import parttag
 from helpers.files import write_jetclass_root
+from helpers.weaver_files import group, write_weaver_file
 from parttag import cli
 from parttag.data.jet_files import JetFiles
 from parttag.data.loading.dataset import open_dataset
@@ -49,9 +50,6 @@ VECTORS = ["part_px", "part_py", "part_pz", "part_energy"]
 
 
 def content_of(**changes) -> dict:
-    def group(variables, pad_mode="wrap"):
-        return {"length": 64, "pad_mode": pad_mode, "vars": variables}
-
     content = {
         "treename": "tree",
         "selection": "(jet_pt > 520) & (jet_number > 3)",
@@ -62,7 +60,7 @@ def content_of(**changes) -> dict:
             "pf_points": group(["part_deta", "part_dphi"]),
             "pf_features": group(FEATURES),
             "pf_vectors": group([[name, None] for name in VECTORS]),
-            "pf_mask": group(["part_mask"], "constant"),
+            "pf_mask": group(["part_mask"], pad_mode="constant"),
         },
         "labels": {"type": "simple", "value": ["jet_top", "jet_other"]},
         "observers": ["jet_pt", "jet_sdmass"],
@@ -148,17 +146,7 @@ def test_what_is_ours_by_its_formula_is_no_column(folder):
 
 
 def test_a_set_and_labels_of_jetclass_need_no_columns(tmp_path):
-    features = [
-        *(["part_pt_log", 1.7, 0.7], ["part_e_log", 2.0, 0.7], ["part_logptrel", -4.7, 0.7]),
-        *(["part_logerel", -4.7, 0.7], ["part_deltaR", 0.2, 4.0], "part_deta", "part_dphi"),
-    ]
-    variables = {**VARIABLES, "part_logerel": "np.log(part_energy/jet_energy)"}
-    content = content_of(new_variables=variables, selection=None, weights=None)
-    content["test_time_selection"] = None
-    content["inputs"]["pf_features"]["vars"] = features
-    content["labels"] = {"type": "simple", "value": ["label_QCD", "label_top"]}
-    del content["treename"]
-    conversion = parttag.convert_weaver(write(tmp_path / "data.yaml", content))
+    conversion = parttag.convert_weaver(write_weaver_file(tmp_path / "data.yaml"))
     assert conversion.config.features == "kin"
     assert conversion.config.data.columns is None
     assert conversion.config.data.classes == {"QCD": ("label_QCD",), "top": ("label_top",)}
