@@ -280,7 +280,7 @@ class JetArrays(JetFields[np.ndarray]):
         kind = self[KIND_COLUMN] if self.kinds else np.empty(0, np.uint8)
         keep = limits.keep(self.kinds, kind, self.lengths)
         particles: dict[str, Any] = {n: getattr(self, n)[keep] for n in self.held(PER_PARTICLE)}
-        return replace(self, offsets=offsets_of(keep)[self.offsets], **particles)
+        return replace(self, offsets=offsets_of(keep.astype(np.int64))[self.offsets], **particles)
 
     def span(self, start: int, stop: int) -> JetArrays:
         """Return jets ``start`` to ``stop`` as views: no particle is copied."""

@@ -30,11 +30,11 @@ class KindTables:
         Of each particle, its row in all tables one below the other.
     """
 
-    tables: tuple[Float[Tensor, "own features"], ...]
+    tables: tuple[Float[Tensor, "_own _features"], ...]
     rows: Int64[Tensor, " particles"]
 
     def joined(
-        self, values: Sequence[Float[Tensor, "own width"]]
+        self, values: Sequence[Float[Tensor, "_own width"]]
     ) -> Float[Tensor, "particles width"]:
         """Return what was made of each table, a row a particle, in the order of the particles."""
         return torch.cat(list(values)).index_select(0, self.rows)
