@@ -1,6 +1,5 @@
 """Kinds of particles from files through training, continuation and use, by the command line."""
 
-import re
 import sys
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from helpers.ranks import RankGroup
 from helpers.runs import same_weights
 from parttag import cli
 from parttag.data.store.store import JetStore
-from parttag.errors import InputError
 from parttag.runs.config import load_config
 from parttag.training.checkpoint import read_checkpoint
 
@@ -122,7 +120,7 @@ def test_a_run_from_a_store_is_that_from_its_files(run_command, tmp_path):
     of_files, of_store = tmp_path / "files", tmp_path / "stores"
     # In single precision the order of two particles of nearly the same pT may differ.
     for run, where in ((of_files, ["train.parquet", "val.parquet"]), (of_store, ["train", "val"])):
-        places = [f"data.{part}={tmp_path / place}" for part, place in zip(("train", "val"), where)]
+        places = [f"data.train={tmp_path / where[0]}", f"data.val={tmp_path / where[1]}"]
         code, _, err = run_command(
             "train", config, "--out", run, *overrides, *places, "data.test=[]"
         )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Discriminator, Tag
 
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.readers.more_columns import WantedColumns
@@ -19,7 +19,7 @@ from parttag.jets.feature_lists import (
 from parttag.jets.features import FEATURE_SETS, FEATURES
 from parttag.jets.jet_features import JET_QUANTITIES
 from parttag.jets.kinds import KindLabel, KindName, names_by_kind, own_name
-from parttag.options import Options, read_options
+from parttag.options import MAPPING, Options, read_options
 
 
 def _read_features(value: Any) -> Any:
@@ -41,7 +41,11 @@ def _read_mappings(key: str, value: Any) -> Any:
 
 FeatureList = str | tuple[str | ColumnFeature, ...]
 
-Features = Annotated[FeatureList | dict[KindLabel, FeatureList], BeforeValidator(_read_features)]
+Features = Annotated[
+    Annotated[FeatureList, Tag("(list)")] | Annotated[dict[KindLabel, FeatureList], Tag(MAPPING)],
+    Discriminator(lambda value: MAPPING if isinstance(value, Mapping) else "(list)"),
+    BeforeValidator(_read_features),
+]
 
 
 class JetFeaturesOptions(Options):

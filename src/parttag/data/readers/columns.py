@@ -24,7 +24,7 @@ from parttag.data.readers.of_jet import OfJet
 from parttag.data.readers.particle_columns import Column, KindColumns, ParticleColumns, Unit
 from parttag.jets.arrays import EXTRA_NAMES
 from parttag.jets.kinds import KindLabel, Kinds, check_number_of_kinds
-from parttag.options import Name, Options, Texts
+from parttag.options import MAPPING, Name, Options, Texts
 
 Values = Annotated[
     tuple[int, ...] | tuple[str, ...],
@@ -120,13 +120,13 @@ def _form(value: Any) -> str:
     if not isinstance(value, Mapping) or not value or value.keys() & ParticleColumns.model_fields:
         return "(one)"
     sections = (isinstance(own, Mapping | KindColumns) for own in value.values())
-    return "(kinds)" if all(sections) else "(one)"
+    return MAPPING if all(sections) else "(one)"
 
 
 Sections = Annotated[
     Annotated[ParticleColumns, Tag("(one)")]
     | Annotated[tuple[ParticleColumns, ...], Field(min_length=1), Tag("(several)")]
-    | Annotated[dict[KindLabel, KindColumns], Tag("(kinds)")],
+    | Annotated[dict[KindLabel, KindColumns], Tag(MAPPING)],
     Discriminator(_form),
 ]
 """The branches of all particles; of several collections of them; or of each kind by its name."""

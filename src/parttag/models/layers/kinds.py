@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from parttag.errors import InputError
 from parttag.jets.kind_features import KindTables
 from parttag.jets.kinds import KindLabel, KindLimits, MaxParticles, names_by_kind
-from parttag.options import nearest
+from parttag.options import MAPPING, nearest
 
 MostParticles = Annotated[
     Annotated[PositiveInt | None, Tag("(number)")]
-    | Annotated[dict[KindLabel, PositiveInt | None], Tag("(kinds)")],
-    Discriminator(lambda value: "(kinds)" if isinstance(value, dict) else "(number)"),
+    | Annotated[dict[KindLabel, PositiveInt | None], Tag(MAPPING)],
+    Discriminator(lambda value: MAPPING if isinstance(value, dict) else "(number)"),
 ]
 """Particles of highest pT that are used: of all, or of each kind; null for all."""
 
