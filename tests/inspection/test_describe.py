@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from helpers.files import write_jetclass_root, write_toptagging_h5
 from helpers.mapped import columns, read
-from parttag.api.jets import undescribed
+from parttag.api.inspection import undescribed
 from parttag.cli import app
 from parttag.inspection.contents import contents
 from parttag.inspection.describe import describe_unknown

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt64
 from rich.table import Table
 
-from parttag.api.jets import (
+from parttag.api.inspection import (
     JET_VARIABLES,
     Comparison,
     Description,
