@@ -29,8 +29,9 @@ def quick_pictures(request, monkeypatch):
         monkeypatch.setattr(Figure, "savefig", lambda _, target, **_kwargs: target.write(b"PNG"))
 
 
-AGAINST_QCD = {"roc.png", "rejection_pt.png", "mass_sculpting.png"}
-NAMES = {"metrics.json", "scores.h5", "scores.png", "training.png"} | AGAINST_QCD
+TABLES = {"working_points.yaml", "working_points.json"}
+AGAINST_QCD = {"roc.png", "rejection_pt.png", "mass_sculpting.png"} | TABLES
+NAMES = {"metrics.json", "scores.h5", "scores.png", "training.png", "reliability.png"} | AGAINST_QCD
 
 
 def saved(found: Evaluation, directory) -> Evaluation:
