@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from parttag.api.run import Run, asked_points
-from parttag.api.runs import Outcome, benchmark, compare, configure, load
+from parttag.api.runs import Outcome, benchmark, compare, configure, ensemble, load
 from parttag.data.jet_files import JetFiles
 from parttag.evaluation.calibrate import calibrate_run
 from parttag.evaluation.evaluate import evaluate_run
@@ -55,6 +55,7 @@ __all__ = [
     "compare",
     "configure",
     "dump_config",
+    "ensemble",
     "evaluate_run",
     "first_to_report",
     "generate",

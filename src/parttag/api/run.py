@@ -24,6 +24,7 @@ from parttag.jets.awkward_arrays import from_awkward
 from parttag.jets.feature_lists import required_extras
 from parttag.metrics import EvaluationOptions
 from parttag.metrics.working_points import WorkingPoints
+from parttag.models.ensemble import Ensemble
 from parttag.options import local_name
 from parttag.progress import Progress, no_progress
 from parttag.runs import run as runs
@@ -300,7 +301,7 @@ class Run(runs.Run):
             As ``evaluate``, or if there are too few jets of a class.
         """
         named = None if classes is None else {name: tuple(c) for name, c in classes.items()}
-        labeled = LabeledJets(tuple(file_list(train)), named, num_jets)
+        labeled = LabeledJets(tuple(file_list(train)) if train else (), named, num_jets)
         return probe_run(
             self,
             of,
@@ -356,7 +357,10 @@ class Run(runs.Run):
 
     def _facts(self) -> list[str]:
         goal = ", ".join(self.classes) or f"objective {self.config.objective.name}"
-        network = f"{self.config.model.name} ({_short(self.num_parameters)})"
+        name = self.config.model.name
+        if isinstance(self.model, Ensemble):
+            name = f"ensemble of {len(self.model.members)}, {name} first"
+        network = f"{name} ({_short(self.num_parameters)})"
         return [network, goal, *_how_far(self)]
 
 

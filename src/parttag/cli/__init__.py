@@ -9,7 +9,7 @@ from rich.text import Text
 from parttag.api.printable import PrintableFormatter
 from parttag.cli.application import app
 from parttag.cli.benchmark import benchmark
-from parttag.cli.calibrate import calibrate
+from parttag.cli.calibrate import calibrate, ensemble
 from parttag.cli.check import check
 from parttag.cli.compare import compare
 from parttag.cli.encoding import spell_out_what_cannot_be_encoded
@@ -25,6 +25,7 @@ __all__ = [
     "calibrate",
     "check",
     "compare",
+    "ensemble",
     "evaluate",
     "generate",
     "import_weights",

@@ -65,3 +65,21 @@ def calibrate(
     classes = ", ".join(f"{name} {value:.3g}" for name, value in found.target.items())
     say(f"scores are for class fractions {classes}")
     say(f"written: {run / 'calibration.json'}")
+
+
+@app.command()
+def ensemble(
+    runs: Annotated[list[Path], typer.Argument(parser=local_path, help="Directories of runs.")],
+    out: Annotated[Path, typer.Option(parser=local_path, help="Directory of the run to make.")],
+) -> None:
+    """Make one run of several, whose probabilities are averaged; a logit is the log of that.
+
+    Example: parttag ensemble runs/seed1 runs/seed2 runs/seed3 --out runs/all
+
+    Members have the same classes and read the same columns. What they need is copied, calibrations
+    too; evaluate, predict, compare and calibrate take the directory as that of any run.
+    """
+    from parttag.api import command_line as api
+
+    made = api.ensemble(runs, out)
+    say(f"{made}")

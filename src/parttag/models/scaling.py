@@ -27,3 +27,9 @@ class LogitScaling:
 def scale_logits(network: nn.Module, scaling: LogitScaling) -> None:
     """Let ``network(batch)`` return scaled logits; its weights and ``encode`` stay as they are."""
     network.register_forward_hook(scaling)
+
+
+def scaling_of(network: nn.Module) -> LogitScaling | None:
+    """Return what becomes of the logits of a network, for those who compute them without it."""
+    hooks = network._forward_hooks.values()
+    return next((hook for hook in hooks if isinstance(hook, LogitScaling)), None)

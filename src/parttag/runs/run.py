@@ -8,9 +8,11 @@ from typing import Literal
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
 from parttag.models import Tagger, build_model
+from parttag.models.ensemble import Ensemble
 from parttag.models.scaling import scale_logits
 from parttag.options import local_name
 from parttag.runs import calibration as calibrations
+from parttag.runs import ensemble as ensembles
 from parttag.runs.calibration import Calibration, read_calibration
 from parttag.runs.config import RunConfig
 from parttag.runs.plugin_parts import read_config
@@ -69,6 +71,8 @@ def load_run(
         raise InputError(f"{directory} is not a run: it has no config.yaml")
     config = read_config(directory)
     classes = tuple(config.data.classes)
+    if ensembles.is_ensemble(directory):
+        return _load_ensemble(directory, config, checkpoint_name, calibrated=calibrated)
     model, _ = build_network(config)
     path = directory / "checkpoints" / f"{checkpoint_name}.pt"
     checkpoint.load_weights(model, checkpoint.read_checkpoint(path), classes, path)
@@ -76,8 +80,26 @@ def load_run(
     return with_calibration(run) if calibrated else run
 
 
+def _load_ensemble(
+    directory: Path,
+    config: RunConfig,
+    checkpoint_name: Literal["best", "last"],
+    *,
+    calibrated: bool,
+) -> Run:
+    if checkpoint_name != "best":
+        raise InputError(
+            f"{directory} is an ensemble, of the best epochs of its members; load these"
+        )
+    members = [load_run(place).model for place in ensembles.member_directories(directory)]
+    run = Run(directory, config, Ensemble(members).eval(), tuple(config.data.classes))
+    return with_calibration(run) if calibrated else run
+
+
 def weights_sum(run: Run) -> str:
-    """Return the SHA-256 of the file of a run's weights."""
+    """Return the SHA-256 of the file of a run's weights, or of all of an ensemble's."""
+    if ensembles.is_ensemble(run.directory):
+        return ensembles.weights_sum(run.directory)
     return sha256(run.directory / "checkpoints" / f"{run.checkpoint}.pt")
 
 
