@@ -241,9 +241,8 @@ def ensemble(runs: Sequence[Run | str | Path], out: str | Path) -> Run:
 
     Examples
     --------
-    >>> both = pt.ensemble(["runs/first", "runs/second"], "runs/both")
-    >>> len(both.predict("test.h5"))
-    40
+    >>> all_seeds = pt.ensemble(["runs/seed1", "runs/seed2"], "runs/all")  # doctest: +SKIP
+    >>> all_seeds.evaluate("test.h5").save("runs/all/evaluation")  # doctest: +SKIP
     """
     if isinstance(runs, Run | str | Path):
         raise InputError("ensemble takes a list of runs or directories; give two or more")

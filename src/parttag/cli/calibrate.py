@@ -74,7 +74,7 @@ def ensemble(
 ) -> None:
     """Make one run of several, whose probabilities are averaged; a logit is the log of that.
 
-    Example: parttag ensemble runs/seed1 runs/seed2 runs/seed3 --out runs/all
+    Example: parttag ensemble runs/particle_net runs/part --out runs/both
 
     Members have the same classes and read the same columns. What they need is copied, calibrations
     too; evaluate, predict, compare and calibrate take the directory as that of any run.
