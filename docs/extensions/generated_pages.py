@@ -11,6 +11,7 @@ import command_pages
 import configuration_pages
 import layout_pages
 import network_pages
+import outside_pages
 import python_pages
 from sphinx.application import Sphinx
 
@@ -26,6 +27,7 @@ def pages() -> Mapping[str, str]:
         python_pages.pages,
         network_pages.pages,
         layout_pages.pages,
+        outside_pages.pages,
     ):
         made.update(maker())
     return made
@@ -47,4 +49,5 @@ def _write(app: Sphinx) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the writing of the pages."""
     app.connect("builder-inited", _write)
+    app.connect("source-read", outside_pages.turn_links)
     return {"parallel_read_safe": True}
