@@ -22,7 +22,9 @@ _FOLDER = Path(__file__).parents[1] / "docs" / "tutorials"
 
 def main() -> None:
     """Run the notebooks that are named, or all."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("names", nargs="*", help="as ten_minutes; all by default")
     parser.add_argument("--store", action="store_true", help="keep the outputs in the notebooks")
     given = parser.parse_args()
@@ -38,7 +40,9 @@ def _runs(path: Path, store: bool) -> bool:
     notebook = nbformat.read(path, as_version=4)
     start = time.perf_counter()
     try:
-        NotebookClient(notebook, timeout=3600, resources={"metadata": {"path": path.parent}}).execute()
+        NotebookClient(
+            notebook, timeout=3600, resources={"metadata": {"path": path.parent}}
+        ).execute()
     except CellExecutionError as error:
         print(f"{path.name}: {error}")
         return False
@@ -53,7 +57,9 @@ def _runs(path: Path, store: bool) -> bool:
 
 def _commit() -> str:
     command = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, cwd=_FOLDER, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        command, cwd=_FOLDER, capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 if __name__ == "__main__":

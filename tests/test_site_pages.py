@@ -1,4 +1,4 @@
-"""The pages that are made of the package: every command, key, name, network and layout is on one."""
+"""The site's pages of the package: every command, key, name, network and layout is on one."""
 
 import importlib
 import json
@@ -70,7 +70,9 @@ def test_every_network_has_a_page(made):
         assert "## Options" in page
         if MODELS[name].recipe:
             assert " parameters with this recipe." in page
-    assert "| ParT | 0.94 | 0.9858 | 413 ± 16 | 1602 ± 81 |" in made["networks/particle_transformer"]
+    assert (
+        "| ParT | 0.94 | 0.9858 | 413 ± 16 | 1602 ± 81 |" in made["networks/particle_transformer"]
+    )
 
 
 def test_every_layout_is_on_its_page(made):

@@ -57,7 +57,7 @@ def _page(name: str, command: TyperCommand) -> str:
 
 
 def _paragraph(text: str) -> str:
-    """An example is a line that can be copied."""
+    """Return a paragraph of help; an example is a line that can be copied."""
     for word in ("Example: ", "Examples: "):
         if text.startswith(word):
             return f"```bash\n{' '.join(text.removeprefix(word).split())}\n```"

@@ -94,7 +94,7 @@ def _sections(
 
 
 def _references(of: Mapping[str, Any], is_list: bool = False) -> Iterator[tuple[str, bool]]:
-    """The sections that a key may hold, and whether in a list or as values of a mapping."""
+    """Return the sections that a key may hold, and whether several of them."""
     if "$ref" in of:
         yield of["$ref"].rsplit("/", 1)[-1], is_list
     for part in (*of.get("anyOf", ()), *of.get("oneOf", ())):
@@ -153,13 +153,17 @@ def _type(of: Mapping[str, Any], definitions: Mapping[str, Mapping[str, Any]]) -
 def _default(of: Mapping[str, Any], is_required: bool) -> str:
     if "default" not in of:
         return "required" if is_required else ""
-    return "section" if isinstance(of["default"], dict) and of["default"] else code(_yaml(of["default"]))
+    return (
+        "section"
+        if isinstance(of["default"], dict) and of["default"]
+        else code(_yaml(of["default"]))
+    )
 
 
 def _example(
     full: str, key: str, of: Mapping[str, Any], definitions: Mapping[str, Mapping[str, Any]]
 ) -> str:
-    """A line of the command line that sets the key."""
+    """Return a line of the command line that sets the key."""
     given = [*of.get("examples", ())]
     if not given:
         given = [_some_value(key, of, definitions)]

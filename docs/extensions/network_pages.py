@@ -73,7 +73,7 @@ def _parts(network: Tagger) -> Iterator[tuple[str, str, str]]:
 
 
 def _published(name: str) -> Iterator[tuple[str, ...]]:
-    """The rows of the top-tagging table with this network, as published, and their footnotes."""
+    """Return the rows of the top-tagging table with this network, as published."""
     published = {line.name: line for line in TOP_TAGGING}
     for title, row in yaml.safe_load((_CONFIGS / _TABLE).read_text())["rows"].items():
         config = yaml.safe_load((_CONFIGS / "benchmarks" / row["recipe"]).read_text())

@@ -1,4 +1,4 @@
-"""Pages whose files are outside of docs: Sphinx reads copies, and links to them are turned there."""
+"""Pages whose files are outside of docs: Sphinx reads copies, and links lead to these."""
 
 import re
 from collections.abc import Mapping
@@ -28,10 +28,10 @@ def pages() -> Mapping[str, str]:
 def turn_links(app: Sphinx, docname: str, source: list[str]) -> None:
     """Turn links of a page to files outside of docs to their copies."""
     folder = (Path(app.srcdir) / docname).parent
-    source[0] = _LINK.sub(lambda link: _to_copy(link, folder, Path(app.srcdir)), source[0])
+    source[0] = _LINK.sub(lambda link: _to_copy(link, folder), source[0])
 
 
-def _to_copy(link: re.Match[str], folder: Path, docs: Path) -> str:
+def _to_copy(link: re.Match[str], folder: Path) -> str:
     target = (folder / link["path"]).resolve()
     for name, path in _PAGES.items():
         if target == _ROOT / path:

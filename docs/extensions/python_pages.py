@@ -33,10 +33,12 @@ def pages() -> Mapping[str, str]:
     groups = dict(GROUPS)
     if public - grouped:
         groups["other"] = ("More", tuple(sorted(public - grouped)))
-    made = {f"python/{page}": _page(title, names, public) for page, (title, names) in groups.items()}
+    made = {
+        f"python/{page}": _page(title, names, public) for page, (title, names) in groups.items()
+    }
     made["python/index"] = index(
         "Python",
-        "`import parttag as pt`; these names are the interface, whatever has no name here may change.",
+        "`import parttag as pt`; these names are the interface; all others may change.",
         groups,
     )
     return made
