@@ -12,6 +12,7 @@ from parttag.cli.benchmark import benchmark
 from parttag.cli.calibrate import calibrate, ensemble
 from parttag.cli.check import check
 from parttag.cli.compare import compare
+from parttag.cli.convert import convert
 from parttag.cli.encoding import spell_out_what_cannot_be_encoded
 from parttag.cli.generate import generate
 from parttag.cli.jets import inspect, layouts, prepare, simulate
@@ -25,6 +26,7 @@ __all__ = [
     "calibrate",
     "check",
     "compare",
+    "convert",
     "ensemble",
     "evaluate",
     "generate",

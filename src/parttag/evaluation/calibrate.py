@@ -75,7 +75,9 @@ def calibrate_run(
         )
     files = () if isinstance(data, JetArrays) else (data,) if isinstance(data, str | Path) else data
     plain = load_run(run.directory, calibrated=False)
-    plain = replace(plain.with_columns(run.config.data.columns), checkpoint=run.checkpoint)
+    # The cuts of validation jets, whatever those of test jets are.
+    own = run.config.data.model_copy(update={"test_cuts": None})
+    plain = replace(plain, config=run.config.model_copy(update={"data": own}))
     jets = labelled_scores(plain, data, strict=strict, device=device, progress=progress)
     weights = checked_weights(jets.jet_weights, len(jets))
     fractions = class_fractions(jets.labels, run.classes, weights)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from parttag.jets.batch import JetBatch
+from parttag.jets.kinds import KindLimits, MaxParticles
 from parttag.models.tagger import Tagger
 
 
@@ -35,9 +36,7 @@ class Ensemble(Tagger):
         self.feature_names = tuple(
             dict.fromkeys(chain.from_iterable(member.feature_names for member in members))
         )
-        most = [member.max_particles for member in members]
-        known = [number for number in most if number is not None]
-        self.max_particles = max(known) if len(known) == len(most) else None
+        self.max_particles = _most([member.max_particles for member in members])
 
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the representations of all members, one after the other."""
@@ -54,5 +53,14 @@ class Ensemble(Tagger):
         return [member for member in self.members if isinstance(member, Tagger)]
 
 
+def _most(limits: Sequence[MaxParticles]) -> MaxParticles:
+    """Return the limit that leaves every member what it reads."""
+    numbers = [limit for limit in limits if isinstance(limit, int)]
+    if isinstance(limits[0], KindLimits):
+        return limits[0]  # that of all members: others are refused where ensembles are made
+    return max(numbers) if len(numbers) == len(limits) else None
+
+
 def _seen(member: Tagger, batch: JetBatch) -> JetBatch:
-    return batch if member.max_particles is None else batch.leading(member.max_particles)
+    limit = member.max_particles
+    return batch.leading(limit) if isinstance(limit, int) else batch

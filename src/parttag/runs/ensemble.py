@@ -12,6 +12,7 @@ from typing import Any
 
 from parttag.errors import InputError, option
 from parttag.jets.feature_lists import required_extras
+from parttag.jets.kinds import names_by_kind
 from parttag.migrations.applications import ENSEMBLE
 from parttag.migrations.formats import VERSION_KEY
 from parttag.options import local_name
@@ -145,6 +146,8 @@ def _refuse_other(first: Path, ours: RunConfig, directory: Path, theirs: RunConf
     for what, mine, other in (
         ("data.columns", ours.data.columns, theirs.data.columns),
         ("data.cuts", ours.data.cuts, theirs.data.cuts),
+        ("data.test_cuts", ours.data.cuts_of_test, theirs.data.cuts_of_test),
+        ("kinds of particles", _kinds(ours), _kinds(theirs)),
         ("features, of other columns of the files,", _columns(ours), _columns(theirs)),
     ):
         if mine != other:
@@ -162,6 +165,12 @@ def _columns(config: RunConfig) -> tuple[frozenset[str], Any]:
     wanted = config.wanted_columns
     of_particles = {*required_extras(config.network_features), *wanted.particles}
     return frozenset(of_particles), (frozenset(wanted.jets), frozenset(wanted.either))
+
+
+def _kinds(config: RunConfig) -> tuple[list[str], Any]:
+    """Return the kinds of particles that are told apart, and how many of them are read."""
+    kinds = list(names_by_kind(config.network_features))
+    return kinds, getattr(config.model, "max_particles", None) if kinds else None
 
 
 def _common(configs: Sequence[RunConfig]) -> RunConfig:
