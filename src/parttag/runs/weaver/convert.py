@@ -118,7 +118,7 @@ class _Converter:
         self.formulas, self.remarks, self.truth = Formulas(file), Remarks(), Truth()
         self.used: dict[str, None] = {}
         self.without_momenta: list[Kind] = []
-        self.kinds, self.of_jets = split_kinds(file)
+        self.kinds, self.of_jets, self.others = split_kinds(file)
         self.is_jetclass = is_jetclass(self.kinds, self.formulas)
         self.jet = {} if self.is_jetclass else jet_section(file, self.formulas, self.remarks)
 
@@ -215,7 +215,7 @@ class _Converter:
         entries = [
             jet_entry(one, self.formulas, columns)
             for kind in self.of_jets
-            for one in kind.inputs("features")
+            for one in dict.fromkeys(one for group in kind.groups.values() for one in group.inputs)
         ]
         self.used |= columns.used
         return entries, columns.extra
@@ -223,6 +223,13 @@ class _Converter:
     # --------------------------------------------------------------------------------- the rest
 
     def _say_the_rest(self) -> None:
+        for kind in self.others:
+            self.remarks.missing(
+                "a group of another name",
+                f"{kind.name} is neither of particles (…_features, …_points, …_vectors, …_mask) "
+                "nor one number a jet (length: null); it is left out",
+                kind.line,
+            )
         if self.file.content.get("bucketing") is not None:
             self.remarks.note(
                 "bucketing",

@@ -69,7 +69,7 @@ def add_labels(truth: Truth, file: WeaverFile, formulas: Formulas, remarks: Rema
     if kind not in ("simple", "custom", "hybrid"):
         raise file.wrong("labels.type must be simple or custom", "labels", "type")
     if kind == "custom":
-        value = _one_hot(value, file)
+        value = _one_hot(value, file, formulas)
     if not isinstance(value, list) or not value:
         raise file.wrong("labels.value must be a list of labels", "labels", "value")
     names = [str(name) for name in value]
@@ -109,9 +109,7 @@ def _add_labels_of_files(truth: Truth, names: list[str], magic: Mapping[str, obj
             truth.files[name] = [f"*{text}*" for text, is_set in patterns.items() if is_set]
 
 
-def _numbered(
-    truth: Truth, section: Mapping[str, object], formulas: Formulas
-) -> list[object]:
+def _numbered(truth: Truth, section: Mapping[str, object], formulas: Formulas) -> list[object]:
     """Return labels that are numbers of a branch, as weaver-core-dev has them."""
     index, names = str(section["value_cls_index"]), section["value_cls_names"]
     assert isinstance(names, list)
@@ -124,7 +122,7 @@ def _numbered(
     return found
 
 
-def _one_hot(value: object, file: WeaverFile) -> list[object]:
+def _one_hot(value: object, file: WeaverFile, formulas: Formulas) -> list[object]:
     """Return the labels of which a custom label is the largest.
 
     Raises
@@ -135,7 +133,10 @@ def _one_hot(value: object, file: WeaverFile) -> list[object]:
     if not isinstance(value, Mapping) or not value:
         raise file.wrong("labels.value must be a mapping of formulas", "labels", "value")
     name, formula = str(next(iter(value))), str(next(iter(value.values())))
-    names = _stacked(parsed(formula)) if len(value) == 1 else None
+    tree = parsed(formula)
+    if isinstance(tree, ast.Name) and formulas.is_new(tree.id):
+        tree = formulas.tree(tree.id)
+    names = _stacked(tree) if len(value) == 1 else None
     if names is None:
         raise file.wrong(
             f"the custom label {name} is no choice among labels: parttag learns classes, not "
