@@ -40,7 +40,7 @@ class KindTables:
         return torch.cat(list(values)).index_select(0, self.rows)
 
 
-Inputs: TypeAlias = Float[Tensor, "particles features"] | KindTables
+Inputs: TypeAlias = Float[Tensor, "_particles _features"] | KindTables
 """The standardized features of all real particles: one table, or one for each kind."""
 
 

@@ -41,12 +41,11 @@ from parttag.jets import pair_features
 from parttag.jets.batch import JetBatch
 from parttag.jets.kind_features import Inputs, particle_inputs
 from parttag.jets.packing import places
-from parttag.models.layers.basic import LinearGELU
-from parttag.models.layers.batch_norm import PackedBatchNorm
 from parttag.models.layers.kinds import MostParticles, input_network, particle_limits
 from parttag.models.layers.masking import pairs_in_full, visible_jets
 from parttag.models.layers.pair_network import PairNetwork
 from parttag.models.layers.particle_blocks import ClassBlock, ParticleBlock
+from parttag.models.layers.particle_embedding import Embedding
 from parttag.models.registry import register_model
 from parttag.models.tagger import ModelOptions, ParticleEncoder
 from parttag.ops.attention import spread_bias
@@ -357,38 +356,6 @@ class ParticleTrimmer(nn.Module):
         if batch.max_length <= longest:
             return batch
         return batch.keep_particles(random_subset(batch.lengths, longest))
-
-
-class EmbeddingLayer(nn.Module):
-    """A layer norm, a linear layer and a GELU."""
-
-    def __init__(self, width_in: int, width_out: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width_in)
-        self.linear = LinearGELU(width_in, width_out)
-
-    def forward(self, x: Float[Tensor, "particles inputs"]) -> Float[Tensor, "particles outputs"]:
-        """Return the next layer's particles."""
-        embedded: Tensor = self.linear(self.norm(x))
-        return embedded
-
-
-class Embedding(nn.Module):
-    """Features of particles, normalized over the batch, to the width of the blocks."""
-
-    def __init__(self, dims: tuple[int, ...]) -> None:
-        super().__init__()
-        self.input_norm = PackedBatchNorm(dims[0])
-        self.layers = nn.ModuleList(EmbeddingLayer(*widths) for widths in pairwise(dims))
-
-    def forward(
-        self, features: Float[Tensor, "particles features"]
-    ) -> Float[Tensor, "particles width"]:
-        """Return the embedded particles."""
-        embedded: Tensor = self.input_norm(features)
-        for layer in self.layers:
-            embedded = layer(embedded)
-        return embedded
 
 
 @torch.no_grad()

@@ -174,7 +174,7 @@ class RunConfig(Options):
     def _features_are_read(self) -> "RunConfig":
         name = self.model.name
         is_other = self.network_features != feature_names(_DEFAULT_FEATURES)
-        if is_other and not MODELS[name].network.reads_features:
+        if is_other and not MODELS[name].network.takes_features(self.model):
             key = "features" if self.features != _DEFAULT_FEATURES else "jet_features"
             raise InputError(
                 f"{key}: {name} makes its own inputs from four-momenta; leave {key} out"
