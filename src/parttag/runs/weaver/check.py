@@ -211,24 +211,29 @@ def _compare_table(
     mask: Shaped[np.ndarray, "jets length"] | None,
     jets: JetArrays,
 ) -> list[Comparison]:
-    """Compare the first particles of each jet, as many as weaver-core sees."""
+    """Compare the particles that weaver-core sees, the first of a file, with the same of ours.
+
+    Ours are in the order of pT, whatever that of the file: each is compared with the nearest.
+    """
     length = theirs.shape[2]
     slots = np.arange(length) < np.minimum(lengths, length)[:, None]
     comparisons = []
     if mask is not None:
         wrong = mask.sum(axis=1) != slots.sum(axis=1)
         comparisons.append(Comparison(f"{prefix}mask", float(wrong.sum()), _name(jets, wrong)))
-        slots = mask if not wrong.any() else slots & mask
-    starts = np.cumsum(lengths) - lengths
-    rank = np.arange(len(ours)) - np.repeat(starts, lengths)
-    kept = ours[rank < length]
-    if len(kept) != slots.sum():
-        return comparisons
-    jet_of = np.nonzero(slots)[0]
+        slots = mask
+    nearest = np.full((len(jets), length), -1)
+    stops = np.cumsum(lengths)
+    for jet in np.flatnonzero((lengths > 0) & slots.any(axis=1)):
+        own = ours[stops[jet] - lengths[jet] : stops[jet]]
+        rows = theirs[jet][:, slots[jet]].T
+        distance = np.abs(rows[:, None] - own[None]).max(axis=2)
+        nearest[jet, slots[jet]] = stops[jet] - lengths[jet] + distance.argmin(axis=1)
+    jet_of, slot = np.nonzero(nearest >= 0)
     for column, name in enumerate(names):
-        values, what = theirs[:, column][slots], f"{prefix}{name}"
+        found, values = ours[nearest[jet_of, slot], column], theirs[jet_of, column, slot]
         unit = max(abs(_scale(name)), 1.0)
-        comparisons.append(_largest(what, kept[:, column], values, jets, jet_of, unit))
+        comparisons.append(_largest(f"{prefix}{name}", found, values, jets, jet_of, unit))
     return comparisons
 
 

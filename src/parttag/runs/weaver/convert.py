@@ -196,6 +196,13 @@ class _Converter:
         self.used |= {value: None for value in values if isinstance(value, str)}
 
     def _say_of(self, kind: Kind) -> None:
+        if kind.length is not None:
+            self.remarks.note(
+                "length",
+                f"of more than {kind.length} {kind.name}, weaver keeps the first of the file, and "
+                "parttag those of highest pT",
+                kind.line,
+            )
         if any(group.pad_mode == "wrap" for group in kind.groups.values()):
             self.remarks.note(
                 "pad_mode: wrap",

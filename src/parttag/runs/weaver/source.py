@@ -100,7 +100,7 @@ class WeaverFile:
         """Return the refusal of what a key has."""
         line = self.line(*keys)
         where = f"{self.path}, line {line}" if line is not None else str(self.path)
-        return InputError(f"{where}: {sentence}")
+        return InputError(f"{where}: {' '.join(sentence.split())}")
 
     @cached_property
     def inputs(self) -> tuple[Group, ...]:
