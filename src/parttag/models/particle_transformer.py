@@ -27,6 +27,7 @@ heads' channels of the output projection without the transposition of weaver bef
 (the two are equivalent, and ``parttag import`` converts).
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
@@ -37,9 +38,11 @@ from jaxtyping import Bool, Float, Int64
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
+from parttag.errors import InputError
 from parttag.jets import pair_features
 from parttag.jets.batch import JetBatch
 from parttag.jets.kind_features import Inputs, particle_inputs
+from parttag.jets.kinds import names_by_kind
 from parttag.jets.packing import places
 from parttag.models.layers.kinds import MostParticles, input_network, particle_limits
 from parttag.models.layers.masking import pairs_in_full, visible_jets
@@ -117,6 +120,22 @@ class ParticleTransformer(ParticleEncoder):
         self.head = nn.Linear(self.particle_width, num_classes)
         if options.initialization == "xavier":
             _initialize_xavier(self)
+
+    @classmethod
+    def refuse_kinds(cls, names: Sequence[str]) -> None:
+        """Refuse a kind of one feature, of which the layer norm after it would leave nothing.
+
+        Raises
+        ------
+        InputError
+            If there is one.
+        """
+        for kind, own in names_by_kind(names).items():
+            if len(own) < 2:
+                raise InputError(
+                    f"features.{kind} is one feature, of which the layer norm of a Particle "
+                    "Transformer's embedding leaves nothing; name two or more"
+                )
 
     @classmethod
     def needs_momenta(cls, options: ModelOptions) -> bool:

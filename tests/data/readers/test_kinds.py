@@ -239,7 +239,7 @@ PARTICLES = {
     "charged": {"px": "a", "py": "b", "pz": "c", "mass": 0, "extra": {"ip3d": "d"}},
     "vertices": {"px": "e", "py": "f", "pz": "g", "mass": 0},
 }
-WITHOUT = {**PARTICLES, "vertices": {"extra": {"d3d": "h"}}}
+WITHOUT = {**PARTICLES, "vertices": {"extra": {"d3d": "h", "dxy": "i"}}}
 
 
 @pytest.mark.parametrize(
@@ -261,9 +261,11 @@ WITHOUT = {**PARTICLES, "vertices": {"extra": {"d3d": "h"}}}
         ({"features": {"charged": ["tanh_d0"]}}, PARTICLES,
          "features.charged needs the column d0, of which no branch is named in data.columns"),
         ({}, WITHOUT, "feature log_pt needs four-momenta, which the vertices of data.columns have"),
-        ({"features": {"charged": "kin", "vertices": ["d3d"]},
+        ({"features": {"charged": "kin", "vertices": ["d3d", "dxy"]},
           "model": {"name": "particle_transformer"}}, WITHOUT,
          "model particle_transformer needs four-momenta, which the vertices"),
+        ({"features": {"charged": ["log_pt"]}, "model": {"name": "particle_transformer"}}, None,
+         "features.charged is one feature, of which the layer norm of a Particle Transformer's"),
         ({"features": "kin"}, WITHOUT, "feature log_pt needs four-momenta, which the vertices"),
         ({"features": {"charged": "kim"}}, None, "features: there is no set 'kim'"),
         ({"features": {"charged": [{"column": "x", "transfrom": "log"}]}}, None,
@@ -282,7 +284,7 @@ def test_configurations_that_do_not_fit_are_refused(changes, particles, sentence
 def test_networks_without_pairs_read_kinds_without_momenta():
     plain = {"name": "particle_transformer", "pair_bias": False}
     for model in (plain, {"name": "pfn"}, {"name": "encoder_decoder"}):
-        features = {"charged": "kin", "vertices": ["d3d"]}
+        features = {"charged": "kin", "vertices": ["d3d", "dxy"]}
         data = {**CONFIG["data"], "columns": {"particles": WITHOUT}}
         build_config({**CONFIG, "data": data, "features": features, "model": model})
 
@@ -300,3 +302,12 @@ def test_jets_that_lack_a_kind_or_its_column_are_refused(file, tmp_path):
     own = ColumnLayout(columns(TEXT), wanted=wanted)
     with pytest.raises(InputError, match=r"features.charged: there is no feature 'd3d', and .* of"):
         own.branches_to_read(branches(), Path("x"))
+
+
+def test_the_kind_may_be_a_feature_of_all_particles(file):
+    wanted = WantedColumns(particles=(KIND_COLUMN, "d3d"))
+    own = ColumnLayout(columns(TEXT), wanted=wanted)
+    assert own.schema(branches(), Path("x")).columns == ("d3d", KIND_COLUMN)
+    jets = JetFiles(file, columns(TEXT), wanted=wanted).read()
+    assert dict(jets.column_types) == {"d3d": "<f2", KIND_COLUMN: "|u1"}
+    assert np.array_equal(jets[KIND_COLUMN], read(file, TEXT)[KIND_COLUMN])

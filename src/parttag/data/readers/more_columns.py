@@ -17,7 +17,7 @@ from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.readers.slices import find, leaves
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
-from parttag.jets.kinds import require_kinds
+from parttag.jets.kinds import KIND_COLUMN, require_kinds
 
 Columns = dict[str, Shaped[np.ndarray, " _rows"]]
 
@@ -202,13 +202,15 @@ def more_columns(columns: ColumnsOptions, wanted: WantedColumns | None) -> MoreC
             extra, columns.jet_extra, leading=leading, sections=tuple(named), kinds=kinds
         )
     both = [name for name in wanted.either if name in extra or name in columns.jet_extra]
+    made = {KIND_COLUMN} if kinds else set()  # of no branch
     particles = (*wanted.particles, *(name for name in both if name in extra))
+    particles = tuple(name for name in particles if name not in made)
     sections: list[dict[str, str]] = [
         {name: own[name] for name in particles if name in own} for own in named
     ]
     if kinds and wanted.of_kinds:
         sections = [
-            {name: own.get(name, name) for name in dict(wanted.of_kinds).get(kind, ())}
+            {n: own.get(n, n) for n in dict(wanted.of_kinds).get(kind, ()) if n not in made}
             | {name: own[name] for name in both if name in own}
             for kind, own in zip(kinds, named, strict=True)
         ]
