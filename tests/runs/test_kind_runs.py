@@ -89,6 +89,7 @@ def test_an_example_trains_for_two_steps_continues_and_evaluates(run_command, na
     code, _, err = run_command("train", config, "--out", cut, *overrides)
     assert code == 0, err
     assert same_weights(run, cut)
+    assert "continuing after step 1 of 2" in (cut / "train.log").read_text()
 
     val = next(o.partition("=")[2] for o in overrides if o.startswith("data.val"))
     code, _, err = run_command("evaluate", run, "--data", val)

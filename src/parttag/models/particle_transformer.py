@@ -42,7 +42,7 @@ from parttag.errors import InputError
 from parttag.jets import pair_features
 from parttag.jets.batch import JetBatch
 from parttag.jets.kind_features import Inputs, particle_inputs
-from parttag.jets.kinds import names_by_kind
+from parttag.jets.kinds import KindLabel, names_by_kind
 from parttag.jets.packing import places
 from parttag.models.layers.kinds import MostParticles, input_network, particle_limits
 from parttag.models.layers.masking import pairs_in_full, visible_jets
@@ -67,6 +67,8 @@ class ParticleTransformerOptions(ModelOptions, Heads):
     shared_by_heads: ClassVar[str] = "embed_dims"
     embed_dims: tuple[PositiveInt, ...] = Field(default=(128, 512, 128), min_length=1)
     """Widths of the particle embedding; the last is the width of every block."""
+    kind_dims: dict[KindLabel, tuple[PositiveInt, ...]] = Field(default={})
+    """Of kinds of particles whose embedding has widths of its own, those before the last."""
     pair_dims: tuple[PositiveInt, ...] = Field(default=(64, 64, 64), min_length=1)
     """Widths of the pair network before its last layer, which is one channel a head wide."""
     pair_bias: bool = True
@@ -216,7 +218,7 @@ class Backbone(nn.Module):
         width = options.embed_dims[-1]
         self.trimmer = ParticleTrimmer() if options.trim else None
         self.embedding = input_network(
-            feature_names, lambda width: Embedding((width, *options.embed_dims))
+            feature_names, Embedding, options.embed_dims, options.kind_dims
         )
         self.pair_network = (
             PairNetwork((*options.pair_dims, options.num_heads)) if options.pair_bias else None

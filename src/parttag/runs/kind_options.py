@@ -8,7 +8,7 @@ from parttag.errors import InputError
 from parttag.jets.feature_lists import required_extras
 from parttag.jets.kinds import Kinds, names_by_kind, require_kinds
 from parttag.models import MODELS, ModelOptions
-from parttag.models.layers.kinds import particle_limits
+from parttag.models.layers.kinds import particle_limits, require_features
 from parttag.training.objectives import OBJECTIVES
 
 
@@ -44,6 +44,7 @@ def check_kinds(
     network.refuse_kinds(names)
     if network.takes_kinds:
         particle_limits(getattr(model, "max_particles", None), names)
+        require_features("kind_dims", getattr(model, "kind_dims", ()), names)
     by_kind = names_by_kind(names)
     if columns is None:
         return

@@ -64,12 +64,7 @@ class WantedColumns:
         InputError
             If one is missing; the message names the nearest there is.
         """
-        require_kinds([kind for kind, _ in self.of_kinds], jets.kinds, name)
-        without = [kind for kind, has_momentum in jets.kinds if not has_momentum]
-        for kind, what in self.with_momenta:
-            lacking = [other for other in without if kind in (None, other)]
-            if lacking:
-                raise InputError(no_momenta(lacking[0], what, name))
+        self.require_kinds(jets, name)
         of_particles, of_jets = jets.particle_column_names, jets.jet_column_names
         for key, there, wanted, what in (
             ("features", (*jets.extra_names, *of_particles), self.particles, "particle column"),
@@ -83,6 +78,21 @@ class WantedColumns:
                         f"{key}: {name} has no {what} {column!r}{near}; prepare it with that "
                         "column, or name another"
                     )
+
+    def require_kinds(self, jets: JetArrays, name: str) -> None:
+        """Refuse jets that lack a kind of particles, or four-momenta of one where needed.
+
+        Raises
+        ------
+        InputError
+            If they do.
+        """
+        require_kinds([kind for kind, _ in self.of_kinds], jets.kinds, name)
+        without = [kind for kind, has_momentum in jets.kinds if not has_momentum]
+        for kind, what in self.with_momenta:
+            lacking = [other for other in without if kind in (None, other)]
+            if lacking:
+                raise InputError(no_momenta(lacking[0], what, name))
 
 
 def no_momenta(kind: str, what: str, name: str) -> str:

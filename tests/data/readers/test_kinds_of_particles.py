@@ -20,6 +20,7 @@ from parttag.data.selection.good_jets import aligned
 from parttag.data.store.store import JetStore
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, concatenate
+from parttag.jets.awkward_arrays import from_awkward
 from parttag.jets.batch import make_batch
 from parttag.jets.kinds import KIND_COLUMN, KindLimits
 from parttag.runs.config import build_config
@@ -311,3 +312,45 @@ def test_the_kind_may_be_a_feature_of_all_particles(file):
     jets = JetFiles(file, columns(TEXT), wanted=wanted).read()
     assert dict(jets.column_types) == {"d3d": "<f2", KIND_COLUMN: "|u1"}
     assert np.array_equal(jets[KIND_COLUMN], read(file, TEXT)[KIND_COLUMN])
+
+
+def test_awkward_arrays_of_several_kinds_are_jets():
+    jets = kind_jets(kinds=(("charged", True), ("neutral", True), ("vertices", False)))
+    whole = jets.to_awkward()
+    own = {"charged": ["charge", "ip3d", "puppi"], "neutral": ["puppi"], "vertices": ["d3d"]}
+    momentum = ["px", "py", "pz", "E"]
+    arrays = {
+        name: whole.particles[whole.particles.kind == number][
+            [*(momentum if name != "vertices" else []), *own[name]]
+        ]
+        for number, name in enumerate(own)
+    }
+    labels = {"label_top": jets["label_top"]}
+    again = from_awkward(arrays, labels, jets=whole.jet)
+    assert again.kinds == jets.kinds
+    assert np.array_equal(again.p4, jets.p4)
+    assert np.array_equal(again[KIND_COLUMN], jets[KIND_COLUMN])
+    assert np.array_equal(again["d3d"], jets["d3d"])
+    assert np.array_equal(again["puppi"], np.where(jets[KIND_COLUMN] == 2, 0, jets["puppi"]))
+    np.testing.assert_allclose(again.jet_p4, jets.jet_p4, rtol=1e-6)
+    assert from_awkward(arrays, extras=["ip3d"]).extra_names == ("ip3d",)
+    for wrong, sentence in (
+        ({"a b": arrays["neutral"]}, "'a b' cannot be the name of a kind"),
+        ({"charged": arrays["charged"], "neutral": arrays["neutral"][1:]}, "have the same jets"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            from_awkward(wrong)
+
+
+def test_files_to_score_are_refused_where_a_kind_lacks_what_the_network_reads(tmp_path):
+    wanted = WantedColumns(of_kinds=(("charged", ()),), with_momenta=(("charged", "model x"),))
+    text = TEXT.replace("c_px: c_px, ", "").replace("px: c_px, py: 0, pz: 0, mass: 0, ", "")
+    content = {n: b for n, b in branches().items() if n != "c_px"}
+    path = write(tmp_path / "jets.parquet", content)
+    with pytest.raises(
+        InputError, match=r"model x needs four-momenta, which the charged of .*jets"
+    ):
+        list(JetFiles(path, columns(text), wanted=wanted).all_jets())
+    wanted = WantedColumns(of_kinds=(("muons", ()),))
+    with pytest.raises(InputError, match=r"features.muons: .* no particles of that kind"):
+        list(JetFiles(path, columns(text), wanted=wanted).all_jets())
