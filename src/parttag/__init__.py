@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from parttag import plotting as plot
     from parttag.api import register
     from parttag.api.check import check
+    from parttag.api.convert import convert_weaver
     from parttag.api.jets import (
         compare_samples,
         download,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         batch,
         benchmark,
         compare,
+        ensemble,
         import_weaver,
         load,
         train,
@@ -65,7 +67,9 @@ __all__ = [
     "check",
     "compare",
     "compare_samples",
+    "convert_weaver",
     "download",
+    "ensemble",
     "from_awkward",
     "import_weaver",
     "inspect",
@@ -97,7 +101,9 @@ _HOMES = {
     "check": "api.check:check",
     "compare": "api.runs:compare",
     "compare_samples": "api.jets:compare_samples",
+    "convert_weaver": "api.convert:convert_weaver",
     "download": "api.jets:download",
+    "ensemble": "api.runs:ensemble",
     "from_awkward": "api.jets:from_awkward",
     "import_weaver": "api.runs:import_weaver",
     "inspect": "api.jets:inspect",

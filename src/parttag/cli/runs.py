@@ -12,6 +12,7 @@ from parttag.cli.terminal import (
     Device,
     Files,
     ManyValues,
+    OptionalFile,
     Overwrite,
     Precision,
     Strict,
@@ -146,6 +147,14 @@ def evaluate(
             show_default="evaluation.working_points",
         ),
     ] = None,
+    tables: Annotated[
+        str,
+        typer.Option(
+            metavar="YAML",
+            help="Tables of thresholds: '{points: {tight: {mistag: 0.01}}, pt: [400, 600, 800]}'.",
+            show_default="evaluation.tables",
+        ),
+    ] = "",
     plan: Annotated[
         float | None,
         typer.Option(
@@ -189,7 +198,9 @@ def evaluate(
     if probe is None:
         out = out or run / "evaluation"
         options = tagger.options(
-            ",".join(background or ()) or None, ",".join(working_points or ()) or None
+            ",".join(background or ()) or None,
+            ",".join(working_points or ()) or None,
+            tables or None,
         )
         api.check_target(tagger, out, forms, options=options, overwrite=overwrite)
         found = api.evaluate_run(tagger, data, options=options, **how)
@@ -211,7 +222,7 @@ def evaluate(
     say(f"written to {out}")
 
 
-@app.command()
+@app.command(cls=OptionalFile)
 def predict(
     run: Annotated[Path, typer.Argument(parser=local_path, help="Directory of a run.")],
     files: Files,
@@ -224,6 +235,16 @@ def predict(
             metavar="BRANCH,...", help="Branches of the input to pass through.", show_default="none"
         ),
     ] = None,
+    working_points: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_path,
+            metavar=OptionalFile.METAVAR,
+            help="Write which working points each jet passes, pass_NAME; without a file those of "
+            "RUN/evaluation.",
+            show_default="none",
+        ),
+    ] = None,
     columns: Columns = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
@@ -234,7 +255,8 @@ def predict(
 
     Example: parttag predict runs/first data/*.root --out scores.root --keep jet_sdmass,label_QCD
 
-    Bad jets are kept as rows of NaN with valid = 0.
+    Bad jets are kept as rows of NaN with valid = 0. --working-points takes a file of the name
+    working_points.yaml, or none.
     """
     from parttag.api import command_line as api
 
@@ -243,6 +265,7 @@ def predict(
         files,
         out,
         keep=values_of(keep),
+        working_points=_points_file(working_points),
         overwrite=overwrite,
         strict=strict,
         precision=precision,
@@ -255,18 +278,31 @@ def predict(
     )
 
 
+def _points_file(given: Path | None) -> Path | bool:
+    """Return the file that an option names, or whether it is there at all."""
+    if given is None:
+        return False
+    return True if str(given) == OptionalFile.DEFAULT else given
+
+
 @app.command("import")
 def import_weights(
     weights: Annotated[
-        Path, typer.Argument(parser=local_path, help="A state dict that weaver-core saved, .pt.")
-    ],
-    features: Annotated[
-        list[str],
-        typer.Option(help="What it was trained with: kin, kinpid, full, or a list with commas."),
+        Path,
+        typer.Argument(
+            parser=local_path, help="A state dict that weaver-core or authors' code saved, .pt."
+        ),
     ],
     out: Annotated[Path, typer.Option(parser=local_path, help="Directory of the run to make.")],
+    features: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What it was trained with: kin, kinpid, full, or a list with commas.",
+            show_default="what the weights tell, of lorentz_net and lgn",
+        ),
+    ] = None,
     model: Annotated[
-        Literal["particle_transformer", "particle_net"],
+        Literal["particle_transformer", "particle_net", "lorentz_net", "lgn"],
         typer.Option(help="The network that it belongs to."),
     ] = "particle_transformer",
     classes: Annotated[
@@ -278,23 +314,28 @@ def import_weights(
         ),
     ] = None,
 ) -> None:
-    """Turn weights of weaver-core into a run, for evaluate, predict and fine-tuning.
+    """Turn weights of weaver-core, or of authors' code, into a run: evaluate, predict, fine-tune.
 
     Example: parttag import ParT_kin.pt --model particle_transformer --features kin --out runs/ParT
 
-    Weights of every version since 0.4 give the scores that the version which wrote them gives.
+    Weights of every version since 0.4 give the scores that the version which wrote them gives;
+    those of LorentzNet and of the Lorentz Group Network, with the options that are written, the
+    scores of their authors' code.
     """
     from parttag.api import command_line as api
 
     names = values_of(features)
-    api.import_run(
+    imported = api.import_weights(
         weights,
-        names[0] if len(names) == 1 else names,
+        (names[0] if len(names) == 1 else names) if names else None,
         out,
         model=model,
         classes=values_of(classes),
     )
-    console.print(f"imported: {out}", highlight=False, soft_wrap=True)
+    say(f"recognized: {imported.recognized}")
+    for name, value in imported.options.items():
+        say(f"model.{name}: {value}")
+    say(f"imported: {out}")
 
 
 @app.command()

@@ -134,6 +134,11 @@ class Tagger(nn.Module, ABC):
         return self
 
     @classmethod
+    def takes_features(cls, options: ModelOptions) -> bool:  # noqa: ARG003
+        """Return whether ``feature_names`` matter with these options."""
+        return cls.reads_features
+
+    @classmethod
     def refuse_kinds(cls, names: Sequence[str]) -> None:
         """Refuse features of several kinds of particles if the network tells none apart.
 
