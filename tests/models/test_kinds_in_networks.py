@@ -18,7 +18,7 @@ from parttag.jets.arrays import JetArrays, concatenate
 from parttag.jets.batch import JetBatch, make_batch
 from parttag.jets.column_features import ColumnFeature
 from parttag.jets.feature_lists import resolved_features
-from parttag.jets.kinds import KIND_COLUMN
+from parttag.jets.kinds import KIND_COLUMN, KindName
 from parttag.models import MODELS, build_model
 from parttag.options import read_options
 from parttag.testing.laws import shake
@@ -391,6 +391,13 @@ def test_batch_norms_see_the_real_particles_of_their_kind_only():
         for which, moment in (("mean", values.mean(0)), ("var", values.var(0, ddof=1))):
             moved = 0.9 * before[f"{norm}.running_{which}"] + 0.1 * torch.from_numpy(moment)
             torch.testing.assert_close(model.get_buffer(f"{norm}.running_{which}"), moved)
+
+
+def test_a_kind_of_one_feature_is_worth_a_remark():
+    names = (*FEATURES, KindName("tracks", "log_pt"))
+    (sentence,) = MODELS["particle_transformer"].network.remarks(names)
+    assert sentence.startswith("features.tracks is one feature, of which the layer norm")
+    assert MODELS["pfn"].network.remarks(names) == ()
 
 
 def test_a_kind_may_have_widths_of_its_own():

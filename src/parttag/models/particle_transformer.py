@@ -38,7 +38,6 @@ from jaxtyping import Bool, Float, Int64
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from parttag.errors import InputError
 from parttag.jets import pair_features
 from parttag.jets.batch import JetBatch
 from parttag.jets.kind_features import Inputs, particle_inputs
@@ -124,20 +123,14 @@ class ParticleTransformer(ParticleEncoder):
             _initialize_xavier(self)
 
     @classmethod
-    def refuse_kinds(cls, names: Sequence[str]) -> None:
-        """Refuse a kind of one feature, of which the layer norm after it would leave nothing.
-
-        Raises
-        ------
-        InputError
-            If there is one.
-        """
-        for kind, own in names_by_kind(names).items():
-            if len(own) < 2:
-                raise InputError(
-                    f"features.{kind} is one feature, of which the layer norm of a Particle "
-                    "Transformer's embedding leaves nothing; name two or more"
-                )
+    def remarks(cls, names: Sequence[str]) -> tuple[str, ...]:
+        """Return what to say of kinds of one feature."""
+        return tuple(
+            f"features.{kind} is one feature, of which the layer norm of a Particle Transformer's "
+            "embedding leaves nothing; name two or more"
+            for kind, own in names_by_kind(names).items()
+            if len(own) == 1
+        )
 
     @classmethod
     def needs_momenta(cls, options: ModelOptions) -> bool:

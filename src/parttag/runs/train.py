@@ -15,6 +15,7 @@ from parttag.data.loading.loader import JetLoader
 from parttag.data.loading.resident import resident_device
 from parttag.errors import InputError
 from parttag.jets.feature_lists import required_extras
+from parttag.models import MODELS
 from parttag.options import local_name
 from parttag.progress import Progress, no_progress
 from parttag.runs.config import RunConfig, build_config
@@ -86,6 +87,7 @@ def train_run(
         if not begun:
             config, said = standardized(config, train_data, ranks)
         said += left_out(config.objective.name, config.network_features, train_data.kinds)
+        said += MODELS[config.model.name].network.remarks(config.network_features)
         moved = create(directory, config, data, ranks) if ranks.is_first else []
         ranks.wait()
         with log_to(directory / "train.log", ranks):

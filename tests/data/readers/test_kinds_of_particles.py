@@ -265,8 +265,6 @@ WITHOUT = {**PARTICLES, "vertices": {"extra": {"d3d": "h", "dxy": "i"}}}
         ({"features": {"charged": "kin", "vertices": ["d3d", "dxy"]},
           "model": {"name": "particle_transformer"}}, WITHOUT,
          "model particle_transformer needs four-momenta, which the vertices"),
-        ({"features": {"charged": ["log_pt"]}, "model": {"name": "particle_transformer"}}, None,
-         "features.charged is one feature, of which the layer norm of a Particle Transformer's"),
         ({"features": "kin"}, WITHOUT, "feature log_pt needs four-momenta, which the vertices"),
         ({"features": {"charged": "kim"}}, None, "features: there is no set 'kim'"),
         ({"features": {"charged": [{"column": "x", "transfrom": "log"}]}}, None,
