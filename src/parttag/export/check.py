@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from parttag.samples.toys import toy_jets
 NUMBERS_OF_JETS = 1, 2, 7, 64
 NUMBERS_OF_SLOTS = 1, 2, 17, 128
 
-Values = Float64[np.ndarray, "jets values"]
+Values = Float64[np.ndarray, "_jets _values"]
 
 # Two squared distances that are as good as equal: relative, and by the rounding of float32 in the
 # expanded form |a|² − 2ab + |b|², in which networks compute them.
@@ -59,7 +60,7 @@ class Differences:
 
 
 def differences(
-    own: Sequence[Values], exported: Sequence[Values], tied: Sequence[Bool[np.ndarray, " jets"]]
+    own: Sequence[Values], exported: Sequence[Values], tied: Sequence[Bool[np.ndarray, " _jets"]]
 ) -> Differences:
     """Return how far values are apart."""
     apart = np.concatenate([np.abs(a - b).max(axis=1) for a, b in zip(own, exported, strict=True)])
@@ -79,18 +80,19 @@ def differences(
 def own_values(network: Tagger, batch: JetBatch, output: Output) -> Values:
     """Return what the network itself gives: scores, or its representation."""
     with torch.inference_mode(), computing_in("fp32", torch.device("cpu")):
-        if output == "embedding":
-            return network.encode(batch).double().numpy()
-        return comparable(network(batch).numpy(), "logits")
+        is_embedding = output == "embedding"
+        values: np.ndarray = (network.encode if is_embedding else network)(batch).numpy()
+    return comparable(values, "embedding" if is_embedding else "logits")
 
 
 def comparable(values: np.ndarray, output: Output) -> Values:
     """Return scores of logits, and others as they are."""
-    wide = values.astype(np.float64)
+    wide: Values = values.astype(np.float64)
     if output != "logits":
         return wide
-    exponentials: Values = np.exp(wide - wide.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
+    exponentials = np.exp(wide - wide.max(axis=1, keepdims=True))
+    scores: Values = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return scores
 
 
 def toy_batches(
@@ -149,7 +151,7 @@ def near_ties(network: Tagger, batch: JetBatch) -> Bool[np.ndarray, " jets"]:
 
 @contextmanager
 def _watching(blocks: Sequence[EdgeBlock], seen: list[tuple[Tensor, int]]) -> Iterator[None]:
-    def note(block: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+    def note(block: nn.Module, arguments: tuple[Any, ...]) -> None:
         assert isinstance(block, EdgeBlock)
         seen.append((arguments[1], block.num_neighbours))
 
@@ -171,4 +173,3 @@ def _has_tie(points: Tensor, k: int) -> bool:
         last, following = squares[:, k], squares[:, k + 1]
         tied |= (following - last <= (2 * _TIE * following).maximum(rounding)).any()
     return bool(tied)
-

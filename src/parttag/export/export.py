@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -152,15 +152,14 @@ class Exporter:
         """Return the metadata: classes, versions, run and hashes."""
         run, directory = self.run, self.run.directory
         checkpoint = directory / "checkpoints" / f"{run.checkpoint}.pt"
-        config = directory / CONFIG
         found = {
             "classes": json.dumps(run.classes),
             "network": run.config.model.name,
             "parttag_version": parttag.__version__,
             "run": directory.name,
             "checkpoint": run.checkpoint,
-            "checkpoint_sha256": sha256(checkpoint) if checkpoint.is_file() else "",
-            "config_sha256": sha256(config) if config.is_file() else "",
+            "checkpoint_sha256": sha256(checkpoint),
+            "config_sha256": sha256(directory / CONFIG),
             "precision": self.options.precision,
             "parttag": json.dumps(self.sources()),
         }
@@ -201,7 +200,7 @@ class Exporter:
             tied.append(near_ties(network, batch))
         return differences(own, exported, tied)
 
-    def toys(self):
+    def toys(self) -> Iterator[tuple[JetBatch, int]]:
         """Yield toy batches that have the columns that the network reads."""
         wanted = self.run.config.wanted_columns
         return toy_batches(wanted.particles, wanted.jets, self.run.model.max_particles)

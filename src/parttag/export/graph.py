@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from parttag.models.layers.basic import LinearGELU
 from parttag.models.layers.batch_norm import PackedBatchNorm
 
 if TYPE_CHECKING:
@@ -224,11 +225,11 @@ class Graph:
         import onnx
         from onnx import helper
 
-        described = [
+        inputs, outputs = (
             [helper.make_tensor_value_info(n, 1, shape) for n, shape in ends.items()]
             for ends in (self.inputs, self.outputs)
-        ]
-        graph = helper.make_graph(self._nodes, name, *described, initializer=self._tensors)
+        )
+        graph = helper.make_graph(self._nodes, name, inputs, outputs, self._tensors)
         domains = [helper.make_opsetid("", OPSET)]
         if any(node.domain == MICROSOFT for node in self._nodes):
             domains.append(helper.make_opsetid(MICROSOFT, 1))
@@ -294,7 +295,8 @@ def layers(x: Value, modules: nn.Module) -> Value:
     if isinstance(modules, nn.Dropout | nn.Identity):
         return x
     if isinstance(modules, nn.Linear):
-        return linear(x, modules)
+        product = linear(x, modules)
+        return gelu(product) if isinstance(modules, LinearGELU) else product
     if isinstance(modules, nn.LayerNorm):
         return layer_norm(x, modules)
     if isinstance(modules, PackedBatchNorm):

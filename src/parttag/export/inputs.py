@@ -16,7 +16,7 @@ from torch import Tensor
 from parttag.export import raw
 from parttag.export.graph import Value
 from parttag.export.networks import NetworkExport, Particles
-from parttag.export.variables import Labels, Variable, of_feature, plain
+from parttag.export.variables import NOT_FINITE, Labels, Variable, of_feature, plain
 from parttag.jets import kinematics
 from parttag.jets.batch import JetBatch
 from parttag.jets.column_features import ColumnName
@@ -25,9 +25,14 @@ from parttag.jets.jet_features import transformed_of_jets
 from parttag.models import Tagger
 
 _MOMENTUM = ("px", "py", "pz", "energy")
-_JET_MOMENTUM = tuple(f"jet_{name}" for name in _MOMENTUM)
+_JET: dict[str, Callable[[JetBatch], Tensor]] = {
+    "jet_pt": lambda batch: kinematics.pt(batch.jet_p4),
+    "jet_eta": lambda batch: batch.jet_axis[:, 0],
+    "jet_phi": lambda batch: batch.jet_axis[:, 1],
+    "jet_energy": lambda batch: batch.jet_p4[:, 3],
+    "jet_mass": lambda batch: kinematics.mass(batch.jet_p4),
+}
 _ANGLES = ("delta_eta", "delta_phi")
-_AXIS_ERROR = 1e-5  # of float32: a jet's own axis and its momentum's direction are then one
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,14 @@ class ModelInputs:
                     lambda batch: _stacked([batch.particle_column(name) for name in particles]),
                 )
             )
-        found.append(self._columns("jet_vectors", _JET_MOMENTUM, _jet_vectors))
+        of_jet = self._jet_quantities
+        found.append(
+            self._columns(
+                "jet_kinematics",
+                of_jet,
+                lambda batch: _stacked([_JET[name](batch) for name in of_jet]),
+            )
+        )
         if jets:
             found.append(
                 self._columns(
@@ -122,18 +134,33 @@ class ModelInputs:
     def _features(self, name: str, features: Sequence[str]) -> Input:
         variables = tuple(of_feature(feature, self.labels) for feature in features)
         per_jet = name.startswith("jet_")
-        values = _of_jets if per_jet else _of_particles
-        return Input(name, variables, lambda batch: values(batch, features), per_jet)
+        if per_jet:
+            of_jets = self.network.jet_feature_names
+            return Input(name, variables, lambda batch: _of_jets(batch, of_jets), per_jet)
+        return Input(name, variables, lambda batch: _of_particles(batch, features))
 
     def _columns(
         self, name: str, columns: Sequence[str], values: Callable[[JetBatch], Tensor]
     ) -> Input:
-        return Input(name, plain(columns, self.labels), values, name.startswith("jet_"))
+        replace = NOT_FINITE if name.endswith("_columns") else 0.0
+        variables = plain(columns, self.labels, replace=replace)
+        return Input(name, variables, values, name.startswith("jet_"))
 
     @property
     def _raw_columns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         names = self.network.feature_names if "features" in self.export.reads else ()
         return raw.columns_of((*names, *self.network.jet_feature_names))
+
+    @property
+    def _jet_quantities(self) -> tuple[str, ...]:
+        """The jet's momentum: pT, η and φ of the axis, energy, and the mass where it is read.
+
+        Not px, py and pz, from which float32 does not give back an axis to the last bit, and not
+        where a file has an axis of its own, as JetClass's have.
+        """
+        names = (*self.network.feature_names, *self.network.jet_feature_names)
+        columns = {n.feature.column for n in names if isinstance(n, ColumnName) and n.of_jet}
+        return tuple(name for name in _JET if name != "jet_mass" or "log_mass" in columns)
 
     def read(self, given: Mapping[str, Value]) -> tuple[Particles, Value | None]:
         """Return particles and jet features as the network reads them.
@@ -155,7 +182,8 @@ class ModelInputs:
             {} if name not in given else _split(given[name], names)
             for name, names in zip(("pf_columns", "jet_columns"), self._raw_columns, strict=True)
         )
-        jets = raw.RawJets(vectors, given["jet_vectors"], columns, jet_columns)
+        of_jet = _split(given["jet_kinematics"], self._jet_quantities)
+        jets = raw.RawJets(vectors, of_jet, columns, jet_columns)
         is_real = vectors.graph.op("Greater", jets.energy, 0.0, dtype="bool")
         parts = {"mask": is_real.cast("float32"), "vectors": vectors}
         if "features" in self.export.reads:
@@ -197,18 +225,3 @@ def _of_particles(batch: JetBatch, features: Sequence[str]) -> Tensor:
 
 def _of_jets(batch: JetBatch, features: Sequence[ColumnName]) -> Tensor:
     return torch.stack([transformed_of_jets(batch, name) for name in features], dim=1)
-
-
-def _jet_vectors(batch: JetBatch) -> Tensor:
-    """Return the jets' four-momenta, turned to the axes that their files give them.
-
-    Features take a jet's pT, energy and axis. Where a file has an axis of its own, as JetClass's
-    do, the momentum with these is another than the jet's.
-    """
-    p4, axis = batch.jet_p4.double(), batch.jet_axis.double()
-    pt, eta, phi = kinematics.pt_eta_phi(p4)
-    apart = (axis[:, 0] - eta).abs() + kinematics.delta_phi(axis[:, 1], phi).abs()
-    turned = [pt * axis[:, 1].cos(), pt * axis[:, 1].sin(), pt * axis[:, 0].sinh(), p4[:, 3]]
-    is_apart = (apart > _AXIS_ERROR)[:, None]
-    return torch.where(is_apart, torch.stack(turned, dim=1), p4).float()
-

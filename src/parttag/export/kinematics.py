@@ -7,6 +7,7 @@ bit, logarithms and angles, is computed in float64 here and rounded once.
 from __future__ import annotations
 
 import math
+
 from parttag.export.graph import Value
 from parttag.jets.kinematics import TINY
 
@@ -23,11 +24,6 @@ def pt(px: Value, py: Value) -> Value:
     return (px * px + py * py).apply("Sqrt")
 
 
-def mass(px: Value, py: Value, pz: Value, energy: Value) -> Value:
-    """Return the invariant mass; 0 where rounding makes m² negative."""
-    return (energy * energy - (px * px + py * py + pz * pz)).clip(0.0).apply("Sqrt")
-
-
 def eta(px: Value, py: Value, pz: Value) -> Value:
     """Return the pseudorapidity; 0 for a null momentum."""
     transverse = pt(px, py)
@@ -42,9 +38,7 @@ def rapidity(pz: Value, energy: Value) -> Value:
     graph = pz.graph
     difference = (energy - pz).clip(TINY)
     ratio = (pz * 2.0) / difference + 1.0
-    ratio = graph.op(
-        "Where", ratio < _BACKWARD, (energy + pz) / difference, ratio, dtype="float32"
-    )
+    ratio = graph.op("Where", ratio < _BACKWARD, (energy + pz) / difference, ratio, dtype="float32")
     return log(ratio.clip(TINY)) * 0.5
 
 

@@ -84,17 +84,23 @@ class ExportOptions:
                 f"{option('output', self.output)}"
             )
         if self.max_difference is not None and not self.max_difference > 0:
-            raise InputError(f"{option('max_difference', f'{self.max_difference:g}')} is not above 0")
+            raise InputError(
+                f"{option('max_difference', f'{self.max_difference:g}')} is not above 0"
+            )
         if self.precision == "fp32" and (self.max_difference or 0) > FP32_LIMIT:
             raise InputError(
-                f"{option('max_difference', f'{self.max_difference:g}')} is more than {FP32_LIMIT:g}, "
-                "which every fp32 model must keep; give less, or leave it out"
+                f"{option('max_difference', _text(self.max_difference))} is more than "
+                f"{FP32_LIMIT:g}, which every fp32 model must keep; give less, or leave it out"
             )
 
     @property
     def limit(self) -> float:
         """The largest difference of a score that is accepted."""
         return _LIMITS[self.precision] if self.max_difference is None else self.max_difference
+
+
+def _text(value: float | None) -> str:
+    return f"{value:g}"
 
 
 def read_names(names: Mapping[str, str] | str | Path | None) -> Mapping[str, str]:

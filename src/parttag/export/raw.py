@@ -8,7 +8,7 @@ from functools import cached_property
 from parttag.errors import InputError, option
 from parttag.export import kinematics
 from parttag.export.graph import Value
-from parttag.export.variables import Labels, Variable, of_feature
+from parttag.export.variables import NOT_FINITE, Labels, Variable, of_feature
 from parttag.jets.column_features import ColumnName
 from parttag.jets.features import FEATURES
 from parttag.jets.jet_features import JET_QUANTITIES
@@ -22,8 +22,8 @@ class RawJets:
     ----------
     vectors
         (jets, 4, slots): px, py, pz, E in GeV.
-    jet_vectors
-        (jets, 4, 1): of the whole jet; its direction is the axis.
+    jet
+        Quantities of the whole jet by their names, (jets, 1, 1); η and φ are those of the axis.
     columns, jet_columns
         (jets, 1, slots) and (jets, 1, 1) by their names.
     """
@@ -31,15 +31,17 @@ class RawJets:
     def __init__(
         self,
         vectors: Value,
-        jet_vectors: Value,
+        jet: Mapping[str, Value],
         columns: Mapping[str, Value],
         jet_columns: Mapping[str, Value],
     ) -> None:
         self.graph = vectors.graph
         self.px, self.py, self.pz, self.energy = self.graph.split(vectors, 1, [1] * 4)
-        parts = self.graph.split(jet_vectors, 1, [1] * 4)
-        self.jet_px, self.jet_py, self.jet_pz, self.jet_energy = parts
-        self.columns, self.jet_columns = columns, jet_columns
+        self.jet = jet
+        self.columns, self.jet_columns = (
+            {name: _restored(value) for name, value in each.items()}
+            for each in (columns, jet_columns)
+        )
 
     @cached_property
     def pt(self) -> Value:
@@ -47,26 +49,15 @@ class RawJets:
         return kinematics.pt(self.px, self.py)
 
     @cached_property
-    def jet_pt(self) -> Value:
-        """Transverse momentum of the jet."""
-        return kinematics.pt(self.jet_px, self.jet_py)
-
-    @cached_property
-    def jet_eta(self) -> Value:
-        """Pseudorapidity of the jet."""
-        return kinematics.eta(self.jet_px, self.jet_py, self.jet_pz)
-
-    @cached_property
     def delta_eta(self) -> Value:
         """Difference to the jet's η, with its sign."""
         eta = kinematics.eta(self.px, self.py, self.pz)
-        return (eta - self.jet_eta) * kinematics.sign_of(self.jet_pz)
+        return (eta - self.jet["jet_eta"]) * kinematics.sign_of(self.jet["jet_eta"])
 
     @cached_property
     def delta_phi(self) -> Value:
         """Difference to the jet's φ, in [−π, π)."""
-        axis = kinematics.phi(self.jet_px, self.jet_py)
-        return kinematics.wrap(kinematics.phi(self.px, self.py) - axis)
+        return kinematics.wrap(kinematics.phi(self.px, self.py) - self.jet["jet_phi"])
 
     def column(self, name: str) -> Value:
         """Return a column of the particles; what is not finite counts as 0."""
@@ -138,6 +129,13 @@ def _is_computed(feature: str) -> bool:
     return FEATURES[feature].requires != (feature,)
 
 
+def _restored(column: Value) -> Value:
+    """Return a column with NaN where its reader had to put something else."""
+    graph = column.graph
+    is_replaced = graph.op("Equal", column, NOT_FINITE, dtype="bool")
+    return graph.op("Where", is_replaced, float("nan"), column, dtype="float32")
+
+
 def finite(value: Value, replacement: float) -> Value:
     """Return a value with a number in place of what is not finite."""
     is_finite = value.apply("Abs") < float("inf")
@@ -162,42 +160,42 @@ def _transformed(value: Value, transform: str) -> Value:
     if transform == "log":
         return kinematics.log(value)
     if transform == "log1p":
-        wide = value.cast("float64") + 1.0
-        return wide.apply("Log").cast("float32")
+        return (value.cast("float64") + 1.0).apply("Log").cast("float32")
     return value.apply({"sqrt": "Sqrt", "tanh": "Tanh", "abs": "Abs", "asinh": "Asinh"}[transform])
 
+
+def _column(name: str) -> Callable[[RawJets], Value]:
+    return lambda jets: jets.column(name)
+
+
+_COLUMNS = (
+    "charge",
+    "is_charged_hadron",
+    "is_neutral_hadron",
+    "is_photon",
+    "is_electron",
+    "is_muon",
+    "d0_error",
+    "dz_error",
+)
 
 _FEATURES: dict[str, Callable[[RawJets], Value]] = {
     "log_pt": lambda jets: _log(jets.pt),
     "log_energy": lambda jets: _log(jets.energy),
-    "log_pt_rel": lambda jets: _log(jets.pt) - _log(jets.jet_pt),
-    "log_energy_rel": lambda jets: _log(jets.energy) - _log(jets.jet_energy),
+    "log_pt_rel": lambda jets: _log(jets.pt) - _log(jets.jet["jet_pt"]),
+    "log_energy_rel": lambda jets: _log(jets.energy) - _log(jets.jet["jet_energy"]),
     "delta_r": lambda jets: kinematics.delta_r(jets.delta_eta, jets.delta_phi),
     "tanh_d0": lambda jets: jets.column("d0").apply("Tanh"),
     "tanh_dz": lambda jets: jets.column("dz").apply("Tanh"),
     "delta_eta": lambda jets: jets.delta_eta,
     "delta_phi": lambda jets: jets.delta_phi,
-    **{
-        name: lambda jets, name=name: jets.column(name)
-        for name in (
-            "charge",
-            "is_charged_hadron",
-            "is_neutral_hadron",
-            "is_photon",
-            "is_electron",
-            "is_muon",
-            "d0_error",
-            "dz_error",
-        )
-    },
+    **{name: _column(name) for name in _COLUMNS},
 }
 
 _JETS: dict[str, Callable[[RawJets], Value]] = {
-    "log_pt": lambda jets: kinematics.log(jets.jet_pt),
-    "log_energy": lambda jets: kinematics.log(jets.jet_energy),
-    "log_mass": lambda jets: kinematics.log(
-        kinematics.mass(jets.jet_px, jets.jet_py, jets.jet_pz, jets.jet_energy)
-    ),
-    "eta": lambda jets: jets.jet_eta,
-    "abs_eta": lambda jets: jets.jet_eta.apply("Abs"),
+    "log_pt": lambda jets: kinematics.log(jets.jet["jet_pt"]),
+    "log_energy": lambda jets: kinematics.log(jets.jet["jet_energy"]),
+    "log_mass": lambda jets: kinematics.log(jets.jet["jet_mass"]),
+    "eta": lambda jets: jets.jet["jet_eta"],
+    "abs_eta": lambda jets: jets.jet["jet_eta"].apply("Abs"),
 }

@@ -39,10 +39,6 @@ _LABELS = {
     "mask": "part_mask",
     "d0": "part_d0val",
     "dz": "part_dzval",
-    "jet_px": "jet_px",
-    "jet_py": "jet_py",
-    "jet_pz": "jet_pz",
-    "jet_energy": "jet_energy",
 }
 """JetClass's names, as the configurations of its Particle Transformer have them."""
 
@@ -125,10 +121,15 @@ class Labels:
                 )
 
 
-def plain(names: Sequence[str], labels: Labels) -> tuple[Variable, ...]:
+NOT_FINITE = 1e38
+"""Stands in raw columns for what is no finite number, which readers always replace."""
+
+
+def plain(names: Sequence[str], labels: Labels, *, replace: float = 0.0) -> tuple[Variable, ...]:
     """Return variables that are columns as they are."""
     return tuple(
-        Variable(name, labels(name), {"column": name, "transform": "none"}) for name in names
+        Variable(name, labels(name), {"column": name, "transform": "none"}, replace=replace)
+        for name in names
     )
 
 

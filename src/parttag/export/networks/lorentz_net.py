@@ -38,7 +38,7 @@ def encode(network: Tagger, particles: Particles) -> Value:
     momenta = _with_beams(particles.vectors * particles.mask, beams)
     is_real = _with_beams(particles.mask, np.ones((1, 2)))
     is_beam = _with_beams(particles.mask * 0.0, np.ones((1, 2)))
-    vectors = [part.squeeze(1) for part in graph.split(momenta, 1, [1] * 4)]
+    vectors: Components = [part.squeeze(1) for part in graph.split(momenta, 1, [1] * 4)]
     nodes = _make_nodes(vectors, is_real, is_beam)
     hidden = linear(nodes.inputs, network.backbone.embedding)
     for block in network.backbone.blocks:

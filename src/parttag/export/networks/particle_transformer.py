@@ -15,6 +15,7 @@ from parttag.export.graph import (
     batch_norm,
     gelu,
     layer_norm,
+    layers,
     weighted,
 )
 from parttag.export.networks.particles import Particles
@@ -36,7 +37,7 @@ def encode(network: Tagger, particles: Particles) -> Value:
     rows = batch_norm(particles.rows, backbone.embedding.input_norm).cast(graph.dtype)
     for layer in backbone.embedding.layers:
         assert isinstance(layer, EmbeddingLayer)
-        rows = gelu(weighted(layer_norm(rows, layer.norm), layer.linear.weight, layer.linear.bias))
+        rows = layers(layer_norm(rows, layer.norm), layer.linear)
     bias = None
     if backbone.pair_network is not None:
         bias = _pair_bias(particles, backbone.pair_network)
@@ -67,9 +68,7 @@ def _attend(block: Block, query: Value, seen: Value, mask: Value, bias: Value | 
     weights, biases = block.qkv.weight.detach().chunk(3), block.qkv.bias.detach()
     if not graph.fused:
         return _attend_plainly(heads, query, seen, mask, bias, weights, biases.chunk(3))
-    q, k, v = (
-        weighted(x, weight) for x, weight in zip((query, seen, seen), weights, strict=True)
-    )
+    q, k, v = (weighted(x, weight) for x, weight in zip((query, seen, seen), weights, strict=True))
     inputs = q, k, v, biases, mask.cast("int32"), bias
     return graph.op(
         "MultiHeadAttention",
@@ -95,11 +94,12 @@ def _attend_plainly(
         weighted(x, weight, offset).reshape(0, 0, heads, width // heads)
         for x, weight, offset in zip((query, seen, seen), weights, biases, strict=True)
     )
-    scaled = q.transpose(0, 2, 1, 3) * (width // heads) ** -0.5
+    scaled = q.transpose(0, 2, 1, 3) * float(width // heads) ** -0.5
     logits = scaled @ k.transpose(0, 2, 3, 1)
     logits = logits if bias is None else logits + bias
     hidden = ((1.0 - mask) * _HIDDEN).unsqueeze(1, 2).cast(logits.dtype)
-    attended = (logits + hidden).apply("Softmax", axis=-1) @ v.transpose(0, 2, 1, 3)
+    shares = (logits + hidden).apply("Softmax", axis=-1)
+    attended: Value = shares @ v.transpose(0, 2, 1, 3)
     return attended.transpose(0, 2, 1, 3).reshape(0, 0, width)
 
 
@@ -109,17 +109,7 @@ def _residuals(block: Block, rows: Value, attended: Value) -> Value:
     scale = block.head_scale.detach().repeat_interleave(len(block.out.bias) // block.num_heads)
     out = weighted(attended, block.out.weight * scale[:, None], block.out.bias * scale)
     rows = rows + layer_norm(out, block.post_attention_norm)
-    hidden = layer_norm(rows, _layer(block, "norm", nn.LayerNorm))
-    expand, contract = (_layer(block, name, nn.Linear) for name in ("hidden", "out"))
-    hidden = gelu(weighted(hidden, expand.weight, expand.bias))
-    hidden = layer_norm(hidden, _layer(block, "hidden_norm", nn.LayerNorm))
-    return weighted(hidden, contract.weight, contract.bias) + rows * block.residual_scale
-
-
-def _layer(block: Block, name: str, kind: type[nn.Module]) -> nn.Module:
-    layer = block.feedforward.get_submodule(name)
-    assert isinstance(layer, kind)
-    return layer
+    return layers(rows, block.feedforward) + rows * block.residual_scale
 
 
 def _pair_bias(particles: Particles, network: PairNetwork) -> Value:

@@ -11,23 +11,25 @@ from parttag.export.graph import Value, folded
 from parttag.export.networks.particles import Particles
 from parttag.models import PCNN, Tagger
 from parttag.models.layers.batch_norm import PackedBatchNorm
-from parttag.models.pcnn import ResidualUnit
+from parttag.models.pcnn import Backbone, ResidualUnit
 
 
 def encode(network: Tagger, particles: Particles) -> Value:
     """Return the mean of the last channels over all positions."""
     network = cast(PCNN, network)
+    backbone = cast(Backbone, network.backbone)
     graph, features = particles.graph, particles.features
     assert features is not None
     number = graph.constant([network.length], "int64") - features.length(2)
     pads = graph.concat([graph.constant([0] * 5, "int64"), number], 0)
     padded = graph.op("Pad", features * particles.mask, pads)
-    channels = _layers(padded.cast(graph.dtype), network.backbone.stem)
-    for stage in network.backbone.stages:
+    channels = _layers(padded.cast(graph.dtype), backbone.stem)
+    for stage in backbone.stages:
         for unit in cast(nn.Sequential, stage):
             assert isinstance(unit, ResidualUnit)
             channels = _layers(channels, unit.layers) + _layers(channels, unit.shortcut)
-    positions = -(-network.length // 2 ** (len(network.backbone.stages) - 1))
+    halvings = len(backbone.stages) - 1
+    positions = -(-network.length // (1 << halvings))
     return channels.sum(2) * (1.0 / positions)
 
 
@@ -47,6 +49,7 @@ def _layers(x: Value, modules: nn.Module) -> Value:
     assert isinstance(modules, nn.Conv1d)
     pad = int(np.ravel(modules.padding)[0])
     bias = () if modules.bias is None else (modules.bias,)
-    return x.graph.op(
+    convolved: Value = x.graph.op(
         "Conv", x, modules.weight, *bias, pads=[pad, pad], strides=list(modules.stride)
     )
+    return convolved
