@@ -121,8 +121,9 @@ class Labels:
                 )
 
 
-NOT_FINITE = 1e38
-"""Stands in raw columns for what is no finite number, which readers always replace."""
+NOT_FINITE = 1e30
+"""Stands in raw columns for what is no finite number, which readers always replace; within their
+limits of ±1e32."""
 
 
 def plain(names: Sequence[str], labels: Labels, *, replace: float = 0.0) -> tuple[Variable, ...]:
