@@ -33,7 +33,14 @@ FEATURES = {
         ],
         "jet_features": [
             {"column": "log_energy", "centre": 6.0, "scale": 0.5},
-            {"column": "tau21", "transform": "log", "centre": 0.0, "scale": 1.0, "missing": -2.0},
+            {
+                "column": "tau21",
+                "transform": "log",
+                "centre": -1.0,
+                "scale": 1.0,
+                "missing": None,
+                "infinite": "clip",
+            },
         ],
     },
 }

@@ -73,8 +73,10 @@ def value(source, particles, jet):
     return transform(zero_if_none(found) if "missing" in source else found)
 
 
-def standardize(values, info):
-    values = np.where(np.isfinite(values), values, info["replace_inf_value"])
+def standardize(values, info, source):
+    values = np.asarray(values, dtype=np.float64)
+    keeps = ~np.isnan(values) if source.get("infinite") == "clip" else np.isfinite(values)
+    values = np.where(keeps, values, info["replace_inf_value"])
     values = (values - info["median"]) * info["norm_factor"]
     return np.clip(values, info["lower_bound"], info["upper_bound"])
 
@@ -93,7 +95,8 @@ def make_inputs(preprocess, jets):
             feed[:, channel] = info["pad"]
             for row, (particles, jet) in enumerate(jets):
                 with np.errstate(all="ignore"):
-                    values = standardize(value(sources[variable], particles, jet), info)
+                    source = sources[variable]
+                    values = standardize(value(source, particles, jet), info, source)
                 values = values[:slots]
                 feed[row, channel, : len(values)] = values
         feeds[name] = feed

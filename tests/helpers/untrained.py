@@ -5,9 +5,12 @@ from typing import Any
 
 import torch
 
+from helpers.kinds import kind_jets
 from helpers.networks import SMALL, VARIANTS
 from parttag.api.run import Run
+from parttag.jets.batch import make_batch
 from parttag.jets.column_features import ColumnName
+from parttag.jets.kinds import names_by_kind
 from parttag.models import Tagger
 from parttag.runs.config import RunConfig, build_config, dump_config
 from parttag.runs.run import build_network, load_run
@@ -45,7 +48,8 @@ def write_run(config: RunConfig, directory: Path, seed: int = 3) -> Run:
 
 def _spread_logits(network: Tagger) -> None:
     """Scale the last layer so that jets differ: an agreement of scores then says something."""
-    batch = toy_batch(40, seed=5)
+    has_kinds = bool(names_by_kind(network.feature_names))
+    batch = make_batch(kind_jets()) if has_kinds else toy_batch(40, seed=5)
     columns = [name for name in network.feature_names if isinstance(name, ColumnName)]
     if columns or network.jet_feature_names:
         return

@@ -17,6 +17,7 @@ from parttag.export.options import Output
 from parttag.jets.arrays import EXTRA_NAMES, JetArrays
 from parttag.jets.batch import JetBatch, make_batch
 from parttag.jets.columns import pack_columns
+from parttag.jets.kinds import KIND_COLUMN, KIND_TYPE, MaxParticles
 from parttag.models import Tagger
 from parttag.models.particle_net import EdgeBlock
 from parttag.samples.toys import toy_jets
@@ -95,9 +96,39 @@ def comparable(values: np.ndarray, output: Output) -> Values:
     return scores
 
 
-def toy_batches(
-    columns: Sequence[str], jet_columns: Sequence[str], max_particles: int | None
-) -> Iterator[tuple[JetBatch, int]]:
+@dataclass(frozen=True)
+class ToyColumns:
+    """Columns that toy jets are to have besides those that they have, and kinds."""
+
+    particles: tuple[str, ...] = ()
+    jets: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+    def added_to(self, jets: JetArrays, rng: np.random.Generator) -> JetArrays:
+        """Return jets with random numbers, one in twenty of which is none, and random kinds."""
+        others = [name for name in self.particles if name not in EXTRA_NAMES]
+        columns = _random(others, len(jets.p4), rng)
+        if self.kinds:
+            kind = rng.integers(len(self.kinds), size=len(jets.p4))
+            columns[KIND_COLUMN] = kind.astype(KIND_TYPE)
+        packed, types = pack_columns(columns, len(jets.p4))
+        of_jets, jet_types = pack_columns(_random(self.jets, len(jets), rng), len(jets))
+        return replace(
+            jets,
+            columns=packed,
+            column_types=types,
+            jet_columns=of_jets,
+            jet_column_types=jet_types,
+            kinds=tuple((kind, True) for kind in self.kinds),
+        )
+
+
+def _random(names: Sequence[str], rows: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    values = {name: rng.normal(size=rows).astype(np.float32) for name in names}
+    return {name: np.where(rng.random(rows) < 0.05, np.nan, v) for name, v in values.items()}
+
+
+def toy_batches(columns: ToyColumns, max_particles: MaxParticles) -> Iterator[tuple[JetBatch, int]]:
     """Yield batches with the number of slots that each is to be padded to, the last one empty.
 
     All numbers of jets with all numbers of slots; the first jet of each has one particle.
@@ -109,25 +140,8 @@ def toy_batches(
         lengths = rng.integers(1, max(slots, 2), number)
         lengths[-1] = max(slots - 1, 1)
         lengths[0] = 1 if number > 1 else lengths[0]
-        jets = with_columns(toy_jets(seed=seed, lengths=lengths), columns, jet_columns, rng)
+        jets = columns.added_to(toy_jets(seed=seed, lengths=lengths), rng)
         yield make_batch(jets, max_particles=max_particles), slots
-
-
-def with_columns(
-    jets: JetArrays, columns: Sequence[str], jet_columns: Sequence[str], rng: np.random.Generator
-) -> JetArrays:
-    """Return jets with further columns of random numbers, one in twenty of which is none."""
-
-    def random(names: Sequence[str], rows: int) -> dict[str, np.ndarray]:
-        values = {name: rng.normal(size=rows).astype(np.float32) for name in names}
-        return {name: np.where(rng.random(rows) < 0.05, np.nan, v) for name, v in values.items()}
-
-    others = [name for name in columns if name not in EXTRA_NAMES]
-    packed, types = pack_columns(random(others, len(jets.p4)), len(jets.p4))
-    of_jets, jet_types = pack_columns(random(jet_columns, len(jets)), len(jets))
-    return replace(
-        jets, columns=packed, column_types=types, jet_columns=of_jets, jet_column_types=jet_types
-    )
 
 
 def near_ties(network: Tagger, batch: JetBatch) -> Bool[np.ndarray, " jets"]:

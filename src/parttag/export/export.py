@@ -15,6 +15,7 @@ from parttag.errors import InputError, option
 from parttag.export import atlas
 from parttag.export.check import (
     Differences,
+    ToyColumns,
     comparable,
     differences,
     near_ties,
@@ -22,13 +23,14 @@ from parttag.export.check import (
     toy_batches,
 )
 from parttag.export.graph import Graph, Value, layers
-from parttag.export.inputs import Input, ModelInputs
+from parttag.export.inputs import ALL, Input, ModelInputs
 from parttag.export.networks import NetworkExport, find_network
 from parttag.export.options import ExportOptions
 from parttag.export.preprocess import describe_preprocessing, describe_sources
 from parttag.export.runtime import Session, quantized, require_packages
 from parttag.export.variables import Labels
 from parttag.jets.batch import JetBatch
+from parttag.jets.kinds import names_by_kind
 from parttag.runs.config import CONFIG
 from parttag.runs.run import Run
 from parttag.system.atomic_files import made_directory, new_files, refuse_existing
@@ -126,9 +128,11 @@ class Exporter:
         return quantized(model) if self.options.precision == "int8" else model
 
     def _declare(self, graph: Graph) -> dict[str, Value]:
+        slots = {item.kind: f"{item.kind}_slots" for item in self.inputs}
+        slots[ALL] = "slots"
         return {
             item.name: graph.input(
-                item.name, "jets", len(item.variables), 1 if item.per_jet else "slots"
+                item.name, "jets", len(item.variables), 1 if item.per_jet else slots[item.kind]
             )
             for item in self.inputs
         }
@@ -202,8 +206,10 @@ class Exporter:
 
     def toys(self) -> Iterator[tuple[JetBatch, int]]:
         """Yield toy batches that have the columns that the network reads."""
-        wanted = self.run.config.wanted_columns
-        return toy_batches(wanted.particles, wanted.jets, self.run.model.max_particles)
+        wanted, network = self.run.config.wanted_columns, self.run.model
+        kinds = tuple(names_by_kind(network.feature_names))
+        columns = ToyColumns(wanted.particles, wanted.jets, kinds)
+        return toy_batches(columns, network.max_particles)
 
 
 def export_run(

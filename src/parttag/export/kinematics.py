@@ -24,6 +24,11 @@ def pt(px: Value, py: Value) -> Value:
     return (px * px + py * py).apply("Sqrt")
 
 
+def mass(px: Value, py: Value, pz: Value, energy: Value) -> Value:
+    """Return the invariant mass; 0 where rounding makes m² negative."""
+    return (energy * energy - (px * px + py * py + pz * pz)).clip(0.0).apply("Sqrt")
+
+
 def eta(px: Value, py: Value, pz: Value) -> Value:
     """Return the pseudorapidity; 0 for a null momentum."""
     transverse = pt(px, py)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from parttag.export.inputs import Input
+from parttag.export.inputs import Input, most_particles
 from parttag.export.options import Inputs, Output
+from parttag.jets.kinds import MaxParticles
 
 _NO_LIMIT = 1e32
 _MOST_SLOTS = 200
@@ -15,7 +16,7 @@ Entry = dict[str, object]
 
 
 def describe_preprocessing(
-    inputs: Sequence[Input], output_names: Sequence[str], max_particles: int | None
+    inputs: Sequence[Input], output_names: Sequence[str], max_particles: MaxParticles
 ) -> Entry:
     """Return the content of ``preprocess.json``, without the key ``parttag``."""
     content: Entry = {
@@ -23,7 +24,7 @@ def describe_preprocessing(
         "input_names": [item.name for item in inputs],
     }
     for item in inputs:
-        longest = 1 if item.per_jet else max_particles or _MOST_SLOTS
+        longest = 1 if item.per_jet else most_particles(max_particles, item.kind) or _MOST_SLOTS
         content[item.name] = {
             "var_names": [variable.label for variable in item.variables],
             "var_infos": {

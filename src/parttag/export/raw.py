@@ -49,10 +49,14 @@ class RawJets:
         return kinematics.pt(self.px, self.py)
 
     @cached_property
+    def eta(self) -> Value:
+        """Pseudorapidity of every slot."""
+        return kinematics.eta(self.px, self.py, self.pz)
+
+    @cached_property
     def delta_eta(self) -> Value:
         """Difference to the jet's η, with its sign."""
-        eta = kinematics.eta(self.px, self.py, self.pz)
-        return (eta - self.jet["jet_eta"]) * kinematics.sign_of(self.jet["jet_eta"])
+        return (self.eta - self.jet["jet_eta"]) * kinematics.sign_of(self.jet["jet_eta"])
 
     @cached_property
     def delta_phi(self) -> Value:
@@ -67,7 +71,7 @@ class RawJets:
         """Return features of the particles, standardized: (jets, variables, slots)."""
         zeros = self.energy * 0.0
         rows = [
-            self._standardized(name) + zeros if _is_of_jet(name) else self._standardized(name)
+            self._standardized(name) + zeros if is_of_jet(name) else self._standardized(name)
             for name in names
         ]
         return self.graph.concat(rows, 1)
@@ -83,13 +87,13 @@ class RawJets:
         if not isinstance(name, ColumnName):
             return _FEATURES[name](self)
         column = name.feature.column
-        if _is_of_jet(name):
+        if is_of_jet(name):
             own = self.jet_columns.get(column)
             values = _JETS[column](self) if own is None else own
         elif column in self.columns:
             values = self.columns[column]
         else:
-            values = _FEATURES[column](self)
+            values = (_FEATURES | _QUANTITIES)[column](self)
         return _transformed(values, name.feature.transform)
 
 
@@ -105,9 +109,11 @@ def columns_of(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     of_jets: dict[str, None] = {}
     for name in names:
         feature = name.feature.column if isinstance(name, ColumnName) else name
-        if _is_of_jet(name):
+        if is_of_jet(name):
             if feature not in JET_QUANTITIES:
                 of_jets[feature] = None
+            continue
+        if isinstance(name, ColumnName) and feature in _QUANTITIES:
             continue
         is_own = feature in FEATURES and (not isinstance(name, ColumnName) or _is_computed(feature))
         if is_own and feature not in _FEATURES:
@@ -120,7 +126,8 @@ def columns_of(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(of_particles), tuple(of_jets)
 
 
-def _is_of_jet(name: str) -> bool:
+def is_of_jet(name: str) -> bool:
+    """Return whether a feature is one of the jet."""
     return isinstance(name, ColumnName) and name.of_jet
 
 
@@ -144,7 +151,11 @@ def finite(value: Value, replacement: float) -> Value:
 
 def standardize(value: Value, variable: Variable) -> Value:
     """Return (value − centre) · scale, clipped; what is not finite is replaced before."""
-    value = finite(value, variable.replace)
+    if variable.clips_infinite:
+        is_nan = value.graph.op("IsNaN", value, dtype="bool")
+        value = value.graph.op("Where", is_nan, variable.replace, value, dtype=value.dtype)
+    else:
+        value = finite(value, variable.replace)
     if variable.centre != 0 or variable.scale != 1:
         value = (value - variable.centre) * variable.scale
     return value if variable.clip is None else value.clip(*variable.clip)
@@ -191,6 +202,15 @@ _FEATURES: dict[str, Callable[[RawJets], Value]] = {
     "delta_phi": lambda jets: jets.delta_phi,
     **{name: _column(name) for name in _COLUMNS},
 }
+
+_QUANTITIES: dict[str, Callable[[RawJets], Value]] = {
+    "pt": lambda jets: jets.pt,
+    "energy": lambda jets: jets.energy,
+    "mass": lambda jets: kinematics.mass(jets.px, jets.py, jets.pz, jets.energy),
+    "eta": lambda jets: jets.eta,
+    "abs_eta": lambda jets: jets.eta.apply("Abs"),
+}
+"""What features of a kind may name besides, as in ``jets/features.py``."""
 
 _JETS: dict[str, Callable[[RawJets], Value]] = {
     "log_pt": lambda jets: kinematics.log(jets.jet["jet_pt"]),

@@ -77,10 +77,13 @@ class Variable:
     scale: float = 1.0
     clip: tuple[float, float] | None = None
     replace: float = 0.0
+    clips_infinite: bool = False
+    """Whether what is infinite is clipped, and only what is no number replaced."""
 
     def standardize(self, values: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:
         """Return the numbers that a network sees, as a reader of ``preprocess.json`` makes them."""
-        values = torch.where(values.isfinite(), values, self.replace)
+        keeps = ~values.isnan() if self.clips_infinite else values.isfinite()
+        values = torch.where(keeps, values, self.replace)
         if self.centre != 0 or self.scale != 1:
             values = (values - self.centre) * self.scale
         return values if self.clip is None else values.clamp(*self.clip)
@@ -137,21 +140,30 @@ def plain(names: Sequence[str], labels: Labels, *, replace: float = 0.0) -> tupl
 def of_feature(name: str, labels: Labels) -> Variable:
     """Return the variable that is a feature of particles or of the jet."""
     if isinstance(name, ColumnName):
-        feature = name.feature
-        source: dict[str, str | float] = {"column": feature.column, "transform": feature.transform}
-        if name.of_jet:
-            source["of"] = "jet"
-        return Variable(
-            str(name),
-            labels(name),
-            source,
-            feature.centre or 0.0,
-            1.0 if feature.scale is None else feature.scale,
-            feature.clip,
-            feature.missing,
-        )
+        return _of_column(name, labels(name))
     known = FEATURES[name]
-    source = dict(_FORMULAS.get(name, {"column": name, "transform": "none"}))
+    source: dict[str, str | float] = {"column": name, "transform": "none"}
+    source |= _FORMULAS.get(name, {})
     if known.requires:
         source["missing"] = 0.0
     return Variable(name, labels(name), source, known.centre, known.scale, known.clip)
+
+
+def _of_column(name: ColumnName, label: str) -> Variable:
+    feature = name.feature
+    centre = 0.0 if feature.centre is None else feature.centre
+    source: dict[str, str | float] = {"column": feature.column, "transform": feature.transform}
+    if name.of_jet:
+        source["of"] = "jet"
+    if feature.infinite == "clip":
+        source["infinite"] = "clip"
+    return Variable(
+        str(name),
+        label,
+        source,
+        centre,
+        1.0 if feature.scale is None else feature.scale,
+        feature.clip,
+        centre if feature.missing is None else feature.missing,
+        clips_infinite=feature.infinite == "clip",
+    )

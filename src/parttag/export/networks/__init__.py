@@ -15,10 +15,10 @@ from parttag.export.networks import (
     pcnn,
     pfn,
 )
-from parttag.export.networks.particles import Particles
+from parttag.export.networks.particles import KindOfParticles, Particles
 from parttag.models import PCNN, PFN, LorentzNet, ParticleNet, ParticleTransformer, Tagger
 
-__all__ = ["InputPart", "NetworkExport", "Particles", "find_network"]
+__all__ = ["InputPart", "KindOfParticles", "NetworkExport", "Particles", "find_network"]
 
 InputPart = Literal["points", "features", "vectors"]
 """What a network reads of its particles, besides which slots are real."""

@@ -33,9 +33,8 @@ def encode(network: Tagger, particles: Particles) -> Value:
     """Return the mean of the scalars over the real nodes of each jet."""
     network = cast(LorentzNet, network)
     graph = particles.graph
-    assert particles.vectors is not None
     beams = network.backbone.beams.t().float().numpy()
-    momenta = _with_beams(particles.vectors * particles.mask, beams)
+    momenta = _with_beams(particles.vectors, beams)
     is_real = _with_beams(particles.mask, np.ones((1, 2)))
     is_beam = _with_beams(particles.mask * 0.0, np.ones((1, 2)))
     vectors: Components = [part.squeeze(1) for part in graph.split(momenta, 1, [1] * 4)]

@@ -6,7 +6,7 @@ from typing import cast
 
 import numpy as np
 
-from parttag.export.graph import Value, batch_norm, folded, layers, mean_over_slots, weighted
+from parttag.export.graph import Value, folded, layers, mean_over_slots, weighted
 from parttag.export.networks.particles import Particles
 from parttag.models import ParticleNet, Tagger
 from parttag.models.layers.edge_network import EdgeLayer, EdgeNetwork
@@ -20,9 +20,8 @@ def encode(network: Tagger, particles: Particles) -> Value:
     """Return the last hidden layer of each jet."""
     network = cast(ParticleNet, network)
     graph = particles.graph
-    assert particles.points is not None
-    points = particles.points.transpose(0, 2, 1)
-    rows = batch_norm(particles.rows, network.backbone.input_norm).cast(graph.dtype)
+    points = particles.points
+    rows = particles.embedded(network.backbone.input_norm, layers).cast(graph.dtype)
     for block in network.backbone.blocks:
         assert isinstance(block, EdgeBlock)
         k = block.num_neighbours

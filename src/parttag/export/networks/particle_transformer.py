@@ -22,7 +22,7 @@ from parttag.export.networks.particles import Particles
 from parttag.models import ParticleTransformer, Tagger
 from parttag.models.layers.pair_network import PairNetwork
 from parttag.models.layers.particle_blocks import Block, ClassBlock, ParticleBlock
-from parttag.models.particle_transformer import EmbeddingLayer
+from parttag.models.layers.particle_embedding import Embedding, EmbeddingLayer
 
 _EPS = 1e-8  # as in ``jets/pair_features.py``
 # Added to the logits of what is not to be looked at: its weight is then 0, and that of an empty jet
@@ -34,10 +34,7 @@ def encode(network: Tagger, particles: Particles) -> Value:
     """Return the normalized class token of each jet."""
     backbone = cast(ParticleTransformer, network).backbone
     graph = particles.graph
-    rows = batch_norm(particles.rows, backbone.embedding.input_norm).cast(graph.dtype)
-    for layer in backbone.embedding.layers:
-        assert isinstance(layer, EmbeddingLayer)
-        rows = layers(layer_norm(rows, layer.norm), layer.linear)
+    rows = particles.embedded(backbone.embedding, _embed)
     bias = None
     if backbone.pair_network is not None:
         bias = _pair_bias(particles, backbone.pair_network)
@@ -55,6 +52,15 @@ def encode(network: Tagger, particles: Particles) -> Value:
         seen = layer_norm(graph.concat([tokens, rows], 1), block.pre_attention_norm)
         tokens = _residuals(block, tokens, _attend(block, tokens, seen, mask, None))
     return layer_norm(tokens.squeeze(1), backbone.norm)
+
+
+def _embed(rows: Value, network: nn.Module) -> Value:
+    assert isinstance(network, Embedding)
+    embedded = batch_norm(rows, network.input_norm).cast(rows.graph.dtype)
+    for layer in network.layers:
+        assert isinstance(layer, EmbeddingLayer)
+        embedded = layers(layer_norm(embedded, layer.norm), layer.linear)
+    return embedded
 
 
 def _array(parameter: nn.Parameter) -> np.ndarray:
@@ -115,7 +121,6 @@ def _residuals(block: Block, rows: Value, attended: Value) -> Value:
 def _pair_bias(particles: Particles, network: PairNetwork) -> Value:
     """Return the bias (jets, heads, slots, slots): computed once a pair i ≥ j, and mirrored."""
     graph = particles.graph
-    assert particles.vectors is not None
     number = particles.mask.length(2).squeeze(0)
     slots = graph.op("Range", np.array(0), number, np.array(1), dtype="int64")
     down, across = slots.unsqueeze(1), slots.unsqueeze(0)
@@ -126,7 +131,7 @@ def _pair_bias(particles: Particles, network: PairNetwork) -> Value:
     )
     high, low = graph.op("Max", down, across), graph.op("Min", down, across)
     pair_of = graph.op("Div", high * (high + np.array(1)), np.array(2)) + low
-    hidden = _pair_features(particles.vectors * particles.mask, first, second)
+    hidden = _pair_features(particles.vectors, first, second)
     scale, shift = _folded_pairs(network)
     hidden = hidden.transpose(0, 2, 1).cast(graph.dtype)
     for weight, bias in zip(scale, shift, strict=True):

@@ -18,7 +18,7 @@ def encode(network: Tagger, particles: Particles) -> Value:
     """Return the mean of the last channels over all positions."""
     network = cast(PCNN, network)
     backbone = cast(Backbone, network.backbone)
-    graph, features = particles.graph, particles.features
+    graph, features = particles.graph, particles.kinds[0].features
     assert features is not None
     number = graph.constant([network.length], "int64") - features.length(2)
     pads = graph.concat([graph.constant([0] * 5, "int64"), number], 0)

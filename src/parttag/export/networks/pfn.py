@@ -7,5 +7,6 @@ from parttag.models import Tagger
 
 def encode(network: Tagger, particles: Particles) -> Value:
     """Return the sum of Φ over the real particles."""
-    rows = particles.rows.cast(particles.graph.dtype)
-    return (layers(rows, network.backbone) * particles.real).sum(1)
+    dtype = particles.graph.dtype
+    embedded = particles.embedded(network.backbone, lambda rows, phi: layers(rows.cast(dtype), phi))
+    return (embedded * particles.real).sum(1)
