@@ -51,7 +51,7 @@ def main() -> None:
 
 def _content(name: str, recipe: str, seed: int, epochs: int) -> dict[str, object]:
     """Return the network of a recipe, with a training that is the same for both."""
-    model = configure(recipe).model.model_dump()
+    model = configure(recipe, {}).model.model_dump()
     return {
         "data": {"classes": {"quark": ["label_quark"], "gluon": ["label_gluon"]}},
         "evaluation": {"background": "gluon"},

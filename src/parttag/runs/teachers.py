@@ -19,6 +19,7 @@ from parttag.data.loading.dataset import JetDataset
 from parttag.data.loading.loader import JetLoader
 from parttag.errors import InputError
 from parttag.jets.feature_lists import required_extras
+from parttag.runs import calibration
 from parttag.runs.config import RunConfig
 from parttag.runs.run import Run, load_run
 from parttag.system.atomic_files import whole_file
@@ -136,7 +137,9 @@ def _file(runs: Sequence[Run], config: RunConfig, jets: JetDataset, part: str) -
     """Return where the logits of these jets are kept."""
     digest = hashlib.sha256()
     for run in runs:
-        digest.update(sha256(run.directory / "checkpoints" / f"{run.checkpoint}.pt").encode())
+        for path in sorted(run.directory.rglob("*")):  # of an ensemble, those of all members
+            if path.name in (f"{run.checkpoint}.pt", calibration.FILE):
+                digest.update(sha256(path).encode())
     chosen = config.data.model_dump(mode="json", exclude={"train", "val", "test", "reweight"})
     seed = config.training.seed if config.data.draw_by_seed else None
     digest.update(repr((part, jets.provenance(), len(jets), chosen, seed)).encode())

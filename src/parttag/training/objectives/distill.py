@@ -29,7 +29,8 @@ class DistillOptions(ObjectiveOptions):
 
     name: Literal["distill"] = "distill"
     teacher: LocalName | Annotated[tuple[LocalName, ...], Field(min_length=1)]
-    """A run of a classifier with these classes, or several, whose mean scores teach."""
+    """A run of a classifier with these classes, an ensemble, or several runs, whose mean scores
+    teach. Calibrated runs teach calibrated scores."""
     temperature: PositiveFloat = 4.0
     """By what logits are divided before they are compared."""
     labels: float = Field(default=0.0, ge=0, le=1)
