@@ -11,6 +11,7 @@ from typing import TypeAlias, TypeGuard
 import awkward as ak
 
 from parttag.api.jets import ColumnsLike, FileNames, file_list, name_list, read_columns
+from parttag.data.selection.jet_weights import NegativeWeights
 from parttag.errors import InputError, option
 from parttag.evaluation.evaluate import evaluate_run
 from parttag.evaluation.evaluation import Evaluation, read_epochs
@@ -159,6 +160,7 @@ class Run(runs.Run):
         background: str | Sequence[str] | None = None,
         working_points: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
         columns: ColumnsLike = None,
+        negative_weights: NegativeWeights | None = None,
         strict: bool = False,
         precision: Precision = "fp32",
         device: DeviceName = "auto",
@@ -176,6 +178,9 @@ class Run(runs.Run):
             The class, or the classes, that all others are told apart from.
         working_points
             Signal efficiencies at which rejections are quoted, of all signal classes or by class.
+        negative_weights
+            What jets of negative weight count for: ``"keep"`` their signs, take them as
+            ``"absolute"`` or ``"refuse"`` them; by default as the run's ``data.negative_weights``.
         columns, strict, precision, device
             As of ``predict``.
 
@@ -194,6 +199,7 @@ class Run(runs.Run):
             self.reading(columns),
             _measured(data),
             options=self.options(background, working_points),
+            negative_weights=negative_weights,
             strict=strict,
             precision=precision,
             device=device,

@@ -158,6 +158,13 @@ def evaluate(
             metavar="NAME,...", help="Of the pictures: png, pdf, svg, eps.", show_default="png"
         ),
     ] = None,
+    negative_weights: Annotated[
+        Literal["keep", "absolute", "refuse"] | None,
+        typer.Option(
+            help="What negative jet weights count for: keep their signs, or take them as absolute.",
+            show_default="data.negative_weights",
+        ),
+    ] = None,
     columns: Columns = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
@@ -192,7 +199,9 @@ def evaluate(
             ",".join(background or ()) or None, ",".join(working_points or ()) or None
         )
         api.check_target(tagger, out, forms, options=options, overwrite=overwrite)
-        found = api.evaluate_run(tagger, data, options=options, **how)
+        found = api.evaluate_run(
+            tagger, data, options=options, negative_weights=negative_weights, **how
+        )
         title = str(run)
     else:
         out = out or api.probe_directory(run, probe)

@@ -11,6 +11,7 @@ from jaxtyping import Bool
 from parttag.data.jet_files import JetFiles, Patterns, steps
 from parttag.data.selection.classes import ClassCheck
 from parttag.data.selection.cuts import passing
+from parttag.data.selection.jet_weights import NegativeWeights, with_weights
 from parttag.errors import InputError, option
 from parttag.evaluation.evaluation import Evaluation, read_epochs
 from parttag.evaluation.scores import Precision, Scorer, Scores, join
@@ -31,6 +32,7 @@ def evaluate_run(
     data: Data | None = None,
     *,
     options: EvaluationOptions | None = None,
+    negative_weights: NegativeWeights | None = None,
     strict: bool = False,
     precision: Precision = "fp32",
     device: DeviceName = "auto",
@@ -47,6 +49,9 @@ def evaluate_run(
         Files, globs, directories, stores or jets; by default the run's ``data.test``.
     options
         What is measured, against which background; by default the run's section ``evaluation``.
+    negative_weights
+        What jets of negative weight count for; by default what the run's ``data.negative_weights``
+        says.
     strict
         Whether a bad jet is refused; else it is left out of the metrics, and counted.
     precision, device
@@ -65,7 +70,8 @@ def evaluate_run(
         run, labels_required=True, strict=strict, precision=precision, device=device
     )
     epochs = read_epochs(run.directory)
-    scored, passed = _score(scorer, _chunks(data, files, progress), run)
+    negative = negative_weights or run.config.data.negative_weights
+    scored, passed = _score(scorer, _chunks(data, files, progress), run, negative)
     left_out = _left_out(scored, passed if run.config.data.cuts.given else None)
     used = ~np.any(list(left_out.values()), axis=0)
     if not used.any():
@@ -128,11 +134,12 @@ def _chunks(data: Data | None, files: JetFiles | None, progress: Progress) -> It
 
 
 def _score(
-    scorer: Scorer, chunks: Iterator[JetArrays], run: Run
+    scorer: Scorer, chunks: Iterator[JetArrays], run: Run, negative_weights: NegativeWeights
 ) -> tuple[Scores, Bool[np.ndarray, " jets"]]:
     """Return the scores of all jets and which pass the cuts; warn of labels that do not fit."""
     parts, passed, check = [], [], ClassCheck(scorer.classes)
-    for jets in chunks:
+    for chunk in chunks:
+        jets = with_weights(chunk, negative_weights, of_evaluation=True)
         parts.append(scorer.score(jets))
         passed.append(passing(jets, run.config.data.cuts))
         check.add(jets, parts[-1].labels)

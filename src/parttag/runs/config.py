@@ -5,6 +5,7 @@ differs from the defaults. Nothing in it is code: no expression is evaluated and
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Union
@@ -23,6 +24,8 @@ from pydantic import (
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.readers.more_columns import WantedColumns
 from parttag.data.selection.cuts import CutOptions
+from parttag.data.selection.folds import FoldOptions
+from parttag.data.selection.jet_weights import NegativeWeights
 from parttag.data.selection.reweight import FlattenOptions, ReweightOptions
 from parttag.errors import InputError
 from parttag.jets.column_features import ColumnFeature, ColumnName
@@ -84,6 +87,12 @@ class DataOptions(Options):
     reweight: ReweightOptions | None = None
     """Weigh the training jets so that every class has the same spectrum of one or two jet
     variables."""
+    negative_weights: NegativeWeights = "refuse"
+    """What jets of negative weight count for in loss and metrics: refuse them, ``keep`` the signs,
+    or take the weights as ``absolute``."""
+    folds: FoldOptions | None = None
+    """Train as many networks as folds, each without the jets of its fold: every jet is then scored
+    by the one that has not seen it."""
     strict: bool = False
     """Refuse bad jets instead of leaving them out."""
 
@@ -198,7 +207,11 @@ class RunConfig(Options):
     @property
     def wanted_columns(self) -> WantedColumns:
         """The columns that these are made of, besides those that parttag knows."""
-        return wanted_columns(self.features, self.jet_features, self.data.columns)
+        found = wanted_columns(self.features, self.jet_features, self.data.columns)
+        folds = self.data.folds
+        if folds is None or folds.by in found.jets:
+            return found
+        return replace(found, either=(folds.by,), asked_by="data.folds.by")
 
     def with_column_features(
         self, change: Callable[[ColumnFeature], ColumnFeature], *, of_jet: bool

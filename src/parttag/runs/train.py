@@ -142,6 +142,8 @@ def open_jets(
         ),
         config.data.classes,
         require_extras=required_extras(config.network_features),
+        negative_weights=config.data.negative_weights,
+        folds=config.data.folds if part == "train" else None,
         progress=progress,
     )
 

@@ -143,6 +143,7 @@ def _reference(run: Run, files: Sequence[str], progress: Progress) -> JetDataset
     reference = open_dataset(
         JetFiles(files, data.columns, data.cuts, wanted=run.config.wanted_columns),
         data.classes,
+        negative_weights=data.negative_weights,
         progress=progress,
     )
     return reference.subset(min(len(reference), _MOST_REFERENCE_JETS))

@@ -92,6 +92,7 @@ class Tokenize(Objective):
         return BatchSums(
             loss=(batch.jet_weights * jet_means(losses, batch)).sum(),
             weight=batch.jet_weights.sum(),
+            size=batch.jet_weights.abs().sum(),
             metrics={name: (batch.jet_weights * value).sum() for name, value in metrics.items()},
         )
 
