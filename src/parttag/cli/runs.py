@@ -1,8 +1,9 @@
 """The commands that make runs and use them: train, evaluate, predict, import, schema."""
 
 import json
+from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -23,6 +24,9 @@ from parttag.cli.terminal import (
     values_of,
 )
 from parttag.errors import STOPPED_BY_SIGTERM, InputError
+
+if TYPE_CHECKING:
+    from parttag.api.command_line import Evaluation, Ranks, RunConfig
 
 
 @app.command()
@@ -68,8 +72,11 @@ def train(
     if processes > 1 and not is_rank():
         raise typer.Exit(run_ranks(processes))
     directory = out or Path("runs") / Path(config).stem
+    options = settings.training
     try:
-        api.train_run(settings, directory, progress=show_progress)
+        with api.join_ranks(options.device, options.rank_timeout) as ranks:
+            api.train_run(settings, directory, ranks=ranks, progress=show_progress)
+            _finish(settings, directory, ranks)
     except api.PreemptionError as preemption:
         if api.first_to_report():
             errors.print(str(preemption), highlight=False, soft_wrap=True)
@@ -78,19 +85,51 @@ def train(
         if not api.first_to_report():  # another rank has said what is wrong
             raise typer.Exit(1) from None
         raise
-    if not api.is_first_rank():
-        return
-    console.print(f"trained: {directory}", highlight=False, soft_wrap=True)
+
+
+def _finish(settings: "RunConfig", directory: Path, ranks: "Ranks") -> None:
+    """Evaluate a training that is complete, on the processes that it was trained on."""
+    from parttag.api import command_line as api
+
+    if ranks.is_first:
+        console.print(f"trained: {directory}", highlight=False, soft_wrap=True)
+    test = settings.data.test or (settings.data.folds and settings.data.train)
     if not settings.is_classifier:
-        if settings.data.test:
+        if settings.data.test and ranks.is_first:
             say(
                 f"data.test is not evaluated: objective {settings.objective.name} gives jets no "
                 f"scores; parttag evaluate {directory} --probe linear says what was learned"
             )
         return
-    if settings.data.test and not (directory / "evaluation" / "metrics.json").exists():
-        api.use_all_cores()  # other ranks have ended and left theirs
-        evaluate(directory, strict=settings.data.strict)
+    out = directory / "evaluation"
+    if not ranks.any(ranks.is_first and bool(test) and not (out / "metrics.json").exists()):
+        return
+    tagger = api.load(directory)
+    if ranks.is_first:
+        api.check_target(tagger, out)
+    scored = api.score_run(
+        tagger,
+        strict=settings.data.strict,
+        device=settings.training.device,
+        ranks=ranks,
+        progress=show_progress if ranks.is_first else api.no_progress,
+    )
+    if ranks.is_first:
+        found = scored.measured()
+        found.save(out)
+        _report(str(directory), found, out)
+
+
+def _report(title: str, found: "Evaluation", out: Path, plan: float | None = None) -> None:
+    """Say what an evaluation has found, and where it is written."""
+    from parttag.cli.tables import metrics_table
+
+    console.print(metrics_table(title, found))
+    for sentence in found.sentences():
+        say(sentence)
+    if plan is not None:
+        say(found.plan(plan))
+    say(f"written to {out}")
 
 
 @app.command(cls=ManyValues)
@@ -179,7 +218,6 @@ def evaluate(
     --probe linear, a run of any objective can be measured, in RUN/evaluation/probe.
     """
     from parttag.api import command_line as api
-    from parttag.cli.tables import metrics_table
 
     if plan is not None and not plan > 0:
         raise InputError(f"--plan {plan:g} is no relative error; give one such as 0.1 for 10 %")
@@ -212,17 +250,17 @@ def evaluate(
         assert found.probe is not None
         title = f"{run}: probe ({probe}) fitted to {found.probe.num_jets:,} jets"
     found.save(out, forms, overwrite=overwrite)
-    console.print(metrics_table(title, found))
-    for sentence in found.sentences():
-        say(sentence)
-    if plan is not None:
-        say(found.plan(plan))
-    say(f"written to {out}")
+    _report(title, found, out, plan)
 
 
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(parser=local_path, help="Directory of a run.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            parser=local_path, help="Directory of a run; before FILES, those of more folds of it."
+        ),
+    ],
     files: Files,
     out: Annotated[
         Path, typer.Option(parser=local_path, help="File to write: .root, .h5 or .parquet.")
@@ -243,13 +281,15 @@ def predict(
 
     Example: parttag predict runs/first data/*.root --out scores.root --keep jet_sdmass,label_QCD
 
-    Bad jets are kept as rows of NaN with valid = 0.
+    Bad jets are kept as rows of NaN with valid = 0. With a run of data.folds, or the runs of its
+    folds (predict runs/A/fold_* FILES), each jet is scored by the network that has not seen it.
     """
     from parttag.api import command_line as api
 
+    more = list(takewhile(lambda name: Path(name, "config.yaml").is_file(), files))
     report = api.predict(
-        api.load(run).reading(columns),
-        files,
+        api.load_folds([run, *map(local_path, more)]).reading(columns),
+        files[len(more) :],
         out,
         keep=values_of(keep),
         overwrite=overwrite,

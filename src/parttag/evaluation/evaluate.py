@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from jaxtyping import Bool
 
 from parttag.data.jet_files import JetFiles, Patterns, steps
@@ -13,18 +15,78 @@ from parttag.data.selection.classes import ClassCheck
 from parttag.data.selection.cuts import passing
 from parttag.data.selection.jet_weights import NegativeWeights, with_weights
 from parttag.errors import InputError, option
-from parttag.evaluation.evaluation import Evaluation, read_epochs
+from parttag.evaluation.evaluation import Epochs, Evaluation, read_epochs
 from parttag.evaluation.scores import Precision, Scorer, Scores, join
 from parttag.jets.arrays import JetArrays
-from parttag.metrics import EvaluationOptions, check_options, class_rocs, measure
+from parttag.metrics import EvaluationOptions, Reweighted, check_options, class_rocs, measure
 from parttag.progress import Progress, no_progress
+from parttag.runs.reweighting import read_reweighting
 from parttag.runs.run import Run
-from parttag.training.distributed import DeviceName
+from parttag.training.distributed import DeviceName, Ranks
 
 logger = logging.getLogger(__name__)
 
 Data = Patterns | JetArrays
 """Files, globs, directories or stores, or jets in memory."""
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """The scores of a run on jets, of which the metrics are still to be made."""
+
+    run: Run
+    scores: Scores
+    """Of all jets, those too that the metrics leave out."""
+    left_out: Mapping[str, Bool[np.ndarray, " jets"]]
+    """Which jets these are, by reason."""
+    options: EvaluationOptions
+    files: JetFiles | None
+    epochs: Epochs
+    reweighting: Mapping[str, Reweighted]
+
+    def measured(self) -> Evaluation:
+        """Return what the scores are worth.
+
+        Raises
+        ------
+        InputError
+            If no jet is left to measure.
+        """
+        used = ~np.any(list(self.left_out.values()), axis=0)
+        files, options = self.files, self.options
+        if not used.any():
+            place = "" if files is None else f"{files.paths[0]}: "
+            raise InputError(
+                f"{place}there is no good jet of a class in data.classes and inside data.cuts; "
+                "give other files"
+            )
+        jets = self.scores.take(np.flatnonzero(used))
+        logits, labels, weights = jets.logits, jets.labels, jets.jet_weights
+        rocs = class_rocs(logits, labels, jets.classes, weights, options)
+        report = measure(
+            logits,
+            labels,
+            jets.classes,
+            weights,
+            options,
+            jet_pt=jets.jet_pt,
+            jet_mass=jets.jet_mass,
+            rocs=rocs,
+        )
+        return Evaluation.of_report(
+            report,
+            num_left_out={reason: int(jets.sum()) for reason, jets in self.left_out.items()},
+            data=() if files is None else tuple(map(str, files.paths)),
+            reweighting=self.reweighting,
+            scores=self.scores,
+            used=used,
+            rocs=rocs,
+            options=options,
+            name=self.run.directory.name,
+            epochs=self.epochs,
+            # Whatever the run was trained on: it is the jets of this evaluation that are drawn.
+            beside_published=files is not None and not files.is_simulated,
+        )
 
 
 def evaluate_run(
@@ -46,7 +108,8 @@ def evaluate_run(
     Parameters
     ----------
     data
-        Files, globs, directories, stores or jets; by default the run's ``data.test``.
+        Files, globs, directories, stores or jets; by default the run's ``data.test``, or of
+        ``data.folds`` without one its ``data.train``.
     options
         What is measured, against which background; by default the run's section ``evaluation``.
     negative_weights
@@ -63,67 +126,76 @@ def evaluate_run(
         If there is nothing to evaluate, the options do not fit the classes, or the jets do not fit
         the network.
     """
+    return score_run(
+        run,
+        data,
+        options=options,
+        negative_weights=negative_weights,
+        strict=strict,
+        precision=precision,
+        device=device,
+        progress=progress,
+    ).measured()
+
+
+def score_run(
+    run: Run,
+    data: Data | None = None,
+    *,
+    options: EvaluationOptions | None = None,
+    negative_weights: NegativeWeights | None = None,
+    strict: bool = False,
+    precision: Precision = "fp32",
+    device: DeviceName = "auto",
+    ranks: Ranks | None = None,
+    progress: Progress = no_progress,
+) -> ScoredRun:
+    """Return the scores that ``evaluate_run`` measures.
+
+    Parameters
+    ----------
+    ranks
+        Processes that share the network's work; all of them call it, and all have all scores. The
+        rest is as of ``evaluate_run``.
+
+    Raises
+    ------
+    InputError
+        As ``evaluate_run``.
+    """
     options = options if options is not None else run.config.evaluation
     check_options(run.classes, options)
     files = None if isinstance(data, JetArrays) else files_to_evaluate(run, data)
     scorer = Scorer.of_run(
-        run, labels_required=True, strict=strict, precision=precision, device=device
+        run, labels_required=True, strict=strict, precision=precision, device=device, ranks=ranks
     )
-    epochs = read_epochs(run.directory)
+    epochs, reweighting = read_epochs(run.directory), read_reweighting(run.directory)
     negative = negative_weights or run.config.data.negative_weights
     scored, passed = _score(scorer, _chunks(data, files, progress), run, negative)
     left_out = _left_out(scored, passed if run.config.data.cuts.given else None)
-    used = ~np.any(list(left_out.values()), axis=0)
-    if not used.any():
-        place = "" if files is None else f"{files.paths[0]}: "
-        raise InputError(
-            f"{place}there is no good jet of a class in data.classes and inside data.cuts; give "
-            "other files"
-        )
-    jets = scored.take(np.flatnonzero(used))
-    logits, labels, weights = jets.logits, jets.labels, jets.jet_weights
-    rocs = class_rocs(logits, labels, jets.classes, weights, options)
-    report = measure(
-        logits,
-        labels,
-        jets.classes,
-        weights,
-        options,
-        jet_pt=jets.jet_pt,
-        jet_mass=jets.jet_mass,
-        rocs=rocs,
-    )
-    return Evaluation.of_report(
-        report,
-        num_left_out={reason: int(jets.sum()) for reason, jets in left_out.items()},
-        data=() if files is None else tuple(map(str, files.paths)),
-        scores=scored,
-        used=used,
-        rocs=rocs,
-        options=options,
-        name=run.directory.name,
-        epochs=epochs,
-        # Whatever the run was trained on: it is the jets of this evaluation that are drawn.
-        beside_published=files is not None and not files.is_simulated,
-    )
+    return ScoredRun(run, scored, left_out, options, files, epochs, reweighting)
 
 
 def files_to_evaluate(run: Run, data: Patterns | None) -> JetFiles:
     """Return the files that ``data`` name, or else those of the run's ``data.test``.
+
+    Of ``data.folds`` without ``data.test``, each jet of ``data.train`` is new to one network.
 
     Raises
     ------
     InputError
         If there are none.
     """
-    patterns = data if data is not None else run.config.data.test
+    own = run.config.data
+    patterns = data if data is not None else own.test
+    if not patterns and run.fold_models:
+        patterns = own.train
     if not patterns:
         raise InputError(
             f"{run.directory}: the run has no data.test; name the files to evaluate on with "
             f"{option('data', '')}"
         )
-    own, wanted = run.config.data, run.config.wanted_columns
-    return JetFiles(patterns, own.columns, own.cuts, wanted=wanted)
+    return JetFiles(patterns, own.columns, own.cuts, wanted=run.config.wanted_columns)
 
 
 def _chunks(data: Data | None, files: JetFiles | None, progress: Progress) -> Iterator[JetArrays]:
@@ -145,7 +217,17 @@ def _score(
         check.add(jets, parts[-1].labels)
     for warning in check.warnings("the jets to evaluate on"):
         logger.warning("%s", warning)
-    return join(parts), np.concatenate(passed)
+    return _gathered(join(parts), scorer.ranks), np.concatenate(passed)
+
+
+def _gathered(scores: Scores, ranks: Ranks) -> Scores:
+    """Return the scores with the logits that the other ranks have computed."""
+    if ranks.size == 1:
+        return scores
+    # What another rank has computed is NaN here, and 0 in the sum.
+    logits = ranks.sum(torch.from_numpy(np.nan_to_num(scores.logits))).numpy()
+    logits[~scores.valid] = np.nan
+    return replace(scores, logits=logits)
 
 
 def _left_out(

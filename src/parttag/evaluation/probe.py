@@ -103,6 +103,7 @@ def probe_run(
         As ``evaluate_run``, or if no labels are known, there are too few jets of a class, or the
         representation of a jet is not finite.
     """
+    run.refuse_folds("a probe")
     labeled = labeled or LabeledJets()
     directory = probe_directory(run.directory, probe_of)
     probed = replace(_to_probe(run, labeled, probe_of), directory=directory)

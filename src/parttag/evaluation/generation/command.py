@@ -129,6 +129,7 @@ def generate(
 
 
 def _decoder(run: Run) -> OmniJet:
+    run.refuse_folds("a generation")
     if run.config.objective.name != "next_particle" or not isinstance(run.model, OmniJet):
         raise InputError(
             f"{run.directory} was trained for objective {run.config.objective.name}, from which no "
