@@ -86,7 +86,7 @@ def train_run(
         ranks.wait()
         for own, place in fold_runs(config, directory):
             if ranks.is_first:
-                logger.info("%s: without the jets of fold %d", place, own.data.folds.held_out)
+                logger.info("%s: without the jets of this fold", place)
             _train_one(own, place, ranks, progress)
     return directory
 

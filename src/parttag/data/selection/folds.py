@@ -75,4 +75,5 @@ class FoldOptions(Options):
             return passed
         held_out = self.of_jets(jets) == self.held_out
         counts.drop(f"of fold {self.held_out}", int((passed & held_out).sum()))
-        return passed & ~held_out
+        kept: Bool[np.ndarray, " jets"] = passed & ~held_out
+        return kept
