@@ -102,7 +102,7 @@ def _finish(settings: "RunConfig", directory: Path, ranks: "Ranks") -> None:
             )
         return
     out = directory / "evaluation"
-    if not ranks.any(ranks.is_first and bool(test) and not (out / "metrics.json").exists()):
+    if not test or not ranks.any(ranks.is_first and not (out / "metrics.json").exists()):
         return
     tagger = api.load(directory)
     if ranks.is_first:
