@@ -21,10 +21,11 @@ from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.readers.more_columns import WantedColumns
 from parttag.data.store.store import JetStore
 from parttag.errors import InputError
-from parttag.jets.column_features import ColumnFeature, ColumnName
+from parttag.jets.column_features import ColumnFeature
 from parttag.jets.value_counts import ValueCounts
 from parttag.options import read_options
 from parttag.runs.config import load_config
+from parttag.runs.feature_options import FeatureOfColumn
 from parttag.runs.standardization import measure
 from parttag.testing import toy_jets
 from parttag.training.distributed import Ranks
@@ -261,9 +262,9 @@ def test_stores_keep_the_columns_that_are_named_in_their_types(run_command, fold
 
 def test_standardization_is_the_same_for_any_split(folder, tmp_path):
     names = (
-        ColumnName(ColumnFeature(column="part_chi2")),
-        ColumnName(ColumnFeature(column="log_pt_rel")),
-        ColumnName(ColumnFeature(column="jet_softdrop"), of_jet=True),
+        FeatureOfColumn(ColumnFeature(column="part_chi2")),
+        FeatureOfColumn(ColumnFeature(column="log_pt_rel")),
+        FeatureOfColumn(ColumnFeature(column="jet_softdrop"), of_jet=True),
     )
     wanted = WantedColumns(particles=("part_chi2",), jets=("jet_softdrop",))
     arguments = {"column_names": ["part_chi2", "jet_softdrop"]}
@@ -298,7 +299,7 @@ def test_a_flag_that_is_rarely_set_has_a_width(folder):
     data = open_dataset(
         JetFiles(folder / "train.root", wanted=WantedColumns(particles=("part_quality",))), CLASSES
     )
-    (measurement,) = measure(data, (ColumnName(ColumnFeature(column="part_quality")),))
+    (measurement,) = measure(data, (FeatureOfColumn(ColumnFeature(column="part_quality")),))
     rare = ValueCounts()
     rare.add(np.repeat(np.float32([0, 1]), [999, 1]))
     measurement.counts = rare

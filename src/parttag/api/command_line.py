@@ -28,7 +28,7 @@ from parttag.evaluation.scores import Precision, Scorer
 from parttag.metrics import Estimate, Report
 from parttag.progress import Progress, no_progress
 from parttag.runs.config import RunConfig, dump_config, run_config_class
-from parttag.runs.import_weights import import_run
+from parttag.runs.import_weights import import_weights
 from parttag.runs.recipes import list_recipes
 from parttag.runs.run import join_folds
 from parttag.runs.sections import parse_classes
@@ -57,7 +57,7 @@ __all__ = [
     "evaluate_run",
     "first_to_report",
     "generate",
-    "import_run",
+    "import_weights",
     "join_ranks",
     "json_schema",
     "list_recipes",

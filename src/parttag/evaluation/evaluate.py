@@ -102,8 +102,9 @@ def evaluate_run(
 ) -> Evaluation:
     """Score jets with a trained tagger, and measure what its scores are worth.
 
-    Files are read by the run's ``data.columns``, and its ``data.cuts`` hold: jets outside of them
-    have scores, but do not count in the metrics. Nothing is written before ``Evaluation.save``.
+    Files are read by the run's ``data.columns``, and its ``data.cuts`` hold, or ``data.test_cuts``
+    if it has some: jets outside of them have scores, but do not count in the metrics.
+    Nothing is written before ``Evaluation.save``.
 
     Parameters
     ----------
@@ -172,7 +173,7 @@ def score_run(
     epochs, reweighting = read_epochs(run.directory), read_reweighting(run.directory)
     negative = negative_weights or run.config.data.negative_weights
     scored, passed = _score(scorer, _chunks(data, files, progress), run, negative)
-    left_out = _left_out(scored, passed if run.config.data.cuts.given else None)
+    left_out = _left_out(scored, passed if run.config.data.cuts_of_test.given else None)
     return ScoredRun(run, scored, left_out, options, files, epochs, reweighting)
 
 
@@ -195,7 +196,7 @@ def files_to_evaluate(run: Run, data: Patterns | None) -> JetFiles:
             f"{run.directory}: the run has no data.test; name the files to evaluate on with "
             f"{option('data', '')}"
         )
-    return JetFiles(patterns, own.columns, own.cuts, wanted=run.config.wanted_columns)
+    return JetFiles(patterns, own.columns, own.cuts_of_test, wanted=run.config.wanted_columns)
 
 
 def _chunks(data: Data | None, files: JetFiles | None, progress: Progress) -> Iterator[JetArrays]:
@@ -213,7 +214,7 @@ def _score(
     for chunk in chunks:
         jets = with_weights(chunk, negative_weights, of_evaluation=True)
         parts.append(scorer.score(jets))
-        passed.append(passing(jets, run.config.data.cuts))
+        passed.append(passing(jets, run.config.data.cuts_of_test))
         check.add(jets, parts[-1].labels)
     for warning in check.warnings("the jets to evaluate on"):
         logger.warning("%s", warning)

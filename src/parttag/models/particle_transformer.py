@@ -14,6 +14,8 @@
 Without the pair bias (``pair_bias: false``) it is the plain Transformer of the paper's ablation:
 9,568 parameters fewer, and nothing is computed for pairs but their attention.
 
+Particles of several kinds have an embedding each; everything after it sees all of them.
+
 Our names beside those of the published code: ``head_scale`` is c_attn, ``residual_scale`` is
 w_resid, ``class_token`` is cls_token, the norms are pre_attn, post_attn, pre_fc and post_fc.
 
@@ -37,13 +39,13 @@ from torch import Tensor, nn
 
 from parttag.jets import pair_features
 from parttag.jets.batch import JetBatch
-from parttag.jets.features import particle_features
+from parttag.jets.kind_features import Inputs, particle_inputs
 from parttag.jets.packing import places
-from parttag.models.layers.basic import LinearGELU
-from parttag.models.layers.batch_norm import PackedBatchNorm
+from parttag.models.layers.kinds import MostParticles, input_network, particle_limits
 from parttag.models.layers.masking import pairs_in_full, visible_jets
 from parttag.models.layers.pair_network import PairNetwork
 from parttag.models.layers.particle_blocks import ClassBlock, ParticleBlock
+from parttag.models.layers.particle_embedding import Embedding
 from parttag.models.registry import register_model
 from parttag.models.tagger import ModelOptions, ParticleEncoder
 from parttag.ops.attention import spread_bias
@@ -80,8 +82,8 @@ class ParticleTransformerOptions(ModelOptions, Heads):
     initialization: Literal["torch", "xavier"] = "torch"
     """torch: torch's defaults, as in the paper's time. xavier: weaver 0.5's, Xavier-uniform linear
     layers without bias, output layers of particle block L divided by √(2L)."""
-    max_particles: PositiveInt | None = 128
-    """Particles of highest pT that are used; null for all."""
+    max_particles: MostParticles = 128
+    """Particles of highest pT that are used, of all or of each kind; null for all."""
     kernels: Kernels = "auto"
     """What computes attention and the pair network: triton, torch, or (auto) Triton's kernels on
     CUDA where they fit. For comparisons: padded is torch's own attention, on jets padded to the
@@ -97,6 +99,7 @@ class ParticleTransformer(ParticleEncoder):
     backbone: "Backbone"
 
     options_class = ParticleTransformerOptions
+    takes_kinds = True
 
     def __init__(
         self,
@@ -106,14 +109,20 @@ class ParticleTransformer(ParticleEncoder):
     ) -> None:
         super().__init__()
         self.feature_names = feature_names
-        self.max_particles = options.max_particles
+        self.max_particles = particle_limits(options.max_particles, feature_names)
         self.kernels = options.kernels
         self.particle_width = options.embed_dims[-1]
         self.head_width = self.particle_width // options.num_heads
-        self.backbone = Backbone(options, len(feature_names))
+        self.backbone = Backbone(options, feature_names)
         self.head = nn.Linear(self.particle_width, num_classes)
         if options.initialization == "xavier":
             _initialize_xavier(self)
+
+    @classmethod
+    def needs_momenta(cls, options: ModelOptions) -> bool:
+        """Return whether pairs are looked at."""
+        assert isinstance(options, ParticleTransformerOptions)
+        return options.pair_bias
 
     @classmethod
     def footnotes(cls, options: ModelOptions) -> tuple[str, ...]:
@@ -162,9 +171,8 @@ class ParticleTransformer(ParticleEncoder):
         path = choose_path(self.kernels, device, dtype, self.head_width, batch.max_length)
         return JetLayout(batch.lengths, device, path=path)
 
-    def _inputs(self, batch: JetBatch) -> tuple[Tensor, Tensor]:
-        number = batch.num_particles
-        return particle_features(batch, self.feature_names)[:number], batch.p4[:number]
+    def _inputs(self, batch: JetBatch) -> tuple[Inputs, Tensor]:
+        return particle_inputs(batch, self.feature_names), batch.p4[: batch.num_particles]
 
     def no_weight_decay(self) -> set[str]:
         """Return the class token, which is not decayed."""
@@ -184,11 +192,13 @@ class ParticleTransformer(ParticleEncoder):
 class Backbone(nn.Module):
     """Particles of a batch to one class token a jet."""
 
-    def __init__(self, options: ParticleTransformerOptions, num_features: int) -> None:
+    def __init__(self, options: ParticleTransformerOptions, feature_names: tuple[str, ...]) -> None:
         super().__init__()
         width = options.embed_dims[-1]
         self.trimmer = ParticleTrimmer() if options.trim else None
-        self.embedding = Embedding((num_features, *options.embed_dims))
+        self.embedding = input_network(
+            feature_names, lambda width: Embedding((width, *options.embed_dims))
+        )
         self.pair_network = (
             PairNetwork((*options.pair_dims, options.num_heads)) if options.pair_bias else None
         )
@@ -205,7 +215,7 @@ class Backbone(nn.Module):
 
     def forward(
         self,
-        features: Float[Tensor, "particles features"],
+        features: Inputs,
         p4: Float[Tensor, "particles 4"],
         layout: JetLayout,
     ) -> Float[Tensor, "jets width"]:
@@ -219,7 +229,7 @@ class Backbone(nn.Module):
 
     def particles(
         self,
-        features: Float[Tensor, "particles features"],
+        features: Inputs,
         p4: Float[Tensor, "particles 4"],
         layout: JetLayout,
     ) -> Float[Tensor, "particles width"]:
@@ -228,7 +238,7 @@ class Backbone(nn.Module):
 
     def hidden_particles(
         self,
-        features: Float[Tensor, "visible features"],
+        features: Inputs,
         p4: Float[Tensor, "visible 4"],
         visible: JetLayout,
         layout: JetLayout,
@@ -346,38 +356,6 @@ class ParticleTrimmer(nn.Module):
         if batch.max_length <= longest:
             return batch
         return batch.keep_particles(random_subset(batch.lengths, longest))
-
-
-class EmbeddingLayer(nn.Module):
-    """A layer norm, a linear layer and a GELU."""
-
-    def __init__(self, width_in: int, width_out: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width_in)
-        self.linear = LinearGELU(width_in, width_out)
-
-    def forward(self, x: Float[Tensor, "particles inputs"]) -> Float[Tensor, "particles outputs"]:
-        """Return the next layer's particles."""
-        embedded: Tensor = self.linear(self.norm(x))
-        return embedded
-
-
-class Embedding(nn.Module):
-    """Features of particles, normalized over the batch, to the width of the blocks."""
-
-    def __init__(self, dims: tuple[int, ...]) -> None:
-        super().__init__()
-        self.input_norm = PackedBatchNorm(dims[0])
-        self.layers = nn.ModuleList(EmbeddingLayer(*widths) for widths in pairwise(dims))
-
-    def forward(
-        self, features: Float[Tensor, "particles features"]
-    ) -> Float[Tensor, "particles width"]:
-        """Return the embedded particles."""
-        embedded: Tensor = self.input_norm(features)
-        for layer in self.layers:
-            embedded = layer(embedded)
-        return embedded
 
 
 @torch.no_grad()

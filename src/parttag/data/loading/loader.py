@@ -24,6 +24,7 @@ from parttag.data.loading.order import (
 )
 from parttag.data.loading.resident import ResidentJets
 from parttag.jets.batch import JetBatch, join_batches, make_batch
+from parttag.jets.kinds import MaxParticles
 
 
 class _Piece(NamedTuple):
@@ -52,7 +53,7 @@ class JetLoader:
     shuffle
         Draw a new order each epoch; otherwise jets come as they are in the data set.
     max_particles
-        Keep so many particles a jet, those of the highest pT.
+        Keep so many particles a jet, those of the highest pT; of all together, or of each kind.
     drop_last
         Leave out the last batch of an epoch if it is smaller.
     rank, world_size
@@ -79,7 +80,7 @@ class JetLoader:
         *,
         shuffle: bool,
         seed: int = 0,
-        max_particles: int | None = None,
+        max_particles: MaxParticles = None,
         drop_last: bool = False,
         rank: int = 0,
         world_size: int = 1,
@@ -105,7 +106,7 @@ class JetLoader:
         self._jets = dataset if extras else dataset.without_extras()
         self._resident = None
         if resident is not None:
-            self._resident = ResidentJets(self._jets, torch.device(resident))
+            self._resident = ResidentJets(self._jets, torch.device(resident), max_particles)
         self._position = (0, 0)
 
     def __len__(self) -> int:
@@ -224,7 +225,7 @@ class JetLoader:
         for number in range(start, len(self)):
             first = number * self.batch_size
             rows = rows_of(order, first + self.rank, first + self.batch_size)[:: self.world_size]
-            yield resident.batch(rows, self.max_particles)
+            yield resident.batch(rows)
 
     def _pinned(self, batch: JetBatch) -> JetBatch:
         return batch.pin_memory() if self.pin_memory else batch

@@ -10,9 +10,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, Shaped
 
 from parttag.data.readers.branches import Branches
-from parttag.data.readers.columns import JetColumns, ParticleColumns, in_gev, in_mm
+from parttag.data.readers.columns import JetColumns
+from parttag.data.readers.particle_columns import ParticleColumns, in_gev, in_mm
 from parttag.data.readers.pdg import IDENTITY_NAMES, identify
 from parttag.data.readers.relative import to_absolute
+from parttag.jets.kinds import KIND_COLUMN, KIND_TYPE
 from parttag.jets.kinematics import four_momenta, transverse
 from parttag.jets.packing import offsets_of
 
@@ -97,6 +99,7 @@ def read_particles(
     chosen: Chosen | None = None,
     jet_p4: Float64[np.ndarray, "jets 4"] | None = None,
     columns: Mapping[str, str] | None = None,
+    kind: int | None = None,
 ) -> Particles:
     """Return particles without the slots that are padding, and without those of weight 0.
 
@@ -112,6 +115,8 @@ def read_particles(
         The momenta of the jets, which coordinates may be relative to.
     columns
         The branches of more columns, by their names.
+    kind
+        The number of their kind, which becomes a column, if there are several.
 
     Raises
     ------
@@ -123,6 +128,8 @@ def read_particles(
         name: table.typed_of_particles(branch, slots.rows)
         for name, branch in (columns or {}).items()
     }
+    if kind is not None:
+        more[KIND_COLUMN] = np.full(len(slots.jets), kind, dtype=KIND_TYPE)
     return Particles(slots.jets, slots.momenta(), slots.extra(extra_names), more)
 
 
@@ -140,13 +147,14 @@ class _Slots:
         self.relative = particles.relative
         self.jet_p4 = jet_p4
         self.table = table
+        rows = slice(None) if chosen is None else chosen.rows
         if chosen is None:
             entries = np.repeat(np.arange(len(table.lengths)), table.lengths)
             chosen = Chosen(np.arange(len(entries)), entries)
+        real = self._real(rows, len(chosen.rows))
         self.weights: Float64[np.ndarray, " particles"] | None = None
-        real = self._real()[chosen.rows]
         if particles.weight is not None:
-            weights = table.of_particles(particles.weight, chosen.rows)
+            weights = table.of_particles(particles.weight, rows)
             real &= weights != 0
             self.weights = weights[real]
         if not real.all():
@@ -157,14 +165,17 @@ class _Slots:
         self.stored_rows = chosen.rows
         self.jets = chosen.jets
 
-    def _real(self) -> Bool[np.ndarray, " slots"]:
+    def _real(
+        self, rows: Int64[np.ndarray, " chosen"] | slice, number: int
+    ) -> Bool[np.ndarray, " chosen"]:
+        """Return which of some slots hold a particle: of those of jets alone, often a few."""
         particles, table = self.particles, self.table
-        real = np.ones(table.offsets[-1], dtype=bool)
+        real = np.ones(number, dtype=bool)
         if particles.count is not None:
-            rank = np.arange(len(real)) - np.repeat(table.offsets[:-1], table.lengths)
-            real &= rank < np.repeat(table.of_jets(particles.count), table.lengths)
+            rank = np.arange(table.offsets[-1]) - np.repeat(table.offsets[:-1], table.lengths)
+            real &= (rank < np.repeat(table.of_jets(particles.count), table.lengths))[rows]
         if particles.mask is not None:
-            real &= table.of_particles(particles.mask) != 0
+            real &= table.typed_of_particles(particles.mask, rows) != 0
         if particles.mask is None and particles.count is None:
             # The logarithm of 1 is 0: then angles of 0 say what is padding.
             logarithms = self.relative is not None and self.relative.has_logarithms
@@ -172,7 +183,8 @@ class _Slots:
             values = [getattr(particles, name) for name in names]
             branches = [value for value in values if isinstance(value, str)]
             if branches:
-                real &= np.any([table.of_particles(branch) != 0 for branch in branches], axis=0)
+                held = [table.typed_of_particles(branch, rows) != 0 for branch in branches]
+                real &= np.any(held, axis=0)
         return real
 
     def column(self, name: str) -> Float64[np.ndarray, " particles"]:
@@ -191,6 +203,8 @@ class _Slots:
 
     def momenta(self) -> Float64[np.ndarray, "particles 4"]:
         """Return px, py, pz and E in GeV."""
+        if not self.particles.has_momentum:
+            return np.zeros((len(self.jets), 4))
         names = [name for name in MOMENTUM if self.particles.has(name)]
         columns = {name: self.column(name) for name in names}
         if self.relative is not None:
