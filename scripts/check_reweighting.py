@@ -96,6 +96,8 @@ def sculpting(given: argparse.Namespace) -> None:
                         "train": str(given.data / "train.h5"),
                         "val": str(given.data / "val.h5"),
                         "classes": CLASSES,
+                        "num_train_jets": given.train_jets,
+                        "draw_by_seed": True,
                         **({"reweight": options(given)} if weights == "reweight" else {}),
                     },
                     "model": {"name": "pfn"},
@@ -129,6 +131,7 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--train-jets", type=int, default=30_000, help="of sculpting")
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
     spectra(given) if given.what == "spectra" else sculpting(given)
