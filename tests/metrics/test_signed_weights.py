@@ -11,9 +11,11 @@ from sklearn.metrics import roc_auc_score
 
 from helpers.logits import class_jets, gaussian_jets
 from parttag import metrics
+from parttag.metrics.calibration import reliability_curve
 from parttag.metrics.estimate import efficiency
 from parttag.metrics.paired import influences
 from parttag.metrics.sculpting import jensen_shannon
+from parttag.metrics.working_points import measure_working_points
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "signed_weights.py"
 CLASSES = ("top", "QCD")
@@ -172,3 +174,33 @@ def test_bins_below_zero_are_empty_ones():
     with_negative, without = np.array([[3.0, -1.0, 2.0]]), np.array([[3.0, 0.0, 2.0]])
     reference = np.array([1.0, 1.0, 1.0])
     assert jensen_shannon(with_negative, reference) == jensen_shannon(without, reference)
+
+
+def test_reliability_counts_jets_with_their_signs():
+    """Pairs that cancel are not there, where bins are one; bins of a negative sum are left out."""
+    rng = np.random.default_rng(2)
+    scores = rng.uniform(0, 1, 30)
+    is_right = rng.random(30) < scores
+    found = reliability_curve(scores, is_right, np.ones(30))
+    both = np.concatenate([np.arange(30), [3, 3, 8, 8]])
+    weights = np.repeat([1.0, 1.0, -1.0, 1.0, -1.0], [30, 1, 1, 1, 1])
+    again = reliability_curve(scores[both], is_right[both], weights)
+    assert len(found.share) == 1
+    np.testing.assert_allclose(again.share, found.share)
+    np.testing.assert_allclose(again.score, found.score)
+    many = rng.uniform(0, 1, 4000)
+    curve = reliability_curve(many, many > 0.5, np.where(many < 0.1, -1.0, 1.0))
+    assert np.isfinite(curve.share).all()
+    assert curve.score.min() > 0.09
+
+
+def test_working_points_of_signed_weights_keep_what_they_say():
+    logits, labels = gaussian_jets(4000, 1.5)
+    weights = signs(4000)
+    momenta = {"jet_pt": np.ones(4000), "jet_eta": np.zeros(4000)}
+    table = measure_working_points(logits, labels, CLASSES, weights, metrics.DEFAULTS, **momenta)
+    name, point = next(iter(table.points.items()))
+    score = logits[:, 0] - logits[:, 1]
+    passing = (score >= float(point.thresholds)) & (labels == 0)
+    assert name == "eff50"
+    assert weights[passing].sum() / weights[labels == 0].sum() == pytest.approx(0.5, abs=2e-3)

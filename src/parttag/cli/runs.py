@@ -3,20 +3,21 @@
 import json
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from parttag.cli.application import app
+from parttag.cli.finished import evaluate_training, report_evaluation
 from parttag.cli.terminal import (
     Columns,
     Device,
     Files,
     ManyValues,
+    OptionalFile,
     Overwrite,
     Precision,
     Strict,
-    console,
     errors,
     local_path,
     say,
@@ -24,9 +25,6 @@ from parttag.cli.terminal import (
     values_of,
 )
 from parttag.errors import STOPPED_BY_SIGTERM, InputError
-
-if TYPE_CHECKING:
-    from parttag.api.command_line import Evaluation, Ranks, RunConfig
 
 
 @app.command()
@@ -76,7 +74,7 @@ def train(
     try:
         with api.join_ranks(options.device, options.rank_timeout) as ranks:
             api.train_run(settings, directory, ranks=ranks, progress=show_progress)
-            _finish(settings, directory, ranks)
+            evaluate_training(settings, directory, ranks)
     except api.PreemptionError as preemption:
         if api.first_to_report():
             errors.print(str(preemption), highlight=False, soft_wrap=True)
@@ -85,51 +83,6 @@ def train(
         if not api.first_to_report():  # another rank has said what is wrong
             raise typer.Exit(1) from None
         raise
-
-
-def _finish(settings: "RunConfig", directory: Path, ranks: "Ranks") -> None:
-    """Evaluate a training that is complete, on the processes that it was trained on."""
-    from parttag.api import command_line as api
-
-    if ranks.is_first:
-        console.print(f"trained: {directory}", highlight=False, soft_wrap=True)
-    test = settings.data.test or (settings.data.folds and settings.data.train)
-    if not settings.is_classifier:
-        if settings.data.test and ranks.is_first:
-            say(
-                f"data.test is not evaluated: objective {settings.objective.name} gives jets no "
-                f"scores; parttag evaluate {directory} --probe linear says what was learned"
-            )
-        return
-    out = directory / "evaluation"
-    if not test or not ranks.any(ranks.is_first and not (out / "metrics.json").exists()):
-        return
-    tagger = api.load(directory)
-    if ranks.is_first:
-        api.check_target(tagger, out)
-    scored = api.score_run(
-        tagger,
-        strict=settings.data.strict,
-        device=settings.training.device,
-        ranks=ranks,
-        progress=show_progress if ranks.is_first else api.no_progress,
-    )
-    if ranks.is_first:
-        found = scored.measured()
-        found.save(out)
-        _report(str(directory), found, out)
-
-
-def _report(title: str, found: "Evaluation", out: Path, plan: float | None = None) -> None:
-    """Say what an evaluation has found, and where it is written."""
-    from parttag.cli.tables import metrics_table
-
-    console.print(metrics_table(title, found))
-    for sentence in found.sentences():
-        say(sentence)
-    if plan is not None:
-        say(found.plan(plan))
-    say(f"written to {out}")
 
 
 @app.command(cls=ManyValues)
@@ -185,6 +138,14 @@ def evaluate(
             show_default="evaluation.working_points",
         ),
     ] = None,
+    tables: Annotated[
+        str,
+        typer.Option(
+            metavar="YAML",
+            help="Tables of thresholds: '{points: {tight: {mistag: 0.01}}, pt: [400, 600, 800]}'.",
+            show_default="evaluation.tables",
+        ),
+    ] = "",
     plan: Annotated[
         float | None,
         typer.Option(
@@ -234,7 +195,9 @@ def evaluate(
     if probe is None:
         out = out or run / "evaluation"
         options = tagger.options(
-            ",".join(background or ()) or None, ",".join(working_points or ()) or None
+            ",".join(background or ()) or None,
+            ",".join(working_points or ()) or None,
+            tables or None,
         )
         api.check_target(tagger, out, forms, options=options, overwrite=overwrite)
         found = api.evaluate_run(
@@ -250,10 +213,10 @@ def evaluate(
         assert found.probe is not None
         title = f"{run}: probe ({probe}) fitted to {found.probe.num_jets:,} jets"
     found.save(out, forms, overwrite=overwrite)
-    _report(title, found, out, plan)
+    report_evaluation(title, found, out, plan)
 
 
-@app.command()
+@app.command(cls=OptionalFile)
 def predict(
     run: Annotated[
         Path,
@@ -271,6 +234,16 @@ def predict(
             metavar="BRANCH,...", help="Branches of the input to pass through.", show_default="none"
         ),
     ] = None,
+    working_points: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_path,
+            metavar=OptionalFile.METAVAR,
+            help="Write which working points each jet passes, pass_NAME; without a file those of "
+            "RUN/evaluation.",
+            show_default="none",
+        ),
+    ] = None,
     columns: Columns = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
@@ -281,8 +254,9 @@ def predict(
 
     Example: parttag predict runs/first data/*.root --out scores.root --keep jet_sdmass,label_QCD
 
-    Bad jets are kept as rows of NaN with valid = 0. With a run of data.folds, or the runs of its
-    folds (predict runs/A/fold_* FILES), each jet is scored by the network that has not seen it.
+    Bad jets are kept as rows of NaN with valid = 0. --working-points takes a file of the name
+    working_points.yaml, or none. With a run of data.folds, or the runs of its folds (predict
+    runs/A/fold_* FILES), each jet is scored by the network that has not seen it.
     """
     from parttag.api import command_line as api
 
@@ -292,6 +266,7 @@ def predict(
         files[len(more) :],
         out,
         keep=values_of(keep),
+        working_points=_points_file(working_points),
         overwrite=overwrite,
         strict=strict,
         precision=precision,
@@ -302,6 +277,13 @@ def predict(
         f"{out}: {report.num_jets:,} jets, {report.num_bad:,} of them bad and without scores, "
         f"{report.num_unlabelled:,} of unknown class"
     )
+
+
+def _points_file(given: Path | None) -> Path | bool:
+    """Return the file that an option names, or whether it is there at all."""
+    if given is None:
+        return False
+    return True if str(given) == OptionalFile.DEFAULT else given
 
 
 @app.command("import")

@@ -19,6 +19,9 @@ from parttag.evaluation.evaluation import Epochs, Evaluation, read_epochs
 from parttag.evaluation.scores import Precision, Scorer, Scores, join
 from parttag.jets.arrays import JetArrays
 from parttag.metrics import EvaluationOptions, Reweighted, check_options, class_rocs, measure
+from parttag.metrics.calibration import measure_reliability
+from parttag.metrics.fraction_scan import scan_fractions
+from parttag.metrics.working_points import measure_working_points
 from parttag.progress import Progress, no_progress
 from parttag.runs.reweighting import read_reweighting
 from parttag.runs.run import Run
@@ -38,28 +41,16 @@ class ScoredRun:
     scores: Scores
     """Of all jets, those too that the metrics leave out."""
     left_out: Mapping[str, Bool[np.ndarray, " jets"]]
-    """Which jets these are, by reason."""
+    """Which jets these are, by reason; there are others."""
     options: EvaluationOptions
     files: JetFiles | None
     epochs: Epochs
     reweighting: Mapping[str, Reweighted]
 
     def measured(self) -> Evaluation:
-        """Return what the scores are worth.
-
-        Raises
-        ------
-        InputError
-            If no jet is left to measure.
-        """
+        """Return what the scores are worth."""
         used = ~np.any(list(self.left_out.values()), axis=0)
-        files, options = self.files, self.options
-        if not used.any():
-            place = "" if files is None else f"{files.paths[0]}: "
-            raise InputError(
-                f"{place}there is no good jet of a class in data.classes and inside data.cuts; "
-                "give other files"
-            )
+        files, options, run = self.files, self.options, self.run
         jets = self.scores.take(np.flatnonzero(used))
         logits, labels, weights = jets.logits, jets.labels, jets.jet_weights
         rocs = class_rocs(logits, labels, jets.classes, weights, options)
@@ -73,6 +64,28 @@ class ScoredRun:
             jet_mass=jets.jet_mass,
             rocs=rocs,
         )
+        made = run.calibration
+        name = None if made is None else made.name
+        points = measure_working_points(
+            logits,
+            labels,
+            jets.classes,
+            weights,
+            options,
+            jet_pt=jets.jet_pt,
+            jet_eta=jets.jet_eta,
+            calibration=name,
+        )
+        if options.reliability:
+            reliability = measure_reliability(
+                logits,
+                labels,
+                jets.classes,
+                weights,
+                priors=None if made is None else made.target,
+                calibration=name,
+            )
+            report = replace(report, reliability=reliability)
         return Evaluation.of_report(
             report,
             num_left_out={reason: int(jets.sum()) for reason, jets in self.left_out.items()},
@@ -81,8 +94,10 @@ class ScoredRun:
             scores=self.scores,
             used=used,
             rocs=rocs,
+            working_points=points,
+            fraction_scans=scan_fractions(logits, labels, jets.classes, weights, options),
             options=options,
-            name=self.run.directory.name,
+            name=run.directory.name,
             epochs=self.epochs,
             # Whatever the run was trained on: it is the jets of this evaluation that are drawn.
             beside_published=files is not None and not files.is_simulated,
@@ -172,9 +187,30 @@ def score_run(
     )
     epochs, reweighting = read_epochs(run.directory), read_reweighting(run.directory)
     negative = negative_weights or run.config.data.negative_weights
-    scored, passed = _score(scorer, _chunks(data, files, progress), run, negative)
-    left_out = _left_out(scored, passed if run.config.data.cuts_of_test.given else None)
+    scored, left_out = _scored(scorer, run, _chunks(data, files, progress), files, negative)
     return ScoredRun(run, scored, left_out, options, files, epochs, reweighting)
+
+
+def labelled_scores(
+    run: Run,
+    data: Data,
+    *,
+    strict: bool = False,
+    device: DeviceName = "auto",
+    progress: Progress = no_progress,
+) -> Scores:
+    """Return the scores of the good jets of a class inside the run's ``data.cuts``.
+
+    Raises
+    ------
+    InputError
+        If there is none, or the jets do not fit the network.
+    """
+    files = None if isinstance(data, JetArrays) else files_to_evaluate(run, data)
+    scorer = Scorer.of_run(run, labels_required=True, strict=strict, device=device)
+    negative = run.config.data.negative_weights
+    scored, left_out = _scored(scorer, run, _chunks(data, files, progress), files, negative)
+    return scored.take(np.flatnonzero(~np.any(list(left_out.values()), axis=0)))
 
 
 def files_to_evaluate(run: Run, data: Patterns | None) -> JetFiles:
@@ -204,6 +240,25 @@ def _chunks(data: Data | None, files: JetFiles | None, progress: Progress) -> It
         yield from steps(data, progress, "evaluating")
     elif files is not None:
         yield from (jets for _, jets in files.all_jets(progress, "evaluating"))
+
+
+def _scored(
+    scorer: Scorer,
+    run: Run,
+    chunks: Iterator[JetArrays],
+    files: JetFiles | None,
+    negative_weights: NegativeWeights,
+) -> tuple[Scores, dict[str, Bool[np.ndarray, " jets"]]]:
+    """Return the scores of all jets, and which the metrics leave out; there are others."""
+    scored, passed = _score(scorer, chunks, run, negative_weights)
+    left_out = _left_out(scored, passed if run.config.data.cuts_of_test.given else None)
+    if np.any(list(left_out.values()), axis=0).all():
+        place = "" if files is None else f"{files.paths[0]}: "
+        raise InputError(
+            f"{place}there is no good jet of a class in data.classes and inside data.cuts; give "
+            "other files"
+        )
+    return scored, left_out
 
 
 def _score(

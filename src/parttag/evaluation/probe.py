@@ -38,6 +38,7 @@ from parttag.jets.features import particle_features
 from parttag.metrics import EvaluationOptions, ProbeFit, check_options
 from parttag.migrations.evaluations import earlier_options
 from parttag.models import Tagger, build_model
+from parttag.models.ensemble import Ensemble
 from parttag.options import read_options
 from parttag.progress import Progress, no_progress
 from parttag.runs.run import Run
@@ -203,6 +204,11 @@ class RawInputs(Tagger):
 
 def _to_probe(run: Run, labeled: LabeledJets, probe_of: ProbeOf) -> Run:
     """Return the run as a classifier whose head is to be fitted."""
+    if isinstance(run.model, Ensemble):
+        raise InputError(
+            f"{run.directory} is an ensemble, which has no representation of its own; probe a "
+            f"member, such as {run.directory / 'members' / '0'}"
+        )
     classes = labeled.classes or run.config.data.classes
     if len(classes) < 2:
         raise InputError(

@@ -1,5 +1,6 @@
 """A finished run: a trained network, its configuration and where they came from."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,12 +9,20 @@ from typing import Literal
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
 from parttag.models import Tagger, build_model
+from parttag.models.ensemble import Ensemble
+from parttag.models.scaling import scale_logits
 from parttag.options import local_name
+from parttag.runs import calibration as calibrations
+from parttag.runs import ensemble as ensembles
+from parttag.runs.calibration import Calibration, read_calibration
 from parttag.runs.config import CONFIG, RunConfig
 from parttag.runs.folds import fold_directories, has_folds
 from parttag.runs.plugin_parts import read_config
+from parttag.system.files import sha256
 from parttag.training import checkpoint
 from parttag.training.objectives import Objective, build_objective
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,8 @@ class Run:
     classes: tuple[str, ...]
     checkpoint: Literal["best", "last"] = "best"
     """Which epoch the weights are of."""
+    calibration: Calibration | None = None
+    """What makes its scores mean what they say, in what ``model`` returns already."""
     fold_models: tuple[Tagger, ...] = ()
     """Of ``data.folds``, the network that has not seen the jets of each fold; ``model`` is the
     first of them."""
@@ -56,14 +67,29 @@ class Run:
             )
 
 
-def load_run(directory: str | Path, checkpoint_name: Literal["best", "last"] = "best") -> Run:
+def load_run(
+    directory: str | Path,
+    checkpoint_name: Literal["best", "last"] = "best",
+    *,
+    calibrated: bool = True,
+) -> Run:
     """Return the run in a directory, with the weights of its best epoch or its last.
+
+    Parameters
+    ----------
+    directory
+        Of the run.
+    checkpoint_name
+        Which epoch; a calibration is of the best.
+    calibrated
+        Whether the network's logits are calibrated, if the run is.
 
     Raises
     ------
     InputError
-        If the directory is no run, a plug-in that its network came from is missing, or the
-        checkpoint is missing, damaged or of another network; of ``data.folds``, that of any fold.
+        If the directory is no run, a plug-in that its network came from is missing, the checkpoint
+        is missing, damaged or of another network, or the calibration of other weights; of
+        ``data.folds``, that of any fold.
     """
     directory = Path(local_name(directory))
     if not (directory / CONFIG).is_file():
@@ -71,12 +97,59 @@ def load_run(directory: str | Path, checkpoint_name: Literal["best", "last"] = "
     config = read_config(directory)
     classes = tuple(config.data.classes)
     if has_folds(config):
-        runs = [load_run(place, checkpoint_name) for place in fold_directories(config, directory)]
+        places = fold_directories(config, directory)
+        runs = [load_run(place, checkpoint_name, calibrated=calibrated) for place in places]
         return replace(join_folds(runs), directory=directory, config=config)
+    if ensembles.is_ensemble(directory):
+        return _load_ensemble(directory, config, checkpoint_name, calibrated=calibrated)
     model, _ = build_network(config)
     path = directory / "checkpoints" / f"{checkpoint_name}.pt"
     checkpoint.load_weights(model, checkpoint.read_checkpoint(path), classes, path)
-    return Run(directory, config, model.eval(), classes, checkpoint_name)
+    run = Run(directory, config, model.eval(), classes, checkpoint_name)
+    return with_calibration(run) if calibrated else run
+
+
+def _load_ensemble(
+    directory: Path,
+    config: RunConfig,
+    checkpoint_name: Literal["best", "last"],
+    *,
+    calibrated: bool,
+) -> Run:
+    if checkpoint_name != "best":
+        raise InputError(
+            f"{directory} is an ensemble, of the best epochs of its members; load these"
+        )
+    members = [load_run(place).model for place in ensembles.member_directories(directory)]
+    run = Run(directory, config, Ensemble(members).eval(), tuple(config.data.classes))
+    return with_calibration(run) if calibrated else run
+
+
+def weights_sum(run: Run) -> str:
+    """Return the SHA-256 of the file of a run's weights, or of all of an ensemble's."""
+    if ensembles.is_ensemble(run.directory):
+        return ensembles.weights_sum(run.directory)
+    return sha256(run.directory / "checkpoints" / f"{run.checkpoint}.pt")
+
+
+def with_calibration(run: Run) -> Run:
+    """Return a run that was loaded without its calibration, with it, if there is one.
+
+    Raises
+    ------
+    InputError
+        If it is damaged, or of other weights or classes.
+    """
+    path = run.directory / calibrations.FILE
+    if not path.exists():
+        return run
+    if run.checkpoint != "best":
+        logger.warning("%s is of the best epoch: scores of the last are not calibrated", path)
+        return run
+    found = read_calibration(run.directory, run.classes, weights_sum(run))
+    if found is not None:
+        scale_logits(run.model, found.scaling)
+    return replace(run, calibration=found)
 
 
 def join_folds(runs: Sequence[Run]) -> Run:
@@ -97,7 +170,7 @@ def join_folds(runs: Sequence[Run]) -> Run:
         if (own.number, own.by) != (folds.number, folds.by) or run.classes != first.classes:
             raise InputError(
                 f"{run.directory} and {first.directory} are folds of different runs: give the "
-                f"folds of one run, or its own directory"
+                "folds of one run, or its own directory"
             )
     there = [_held_out(run) for run in runs]
     if there != list(range(folds.number)):
@@ -110,7 +183,8 @@ def join_folds(runs: Sequence[Run]) -> Run:
     whole = folds.model_copy(update={"held_out": None})
     data = first.config.data.model_copy(update={"folds": whole})
     config = first.config.model_copy(update={"data": data})
-    return replace(first, config=config, fold_models=tuple(run.model for run in runs))
+    models = tuple(run.model for run in runs)
+    return replace(first, config=config, fold_models=models, calibration=None)
 
 
 def _held_out(run: Run) -> int:
