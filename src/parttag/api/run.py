@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeGuard
 
 import awkward as ak
 
-from parttag.api.jets import ColumnsLike, FileNames, file_list, name_list, read_columns
+from parttag.api.arguments import ColumnsLike, FileNames, file_list, name_list, read_columns
 from parttag.data.selection.jet_weights import NegativeWeights
 from parttag.errors import InputError, option
 from parttag.evaluation.calibrate import calibrate_run
