@@ -18,7 +18,6 @@ from parttag.migrations.formats import VERSION_KEY
 from parttag.options import local_name
 from parttag.runs import calibration
 from parttag.runs.config import CONFIG, PROVENANCE, RunConfig, dump_config, first_difference
-from parttag.runs.folds import has_folds
 from parttag.runs.plugin_parts import read_config
 from parttag.runs.provenance import describe_start
 from parttag.system.atomic_files import whole_directory
@@ -125,7 +124,7 @@ def _member_config(directory: Path) -> RunConfig:
     if is_ensemble(directory):
         raise InputError(f"{directory} is an ensemble itself; name its members")
     config = read_config(directory)
-    if has_folds(config):
+    if config.data.folds is not None and config.data.folds.held_out is None:
         raise InputError(f"{directory} holds a network a fold; an ensemble is of one network each")
     if not config.is_classifier:
         raise InputError(
