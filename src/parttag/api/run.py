@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeGuard
 import awkward as ak
 
 from parttag.api.arguments import ColumnsLike, FileNames, file_list, name_list, read_columns
+from parttag.data.selection.jet_weights import NegativeWeights
 from parttag.errors import InputError, option
 from parttag.evaluation.calibrate import calibrate_run
 from parttag.evaluation.evaluate import evaluate_run
@@ -181,6 +182,7 @@ class Run(runs.Run):
         working_points: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
         tables: Mapping[str, Any] | None = None,
         columns: ColumnsLike = None,
+        negative_weights: NegativeWeights | None = None,
         strict: bool = False,
         precision: Precision = "fp32",
         device: DeviceName = "auto",
@@ -201,6 +203,9 @@ class Run(runs.Run):
         tables
             Tables of thresholds, as ``evaluation.tables`` of a configuration says them:
             ``{"points": {"tight": {"mistag": 0.01}}, "pt": [400, 600, 800]}``.
+        negative_weights
+            What jets of negative weight count for: ``"keep"`` their signs, take them as
+            ``"absolute"`` or ``"refuse"`` them; by default as the run's ``data.negative_weights``.
         columns, strict, precision, device
             As of ``predict``.
 
@@ -219,6 +224,7 @@ class Run(runs.Run):
             self.reading(columns),
             _measured(data),
             options=self.options(background, working_points, tables),
+            negative_weights=negative_weights,
             strict=strict,
             precision=precision,
             device=device,

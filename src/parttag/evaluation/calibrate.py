@@ -63,6 +63,7 @@ def calibrate_run(
         If there are no such jets, a class has none, no temperature can be fitted, ``priors`` do not
         fit the classes, or there is a calibration that is not to be replaced.
     """
+    run.refuse_folds("a calibration")
     if run.checkpoint != "best":
         raise InputError(f"{run.directory}: the best epoch is calibrated; load the run with that")
     if not overwrite:

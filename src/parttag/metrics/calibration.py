@@ -216,7 +216,8 @@ def reliability_curve(
     """Return shares of jets that are right in bins of their score, and the calibration error.
 
     Errors are those of the bins' shares given the scores, var = Σ w² (y − p − mean)² / (Σ w)²; by
-    chance the distances are those of a normal number of variance Σ w² p (1 − p) / (Σ w)².
+    chance the distances are those of a normal number of variance Σ w² p (1 − p) / (Σ w)². Bins
+    whose weights sum up to 0 or less, as negative ones may, are left out.
     """
     counted = jet_weights != 0
     scores, is_right, weights = scores[counted], is_right[counted], jet_weights[counted]
@@ -226,6 +227,9 @@ def reliability_curve(
     scores, is_right, weights = scores[counted], is_right[counted], weights[counted]
     _, bins = np.unique(bins[counted], return_inverse=True)
     sums = np.bincount(bins, weights=weights)
+    if (sums <= 0).any():
+        kept = sums[bins] > 0
+        return reliability_curve(scores[kept], is_right[kept], weights[kept])
 
     def mean(values: Float64[np.ndarray, " jets"]) -> Float64[np.ndarray, " bins"]:
         return np.bincount(bins, weights=weights * values) / sums

@@ -59,6 +59,7 @@ def take_teacher(
 
 def _teacher(name: str, config: RunConfig) -> Run:
     run = load_run(name)
+    run.refuse_folds("a distillation")
     if not run.config.is_classifier:
         raise InputError(f"objective.teacher: {name} tells no classes apart; give a classifier")
     missing = [c for c in config.data.classes if c not in run.classes]

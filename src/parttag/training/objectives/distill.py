@@ -111,6 +111,7 @@ class Distill(Objective):
         return BatchSums(
             loss=(batch.jet_weights * losses).sum(),
             weight=batch.jet_weights.sum(),
+            size=batch.jet_weights.abs().sum(),
             metrics={
                 "accuracy": (batch.jet_weights * right).sum(),
                 "agreement": (batch.jet_weights * same).sum(),

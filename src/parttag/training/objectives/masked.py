@@ -234,6 +234,7 @@ class Masked(Objective):
         return BatchSums(
             loss=(jet_weights * losses).sum(),
             weight=batch.jet_weights.sum(),
+            size=batch.jet_weights.abs().sum(),
             metrics={name: (jet_weights * values).sum() for name, values in metrics.items()},
         )
 

@@ -101,6 +101,7 @@ class Tokenize(Objective):
         return BatchSums(
             loss=(batch.jet_weights * self._of_jets(losses, batch)).sum(),
             weight=batch.jet_weights.sum(),
+            size=batch.jet_weights.abs().sum(),
             metrics={name: (batch.jet_weights * value).sum() for name, value in metrics.items()},
         )
 
