@@ -115,3 +115,29 @@ def test_a_runtime_that_is_missing_or_too_old(change, words, run, tmp_path):
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "named"),
+    [
+        ("particle_transformer", {"block": "swiglu"}, "with block: swiglu is not exported"),
+        ("lorentz_net", {"scalars": "features"}, "with scalars: features is not exported"),
+        (
+            "lorentz_net",
+            {"reference_padding": True, "reference_length": 150},
+            "with reference_padding: true is not exported",
+        ),
+    ],
+)
+def test_options_of_a_network_that_have_no_graph(name, model, named, tmp_path):
+    run = small_run(name, tmp_path / "run", model=model)
+    assert named in refused(run, tmp_path / "model" / "model.onnx")
+
+
+def test_the_clamp_of_the_published_lorentz_net_is_exported(tmp_path):
+    run = small_run("lorentz_net", tmp_path / "run", model={"reference": True})
+    with torch.no_grad():
+        for block in run.model.backbone.blocks[:-1]:
+            block.step[2].weight.mul_(1000)  # so that it is reached
+    report = run.export(tmp_path / "model.onnx")
+    assert report.differences.largest < 1e-5
