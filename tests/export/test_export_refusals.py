@@ -32,6 +32,21 @@ def test_a_network_without_a_graph(name, tmp_path):
     assert "particle_transformer, particle_net, pfn, pcnn, lorentz_net" in said
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("lorentz_net", {"reference_padding": True}),
+        ("lorentz_net", {"scalars": "features"}),
+        ("particle_transformer", {"block": "swiglu"}),
+    ],
+)
+def test_options_without_a_graph(name, options, tmp_path):
+    run = small_run(name, tmp_path / "run", model=options)
+    ((key, value),) = options.items()
+    said = refused(run, tmp_path / "model" / "model.onnx")
+    assert said.startswith(f"the network {name} with {key}: {str(value).lower()} cannot be")
+
+
 @pytest.mark.parametrize("there", ["model.onnx", "preprocess.json"])
 def test_a_file_that_exists_is_left_as_it_is(there, run, tmp_path):
     (tmp_path / there).write_text("mine")
@@ -115,23 +130,6 @@ def test_a_runtime_that_is_missing_or_too_old(change, words, run, tmp_path):
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("name", "model", "named"),
-    [
-        ("particle_transformer", {"block": "swiglu"}, "with block: swiglu is not exported"),
-        ("lorentz_net", {"scalars": "features"}, "with scalars: features is not exported"),
-        (
-            "lorentz_net",
-            {"reference_padding": True, "reference_length": 150},
-            "with reference_padding: true is not exported",
-        ),
-    ],
-)
-def test_options_of_a_network_that_have_no_graph(name, model, named, tmp_path):
-    run = small_run(name, tmp_path / "run", model=model)
-    assert named in refused(run, tmp_path / "model" / "model.onnx")
 
 
 def test_the_clamp_of_the_published_lorentz_net_is_exported(tmp_path):

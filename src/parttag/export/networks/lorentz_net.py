@@ -8,7 +8,6 @@ from typing import cast
 
 import numpy as np
 
-from parttag.errors import InputError
 from parttag.export.graph import Value, folded, layers, linear, mean_over_slots, weighted
 from parttag.export.networks.particles import Particles
 from parttag.models import LorentzNet, Tagger
@@ -33,12 +32,6 @@ class _Nodes:
 def encode(network: Tagger, particles: Particles) -> Value:
     """Return the mean of the scalars over the real nodes of each jet."""
     network = cast(LorentzNet, network)
-    for option, is_given in (
-        ("scalars: features", network.backbone.feature_names is not None),
-        ("reference_padding: true", network.backbone.length is not None),
-    ):
-        if is_given:
-            raise InputError(f"a lorentz_net with {option} is not exported; train one without it")
     graph = particles.graph
     beams = network.backbone.beams.t().float().numpy()
     momenta = _with_beams(particles.vectors, beams)

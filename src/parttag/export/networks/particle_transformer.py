@@ -7,7 +7,6 @@ from typing import cast
 import numpy as np
 from torch import Tensor, nn
 
-from parttag.errors import InputError
 from parttag.export import kinematics
 from parttag.export.graph import (
     MICROSOFT,
@@ -34,13 +33,6 @@ _HIDDEN = -1e4
 def encode(network: Tagger, particles: Particles) -> Value:
     """Return the normalized class token of each jet."""
     backbone = cast(ParticleTransformer, network).backbone
-    norm = backbone.norm
-    if not all(isinstance(block, ParticleBlock) for block in backbone.blocks) or not isinstance(
-        norm, nn.LayerNorm
-    ):
-        raise InputError(
-            "a particle_transformer with block: swiglu is not exported; train one with normformer"
-        )
     graph = particles.graph
     rows = particles.embedded(backbone.embedding, _embed)
     bias = None
@@ -59,7 +51,7 @@ def encode(network: Tagger, particles: Particles) -> Value:
         assert isinstance(block, ClassBlock)
         seen = layer_norm(graph.concat([tokens, rows], 1), block.pre_attention_norm)
         tokens = _residuals(block, tokens, _attend(block, tokens, seen, mask, None))
-    return layer_norm(tokens.squeeze(1), norm)
+    return layer_norm(tokens.squeeze(1), cast(nn.LayerNorm, backbone.norm))
 
 
 def _embed(rows: Value, network: nn.Module) -> Value:
