@@ -35,7 +35,6 @@ def test_a_network_without_a_graph(name, tmp_path):
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("lorentz_net", {"reference": True}),
         ("lorentz_net", {"reference_padding": True}),
         ("lorentz_net", {"scalars": "features"}),
         ("particle_transformer", {"block": "swiglu"}),
@@ -131,3 +130,12 @@ def test_a_runtime_that_is_missing_or_too_old(change, words, run, tmp_path):
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_the_clamp_of_the_published_lorentz_net_is_exported(tmp_path):
+    run = small_run("lorentz_net", tmp_path / "run", model={"reference": True})
+    with torch.no_grad():
+        for block in run.model.backbone.blocks[:-1]:
+            block.step[2].weight.mul_(1000)  # so that it is reached
+    report = run.export(tmp_path / "model.onnx")
+    assert report.differences.largest < 1e-5

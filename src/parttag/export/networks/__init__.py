@@ -83,6 +83,4 @@ def _without_graph(network: Tagger) -> str:
             return "scalars: features"
         if network.backbone.length is not None:
             return "reference_padding: true"
-        if network.backbone.blocks[0].is_clamped:
-            return "reference: true"
     return ""
