@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeGuard
 
 import awkward as ak
 
-from parttag.api.jets import ColumnsLike, FileNames, file_list, name_list, read_columns
+from parttag.api.arguments import ColumnsLike, FileNames, file_list, name_list, read_columns
 from parttag.errors import InputError, option
 from parttag.evaluation.calibrate import calibrate_run
 from parttag.evaluation.evaluate import evaluate_run
@@ -19,6 +19,16 @@ from parttag.evaluation.predict import score_files, score_jets
 from parttag.evaluation.probe import LabeledJets, ProbeOf, probe_run
 from parttag.evaluation.scores import Precision, Scores
 from parttag.evaluation.working_points import read_working_points
+from parttag.export.export import ExportReport, export_run
+from parttag.export.options import (
+    Attention,
+    Convention,
+    ExportOptions,
+    ExportPrecision,
+    Inputs,
+    Output,
+    read_names,
+)
 from parttag.jets.arrays import JetArrays
 from parttag.jets.awkward_arrays import from_awkward
 from parttag.jets.feature_lists import required_extras
@@ -312,6 +322,70 @@ class Run(runs.Run):
             device=device,
             progress=progress,
         )
+
+    def export(
+        self,
+        out: str | Path,
+        *,
+        inputs: Inputs = "prepared",
+        output: Output = "softmax",
+        convention: Convention = "cms",
+        precision: ExportPrecision = "fp32",
+        attention: Attention = "fused",
+        names: Mapping[str, str] | str | Path | None = None,
+        model_name: str = "",
+        max_difference: float | None = None,
+        overwrite: bool = False,
+    ) -> ExportReport:
+        """Write the run as an ONNX model, and beside it ``preprocess.json``, as CMSSW reads them.
+
+        The model is checked first: it is run on toy jets, and nothing is written if its scores are
+        not the run's.
+
+        Parameters
+        ----------
+        out
+            The model, ``.onnx``; its folder is the model's alone.
+        inputs
+            ``prepared``, or ``raw`` to have features and standardization in the model.
+        output
+            ``softmax``, ``logits`` or ``embedding``.
+        convention
+            ``cms``, or ``atlas`` for a model as Athena reads those of salt.
+        precision
+            ``fp32``, ``fp16`` or ``int8``.
+        attention
+            ``fused``, or ``plain`` for runtimes that have the nodes of ONNX alone.
+        names
+            What the reader calls variables, by parttag's names, or a YAML file that says it.
+        model_name
+            What the outputs begin with in the convention of ATLAS.
+        max_difference
+            The largest difference of a score that is accepted.
+
+        Raises
+        ------
+        InputError
+            If the network cannot be exported, a file exists, the packages of the extra ``export``
+            are missing, or scores differ by too much.
+
+        Examples
+        --------
+        >>> report = run.export("exported/model.onnx")
+        >>> report.differences.largest < 1e-5
+        True
+        """
+        options = ExportOptions(
+            inputs=inputs,
+            output=output,
+            convention=convention,
+            precision=precision,
+            attention=attention,
+            names=read_names(names),
+            model_name=model_name,
+            max_difference=max_difference,
+        )
+        return export_run(self, Path(local_name(out)), options, overwrite=overwrite)
 
     def options(
         self,

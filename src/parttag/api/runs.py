@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import awkward as ak
 
-from parttag.api.jets import FileNames, file_list, name_list
+from parttag.api.arguments import FileNames, file_list, name_list
 from parttag.api.run import Jets, Run, in_memory
 from parttag.benchmarks.compare import Row, RunComparison
 from parttag.benchmarks.plan import Job

@@ -14,6 +14,7 @@ from parttag.cli.check import check
 from parttag.cli.compare import compare
 from parttag.cli.convert import convert
 from parttag.cli.encoding import spell_out_what_cannot_be_encoded
+from parttag.cli.export import export
 from parttag.cli.generate import generate
 from parttag.cli.jets import inspect, layouts, prepare, simulate
 from parttag.cli.runs import evaluate, import_weights, predict, schema, train
@@ -29,6 +30,7 @@ __all__ = [
     "convert",
     "ensemble",
     "evaluate",
+    "export",
     "generate",
     "import_weights",
     "inspect",
