@@ -4,7 +4,8 @@
 
 Writes toy jets in JetClass's branches, and prepares them without and with the formulas of the
 Particle Transformer's data files, in one process. Without, columns are branches of the same
-numbers. Beside it stands NumPy, which computes the same of flat arrays. Seconds are the processor's.
+numbers. Beside it stands NumPy, which computes the same of flat arrays. Seconds are the
+processor's.
 """
 
 import argparse
