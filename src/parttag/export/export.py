@@ -90,6 +90,7 @@ class Exporter:
                 f"{run.directory} is an ensemble, of which there is no graph yet; export its "
                 f"members, such as {run.directory / 'members' / '0'}"
             )
+        run.refuse_folds("an export")
         network = find_network(run.model, run.config.model.name)
         return cls(run, options, network, Labels(options.names))
 
