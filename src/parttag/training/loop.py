@@ -32,8 +32,9 @@ from parttag.training.distributed import Ranks
 from parttag.training.memory import HeapWatch
 from parttag.training.monitor import LossWatch, PreemptionError, SeenLoss, Stopwatch, Termination
 from parttag.training.objectives import Objective
-from parttag.training.optimizers import Lookahead, Optimizer, multiply_learning_rates
+from parttag.training.optimizers import Optimizer, multiply_learning_rates
 from parttag.training.options import TrainingOptions
+from parttag.training.ranger import Lookahead
 from parttag.training.record import Record
 from parttag.training.restoring import refuse_foreign_training
 from parttag.training.schedules import ScheduleOptions, lr_multiplier
