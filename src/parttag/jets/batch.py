@@ -74,6 +74,11 @@ class JetBatch(JetFields[Tensor]):
         return int(self.lengths.sum())
 
     @property
+    def has_filling(self) -> bool:
+        """Whether there are rows beyond the last particle, or may be."""
+        return len(self.p4) > self.num_particles
+
+    @property
     def max_length(self) -> int:
         """Number of particles of the longest jet; 0 for an empty batch."""
         return int(self.lengths.max(initial=0))

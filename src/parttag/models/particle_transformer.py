@@ -38,15 +38,17 @@ from torch import Tensor, nn
 from parttag.jets import pair_features
 from parttag.jets.batch import JetBatch
 from parttag.jets.features import particle_features
-from parttag.jets.packing import places
+from parttag.jets.filled import FilledBatch
 from parttag.models.layers.basic import LinearGELU
 from parttag.models.layers.batch_norm import PackedBatchNorm
 from parttag.models.layers.masking import pairs_in_full, visible_jets
 from parttag.models.layers.pair_network import PairNetwork
 from parttag.models.layers.particle_blocks import ClassBlock, ParticleBlock
+from parttag.models.layers.trimmer import ParticleTrimmer
 from parttag.models.registry import register_model
 from parttag.models.tagger import ModelOptions, ParticleEncoder
 from parttag.ops.attention import spread_bias
+from parttag.ops.filled_layout import FilledLayout
 from parttag.ops.kernels import Kernels, choose_path
 from parttag.ops.layout import JetLayout
 from parttag.options import Heads
@@ -160,6 +162,8 @@ class ParticleTransformer(ParticleEncoder):
     def _layout(self, batch: JetBatch) -> JetLayout:
         device, dtype = batch.device, batch.p4.dtype
         path = choose_path(self.kernels, device, dtype, self.head_width, batch.max_length)
+        if isinstance(batch, FilledBatch):
+            return FilledLayout(batch, path)
         return JetLayout(batch.lengths, device, path=path)
 
     def _inputs(self, batch: JetBatch) -> tuple[Tensor, Tensor]:
@@ -224,7 +228,8 @@ class Backbone(nn.Module):
         layout: JetLayout,
     ) -> Float[Tensor, "particles width"]:
         """Return the particles after the last particle block."""
-        return self._run_blocks(self.embedding(features), self.pair_bias(p4, layout), layout)
+        embedded = self.embedding(features, layout.is_particle)
+        return self._run_blocks(embedded, self.pair_bias(p4, layout), layout)
 
     def hidden_particles(
         self,
@@ -284,7 +289,9 @@ class Backbone(nn.Module):
             features = pair_features.pair_features(p4, layout.first, layout.second)
         if layout.path == "reference":
             return self.pair_network.reference(features)
-        bias: Tensor = self.pair_network(features, uses_kernels=layout.uses_kernels)
+        bias: Tensor = self.pair_network(
+            features, uses_kernels=layout.uses_kernels, num_real=layout.num_real_pairs
+        )
         return bias
 
 
@@ -293,59 +300,6 @@ def cache_sized(batch: JetBatch) -> list[JetBatch]:
     part = np.cumsum(batch.lengths) // _PARTICLES_IN_CACHE
     bounds = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(batch)]
     return [batch.span(start, stop) for start, stop in pairwise(bounds)]
-
-
-def random_subset(lengths: Int64[np.ndarray, " jets"], most: int) -> Bool[np.ndarray, " particles"]:
-    """Return which particles a jet keeps: all, or ``most`` of them at random if it has more.
-
-    Only jets that are cut are shuffled: a tenth of a batch, where sorting all of it took most of
-    the host's time in a step.
-    """
-    order = torch.rand(int(lengths.sum())).numpy()
-    is_cut = np.repeat(lengths > most, lengths)
-    cut = np.flatnonzero(is_cut)
-    long = lengths[lengths > most]
-    shuffled = np.lexsort((order[cut], np.repeat(np.arange(len(long)), long)))
-    keep = ~is_cut
-    keep[cut[shuffled]] = places(long) < most
-    return keep
-
-
-class ParticleTrimmer(nn.Module):
-    """Drops random particles of the longest jets of a training batch.
-
-    After five calls, each batch is cut to the q-quantile of its multiplicities with q uniform in
-    (0.9, 1.02), at most 1: jets that are longer keep a random subset of their particles.
-    """
-
-    _WARM_UP_CALLS = 5
-    _QUANTILES = (0.9, 1.02)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.num_calls = 0
-
-    def get_extra_state(self) -> Tensor:
-        """Return the number of calls, so that a continued run goes on as it would have."""
-        return torch.tensor(self.num_calls)
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Restore the number of calls."""
-        self.num_calls = int(state)
-
-    def forward(self, batch: JetBatch) -> JetBatch:
-        """Return the batch, in training with fewer particles."""
-        if not self.training:
-            return batch
-        self.num_calls += 1
-        if self.num_calls <= self._WARM_UP_CALLS or len(batch) == 0:  # a rank's, of a small batch
-            return batch
-        low, high = self._QUANTILES
-        quantile = min(low + (high - low) * torch.rand(()).item(), 1.0)
-        longest = max(int(np.quantile(batch.lengths, quantile)), 1)
-        if batch.max_length <= longest:
-            return batch
-        return batch.keep_particles(random_subset(batch.lengths, longest))
 
 
 class EmbeddingLayer(nn.Module):
@@ -371,10 +325,12 @@ class Embedding(nn.Module):
         self.layers = nn.ModuleList(EmbeddingLayer(*widths) for widths in pairwise(dims))
 
     def forward(
-        self, features: Float[Tensor, "particles features"]
+        self,
+        features: Float[Tensor, "particles features"],
+        is_particle: Bool[Tensor, " particles"] | None = None,
     ) -> Float[Tensor, "particles width"]:
-        """Return the embedded particles."""
-        embedded: Tensor = self.input_norm(features)
+        """Return the embedded particles; rows that are none have no part in the norm."""
+        embedded: Tensor = self.input_norm(features, is_particle)
         for layer in self.layers:
             embedded = layer(embedded)
         return embedded
