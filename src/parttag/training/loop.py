@@ -24,11 +24,13 @@ from parttag.data.loading.loader import JetLoader
 from parttag.errors import InputError
 from parttag.jets.arrays import split_index
 from parttag.jets.batch import JetBatch
+from parttag.jets.filled import FilledBatch
 from parttag.models import Tagger
 from parttag.progress import Progress, no_progress
 from parttag.system.atomic_files import write_file
 from parttag.training import checkpoint
 from parttag.training.distributed import Ranks
+from parttag.training.graph import GraphedSteps
 from parttag.training.memory import HeapWatch
 from parttag.training.monitor import LossWatch, PreemptionError, SeenLoss, Stopwatch, Termination
 from parttag.training.objectives import Objective
@@ -86,6 +88,8 @@ class Trainer:
     """Of the run: ``metrics.jsonl``, ``checkpoints/`` and ``tensorboard/`` are written in it."""
     description: dict[str, Any]
     """What every checkpoint says of the network: see ``checkpoint.describe_network``."""
+    is_graphed: bool = False
+    """Whether steps are captured as CUDA graphs; see ``why_not_graphed``."""
     ranks: Ranks = field(default_factory=Ranks)
     progress: Progress = no_progress
     state: TrainingState = field(default_factory=TrainingState)
@@ -107,6 +111,14 @@ class Trainer:
         self._checkpoints = self.directory / "checkpoints"
         tensorboard = self.options.tensorboard and self.ranks.is_first
         self._record = Record(self.directory, tensorboard=tensorboard)
+        self._graphed_steps = self._capture() if self.is_graphed else None
+
+    def _capture(self) -> GraphedSteps:
+        longest = self.model.max_particles
+        assert longest is not None
+        return GraphedSteps(
+            self._differentiate, self.optimizer, self.train_loader.batch_size, longest, self._dtype
+        )
 
     # ---------------------------------------------------------------------------------- training
 
@@ -190,28 +202,36 @@ class Trainer:
             self.schedule, self.state.step, self.num_steps, self.steps_per_epoch
         )
         multiply_learning_rates(self.optimizer, multiplier)
+        if self._graphed_steps is not None:
+            sums = self._graphed_steps(batch, self.ranks.device)
+        else:
+            sums = self._differentiate(batch.to(self.ranks.device, self._dtype))
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        self.state.step += 1
+        self.state.sums = sums if self.state.sums is None else self.state.sums + sums
+        self._watch.add(self.state.step, sums[_LOSS] / sums[_WEIGHT], batch.index)
+        self._refuse_bad_loss(self._watch.first_bad())
+
+    def _differentiate(self, batch: JetBatch) -> Tensor:
+        """Compute the gradients of a batch; return its sums over all ranks."""
         loss_sum, sums = self._sums(batch)
         sums = self.ranks.sum(sums)
-        mean_loss = sums[_LOSS] / sums[_WEIGHT]
         torch.autograd.backward(loss_sum / sums[_WEIGHT].to(loss_sum.dtype))
         self.ranks.sum_gradients(self.model.parameters())
         if self.options.max_grad_norm is not None:
             clip_grad_norm_(self.model.parameters(), self.options.max_grad_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.state.step += 1
-        self.state.sums = sums if self.state.sums is None else self.state.sums + sums
-        self._watch.add(self.state.step, mean_loss, batch.index)
-        self._refuse_bad_loss(self._watch.first_bad())
+        return sums
 
     def _sums(self, batch: JetBatch) -> tuple[Tensor, Tensor]:
         """Return the loss to differentiate, and all sums of this rank's jets in float64."""
-        batch = batch.to(self.ranks.device, self._dtype)
         bf16 = self.options.precision == "bf16"
         with torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=bf16):
             sums = self.objective(self.model, batch)
         values = [sums.weight, sums.loss, *(sums.metrics[k] for k in self.objective.metric_names)]
         num_jets = torch.full_like(sums.weight, len(batch))
+        if isinstance(batch, FilledBatch):
+            num_jets = batch.num_jets
         return sums.loss, torch.stack([v.detach().double() for v in (num_jets, *values)])
 
     # ------------------------------------------------------------------------- end of an epoch
@@ -254,7 +274,7 @@ class Trainer:
             torch.manual_seed(_VALIDATION_SEED)
             for number, batch in enumerate(batches):
                 self._stop_if_asked(number)
-                total += self._sums(batch)[1]
+                total += self._sums(batch.to(device, self._dtype))[1]
         return self.ranks.sum(total)
 
     def _means(self, prefix: str, sums: Tensor) -> dict[str, float]:

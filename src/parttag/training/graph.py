@@ -1,0 +1,185 @@
+"""Steps of training as CUDA graphs: the host asks once for what it would ask for a thousand times.
+
+Forwards, backwards and the optimizer's update are captured for each size of batch, and run again on
+the jets that have been put in place (``parttag.jets.filled``). The first step of a size is not
+captured: what is compiled or set up at first use is then there.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from parttag.jets.batch import JetBatch
+from parttag.jets.filled import BatchSizes, FilledBatch, room_like, sizes_for
+from parttag.training.optimizers import Optimizer
+from parttag.training.ranger import Factors, Lookahead
+
+
+class CapturedCall:
+    """A function of no arguments as a CUDA graph, in memory that such calls share.
+
+    Parameters
+    ----------
+    function
+        Is called once, while nothing is computed; what it returns is overwritten by each ``replay``.
+    pool
+        What ``new_pool`` returned.
+    """
+
+    def __init__(self, function: Callable[[], Tensor], pool: Any) -> None:
+        self._graph = torch.cuda.CUDAGraph()
+        # Threads that prepare batches may pin memory meanwhile.
+        with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
+            self._result = function()
+
+    def replay(self) -> Tensor:
+        """Compute; return what the function returned."""
+        self._graph.replay()
+        return self._result
+
+
+def new_pool() -> Any:
+    """Return a name for memory that captured calls share."""
+    return torch.cuda.graph_pool_handle()
+
+
+@runtime_checkable
+class CapturedOptimizer(Protocol):
+    """An optimizer whose update can be captured: the host's part comes before and after it."""
+
+    def prepare(self) -> None:
+        """Put the numbers of the next step where the update reads them."""
+
+    def update(self) -> None:
+        """Update the parameters; run again for each step."""
+
+    def finish(self) -> None:
+        """Do what comes after some of the steps only."""
+
+
+class CapturedRanger:
+    """Ranger: the factors of its steps are numbers on the device."""
+
+    def __init__(self, optimizer: Lookahead) -> None:
+        self._optimizer = optimizer
+        inner = optimizer.inner
+        first = inner.param_groups[0]["params"][0]
+        self._numbers = torch.zeros(len(inner.param_groups), 3, dtype=first.dtype).to(first.device)
+        self._factors = [Factors(*row.unbind()) for row in self._numbers]
+
+    def prepare(self) -> None:
+        """Count a step and put its factors in place."""
+        _put(self._numbers, [list(map(float, f)) for f in self._optimizer.inner.count()])
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Update the parameters by the factors in place."""
+        self._optimizer.inner.update_at(self._factors)
+
+    def finish(self) -> None:
+        """Update the slow weights if it is time."""
+        self._optimizer.follow()
+
+
+class CapturedAdam:
+    """Adam and AdamW, fused: steps are counted on the device, and the rate is a number there."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self._optimizer = optimizer
+        groups = optimizer.param_groups
+        device = groups[0]["params"][0].device
+        self._rates = torch.zeros(len(groups), device=device)
+
+    def prepare(self) -> None:
+        """Put the rates in place."""
+        _put(self._rates, [group["lr"] for group in self._optimizer.param_groups])
+
+    def update(self) -> None:
+        """Update the parameters with the rates in place."""
+        groups = self._optimizer.param_groups
+        before = [(group["lr"], group["capturable"]) for group in groups]
+        for group, rate in zip(groups, self._rates.unbind(), strict=True):
+            group["lr"], group["capturable"] = rate, True
+        self._optimizer.step()
+        for group, (rate, capturable) in zip(groups, before, strict=True):
+            group["lr"], group["capturable"] = rate, capturable
+
+    def finish(self) -> None:
+        """Do nothing."""
+
+
+def _put(numbers: Tensor, values: Any) -> None:
+    host = torch.tensor(values, dtype=numbers.dtype)
+    if numbers.device.type == "cuda":
+        host = host.pin_memory()
+    numbers.copy_(host, non_blocking=True)
+
+
+def captured(optimizer: Optimizer) -> CapturedOptimizer:
+    """Return an optimizer as steps that are captured use it."""
+    if isinstance(optimizer, Lookahead):
+        return CapturedRanger(optimizer)
+    assert isinstance(optimizer, torch.optim.Optimizer)
+    return CapturedAdam(optimizer)
+
+
+class GraphedSteps:
+    """Steps of a training, each a CUDA graph of the size of its batch.
+
+    Parameters
+    ----------
+    function
+        Computes the gradients of a filled batch; returns what is to be known of the step.
+    optimizer
+        Updates the parameters by them.
+    num_jets
+        Of the fullest batch.
+    longest
+        Particles of a jet, at most.
+    dtype
+        Of the numbers of a batch.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[FilledBatch], Tensor],
+        optimizer: Optimizer,
+        num_jets: int,
+        longest: int,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self._function, self._plain = function, optimizer
+        self._num_jets, self._longest, self._dtype = num_jets, longest, dtype
+        self._optimizer = captured(optimizer)
+        self._places: dict[BatchSizes, FilledBatch] = {}
+        self._calls: dict[BatchSizes, CapturedCall] = {}
+        self._pool = None
+
+    def __call__(self, batch: JetBatch, device: torch.device) -> Tensor:
+        """Take a step; return what the function returned of it."""
+        sizes = sizes_for(batch, self._num_jets, self._longest)
+        is_new = sizes not in self._places
+        if is_new:
+            self._places[sizes] = room_like(batch, sizes).to(device, self._dtype)  # type: ignore[assignment]
+        place = self._places[sizes]
+        place.take_in(batch)
+        if is_new:
+            result = self._function(place)
+            self._plain.step()
+            self._plain.zero_grad()
+            return result
+        if sizes not in self._calls:
+            self._pool = self._pool or new_pool()
+            self._calls[sizes] = CapturedCall(lambda: self._captured_step(place), self._pool)
+        self._optimizer.prepare()
+        result = self._calls[sizes].replay().clone()
+        self._optimizer.finish()
+        return result
+
+    def _captured_step(self, batch: FilledBatch) -> Tensor:
+        result = self._function(batch)
+        self._optimizer.update()
+        self._plain.zero_grad()
+        return result
