@@ -202,6 +202,35 @@ def test_trimmed_batches_that_are_not_resident(jets, tmp_path):
     assert_no_new_waits(waits_of_a_training(content, tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("name", "precision"), [("particle_transformer", "bf16"), ("plain_transformer", "fp32")]
+)
+def test_steps_that_are_captured(jets, name, precision, tmp_path):
+    content = configuration(
+        jets,
+        network(name, max_particles=10),
+        precision=precision,
+        graph=True,
+        steps=5,
+        steps_per_epoch=5,
+    )
+    ledger = waits_of_a_training(content, tmp_path)
+    assert_no_new_waits(ledger)
+    assert 1 <= ledger.launches["graph"] < 5
+    assert ledger.captured["aten.mm.default"]
+
+
+def test_kernels_are_captured_by_default(jets, tmp_path):
+    pytest.importorskip("triton")
+    options = {**FOR_KERNELS["particle_transformer"], "max_particles": 10, "num_layers": 1}
+    content = configuration(
+        jets, network("particle_transformer", **options), steps=3, steps_per_epoch=3, batch_size=2
+    )
+    ledger = waits_of_a_training(content, tmp_path)
+    assert_no_new_waits(ledger)
+    assert ledger.captured["attention._forward"]
+
+
 def test_scores_are_read_once(jets, tmp_path):
     waits_of_a_training(configuration(jets, network("pfn")), tmp_path, scores=False)
     with pretended_device() as ledger:

@@ -25,6 +25,7 @@ _UNTOLD = {
     "training.device",
     "training.resident",
     "training.compile",
+    "training.graph",
     "training.checkpoint_every",
     "training.tensorboard",
     "training.rank_timeout",

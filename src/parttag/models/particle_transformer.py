@@ -50,7 +50,7 @@ from parttag.models.tagger import ModelOptions, ParticleEncoder
 from parttag.ops.attention import spread_bias
 from parttag.ops.filled_layout import FilledLayout
 from parttag.ops.kernels import Kernels, choose_path
-from parttag.ops.layout import JetLayout
+from parttag.ops.layout import AttentionPath, JetLayout
 from parttag.options import Heads
 
 # Of a network as wide as the paper's; parts of half the size or twice as large take as long.
@@ -99,6 +99,7 @@ class ParticleTransformer(ParticleEncoder):
     backbone: "Backbone"
 
     options_class = ParticleTransformerOptions
+    compiles_parts = True
 
     def __init__(
         self,
@@ -165,6 +166,12 @@ class ParticleTransformer(ParticleEncoder):
         if isinstance(batch, FilledBatch):
             return FilledLayout(batch, path)
         return JetLayout(batch.lengths, device, path=path)
+
+    def path_if_filled(self, device: torch.device, dtype: torch.dtype) -> AttentionPath | None:
+        """Return what takes batches that are filled up: the kernels, or torch's products."""
+        if self.max_particles is None or self.kernels in ("padded", "reference"):
+            return None
+        return choose_path(self.kernels, device, dtype, self.head_width, self.max_particles)
 
     def _inputs(self, batch: JetBatch) -> tuple[Tensor, Tensor]:
         number = batch.num_particles
@@ -330,7 +337,7 @@ class Embedding(nn.Module):
         is_particle: Bool[Tensor, " particles"] | None = None,
     ) -> Float[Tensor, "particles width"]:
         """Return the embedded particles; rows that are none have no part in the norm."""
-        embedded: Tensor = self.input_norm(features, is_particle)
+        embedded: Tensor = self.input_norm.normalize(features, is_particle)
         for layer in self.layers:
             embedded = layer(embedded)
         return embedded

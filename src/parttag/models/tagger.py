@@ -12,6 +12,7 @@ from parttag.errors import InputError
 from parttag.jets.batch import JetBatch
 from parttag.jets.column_features import ColumnName
 from parttag.jets.jet_features import jet_features
+from parttag.ops.layout import AttentionPath
 from parttag.options import Options
 
 
@@ -53,6 +54,8 @@ class Tagger(nn.Module, ABC):
 
     options_class: ClassVar[type[ModelOptions]]
     """What the network is built from: ``network(options, feature_names, num_classes)``."""
+    compiles_parts: ClassVar[bool] = False
+    """Whether ``compile`` leaves out what would be compiled anew for every batch."""
     reads_features: ClassVar[bool] = True
     """Whether ``feature_names`` matter: some networks make inputs of their own from p4."""
 
@@ -83,6 +86,14 @@ class Tagger(nn.Module, ABC):
                 f"jet_features: {cls.options_class.model_fields['name'].default} has no place for "
                 "them beside its representation; leave them out"
             )
+
+    def path_if_filled(self, device: torch.device, dtype: torch.dtype) -> AttentionPath | None:  # noqa: ARG002
+        """Return what takes batches that are filled up; ``None`` if the network cannot.
+
+        Such a network trains on a ``FilledBatch`` as on its jets alone, and asks the host for none
+        of their lengths.
+        """
+        return None
 
     def take_jet_features(self, names: tuple[ColumnName, ...]) -> None:
         """Let the head read features of the jet beside the representation.

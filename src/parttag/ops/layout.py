@@ -192,10 +192,15 @@ class JetLayout:
         """The padded slot of each particle."""
         return self._padded[2]
 
-    is_particle: Bool[Tensor, " rows"] | None = None
-    """Whether a row is one of a particle; ``None`` where all are."""
-    num_real_pairs: Int64[Tensor, "1"] | None = None
-    """How many of the pairs there are; ``None`` where all are."""
+    @property
+    def is_particle(self) -> Bool[Tensor, " rows"] | None:
+        """Whether a row is one of a particle; ``None`` where all are."""
+        return None
+
+    @property
+    def num_real_pairs(self) -> Int64[Tensor, "1"] | None:
+        """How many of the pairs there are; ``None`` where all are."""
+        return None
 
     def slot_gradient(
         self, gradient: Float[Tensor, "rows heads width"]

@@ -277,9 +277,7 @@ class _Forward:
             - torch.outer(mean_dz, self.local_sum)
             - mean_dz_y[:, None] * y_hat_features
         )
-        grad_y = scale * (
-            dz - mean_dz * self.num_pairs - mean_dz_y * (to_y_hat @ self.local_sum)
-        )
+        grad_y = scale * (dz - mean_dz * self.num_pairs - mean_dz_y * (to_y_hat @ self.local_sum))
         gradients = [
             first.inverse_std * (layer.weight * grad_y_features).sum(dim=0),
             layer.weight.t().double() @ grad_y,

@@ -30,6 +30,7 @@ from parttag.training.distributed import Ranks, join_ranks
 from parttag.training.loop import Trainer
 from parttag.training.memory import allocator_hint
 from parttag.training.optimizers import build_optimizer
+from parttag.training.speedups import choose_speedups
 from parttag.training.tokenizers import take_tokenizer
 from parttag.training.transfer import (
     freeze_parameters,
@@ -180,7 +181,8 @@ def _build_trainer(
     if last is None:
         take_tokenizer(model, config.tokenizer_from, config.init_from)
     model.to(ranks.device, torch.float64 if options.precision == "fp64" else torch.float32)
-    if options.compile:
+    speedups = choose_speedups(model, objective, options, ranks)
+    if speedups.is_compiled:
         model.compile(dynamic=True)
     hint = allocator_hint() if ranks.device.type == "cpu" else None
     if hint is not None:
@@ -217,6 +219,7 @@ def _build_trainer(
         sources=train_data.sources,
         directory=directory,
         description=description,
+        is_graphed=speedups.is_graphed,
         ranks=ranks,
         progress=progress,
     )

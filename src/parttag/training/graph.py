@@ -23,7 +23,7 @@ class CapturedCall:
     Parameters
     ----------
     function
-        Is called once, while nothing is computed; what it returns is overwritten by each ``replay``.
+        Is called once, while nothing is computed; ``replay`` overwrites what it returns.
     pool
         What ``new_pool`` returned.
     """

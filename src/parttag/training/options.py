@@ -28,8 +28,11 @@ class TrainingOptions(Options):
     """Leave out the last batch of a pass if it is smaller, as weaver does."""
     precision: Literal["fp32", "bf16", "fp64"] = "fp32"
     """bf16 is autocast: weights, sums and pair features stay fp32."""
-    compile: bool = False
-    """Compile the network with torch.compile."""
+    compile: bool | Literal["auto"] = "auto"
+    """Compile the network with torch.compile; auto: on a GPU where a trial of it came out right."""
+    graph: bool | Literal["auto"] = "auto"
+    """Capture steps as CUDA graphs; auto: where network and kernels allow, and a trial came out
+    right."""
     device: DeviceName = "auto"
     """Where to train; auto is a GPU if there is one."""
     resident: Resident = "auto"

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+aten = torch.ops.aten
 Number = float | Tensor
 """A number of the host, or of the device for steps that are captured."""
 
@@ -61,20 +62,20 @@ class RectifiedAdam(torch.optim.RAdam):
 
     def _update(self, group: dict[str, Any], parameters: list[Tensor], by: Factors) -> None:
         beta1, beta2 = group["betas"]
-        gradients = [p.grad for p in parameters]
+        gradients = [p.grad for p in parameters if p.grad is not None]
         means = [self.state[p]["exp_avg"] for p in parameters]
         squares = [self.state[p]["exp_avg_sq"] for p in parameters]
         if group["weight_decay"] != 0:
-            torch._foreach_mul_(parameters, by.shrink)
+            _of_number(aten._foreach_mul_, parameters, by.shrink)
         torch._foreach_lerp_(means, gradients, 1 - beta1)
         torch._foreach_mul_(squares, beta2)
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
         # One over: where ``rectified`` is 0 an infinity, whose reciprocal is 0 again.
         direction = torch._foreach_sqrt(squares)
         torch._foreach_add_(direction, group["eps"])
-        torch._foreach_div_(direction, by.rectified)
+        _of_number(aten._foreach_div_, direction, by.rectified)
         torch._foreach_reciprocal_(direction)
-        torch._foreach_add_(direction, by.unrectified)
+        _of_number(aten._foreach_add_, direction, by.unrectified)
         torch._foreach_addcmul_(parameters, means, direction)
 
     def count(self) -> list[Factors]:
@@ -88,6 +89,11 @@ class RectifiedAdam(torch.optim.RAdam):
                 self.state[parameter]["step"] = shared
             found.append(factors(group, step))
         return found
+
+
+def _of_number(operation: Any, tensors: Sequence[Tensor], number: Number) -> None:
+    # By its name alone torch would take a number of the device to the host, and wait.
+    (operation.Tensor if isinstance(number, Tensor) else operation.Scalar)(tensors, number)
 
 
 def factors(group: dict[str, Any], step: int) -> Factors:
@@ -150,7 +156,7 @@ class Lookahead:
 
     @torch.no_grad()
     def follow(self) -> None:
-        """Count a step that the inner optimizer has taken; update the slow weights if it is time."""
+        """Count a step that the inner optimizer has taken, and update the slow weights if due."""
         self._num_steps += 1
         if self._num_steps % self.steps == 0:
             torch._foreach_lerp_(self._slow, self._fast, self.alpha)

@@ -32,12 +32,16 @@ class PackedBatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(num_channels))
         self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long))
 
-    def forward(
-        self, x: Float[Tensor, "rows channels"], is_real: Bool[Tensor, " rows"] | None = None
-    ) -> Float[Tensor, "rows channels"]:
-        """Return the normalized rows; in training, update the running statistics.
+    def forward(self, x: Float[Tensor, "rows channels"]) -> Float[Tensor, "rows channels"]:
+        """Return the normalized rows; in training, update the running statistics."""
+        return self.normalize(x, None)
 
-        Rows that are not real have no part in the statistics. Without ``is_real``, all are.
+    def normalize(
+        self, x: Float[Tensor, "rows channels"], is_real: Bool[Tensor, " rows"] | None
+    ) -> Float[Tensor, "rows channels"]:
+        """Return the normalized rows; those that are not real have no part in the statistics.
+
+        ``None`` stands for rows that are all real.
         """
         if not self.training:
             scale, shift = self.affine(self.running_mean, self.running_var)
