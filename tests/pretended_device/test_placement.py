@@ -31,7 +31,7 @@ ALLOWED = {
     # Asked twice in a run, at its first batch: whether the codebook is set.
     "aten._local_scalar_dense.default @ models/layers/vector_quantizer.py:_initialize",
     # The way back of the definition of attention, jet by jet, which is there for comparisons.
-    "index of the host in aten.index_put.default @ training/loop.py:_step",
+    "index of the host in aten.index_put.default @ training/loop.py:_differentiate",
 }
 """Waits within a step of training, "what @ file:function", each with its reason."""
 

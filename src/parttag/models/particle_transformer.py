@@ -167,6 +167,10 @@ class ParticleTransformer(ParticleEncoder):
             return FilledLayout(batch, path)
         return JetLayout(batch.lengths, device, path=path)
 
+    def trimmer_of_batches(self) -> ParticleTrimmer | None:
+        """Return what drops particles of the longest jets in training, if anything does."""
+        return self.backbone.trimmer
+
     def path_if_filled(self, device: torch.device, dtype: torch.dtype) -> AttentionPath | None:
         """Return what takes batches that are filled up: the kernels, or torch's products."""
         if self.max_particles is None or self.kernels in ("padded", "reference"):

@@ -12,6 +12,7 @@ from parttag.errors import InputError
 from parttag.jets.batch import JetBatch
 from parttag.jets.column_features import ColumnName
 from parttag.jets.jet_features import jet_features
+from parttag.models.layers.trimmer import ParticleTrimmer
 from parttag.ops.layout import AttentionPath
 from parttag.options import Options
 
@@ -86,6 +87,10 @@ class Tagger(nn.Module, ABC):
                 f"jet_features: {cls.options_class.model_fields['name'].default} has no place for "
                 "them beside its representation; leave them out"
             )
+
+    def trimmer_of_batches(self) -> ParticleTrimmer | None:
+        """Return what drops particles of batches in training, if anything does."""
+        return None
 
     def path_if_filled(self, device: torch.device, dtype: torch.dtype) -> AttentionPath | None:  # noqa: ARG002
         """Return what takes batches that are filled up; ``None`` if the network cannot.

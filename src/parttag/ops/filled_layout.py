@@ -7,7 +7,7 @@ are there, and mean nothing. See ``parttag.jets.filled``.
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from parttag.jets.filled import FilledBatch
@@ -139,12 +139,12 @@ class FilledLayout(JetLayout):
         slots = gradient.index_select(0, self.slot_rows)
         return slots.masked_fill_(is_padding[:, None, None], 0.0)
 
-    def clear_beyond(self, rows: Float[Tensor, "rows ..."]) -> None:
+    def clear_beyond(self, rows: Shaped[Tensor, "rows ..."]) -> None:
         """Set rows beyond the last particle to zero."""
         beyond = ~self.is_particle
         rows.masked_fill_(beyond.view(-1, *[1] * (rows.ndim - 1)), 0.0)
 
-    def clear_beyond_pairs(self, values: Float[Tensor, "channels pairs"]) -> None:
+    def clear_beyond_pairs(self, values: Shaped[Tensor, "channels pairs"]) -> None:
         """Set pairs beyond the last to zero."""
         values.masked_fill_(~self._is_pair, 0.0)
 

@@ -209,11 +209,11 @@ class JetLayout:
         slots = gradient.new_zeros(len(self.slot_rows), *gradient.shape[1:])
         return slots.index_copy_(0, self.row_slots, gradient[: self.num_rows])
 
-    def clear_beyond(self, rows: Float[Tensor, "rows ..."]) -> None:
+    def clear_beyond(self, rows: Shaped[Tensor, "rows ..."]) -> None:
         """Set rows beyond the last particle to zero."""
         rows[self.num_rows :] = 0.0
 
-    def clear_beyond_pairs(self, values: Float[Tensor, "channels pairs"]) -> None:
+    def clear_beyond_pairs(self, values: Shaped[Tensor, "channels pairs"]) -> None:
         """Set pairs beyond the last to zero; here there are none."""
 
     def spread(

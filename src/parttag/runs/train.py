@@ -191,6 +191,11 @@ def _build_trainer(
     torch.manual_seed(_seed_of_rank(options.seed, ranks.rank))
 
     wanted = config.wanted_columns
+    trimmer = model.trimmer_of_batches()
+    if ranks.device.type != "cuda" or not objective.takes_filled_batches:
+        trimmer = None  # the network trims what it is given; other objectives make jets of jets
+    if trimmer is not None:
+        trimmer.is_done_before = True  # by the loader's threads: a step need not wait for it
 
     def loader(data: JetDataset, *, train: bool) -> JetLoader:
         resident = options.resident if train else False
@@ -206,6 +211,7 @@ def _build_trainer(
             extras=bool(required_extras(config.network_features) or wanted.particles),
             pin_memory=ranks.device.type == "cuda",
             resident=resident_device(resident, data, ranks.device),
+            trim=trimmer.kept if trimmer is not None and train else None,
         )
 
     trainer = Trainer(

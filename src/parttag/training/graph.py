@@ -164,7 +164,7 @@ class GraphedSteps:
         if is_new:
             self._places[sizes] = room_like(batch, sizes).to(device, self._dtype)  # type: ignore[assignment]
         place = self._places[sizes]
-        place.take_in(batch)
+        place.take_in(batch.to(device, self._dtype))
         if is_new:
             result = self._function(place)
             self._plain.step()

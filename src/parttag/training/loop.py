@@ -114,8 +114,7 @@ class Trainer:
         self._graphed_steps = self._capture() if self.is_graphed else None
 
     def _capture(self) -> GraphedSteps:
-        longest = self.model.max_particles
-        assert longest is not None
+        longest = self.model.max_particles or 0
         return GraphedSteps(
             self._differentiate, self.optimizer, self.train_loader.batch_size, longest, self._dtype
         )
