@@ -2,6 +2,11 @@
 
 python scripts/fuzz_readers.py --number 600 --json fuzz.json
 
+The formats are the public layouts, and one kind of each that ``data.columns`` describes (events
+with index tables, ranges, references …; npz by columns; slices …). ``--files delphes.root:delphes``
+damages files that are there, read by the layout of that name: what is hit is what they hold of the
+branches that are read, since most of such a file is of no use here.
+
 With ``--headers`` sizes, offsets, strides and counts are changed instead of any bytes, and YAML of
 any depth and archives are read, too.
 
@@ -24,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import uproot
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "tests")]
 
@@ -37,7 +43,10 @@ from helpers.damage import (  # noqa: E402
     outcome,
     repeated_jets,
 )
+from helpers.mapped import layout as mapped  # noqa: E402
+from helpers.mapped_files import MAPPED  # noqa: E402
 from parttag.data.readers import read_chunks  # noqa: E402
+from parttag.data.readers.column_layout import ColumnLayout  # noqa: E402
 from parttag.errors import InputError  # noqa: E402
 from parttag.jets.arrays import JetArrays, concatenate  # noqa: E402
 from parttag.runs.yaml_files import read_content  # noqa: E402
@@ -53,16 +62,23 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=600, help="damaged files of each format")
     parser.add_argument("--jets", type=int, default=25, help="jets in a file")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--formats", nargs="*", default=list(WRITERS), choices=[*WRITERS, *OTHERS])
+    parser.add_argument(
+        "--formats",
+        nargs="*",
+        default=[*WRITERS, *MAPPED],
+        choices=[*WRITERS, *MAPPED, *OTHERS],
+        metavar="FORMAT",
+    )
+    parser.add_argument("--files", nargs="*", default=[], metavar="FILE:LAYOUT")
     parser.add_argument("--json", type=Path, help="write the counts and the worst cases here")
     parser.add_argument("--headers", action="store_true", help="change numbers in headers only")
     options = parser.parse_args()
     results = {}
-    for kind in options.formats:
+    for kind in [*options.formats, *options.files]:
         results[kind] = fuzz(kind, options.number, options.jets, options.seed, options.headers)
         print(kind, dict(results[kind]["counts"]), flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=2))
+        if options.json:
+            options.json.write_text(json.dumps(results, indent=2))
 
 
 def fuzz(kind: str, number: int, num_jets: int, seed: int, headers: bool = False) -> dict[str, Any]:
@@ -75,10 +91,13 @@ def fuzz(kind: str, number: int, num_jets: int, seed: int, headers: bool = False
             content, worker = b"", Worker(kind)
             made = OTHERS[kind](seed)
         else:
-            path = WRITERS[kind](Path(folder) / "whole", repeated_jets(num_jets))
+            path, layout = whole_file(kind, Path(folder) / "whole", num_jets)
             content = path.read_bytes()
-            worker = Worker(concatenate(list(read_chunks(path))))
-            made = (header_damages if headers else damages)(content, seed)
+            worker = Worker(concatenate(list(read_chunks(path, layout=layout))), layout)
+            if kind in WRITERS or kind in MAPPED:
+                made = (header_damages if headers else damages)(content, seed)
+            else:
+                made = damages(content, seed, parts_that_are_read(path, layout))
         for case, (what, changed) in zip(range(number), made, strict=False):
             damaged.write_bytes(changed)
             result = worker.outcome(damaged)
@@ -88,17 +107,43 @@ def fuzz(kind: str, number: int, num_jets: int, seed: int, headers: bool = False
     return {"counts": counts, "bytes": len(content), "cases": cases}
 
 
+def whole_file(kind: str, path: Path, num_jets: int) -> tuple[Path, ColumnLayout | None]:
+    """Return a file of a format, or the one that is named with its layout, and what reads it."""
+    if kind in WRITERS:
+        return WRITERS[kind](path, repeated_jets(num_jets)), None
+    if kind in MAPPED:
+        return MAPPED[kind].write(path, repeated_jets(num_jets)), mapped(MAPPED[kind].text)
+    name, _, layout = kind.rpartition(":")
+    return Path(name), mapped(f"layout: {layout}")
+
+
+def parts_that_are_read(path: Path, layout: ColumnLayout | None) -> list[range]:
+    """Return the bytes of a ROOT file that hold the baskets of branches that are read."""
+    assert layout is not None
+    parts = []
+    with uproot.open(path) as file:
+        tree = file[layout.tree]
+        for name in layout.branches_to_read(tree.keys(), path):
+            branch = tree[name]
+            places = branch.member("fBasketSeek")[: branch.num_baskets]
+            sizes = branch.member("fBasketBytes")[: branch.num_baskets]
+            ends = places + sizes
+            parts += [range(a, b) for a, b in zip(places.tolist(), ends.tolist(), strict=True)]
+    return [part for part in parts if part]
+
+
 class Worker:
     """A process that reads what it is given, and is replaced when it hangs or dies."""
 
-    def __init__(self, whole: JetArrays | str) -> None:
-        self.whole = whole
+    def __init__(self, whole: JetArrays | str, layout: ColumnLayout | None = None) -> None:
+        self.whole, self.layout = whole, layout
         self.start()
 
     def start(self) -> None:
         """Start a process in the place of the last one."""
         self.connection, other = multiprocessing.Pipe()
-        self.process = multiprocessing.Process(target=serve, args=(other, self.whole))
+        arguments = (other, self.whole, self.layout)
+        self.process = multiprocessing.Process(target=serve, args=arguments)
         self.process.start()
         other.close()
 
@@ -122,15 +167,16 @@ class Worker:
         self.process.join()
 
 
-def serve(connection: Connection, whole: JetArrays | str) -> None:
+def serve(connection: Connection, whole: JetArrays | str, layout: ColumnLayout | None) -> None:
     """Read the files that are asked for, until killed."""
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY_BYTES, taken + MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     while True:
         path = connection.recv()
-        result = other_outcome(path, whole) if isinstance(whole, str) else outcome(path, whole)
-        connection.send(result)
+        connection.send(
+            other_outcome(path, whole) if isinstance(whole, str) else outcome(path, whole, layout)
+        )
 
 
 def other_outcome(path: Path, kind: str) -> str:

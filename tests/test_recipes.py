@@ -55,7 +55,7 @@ RECIPES = {
     # The number of epochs of these two is our choice.
     "pfn_original": Recipe("adam", 1e-3, 0.0, "constant", 500, 50, "fp32", "loss", False),
     "jedi_net": Recipe("adam", 1e-4, 0.0, "constant", 64, 50, "fp32", "loss", False),
-    "lgn": Recipe("adam", 1e-3, 0.0, "cosine", 10, 53, "fp32", "loss", False),
+    "lgn": Recipe("adam", 1e-3, 0.0, "exponential", 8, 100, "fp32", "loss", False),
     "lorentz_net": Recipe(
         "adamw", 1e-3, 0.01, "cosine+restarts", 128, 35, "fp32", "accuracy", True
     ),
@@ -80,6 +80,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
     "flat+decay": {"decay_fraction": 0.3, "final": 0.01},
     "constant": {},
     "cosine": {"final": 0.01},  # from 1e-3 to 1e-5
+    "exponential": {"final": 1e-4},  # towards 1e-7
     # Every 5 million jets, down to 1e-6.
     "step": {"every": 5_000_000 // 32, "factor": 0.7, "floor": 1e-3},
     "inverse_sqrt": {},

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from parttag import plotting as plot
     from parttag.api import register
     from parttag.api.check import check
+    from parttag.api.convert import convert_weaver
     from parttag.api.jets import (
         compare_samples,
         download,
@@ -65,6 +66,7 @@ __all__ = [
     "check",
     "compare",
     "compare_samples",
+    "convert_weaver",
     "download",
     "from_awkward",
     "import_weaver",
@@ -97,6 +99,7 @@ _HOMES = {
     "check": "api.check:check",
     "compare": "api.runs:compare",
     "compare_samples": "api.jets:compare_samples",
+    "convert_weaver": "api.convert:convert_weaver",
     "download": "api.jets:download",
     "from_awkward": "api.jets:from_awkward",
     "import_weaver": "api.runs:import_weaver",

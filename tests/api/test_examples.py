@@ -8,9 +8,10 @@ import pytest
 
 import parttag as pt
 from helpers.files import write_jetclass_root, write_toptagging_h5
+from helpers.weaver_files import write_weaver_file
 from parttag.testing import toy_jets
 
-MODULES = ("check", "jets", "run", "runs")
+MODULES = ("check", "convert", "jets", "run", "runs")
 
 
 @pytest.fixture
@@ -22,6 +23,7 @@ def at_the_users(run, tmp_path, monkeypatch):
     for seed, (name, jets) in enumerate({"train": 60, "val": 20, "test": 40}.items()):
         write_toptagging_h5(tmp_path / f"{name}.h5", toy_jets(jets, seed))
     shutil.copytree(run.directory, tmp_path / "runs" / "first")
+    write_weaver_file(tmp_path / "data.yaml")
     pt.prepare("train_0.root", "stores/train", processes=1)
 
 

@@ -32,11 +32,24 @@ def notes_of(needs=None, tokenizer=None, labels=None, **sections):
     return configuration_notes(Row("row", options, {0: job}, labels), ENTRIES)
 
 
-@pytest.mark.parametrize("name", ["jedi_net", "lgn", "pct"])
+@pytest.mark.parametrize("name", ["jedi_net", "pct"])
 def test_padding_takes_the_part_that_the_configuration_gives_it(name):
     assert notes_of(model={"name": name}) == [MASKED]
     padded = notes_of(model={"name": name, "reference_padding": True})
     assert padded == ["padding takes part, as in the published network"]
+
+
+def test_the_lgn_says_how_the_published_jets_were_ranked():
+    masked, ranking = notes_of(model={"name": "lgn"})
+    assert masked == MASKED
+    assert "AUC 0.964 and 435 ± 95 at 30 % rank them by one raw logit" in ranking
+    assert "AUC 0.979 and 559 ± 107" in ranking
+
+
+def test_lorentz_net_says_whether_its_steps_are_clamped():
+    assert notes_of(model={"name": "lorentz_net"})[1] == MASKED
+    clamped, _ = notes_of(model={"name": "lorentz_net", "reference": True})
+    assert "therefore not Lorentz invariant" in clamped
 
 
 def test_a_transformer_without_the_pair_bias_says_so():

@@ -14,6 +14,7 @@ import pytest
 import typer
 
 from helpers.files import write_jetclass_root, write_toptagging_h5
+from helpers.weaver_files import write_weaver_file
 from parttag import cli
 from parttag.testing import toy_jets
 
@@ -53,6 +54,7 @@ def workplace(tmp_path_factory) -> Path:
         write_jetclass_root(directory / f"{name}.root", toy_jets(60, seed=number), replaced=mass)
     for number, name in enumerate(["train", "val", "test", "reference/test", "other/test"]):
         write_toptagging_h5(directory / f"{name}.h5", toy_jets(60, seed=10 + number))
+    write_weaver_file(directory / "data.yaml")
     run(directory, example_of("train") + SHORT["train"])
     for name in ("particle_net", "part"):  # of the example of compare
         shutil.copytree(directory / "runs" / "first", directory / "runs" / name)

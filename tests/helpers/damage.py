@@ -3,7 +3,7 @@
 Used by the tests on a small sample, and by ``scripts/fuzz_readers.py`` on a large one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import awkward as ak
@@ -18,6 +18,7 @@ from helpers.files import (
     write_toptagging_h5,
 )
 from parttag.data.readers import read_chunks
+from parttag.data.readers.layout import Layout
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, concatenate
 from parttag.jets.validity import jet_faults
@@ -100,12 +101,16 @@ WITH_CHECKSUMS = (
 """Those that hold a checksum of the numbers: what is changed in them is found."""
 
 
-def damages(content: bytes, seed: int) -> Iterator[tuple[str, bytes]]:
-    """Yield damaged copies without end: a flipped bit or byte, a lost end, a block of zeros."""
+def damages(content: bytes, seed: int, parts: Sequence[range] = ()) -> Iterator[tuple[str, bytes]]:
+    """Yield damaged copies without end: a flipped bit or byte, a lost end, a block of zeros.
+
+    Where ``parts`` of the bytes are given, as likely as any other of them is hit.
+    """
     rng = np.random.default_rng(seed)
     while True:
         kind = rng.choice(["flip", "flip", "flip", "byte", "truncation", "zeros"])
-        place = int(rng.integers(len(content)))
+        part = parts[rng.integers(len(parts))] if parts else range(len(content))
+        place = int(rng.integers(part.start, part.stop))
         changed = bytearray(content)
         if kind == "flip":
             changed[place] ^= 1 << int(rng.integers(8))
@@ -120,10 +125,10 @@ def damages(content: bytes, seed: int) -> Iterator[tuple[str, bytes]]:
             yield f"{kind} at {place}", bytes(changed)
 
 
-def outcome(path: Path, whole: JetArrays) -> str:
+def outcome(path: Path, whole: JetArrays, layout: Layout | None = None) -> str:
     """Return what reading a damaged copy of the file with these jets gives."""
     try:
-        jets = concatenate(list(read_chunks(path)))
+        jets = concatenate(list(read_chunks(path, layout=layout)))
     except InputError:
         return REFUSED
     except Exception as error:  # noqa: BLE001 (whatever it is, it is to be counted)

@@ -2,13 +2,15 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch.nn import functional as F
 
 from helpers.lorentz import random_lorentz, transformed_logits
 from helpers.networks import small_network
+from parttag.jets.features import particle_features
 from parttag.models import build_model
 from parttag.models.layers.batch_norm import PackedBatchNorm
-from parttag.models.lorentz_net import LorentzNetOptions, minkowski, psi
+from parttag.models.lorentz_net import LorentzNet, LorentzNetOptions, minkowski, psi
 from parttag.testing import toy_batch
 from parttag.testing.tolerances import FLOAT64_NETWORK
 
@@ -19,8 +21,8 @@ def double_batch(lengths=LENGTHS, seed=0):
     return toy_batch(lengths=lengths, seed=seed).to("cpu", torch.float64)
 
 
-def network_without_dropout():
-    network = small_network("lorentz_net", dropout=0.0).double()
+def network_without_dropout(**options):
+    network = small_network("lorentz_net", dropout=0.0, **options).double()
     with torch.no_grad():  # the published initialization hardly moves the vectors
         for block in network.backbone.blocks[:-1]:
             block.step[2].weight.mul_(1000)
@@ -32,10 +34,11 @@ def test_the_published_network_has_its_number_of_parameters():
     assert sum(p.numel() for p in network.parameters()) == 224_072
 
 
-def pairwise_logits(network, batch, batch_norms=None):
+def pairwise_logits(network, batch, batch_norms=None, *, clamp=None, length=None):
     """Return the logits by the published layers, on a list of all ordered pairs of all jets.
 
-    Torch's own batch norms, which take the place of ours, are added to ``batch_norms``.
+    Torch's own batch norms, which take the place of ours, are added to ``batch_norms``. The steps
+    are cut at ±``clamp``, and the mean over the nodes is their sum over ``length``, as published.
     """
     batch_norms = [] if batch_norms is None else batch_norms
     backbone = network.backbone
@@ -68,20 +71,34 @@ def pairwise_logits(network, batch, batch_norms=None):
         message = F.relu(block.message(F.relu(norm(block.pair_norm, message))))
         message = message * block.gate(message).sigmoid()
         if block.step is not None:
-            total = sum_over_j(difference * block.step(message))
+            steps = difference * block.step(message)
+            total = sum_over_j(steps if clamp is None else steps.clip(-clamp, clamp))
             x = x + block.coordinate_step * total / sum_over_j(torch.ones_like(square)[:, None])
         first, batch_norm, _, last = block.update
         updated = first(torch.cat([h, sum_over_j(message), inputs], dim=1))
         h = h + last(F.relu(norm(batch_norm, updated)))
-    means = torch.stack([h[jet == number].mean(dim=0) for number in range(len(sizes))])
-    return network.head(means)
+    sums = torch.stack([h[jet == number].sum(dim=0) for number in range(len(sizes))])
+    return network.head(sums / (torch.tensor(sizes)[:, None] if length is None else length))
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_logits_and_gradients_are_those_of_the_list_of_pairs(training):
-    network = network_without_dropout().train(training)
+REFERENCE = {"reference": True, "reference_padding": True, "reference_length": 50}
+
+
+@pytest.mark.parametrize(
+    ("training", "options", "pieces"),
+    [
+        (False, {}, {}),
+        (True, {}, {}),
+        (False, {"reference": True}, {"clamp": 100}),
+        (True, REFERENCE, {"clamp": 100, "length": 50}),
+    ],
+)
+def test_logits_and_gradients_are_those_of_the_list_of_pairs(training, options, pieces):
+    network = network_without_dropout(**options).train(training)
     batch = double_batch()
-    theirs, ours = pairwise_logits(network, batch), network(batch)
+    theirs, ours = pairwise_logits(network, batch, **pieces), network(batch)
+    plain = pairwise_logits(network, batch)
+    assert bool(pieces) == ((theirs - plain).abs().max() > 1e-4).item()  # the pieces matter
     torch.testing.assert_close(ours, theirs, **FLOAT64_NETWORK)
     parameters = list(network.parameters())
     for mine, expected in zip(
@@ -117,6 +134,64 @@ def test_logits_do_not_change_under_boosts_and_rotations(seed):
     # They do change if the jet is moved and the beams are not.
     network.backbone.beams = network.backbone.beams @ torch.from_numpy(random_lorentz(seed).T)
     assert (network(batch) - expected).abs().max() > 1e-3
+
+
+def test_the_clamp_of_the_published_network_breaks_the_symmetry():
+    network = network_without_dropout(reference=True).eval()
+    batch = double_batch([1, 2, 16, 40])
+    with torch.no_grad():
+        expected = network(batch)
+    logits = transformed_logits(network, batch, random_lorentz(3))
+    assert (logits - expected).abs().max() > 1e-3
+
+
+def test_the_fixed_length_is_not_that_of_the_batch():
+    network = small_network("lorentz_net", **REFERENCE).double().eval()
+    with torch.no_grad():
+        alone, beside = (network(double_batch(lengths)) for lengths in ([16], [16, 40]))
+    torch.testing.assert_close(alone[0], beside[0], **FLOAT64_NETWORK)
+
+
+def test_the_fixed_length_has_room_for_all_particles():
+    with pytest.raises(
+        ValidationError, match="max_particles must be at most 200: reference_length"
+    ):
+        LorentzNetOptions(reference_padding=True, max_particles=201)
+    network = small_network("lorentz_net", **REFERENCE).double().eval()
+    with torch.no_grad():
+        whole, cut = network(double_batch([60])), network(double_batch([60]).leading(48))
+    assert network.max_particles == 48
+    assert torch.equal(whole, cut)
+
+
+def test_scalars_may_be_features_and_then_there_are_no_beams():
+    options = {"scalars": "features", "dropout": 0.0}
+    network = small_network("lorentz_net", **options).double().eval()
+    batch = double_batch([1, 5, 3])
+    assert network.backbone.embedding.in_features == len(network.feature_names)
+    features = particle_features(batch, network.feature_names)
+    x, h = batch.p4[1:6], network.backbone.embedding(features[1:6])
+    i, j = (~torch.eye(5, dtype=torch.bool)).nonzero().t()
+    for block in network.backbone.blocks:
+        pair = torch.stack([psi(minkowski(x[i] - x[j], x[i] - x[j])), psi(minkowski(x[i], x[j]))])
+        first = block.first_linear(torch.cat([h[i], h[j], pair.t()], dim=1))
+        m = F.relu(block.message(F.relu(block.pair_norm(first))))
+        m = m * block.gate(m).sigmoid()
+        if block.step is not None:
+            steps = (x[i] - x[j]) * block.step(m)
+            x = x + block.coordinate_step * torch.zeros_like(x).index_add(0, i, steps) / 4
+        sums = torch.zeros_like(h).index_add(0, i, m)
+        h = h + block.update(torch.cat([h, sums, features[1:6]], dim=1))
+    logits = network(batch)
+    torch.testing.assert_close(logits[1], network.head(h.mean(dim=0)), **FLOAT64_NETWORK)
+    assert logits.isfinite().all()  # a particle alone has no pair
+
+
+def test_footnotes_say_what_is_as_published():
+    clamp, padding = LorentzNet.footnotes(LorentzNetOptions(reference=True))
+    assert "therefore not Lorentz invariant" in clamp
+    assert padding.startswith("padding takes no part")
+    assert "not clamped" in LorentzNet.footnotes(LorentzNetOptions())[0]
 
 
 def test_minkowski_products_and_psi_by_hand():

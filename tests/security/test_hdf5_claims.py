@@ -159,3 +159,37 @@ def test_files_as_pandas_and_h5py_write_them_are_read(tmp_path):
     for compression in ("zlib", "blosc", None):
         path = write_toptagging_h5(tmp_path / f"{compression}.h5", jets, compression=compression)
         assert sum(map(len, read_chunks(path))) == 20
+
+
+def _with_another_entry(path, place, value):
+    """Change a number of 4 bytes in the only entry of the index of chunks: size, filters, place.
+
+    Its node is a sign, 20 bytes of what it is, and then the key of the first chunk (HDF5 File
+    Format Specification, III.A.1).
+    """
+    content = bytearray(path.read_bytes())
+    node = content.rindex(b"TREE\x01") + 24
+    content[node + place : node + place + 4] = value.to_bytes(4, "little")
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "place, value, how",
+    [
+        pytest.param(0, 0, {"compression": "gzip"}, id="no bytes: HDF5 1.14 crashes"),
+        pytest.param(4, 2, {"compression": "gzip", "fletcher32": True}, id="no checksum"),
+        pytest.param(4, 1, {"compression": "gzip"}, id="not compressed, but short"),
+        pytest.param(0, 99, {}, id="short"),
+        pytest.param(16, 400, {"compression": "gzip"}, id="beyond the end"),
+    ],
+)
+def test_a_chunk_that_cannot_be_so_is_refused(tmp_path, place, value, how):
+    path = tmp_path / "claims.h5"
+    with h5py.File(path, "w") as file:
+        for name in NAMES:
+            chunked = how if name == NAMES[-1] else {}
+            chunks = {"chunks": (10, 4)} if name == NAMES[-1] else {}
+            file.create_dataset(name, data=np.ones((10, 4), "f4"), **chunks, **chunked)
+    assert _read(path, FLAT) == [10]
+    _with_another_entry(path, place, value)
+    _refused(path, FLAT, "energy claims 10 rows, of which a part was never written")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from parttag.training.schedules import (
     ConstantOptions,
     CosineOptions,
+    ExponentialOptions,
     FlatDecayOptions,
     InverseSqrtOptions,
     LinearOptions,
@@ -165,3 +166,20 @@ def test_one_cycle_of_few_steps_ends_where_it_should(num_steps):
     multipliers = [lr_multiplier(options, step, num_steps, 1) for step in range(num_steps)]
     assert multipliers[-1] == 0.01
     assert all(0.01 <= multiplier <= 1 for multiplier in multipliers)
+
+
+def test_an_exponential_falls_by_one_factor_a_step_and_would_reach_its_end_after_the_last():
+    # As the authors' code of the Lorentz Group Network, batch by batch.
+    final, num_steps = 1e-4, 300
+    factor, multiplier = math.exp(math.log(final) / num_steps), 1.0
+    for step in range(num_steps):
+        found = lr_multiplier(ExponentialOptions(), step, num_steps, 7)
+        assert found == pytest.approx(multiplier, rel=1e-9)
+        multiplier *= factor
+    assert multiplier == pytest.approx(final)
+
+
+def test_an_exponential_falls_from_the_end_of_its_warm_up_on():
+    options = ExponentialOptions(final=0.01, warmup_steps=4)
+    found = [lr_multiplier(options, step, 8, 1) for step in range(8)]
+    assert found == pytest.approx([0.25, 0.5, 0.75, 1, 1, 0.01**0.25, 0.1, 0.01**0.75])

@@ -29,7 +29,7 @@ from parttag.evaluation.scores import Precision, Scorer
 from parttag.metrics import Estimate, Report
 from parttag.progress import Progress, no_progress
 from parttag.runs.config import dump_config, run_config_class
-from parttag.runs.import_weights import import_run
+from parttag.runs.import_weights import import_weights
 from parttag.runs.ranks import is_rank, threads_allowed
 from parttag.runs.recipes import list_recipes
 from parttag.runs.sections import parse_classes
@@ -55,7 +55,7 @@ __all__ = [
     "evaluate_run",
     "first_to_report",
     "generate",
-    "import_run",
+    "import_weights",
     "is_first_rank",
     "json_schema",
     "list_recipes",

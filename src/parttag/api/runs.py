@@ -188,7 +188,7 @@ def _names(files: FileNames) -> list[str]:
 
 def import_weaver(
     weights: str | Path,
-    features: str | Sequence[str],
+    features: str | Sequence[str] | None,
     out: str | Path,
     *,
     model: ModelName = "particle_transformer",
@@ -196,18 +196,22 @@ def import_weaver(
 ) -> Run:
     """Return a run of a network that weaver-core trained, which gives the same scores.
 
+    Or of one that its authors' own code trained: LorentzNet, or the Lorentz Group Network.
+
     Parameters
     ----------
     weights
-        The state dict, of any version of weaver-core since 0.4.
+        The state dict: of weaver-core of any version since 0.4, or of the authors' code.
     features
-        What the network was trained with: kin, kinpid, full, or a list of features.
+        What the network was trained with: kin, kinpid, full, or a list of features. None for
+        LorentzNet and the Lorentz Group Network, whose weights tell.
     out
         Directory of the run to make.
     model
         The network that the weights belong to.
     classes
-        In the order of the logits; not needed for those of JetClass and top tagging.
+        In the order of the logits; not needed for those of JetClass and top tagging, or if the
+        weights tell.
 
     Raises
     ------

@@ -59,11 +59,13 @@ class PretrainingOptions(_StartOptions):
     per_seed: bool = False
     """Train it anew for each seed of the table; else once, and all rows and seeds share it."""
     weights: LocalName | None = None
-    """A file of weaver-core's weights to import instead; relative to where the command is run."""
+    """A file of weaver-core's or authors' weights to import instead; relative to where the command
+    is run."""
     model: ModelName = "particle_transformer"
     """The network that the weights belong to."""
-    features: str | tuple[str, ...] = "kin"
-    """The features that the weights were trained with."""
+    features: str | tuple[str, ...] | None = "kin"
+    """The features that the weights were trained with; null for networks whose weights tell, or
+    that make their own inputs."""
     classes: tuple[str, ...] = ()
     """Classes of the weights, in order; those of JetClass or top tagging need not be given."""
 

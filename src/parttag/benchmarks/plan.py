@@ -166,9 +166,10 @@ def _refuse_other_weights(job: Job) -> None:
     provenance = job.directory / "provenance.json"
     with refuse_damaged(provenance):
         imported = json.loads(provenance.read_text(encoding="utf-8"))["imported"]["sha256"]
+    features = job.weights.features
     same = (
         config.model.name == job.weights.model
-        and config.network_features == feature_names(job.weights.features)
+        and (features is None or config.network_features == feature_names(features))
         # Where only the table is gathered, the weights need not be there.
         and (not job.weights_path.is_file() or imported == sha256(job.weights_path))
     )

@@ -11,6 +11,7 @@ from parttag.cli.application import app
 from parttag.cli.benchmark import benchmark
 from parttag.cli.check import check
 from parttag.cli.compare import compare
+from parttag.cli.convert import convert
 from parttag.cli.encoding import spell_out_what_cannot_be_encoded
 from parttag.cli.generate import generate
 from parttag.cli.jets import inspect, layouts, prepare, simulate
@@ -23,6 +24,7 @@ __all__ = [
     "benchmark",
     "check",
     "compare",
+    "convert",
     "evaluate",
     "generate",
     "import_weights",

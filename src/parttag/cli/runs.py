@@ -258,15 +258,21 @@ def predict(
 @app.command("import")
 def import_weights(
     weights: Annotated[
-        Path, typer.Argument(parser=local_path, help="A state dict that weaver-core saved, .pt.")
-    ],
-    features: Annotated[
-        list[str],
-        typer.Option(help="What it was trained with: kin, kinpid, full, or a list with commas."),
+        Path,
+        typer.Argument(
+            parser=local_path, help="A state dict that weaver-core or authors' code saved, .pt."
+        ),
     ],
     out: Annotated[Path, typer.Option(parser=local_path, help="Directory of the run to make.")],
+    features: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What it was trained with: kin, kinpid, full, or a list with commas.",
+            show_default="what the weights tell, of lorentz_net and lgn",
+        ),
+    ] = None,
     model: Annotated[
-        Literal["particle_transformer", "particle_net"],
+        Literal["particle_transformer", "particle_net", "lorentz_net", "lgn"],
         typer.Option(help="The network that it belongs to."),
     ] = "particle_transformer",
     classes: Annotated[
@@ -278,23 +284,28 @@ def import_weights(
         ),
     ] = None,
 ) -> None:
-    """Turn weights of weaver-core into a run, for evaluate, predict and fine-tuning.
+    """Turn weights of weaver-core, or of authors' code, into a run: evaluate, predict, fine-tune.
 
     Example: parttag import ParT_kin.pt --model particle_transformer --features kin --out runs/ParT
 
-    Weights of every version since 0.4 give the scores that the version which wrote them gives.
+    Weights of every version since 0.4 give the scores that the version which wrote them gives;
+    those of LorentzNet and of the Lorentz Group Network, with the options that are written, the
+    scores of their authors' code.
     """
     from parttag.api import command_line as api
 
     names = values_of(features)
-    api.import_run(
+    imported = api.import_weights(
         weights,
-        names[0] if len(names) == 1 else names,
+        (names[0] if len(names) == 1 else names) if names else None,
         out,
         model=model,
         classes=values_of(classes),
     )
-    console.print(f"imported: {out}", highlight=False, soft_wrap=True)
+    say(f"recognized: {imported.recognized}")
+    for name, value in imported.options.items():
+        say(f"model.{name}: {value}")
+    say(f"imported: {out}")
 
 
 @app.command()

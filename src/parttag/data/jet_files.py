@@ -75,6 +75,8 @@ class JetFiles:
         wanted: WantedColumns | None = None,
     ) -> None:
         several = (patterns,) if isinstance(patterns, str | Path) else tuple(patterns)
+        if cuts is not None and cuts.columns:
+            columns, wanted = _with_jet_columns(tuple(cuts.columns), columns, wanted)
         self.__dict__.update(
             patterns=several,
             columns=columns,
@@ -247,3 +249,17 @@ def steps(
     starts = range(0, max(len(jets), 1), step_jets)
     for start in progress(starts, total=len(starts), description=description):
         yield jets.span(start, min(start + step_jets, len(jets)))
+
+
+def _with_jet_columns(
+    names: tuple[str, ...], columns: ColumnsOptions | None, wanted: WantedColumns | None
+) -> tuple[ColumnsOptions | None, WantedColumns | None]:
+    """Return what is read so that these columns of the jets are among it."""
+    if wanted is not None:
+        known = wanted.jets + wanted.either
+        more = tuple(name for name in names if name not in known)
+        return columns, replace(wanted, jets=wanted.jets + more)
+    columns = columns or ColumnsOptions()
+    extra = dict.fromkeys(names, "") | columns.jet_extra
+    jet_extra = {name: branch or name for name, branch in extra.items()}
+    return columns.model_copy(update={"jet_extra": jet_extra}), None

@@ -38,8 +38,9 @@ def evaluate_run(
 ) -> Evaluation:
     """Score jets with a trained tagger, and measure what its scores are worth.
 
-    Files are read by the run's ``data.columns``, and its ``data.cuts`` hold: jets outside of them
-    have scores, but do not count in the metrics. Nothing is written before ``Evaluation.save``.
+    Files are read by the run's ``data.columns``, and its ``data.cuts`` hold, or ``data.test_cuts``
+    if it has some: jets outside of them have scores, but do not count in the metrics.
+    Nothing is written before ``Evaluation.save``.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ def evaluate_run(
     )
     epochs = read_epochs(run.directory)
     scored, passed = _score(scorer, _chunks(data, files, progress), run)
-    left_out = _left_out(scored, passed if run.config.data.cuts.given else None)
+    left_out = _left_out(scored, passed if run.config.data.cuts_of_test.given else None)
     used = ~np.any(list(left_out.values()), axis=0)
     if not used.any():
         place = "" if files is None else f"{files.paths[0]}: "
@@ -117,7 +118,7 @@ def files_to_evaluate(run: Run, data: Patterns | None) -> JetFiles:
             f"{option('data', '')}"
         )
     own, wanted = run.config.data, run.config.wanted_columns
-    return JetFiles(patterns, own.columns, own.cuts, wanted=wanted)
+    return JetFiles(patterns, own.columns, own.cuts_of_test, wanted=wanted)
 
 
 def _chunks(data: Data | None, files: JetFiles | None, progress: Progress) -> Iterator[JetArrays]:
@@ -134,7 +135,7 @@ def _score(
     parts, passed, check = [], [], ClassCheck(scorer.classes)
     for jets in chunks:
         parts.append(scorer.score(jets))
-        passed.append(passing(jets, run.config.data.cuts))
+        passed.append(passing(jets, run.config.data.cuts_of_test))
         check.add(jets, parts[-1].labels)
     for warning in check.warnings("the jets to evaluate on"):
         logger.warning("%s", warning)

@@ -1,15 +1,16 @@
 """Features that a configuration makes of columns: which column, and what is done to its numbers.
 
 A network sees (transform(x) − centre) · scale, clipped. What is not finite after the transform is
-replaced before that by ``missing``. Without ``centre`` or ``scale`` they are measured on the jets
-of a training (``value_counts.py``), and written into its configuration.
+replaced before that by ``missing``; what is infinite can also be clipped as other numbers are.
+Without ``centre`` or ``scale`` they are measured on the jets of a training (``value_counts.py``),
+and written into its configuration.
 """
 
 from typing import Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from parttag.errors import InputError
@@ -30,8 +31,14 @@ class ColumnFeature(Options):
     """Multiplied after that; null to measure it: 2 over the width of the middle 68 %."""
     clip: tuple[float, float] | None = (-5.0, 5.0)
     """Least and largest number that a network sees; null for no limits."""
-    missing: float = Field(default=0.0, allow_inf_nan=False)
-    """Stands for what is not finite once it is transformed; ``centre`` and ``scale`` follow."""
+    missing: float | None = Field(default=0.0, allow_inf_nan=False)
+    """Stands for what is not finite once it is transformed; ``centre`` and ``scale`` follow. null:
+    the centre, so that a network sees 0."""
+    infinite: Literal["missing", "clip"] = "missing"
+    """Whether what is infinite is missing, or the end of ``clip`` on its side."""
+    width: Literal["middle", "wider_side"] = "middle"
+    """What a measured scale is of: the width of the middle 68 %, or, as in weaver, the wider of the
+    two parts in which the median divides it, 1 where all numbers are the same."""
 
     @field_validator("clip")
     @classmethod
@@ -46,6 +53,12 @@ class ColumnFeature(Options):
         if scale == 0:
             raise ValueError("a scale of 0 leaves nothing of the column")
         return scale
+
+    @model_validator(mode="after")
+    def _can_be_clipped(self) -> "ColumnFeature":
+        if self.infinite == "clip" and self.clip is None:
+            raise ValueError("infinite: clip needs the limits that clip has; there are none")
+        return self
 
     @property
     def name(self) -> str:
@@ -66,8 +79,19 @@ class ColumnFeature(Options):
         return transformed
 
     def finite(self, values: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:
-        """Return transformed numbers, those that are not finite replaced."""
-        return torch.where(values.isfinite(), values, self.missing)
+        """Return transformed numbers, those that are not finite replaced as is said.
+
+        Raises
+        ------
+        InputError
+            If the centre is to replace them, which is not known.
+        """
+        missing = self.missing
+        if missing is None:
+            missing = self._measured()[0]
+        if self.infinite == "clip":
+            return torch.where(values.isnan(), missing, values)
+        return torch.where(values.isfinite(), values, missing)
 
     def standardize(self, values: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:
         """Return (value − centre) · scale, clipped.
@@ -77,13 +101,18 @@ class ColumnFeature(Options):
         InputError
             If they are not known: the configuration is none of a run that was trained.
         """
+        centre, scale = self._measured()
+        values = (values - centre) * scale
+        return values if self.clip is None else values.clamp(*self.clip)
+
+    def _measured(self) -> tuple[float, float]:
+        """Return centre and scale, or refuse a feature that lacks them."""
         if self.centre is None or self.scale is None:
             raise InputError(
                 f"features: centre and scale of {self.name} are not known before a training has "
                 "measured them; give both, or use the config.yaml of a run"
             )
-        values = (values - self.centre) * self.scale
-        return values if self.clip is None else values.clamp(*self.clip)
+        return self.centre, self.scale
 
 
 class ColumnName(str):

@@ -145,7 +145,10 @@ class _Runs:
             rows = rows + (np.cumsum(long) - long)[rows]
             at = np.flatnonzero(long)
             offsets = np.insert(offsets, at + 1, offsets[at] + max_particles)
-        self._offsets, self._rows, self._num_particles = offsets, pa.array(rows), num_particles
+        self._offsets, self._num_particles = offsets, num_particles
+        # From its bytes: of an array of NumPy, Arrow asks pandas, which takes a second to import.
+        chosen = pa.py_buffer(np.ascontiguousarray(rows, dtype=np.int64))
+        self._rows = pa.Array.from_buffers(pa.int64(), len(rows), [None, chosen])
 
     def take(self, values: Shaped[np.ndarray, "particles ..."]) -> Shaped[np.ndarray, "taken ..."]:
         """Return the particles of the jets, one after the other."""

@@ -2,7 +2,8 @@ r"""LorentzNet: messages between all particles of a jet, weighted by Minkowski p
 
 - Nodes: the jet's particles and the two beams, (0, 0, ±1) with mass 1 GeV. Each has scalars h and a
   four-vector x, at first its momentum.
-- Input scalars: ψ(mass) in one of two places, for particles and for beams; → linear, 72 wide.
+- Input scalars: ψ(mass) in one of two places, for particles and for beams; → linear, 72 wide. Or,
+  with ``scalars: features``, the features of each particle, and no beams.
 - 6 blocks, each on all ordered pairs i ≠ j of a jet, with ψ(v) = sign(v) ln(1 + \|v\|):
 
   - message: hᵢ, hⱼ, ψ((xᵢ − xⱼ)²), ψ(xᵢ·xⱼ) → linear → batch norm → ReLU → linear → ReLU, times a
@@ -13,7 +14,8 @@ r"""LorentzNet: messages between all particles of a jet, weighted by Minkowski p
 
 - The mean of h over the nodes → linear → ReLU → dropout → linear → logits.
 
-224,072 parameters with 2 classes.
+224,072 parameters with 2 classes; 227,096 with the eight identity classes that the published
+network for quarks and gluons reads.
 
 Our names beside those of the published code: ``message`` is phi_e, ``gate`` phi_m, ``step`` phi_x,
 ``update`` phi_h, ``coordinate_step`` c_weight.
@@ -21,9 +23,15 @@ Our names beside those of the published code: ``message`` is phi_e, ``gate`` phi
 The choices that are ours
 -------------------------
 Only real nodes and their pairs are seen, by batch norms and mean too; the published code lets its
-padding into the batch norm of phi_h and divides the mean by the length to which the batch is
-padded, which makes a jet's logits depend on its company. The published code clamps the terms of
-the mean over j to ±100 GeV, which would break the symmetry if it were ever reached: not here.
+padding into the batch norm of phi_h, in training, and divides the mean by the length to which the
+batch is padded, which makes a jet's logits depend on its company. And nothing is clamped: the
+published code cuts each term of the mean over j to ±100 GeV in each component. That is reached by
+2.4 % of the terms of its published weights, and breaks the symmetry: a boost by γ = 5 moves a jet's
+score by up to 0.64.
+
+``reference`` clamps as the published code does; with the published weights it is what comes nearest
+to the published scores. ``reference_padding`` besides divides the mean by ``reference_length``, as
+if every batch were padded to so many nodes.
 
 References
 ----------
@@ -37,21 +45,24 @@ from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from parttag.jets.batch import JetBatch
+from parttag.jets.features import particle_features
 from parttag.models.layers.batch_norm import PackedBatchNorm
 from parttag.models.layers.beam_particles import add_beams, make_beams
 from parttag.models.registry import register_model
-from parttag.models.tagger import ModelOptions, Tagger
+from parttag.models.tagger import ModelOptions, Tagger, padding_footnote
 from parttag.ops.collectives import sum_over_ranks
 from parttag.ops.jet_sums import mean_over_rows, sum_over_rows
 from parttag.ops.layout import Group, JetLayout
 
 # Pairs in a chunk: 72 channels of float32 then take 2.4 MB.
 _CHUNK = 8192
+# Of each component of a step in the published code, in GeV.
+_CLAMP = 100.0
 
 
 class LorentzNetOptions(ModelOptions):
@@ -61,6 +72,9 @@ class LorentzNetOptions(ModelOptions):
     """
 
     name: Literal["lorentz_net"] = "lorentz_net"
+    scalars: Literal["mass", "features"] = "mass"
+    """Input scalars of the nodes. mass: as published for top tagging, with both beams as nodes.
+    features: those of ``features``, without beams, as published for quarks and gluons."""
     hidden_dim: PositiveInt = 72
     """Width of all layers."""
     num_layers: PositiveInt = 6
@@ -71,6 +85,28 @@ class LorentzNetOptions(ModelOptions):
     """Of the hidden layer of the head."""
     max_particles: PositiveInt | None = None
     """Particles of highest pT that are used; null for all."""
+    reference: bool = False
+    """Clamp the steps of the four-vectors as the published code does, which is not invariant."""
+    reference_padding: bool = False
+    """Divide the mean over the nodes by ``reference_length``, as the padding of the published code
+    does in a batch whose largest jet has so many."""
+    reference_length: PositiveInt = 202
+    """Nodes to which ``reference_padding`` pads: 200 particles and 2 beams."""
+
+    @model_validator(mode="after")
+    def _padding_has_room(self) -> "LorentzNetOptions":
+        most = self.reference_length - self.num_beams
+        if self.reference_padding and self.max_particles is not None and self.max_particles > most:
+            raise ValueError(
+                f"with reference_padding, max_particles must be at most {most}: reference_length "
+                f"is {self.reference_length}, {self.num_beams} of them beams"
+            )
+        return self
+
+    @property
+    def num_beams(self) -> int:
+        """Nodes of a jet that are beams."""
+        return 2 if self.scalars == "mass" else 0
 
 
 @register_model("lorentz_net", paper="arXiv:2201.08187", recipe="toptagging/lorentz_net.yaml")
@@ -89,7 +125,9 @@ class LorentzNet(Tagger):
         width = options.hidden_dim
         self.feature_names = feature_names
         self.max_particles = options.max_particles
-        self.backbone = Backbone(options)
+        if options.reference_padding and options.max_particles is None:
+            self.max_particles = options.reference_length - options.num_beams
+        self.backbone = Backbone(options, feature_names)
         self.head = nn.Sequential(
             nn.Linear(width, width),
             nn.ReLU(),
@@ -97,8 +135,28 @@ class LorentzNet(Tagger):
             nn.Linear(width, num_classes),
         )
 
+    @classmethod
+    def takes_features(cls, options: ModelOptions) -> bool:
+        """Return whether the scalars are features."""
+        assert isinstance(options, LorentzNetOptions)
+        return options.scalars == "features"
+
+    @classmethod
+    def footnotes(cls, options: ModelOptions) -> tuple[str, ...]:
+        """Return whether the steps are clamped, and padding takes part."""
+        assert isinstance(options, LorentzNetOptions)
+        clamp = (
+            "steps of four-vectors clamped at ±100 GeV, as in the published network, which is "
+            "therefore not Lorentz invariant"
+            if options.reference
+            else "steps of four-vectors not clamped (in the published network they are)"
+        )
+        return (clamp, padding_footnote(options.reference_padding))
+
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the mean of the scalars over the nodes of each jet."""
+        if self.max_particles is not None:
+            batch = batch.leading(self.max_particles)
         mean: Tensor = self.backbone(batch)
         return mean
 
@@ -108,25 +166,37 @@ class Backbone(nn.Module):
 
     beams: Tensor
 
-    def __init__(self, options: LorentzNetOptions) -> None:
+    def __init__(self, options: LorentzNetOptions, feature_names: tuple[str, ...]) -> None:
         super().__init__()
-        self.register_buffer("beams", make_beams(), persistent=False)
-        self.embedding = nn.Linear(2, options.hidden_dim)
+        self.feature_names = feature_names if options.scalars == "features" else None
+        self.length = options.reference_length if options.reference_padding else None
+        self.register_buffer("beams", make_beams()[: options.num_beams], persistent=False)
+        num_scalars = 2 if self.feature_names is None else len(feature_names)
+        self.embedding = nn.Linear(num_scalars, options.hidden_dim)
         self.blocks = nn.ModuleList(
-            Block(options.hidden_dim, options.coordinate_step, is_last=number == options.num_layers)
+            Block(options, num_scalars, is_last=number == options.num_layers)
             for number in range(1, options.num_layers + 1)
         )
 
     def forward(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the mean of the scalars over the nodes of each jet."""
         vectors, is_beam = add_beams(batch, self.beams)
-        layout = JetLayout(batch.lengths + 2, batch.device)
-        mass = psi(minkowski(vectors, vectors).abs().sqrt())[:, None]
-        inputs = torch.where(torch.stack([~is_beam, is_beam], dim=1), mass, 0)
+        layout = JetLayout(batch.lengths + len(self.beams), batch.device)
+        inputs = self._scalars(batch, vectors, is_beam)
         hidden = self.embedding(inputs)
         for block in self.blocks:
             hidden, vectors = block(hidden, vectors, inputs, layout)
+        if self.length is not None:
+            return sum_over_rows(hidden, layout) / self.length
         return mean_over_rows(hidden, layout)
+
+    def _scalars(
+        self, batch: JetBatch, vectors: Tensor, is_beam: Tensor
+    ) -> Float[Tensor, "nodes scalars"]:
+        if self.feature_names is not None:
+            return particle_features(batch, self.feature_names)[: batch.num_particles]
+        mass = psi(minkowski(vectors, vectors).abs().sqrt())[:, None]
+        return torch.where(torch.stack([~is_beam, is_beam], dim=1), mass, 0)
 
 
 class Pairs(NamedTuple):
@@ -141,9 +211,11 @@ class Pairs(NamedTuple):
 class Block(nn.Module):
     """Lorentz group equivariant block: messages, then new vectors and scalars."""
 
-    def __init__(self, width: int, coordinate_step: float, is_last: bool) -> None:
+    def __init__(self, options: LorentzNetOptions, num_scalars: int, *, is_last: bool) -> None:
         super().__init__()
-        self.coordinate_step = coordinate_step
+        width = options.hidden_dim
+        self.coordinate_step = options.coordinate_step
+        self.is_clamped = options.reference
         self.first_linear = nn.Linear(2 * width + 2, width, bias=False)
         self.pair_norm = PackedBatchNorm(width)
         self.message = nn.Linear(width, width)
@@ -154,7 +226,7 @@ class Block(nn.Module):
             nn.init.xavier_uniform_(last.weight, gain=0.001)
             self.step = nn.Sequential(nn.Linear(width, width), nn.ReLU(), last)
         self.update = nn.Sequential(
-            nn.Linear(2 * width + 2, width),
+            nn.Linear(2 * width + num_scalars, width),
             PackedBatchNorm(width),
             nn.ReLU(),
             nn.Linear(width, width),
@@ -164,7 +236,7 @@ class Block(nn.Module):
         self,
         hidden: Float[Tensor, "nodes width"],
         vectors: Float[Tensor, "nodes 4"],
-        inputs: Float[Tensor, "nodes 2"],
+        inputs: Float[Tensor, "nodes scalars"],
         layout: JetLayout,
     ) -> tuple[Float[Tensor, "nodes width"], Float[Tensor, "nodes 4"]]:
         """Return the new scalars and vectors."""
@@ -184,7 +256,8 @@ class Block(nn.Module):
             summed.append(messages.flatten(0, 1))
             moved.append(steps.flatten(0, 1))
         messages, steps = (torch.cat(parts)[layout.row_slots] for parts in (summed, moved))
-        num_others = (_lengths(layout, vectors) - 1)[layout.jet_of_particle, None]
+        # At least one: without beams a particle may be alone.
+        num_others = (_lengths(layout, vectors) - 1).clamp(min=1)[layout.jet_of_particle, None]
         vectors = vectors + self.coordinate_step * steps / num_others
         hidden = hidden + self.update(torch.cat([hidden, messages, inputs], dim=1))
         return hidden, vectors
@@ -237,6 +310,9 @@ class Block(nn.Module):
         if self.step is None:
             return summed, torch.zeros_like(vectors)
         weights = torch.where(is_pair, self.step(messages)[..., 0].to(vectors.dtype), 0)
+        if self.is_clamped:
+            terms = (vectors[:, :, None] - vectors[:, None]) * weights[..., None]
+            return summed, terms.clamp(-_CLAMP, _CLAMP).sum(dim=2)
         steps = vectors * weights.sum(dim=2, keepdim=True) - weights @ vectors
         return summed, steps
 

@@ -145,6 +145,11 @@ class Tagger(nn.Module, ABC):
         return self
 
     @classmethod
+    def takes_features(cls, options: ModelOptions) -> bool:  # noqa: ARG003
+        """Return whether ``feature_names`` matter with these options."""
+        return cls.reads_features
+
+    @classmethod
     def footnotes(cls, options: ModelOptions) -> tuple[str, ...]:  # noqa: ARG003
         """Return what the reader of a table has to know of a network with these options."""
         return ()

@@ -5,6 +5,7 @@ differs from the defaults. Nothing in it is code: no expression is evaluated and
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Union
@@ -79,6 +80,8 @@ class DataOptions(Options):
     """What the branches of files in a layout of their own mean."""
     cuts: CutOptions = CutOptions()
     """Ranges outside of which jets are left out."""
+    test_cuts: CutOptions | None = None
+    """Those of jets that the trained network is evaluated on; null: the same."""
     flatten_pt: FlattenOptions | None = None
     """Weigh the training jets so that every class has the same spectrum of the jet's pT."""
     reweight: ReweightOptions | None = None
@@ -92,6 +95,11 @@ class DataOptions(Options):
         if self.flatten_pt is not None and self.reweight is not None:
             raise ValueError("name one of flatten_pt and reweight; reweight can do both")
         return self
+
+    @property
+    def cuts_of_test(self) -> CutOptions:
+        """The cuts of jets that the trained network is evaluated on."""
+        return self.cuts if self.test_cuts is None else self.test_cuts
 
 
 def _add_version(schema: dict[str, Any]) -> None:
@@ -161,7 +169,7 @@ class RunConfig(Options):
     def _features_are_read(self) -> "RunConfig":
         name = self.model.name
         is_other = self.network_features != feature_names(_DEFAULT_FEATURES)
-        if is_other and not MODELS[name].network.reads_features:
+        if is_other and not MODELS[name].network.takes_features(self.model):
             key = "features" if self.features != _DEFAULT_FEATURES else "jet_features"
             raise InputError(
                 f"{key}: {name} makes its own inputs from four-momenta; leave {key} out"
@@ -199,6 +207,13 @@ class RunConfig(Options):
     def wanted_columns(self) -> WantedColumns:
         """The columns that these are made of, besides those that parttag knows."""
         return wanted_columns(self.features, self.jet_features, self.data.columns)
+
+    @property
+    def training_columns(self) -> WantedColumns:
+        """The same, and those that the weights of a training are made of."""
+        wanted, reweight = self.wanted_columns, self.data.reweight
+        columns = reweight.columns if reweight is not None else ()
+        return replace(wanted, jets=tuple(dict.fromkeys((*wanted.jets, *columns))))
 
     def with_column_features(
         self, change: Callable[[ColumnFeature], ColumnFeature], *, of_jet: bool

@@ -139,7 +139,7 @@ def open_jets(
             config.data.columns,
             config.data.cuts,
             config.data.strict,
-            wanted=config.wanted_columns,
+            wanted=config.training_columns if part == "train" else config.wanted_columns,
         ),
         config.data.classes,
         require_extras=required_extras(config.network_features),

@@ -2,7 +2,7 @@
 
 import re
 import reprlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -41,6 +41,47 @@ def read_content(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, A
         raise InputError(f"{path}: a configuration is a list of sections, such as data and model")
     apply_overrides(overrides, content)
     return content
+
+
+def read_lines(path: str | Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
+    """Return the nested mappings of another program's YAML, and the line of each key.
+
+    A key that is given twice has its last value, as PyYAML has it.
+
+    Returns
+    -------
+    dict, dict
+        The mappings; and lines, from 1 on, by all keys on the way and the places in lists.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, no YAML, or holds no sections.
+    """
+    try:
+        loader = _Lenient(read_small(Path(local_name(path)), _MOST_BYTES).decode())
+        node = loader.get_single_node()
+        content = None if node is None else loader.construct_document(node)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error})") from error
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise InputError(f"{path}: this is not YAML: {_one_line(error)}") from error
+    if node is None or not isinstance(content, dict):
+        raise InputError(f"{path}: there are no sections in it")
+    return content, dict(_lines(node, ()))
+
+
+def _lines(node: yaml.Node, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
+    if isinstance(node, yaml.MappingNode):
+        parts = [(key, str(key.value), value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        parts = [(value, str(number), value) for number, value in enumerate(node.value)]
+    else:
+        return
+    for key, name, value in parts:
+        path = (*above, name)
+        yield path, key.start_mark.line + 1
+        yield from _lines(value, path)
 
 
 def apply_overrides(overrides: Sequence[str], content: dict[str, Any]) -> None:
@@ -122,6 +163,13 @@ class _Loader(yaml.SafeLoader):
                 )
             known.add(key)
         return super().construct_mapping(node, deep)
+
+
+class _Lenient(_Loader):
+    """The same, but the last value of a key counts."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        return yaml.SafeLoader.construct_mapping(self, node, deep)
 
 
 def _measure(node: yaml.Node, sizes: dict[yaml.Node, tuple[int, int] | None]) -> tuple[int, int]:

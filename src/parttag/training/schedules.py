@@ -52,6 +52,20 @@ class LinearOptions(Options):
     """Steps over which the learning rate rises linearly from zero; the line begins there."""
 
 
+class ExponentialOptions(Options):
+    """From 1 towards ``final``, by the same factor at every step.
+
+    Of n steps, step s (counted from 0) is multiplied by ``final`` to the power of s/n: what trained
+    the published Lorentz Group Networks (arXiv:2006.04780).
+    """
+
+    name: Literal["exponential"] = "exponential"
+    final: float = Field(default=1e-4, gt=0, le=1)
+    """Multiplier of the step after the last."""
+    warmup_steps: NonNegativeInt = 0
+    """Steps over which the learning rate rises linearly from zero; the fall begins there."""
+
+
 class ConstantOptions(Options):
     """Always 1, after the warm-up."""
 
@@ -125,6 +139,7 @@ ScheduleOptions = Annotated[
     FlatDecayOptions
     | CosineOptions
     | LinearOptions
+    | ExponentialOptions
     | InverseSqrtOptions
     | StepOptions
     | RestartsOptions
@@ -164,6 +179,7 @@ def _after_warmup(
     options: FlatDecayOptions
     | CosineOptions
     | LinearOptions
+    | ExponentialOptions
     | InverseSqrtOptions
     | StepOptions
     | ConstantOptions,
@@ -174,9 +190,11 @@ def _after_warmup(
     if options.name == "flat+decay":
         num_epochs = math.ceil(num_steps / steps_per_epoch)
         return _flat_decay(options, step // steps_per_epoch, num_epochs)
-    if options.name in ("cosine", "linear"):
+    if options.name in ("cosine", "linear", "exponential"):
         steps = max(num_steps - options.warmup_steps, 1)
         passed = max(step - options.warmup_steps, 0) / steps
+        if options.name == "exponential":
+            return math.pow(options.final, passed)
         left = 1 - passed if options.name == "linear" else (1 + math.cos(math.pi * passed)) / 2
         return options.final + (1 - options.final) * left
     if options.name == "inverse_sqrt":

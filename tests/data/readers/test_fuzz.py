@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers import mapped
 from helpers.damage import (
     FAULT,
     FLAGGED,
@@ -24,6 +25,7 @@ from helpers.damage import (
     write_quark_gluon,
 )
 from helpers.files import write_jetclass_parquet, write_jetclass_root, write_toptagging_h5
+from helpers.mapped_files import MAPPED
 from parttag.data.readers import read_chunks
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.columns import ColumnsOptions
@@ -169,16 +171,31 @@ def test_what_the_damaged_quark_gluon_files_are_made_of_is_read(tmp_path):
     assert len(jets) == 25
 
 
-@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("kind", [kind for kind in MAPPED if not kind.startswith("cluster")])
+def test_what_the_damaged_files_of_columns_are_made_of_is_read(tmp_path, kind):
+    whole = repeated_jets(1 if kind.startswith("within") else 5)  # those of an event overlap
+    found = mapped.read(MAPPED[kind].write(tmp_path / "whole", whole), MAPPED[kind].text)
+    assert found.lengths.tolist() == whole.lengths.tolist()
+    np.testing.assert_allclose(found.p4, whole.p4, rtol=1e-6)
+    if "label_top" in found.label_names:
+        np.testing.assert_array_equal(found["label_top"], whole["label_top"])
+
+
+@pytest.mark.parametrize("kind", [*WRITERS, *MAPPED])
 def test_a_damaged_file_is_refused_or_read_but_never_a_fault_of_ours(tmp_path, kind):
-    path = WRITERS[kind](tmp_path / "whole", repeated_jets(6))
-    whole = concatenate(list(read_chunks(path)))
-    assert outcome(path, whole) == SAME
+    if kind.startswith("cluster"):
+        pytest.importorskip("fastjet")
+    layout = mapped.layout(MAPPED[kind].text) if kind in MAPPED else None
+    write = MAPPED[kind].write if kind in MAPPED else WRITERS[kind]
+    # Of few jets of events, pages are shorter uncompressed, and then without a checksum.
+    path = write(tmp_path / "whole", repeated_jets(25 if kind in MAPPED else 6))
+    whole = concatenate(list(read_chunks(path, layout=layout)))
+    assert outcome(path, whole, layout) == SAME
     found = []
     for _, (_, content) in zip(range(12), damages(path.read_bytes(), seed=3), strict=False):
         (tmp_path / "damaged").write_bytes(content)
-        found.append(outcome(tmp_path / "damaged", whole))
+        found.append(outcome(tmp_path / "damaged", whole, layout))
     assert REFUSED in found
     assert not [result for result in found if result.startswith(FAULT)]
-    if kind in WITH_CHECKSUMS:
+    if kind in (*WITH_CHECKSUMS, *MAPPED):
         assert set(found) <= {REFUSED, SAME, FLAGGED}

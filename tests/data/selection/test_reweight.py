@@ -157,7 +157,6 @@ def test_one_variable_is_what_flatten_pt_does_where_all_bins_hold_both():
         ({"by": {"jet_pt": [500]}}, "2 or more entries"),
         ({"by": {"jet_pt": [500, 400]}}, "the edges of jet_pt must rise"),
         ({"by": {"jet_pt": [500, float("nan")]}}, "by"),
-        ({"by": {"jet_width": [0, 1]}}, "jet_pt"),
     ],
 )
 def test_bins_that_make_no_sense_are_refused(content, message):

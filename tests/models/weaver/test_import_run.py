@@ -60,11 +60,14 @@ def test_fine_tuning_starts_from_the_imported_backbone(weights, tmp_path):
 def test_provenance_names_the_file_and_what_wrote_it(weights, tmp_path):
     directory = import_run(weights, "kin", tmp_path / "new", classes=CLASSES)
     provenance = json.loads((directory / "provenance.json").read_text())
+    number = sum(p.numel() for p in load_run(directory).model.parameters())
     assert provenance["imported"] == {
         "path": str(weights),
         "bytes": weights.stat().st_size,
         "sha256": sha256(weights),
         "written_by": "weaver-core before 0.5",
+        "recognized": f"Particle Transformer, {number:,} parameters, written by weaver-core "
+        "before 0.5",
     }
     assert provenance["starts"][0]["packages"]["torch"] == torch.__version__
 

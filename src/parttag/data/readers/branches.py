@@ -40,6 +40,17 @@ def in_short(wanted: str, there: Sequence[str]) -> str:
     return f"of its {len(there):,} branches these are like it: {like}"
 
 
+def list_lengths(array: ak.Array) -> Int64[np.ndarray, " entries"]:
+    """Return how many values each entry of an array of lists has."""
+    layout = array.layout
+    lengths: np.ndarray = (
+        np.diff(np.asarray(layout.offsets))  # as uproot has them: twenty times faster
+        if isinstance(layout, ak.contents.ListOffsetArray)
+        else ak.to_numpy(ak.num(array))
+    )
+    return lengths.astype(np.int64, copy=False)
+
+
 @dataclass(frozen=True)
 class Branches:
     """The rows of a file from ``first_row`` on.
@@ -102,7 +113,8 @@ class Branches:
         InputError
             If it is neither, does not hold numbers, or differs in length from the leading one.
         """
-        return self.typed_of_particles(name, rows).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # damaged files have numbers that signal
+            return self.typed_of_particles(name, rows).astype(np.float64)
 
     def typed_of_particles(
         self, name: str, rows: Integer[np.ndarray, " chosen"] | slice = slice(None)
@@ -238,11 +250,11 @@ class Branches:
                     else ""
                 )
             )
-        lengths: np.ndarray = ak.to_numpy(ak.num(self.branches[name]))
+        lengths = list_lengths(self.branches[name])
         if lengths.max(initial=0) > self.max_particles:
             number = f"{lengths.max():,}"
             raise too_many_particles(self.path, number, self.max_particles, name)
-        return lengths.astype(np.int64)
+        return lengths
 
     def _refuse_objects(self, name: str) -> None:
         """Refuse what is no array of numbers at all, of which awkward has no dimension."""

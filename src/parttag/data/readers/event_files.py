@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import awkward as ak
 import numpy as np
 from jaxtyping import Int64
 
-from parttag.data.readers.branches import Branches, require_branches
+from parttag.data.readers.branches import Branches
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.event_tables import Tally, numbers_of_jets
 from parttag.data.readers.registry import Reader
@@ -39,7 +39,8 @@ def count_jets(layout: ColumnLayout, reader: Reader, path: Path) -> int:
         if what not in _made:
             _made[what] = sum(len(jets) for jets in reader.read_chunks(path, _STEP, layout))
         return _made[what]
-    return int(_numbers(leading, reader, path, layout).sum())
+    read = reader.read_branches(path, [leading], layout)
+    return int(_numbers(leading, read, path, layout).sum())
 
 
 def read_branches(
@@ -59,14 +60,15 @@ def read_branches(
     if leading is None:
         rows = [split_index(jets.index)[1] for jets in reader.read_chunks(path, _STEP, layout)]
         events, _ = split_rows(np.concatenate([np.zeros(0, np.int64), *rows]))
-        number = None
+        number, read = None, reader.read_branches(path, names, layout)
     else:
-        number = _numbers(leading, reader, path, layout)
+        read = reader.read_branches(path, list(dict.fromkeys([*names, leading])), layout)
+        number = _numbers(leading, read, path, layout)
         events = np.repeat(np.arange(len(number)), number)
-    read = reader.read_branches(path, names, layout)
     jets = re.compile(rf"{re.escape(layout.columns.jets or ' ')}(?![A-Za-z0-9])")
     whole = {}
-    for name, array in read.items():
+    for name in names:
+        array = read[name]
         lengths = ak.to_numpy(ak.num(array)) if array.ndim > 1 else None
         if number is not None and lengths is not None and np.array_equal(lengths, number):
             whole[name] = ak.flatten(array)
@@ -82,10 +84,8 @@ def read_branches(
 
 
 def _numbers(
-    leading: str, reader: Reader, path: Path, layout: ColumnLayout
+    leading: str, branches: Mapping[str, ak.Array], path: Path, layout: ColumnLayout
 ) -> Int64[np.ndarray, " events"]:
-    require_branches([leading], reader.list_branches(path, layout), path)
-    branches = reader.read_branches(path, [leading], layout)
     return numbers_of_jets(Branches(branches, path, 0, leading, layout.max_particles), leading)
 
 

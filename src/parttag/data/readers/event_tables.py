@@ -9,7 +9,7 @@ import awkward as ak
 import numpy as np
 from jaxtyping import Int64, Shaped
 
-from parttag.data.readers.branches import Branches
+from parttag.data.readers.branches import Branches, list_lengths
 from parttag.errors import InputError
 from parttag.jets.arrays import MAX_JETS_OF_EVENT, make_rows
 from parttag.jets.validity import row_name
@@ -108,7 +108,7 @@ class JetsOfEvents(Branches):
         array = self.branches[name]
         if array.ndim != 2:
             return bool(array.ndim == 1)
-        return np.array_equal(ak.to_numpy(ak.num(array)), self.number)
+        return np.array_equal(list_lengths(array), self.number)
 
     def typed_of_jets(self, name: str) -> Shaped[np.ndarray, " jets"]:
         """Return a branch of one value a jet, or of one an event, which then holds for its jets.
@@ -157,9 +157,7 @@ class JetsOfEvents(Branches):
             raise InputError(
                 f"{self.path}: {name} must hold a list of whole numbers for each event"
             )
-        return Lists(
-            ak.to_numpy(ak.num(array)).astype(np.int64), self._whole(ak.flatten(array), name)
-        )
+        return Lists(list_lengths(array), self._whole(ak.flatten(array), name))
 
     def lists_of_jets(self, name: str, field: str | None = None) -> Lists:
         """Return a branch of several whole numbers for each jet, or a field of its records.
@@ -183,9 +181,7 @@ class JetsOfEvents(Branches):
         jets = ak.flatten(array if field is None else array[field])
         if jets.ndim != 2:
             raise InputError(f"{self.path}: {name} must hold a list of whole numbers for each jet")
-        return Lists(
-            ak.to_numpy(ak.num(jets)).astype(np.int64), self._whole(ak.flatten(jets), name)
-        )
+        return Lists(list_lengths(jets), self._whole(ak.flatten(jets), name))
 
     def _whole(self, array: ak.Array, name: str) -> Int64[np.ndarray, " values"]:
         values: Shaped[np.ndarray, " values"] = self._numbers(array, name)
@@ -194,7 +190,7 @@ class JetsOfEvents(Branches):
         return values.astype(np.int64)
 
     def _require_one_a_jet(self, name: str) -> None:
-        lengths = ak.to_numpy(ak.num(self.branches[name]))
+        lengths = list_lengths(self.branches[name])
         if not np.array_equal(lengths, self.number):
             event = int(np.flatnonzero(lengths != self.number)[0])
             raise InputError(
@@ -221,5 +217,4 @@ def numbers_of_jets(branches: Branches, name: str) -> Int64[np.ndarray, " events
             f"{branches.path}: {name} must hold one value for each jet of an event, not "
             f"{array.type.content}; if an entry is one jet, leave out data.columns.jets"
         )
-    numbers: np.ndarray = ak.to_numpy(ak.num(array)).astype(np.int64)
-    return numbers
+    return list_lengths(array)

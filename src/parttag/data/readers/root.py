@@ -8,6 +8,7 @@ from pathlib import Path
 import awkward as ak
 
 import parttag.data.readers.jetclass as jetclass
+from parttag.data.readers.branches import require_branches
 from parttag.data.readers.friends import Friend, open_friend
 from parttag.data.readers.layout import Layout, Schema
 from parttag.data.readers.root_trees import Tree, open_tree
@@ -35,7 +36,10 @@ def read_chunks(path: Path, chunk_jets: int, layout: Layout | None) -> Iterator[
     with _open(path, layout) as file:
         names = meaning.branches_to_read(file.branches, path)
         for first_row, branches in file.chunks(names, chunk_jets, meaning.max_particles):
-            yield meaning.to_jets(branches, path, first_row)
+            jets = meaning.to_jets(branches, path, first_row)
+            del branches
+            yield jets
+            del jets  # before the next ones are read
 
 
 def list_branches(path: Path, layout: Layout | None) -> Sequence[str]:
@@ -48,6 +52,7 @@ def read_branches(path: Path, names: Sequence[str], layout: Layout | None) -> di
     """Return whole branches by name."""
     most = (layout or jetclass).max_particles
     with _open(path, layout) as file:
+        require_branches(names, file.branches, path)
         if file.tree.num_entries == 0:
             file.tree.check_entries(file.own(names))
             return file.taken(file.tree.read(file.own(names), 0, 0), names)
@@ -98,8 +103,11 @@ class _File:
             for friend, own in of_friends.items():
                 rows = friend.rows(found, first_row, length, path)
                 found |= friend.read(own, rows, most)
-            yield first_row, {name: found[name] for name in names}
+            wanted = {name: found[name] for name in names}
+            del chunk, found
+            yield first_row, wanted
             first_row += length
+            del wanted  # before the next ones are read
 
     def taken(self, chunk: Mapping[str, ak.Array], names: Sequence[str]) -> dict[str, ak.Array]:
         """Return what names stand for, of branches of the tree itself."""

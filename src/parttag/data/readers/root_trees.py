@@ -20,8 +20,8 @@ from parttag.system.root_files import open_root
 
 _TREE_NAME = "tree"
 _TREE_CLASSES = ("TTree", "ROOT::RNTuple")
-# Of a branch, what is read together: ten times 10,000 jets of the public sets.
-_STEP_BYTES = 1 << 24
+# Of a branch, and of all, what is read together: more than 10,000 jets of the public sets.
+_STEP_BYTES, _ALL_STEP_BYTES = 1 << 24, 1 << 26
 _MOST_BYTES_A_VALUE = 8
 
 
@@ -73,15 +73,16 @@ class Tree:
         InputError
             If it says that jets have more particles than they may, on average.
         """
-        mean = 0
+        largest = total = 0
         for name in names if self.num_entries else ():
             with refuse_damaged(self.path):
                 num_bytes = int(getattr(self.content[name], "uncompressed_bytes", 0))
-            mean = max(mean, num_bytes // self.num_entries)
+            mean = num_bytes // self.num_entries
             if mean > most * _MOST_BYTES_A_VALUE:
                 at_least = f"at least {mean // _MOST_BYTES_A_VALUE:,}"
                 raise too_many_particles(self.path, at_least, most, name)
-        return max(1, _STEP_BYTES // max(1, mean))
+            largest, total = max(largest, mean), total + mean
+        return max(1, min(_STEP_BYTES // max(1, largest), _ALL_STEP_BYTES // max(1, total)))
 
     def chunks(self, names: Sequence[str], number: int) -> Iterator[dict[str, ak.Array]]:
         """Yield branches, so many entries at a time.
@@ -93,8 +94,9 @@ class Tree:
         while done < self.num_entries:
             with refuse_damaged(self.path):
                 branches: dict[str, ak.Array] = next(chunks)
-            yield branches
             done += len(next(iter(branches.values())))
+            yield branches
+            del branches  # before the next ones are read
 
     def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, ak.Array]:
         """Return the entries of branches from one to another."""

@@ -140,13 +140,14 @@ class _Slots:
         self.relative = particles.relative
         self.jet_p4 = jet_p4
         self.table = table
+        rows = slice(None) if chosen is None else chosen.rows
         if chosen is None:
             entries = np.repeat(np.arange(len(table.lengths)), table.lengths)
             chosen = Chosen(np.arange(len(entries)), entries)
+        real = self._real(rows, len(chosen.rows))
         self.weights: Float64[np.ndarray, " particles"] | None = None
-        real = self._real()[chosen.rows]
         if particles.weight is not None:
-            weights = table.of_particles(particles.weight, chosen.rows)
+            weights = table.of_particles(particles.weight, rows)
             real &= weights != 0
             self.weights = weights[real]
         if not real.all():
@@ -157,14 +158,17 @@ class _Slots:
         self.stored_rows = chosen.rows
         self.jets = chosen.jets
 
-    def _real(self) -> Bool[np.ndarray, " slots"]:
+    def _real(
+        self, rows: Int64[np.ndarray, " chosen"] | slice, number: int
+    ) -> Bool[np.ndarray, " chosen"]:
+        """Return which of some slots hold a particle: of those of jets alone, often a few."""
         particles, table = self.particles, self.table
-        real = np.ones(table.offsets[-1], dtype=bool)
+        real = np.ones(number, dtype=bool)
         if particles.count is not None:
-            rank = np.arange(len(real)) - np.repeat(table.offsets[:-1], table.lengths)
-            real &= rank < np.repeat(table.of_jets(particles.count), table.lengths)
+            rank = np.arange(table.offsets[-1]) - np.repeat(table.offsets[:-1], table.lengths)
+            real &= (rank < np.repeat(table.of_jets(particles.count), table.lengths))[rows]
         if particles.mask is not None:
-            real &= table.of_particles(particles.mask) != 0
+            real &= table.typed_of_particles(particles.mask, rows) != 0
         if particles.mask is None and particles.count is None:
             # The logarithm of 1 is 0: then angles of 0 say what is padding.
             logarithms = self.relative is not None and self.relative.has_logarithms
@@ -172,7 +176,8 @@ class _Slots:
             values = [getattr(particles, name) for name in names]
             branches = [value for value in values if isinstance(value, str)]
             if branches:
-                real &= np.any([table.of_particles(branch) != 0 for branch in branches], axis=0)
+                held = [table.typed_of_particles(branch, rows) != 0 for branch in branches]
+                real &= np.any(held, axis=0)
         return real
 
     def column(self, name: str) -> Float64[np.ndarray, " particles"]:

@@ -5,11 +5,14 @@ from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Bool
-from pydantic import BeforeValidator, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from parttag.data.selection.good_jets import JetCounts
+from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
-from parttag.options import Options
+from parttag.jets.columns import numpy_column
+from parttag.jets.validity import source_name
+from parttag.options import Name, Options
 
 
 class Range(Options):
@@ -66,20 +69,30 @@ class CutOptions(Options):
     """Energy in GeV."""
     num_particles: Cut | None = None
     """Number of particles."""
+    columns: dict[Name, Cut] = Field(default={})
+    """Of other numbers of the jet, by the columns of ``jet_extra``, formulas of ``derived`` or
+    branches that hold them."""
 
     @property
     def given(self) -> dict[str, Range]:
         """The cuts that there are, by the quantity."""
-        return {name: cut for name in _QUANTITIES if (cut := getattr(self, name)) is not None}
+        own = {name: cut for name in _QUANTITIES if (cut := getattr(self, name)) is not None}
+        return own | {f"columns.{name}": cut for name, cut in self.columns.items()}
 
 
 def passing(
     jets: JetArrays, cuts: CutOptions, counts: JetCounts | None = None
 ) -> Bool[np.ndarray, " jets"]:
-    """Return which jets pass all cuts; count the others by the first cut that they fail."""
+    """Return which jets pass all cuts; count the others by the first cut that they fail.
+
+    Raises
+    ------
+    InputError
+        If the jets lack a column that a cut is of.
+    """
     passed = np.ones(len(jets), dtype=bool)
     for name, cut in cuts.given.items():
-        values = _QUANTITIES[name](jets)
+        values = _values(name, jets)
         # Written so that a value that is not a number fails.
         inside = np.ones(len(jets), dtype=bool)
         if cut.min is not None:
@@ -99,6 +112,19 @@ def drop_outside(
     for jets in chunks:
         passed = passing(jets, cuts, counts)
         yield jets if passed.all() else jets.take(np.flatnonzero(passed))
+
+
+def _values(name: str, jets: JetArrays) -> np.ndarray:
+    """Return a quantity of the jets, or the column that ``columns.NAME`` says."""
+    if name in _QUANTITIES:
+        return _QUANTITIES[name](jets)
+    column = name.partition(".")[2]
+    if column not in jets.jet_column_names:
+        raise InputError(
+            f"data.cuts.{name}: {source_name(jets)} has no column {column} of the jets (it has "
+            f"{', '.join(jets.jet_column_names) or 'none'}); prepare it with that column"
+        )
+    return numpy_column(jets.jet_columns, jets.jet_column_types, column)
 
 
 _QUANTITIES: dict[str, Callable[[JetArrays], np.ndarray]] = {

@@ -6,29 +6,34 @@ a spectrum that is flat (or that of one class), with the sum that the class has 
 count: so the balance between classes stays. All are then scaled to a mean of 1. Jets in bins that
 do not hold every class, or beyond the edges, have weight 0: no weight makes classes alike there.
 ``data.flatten_pt`` is the form for pT alone that was there first: it refuses jets beyond the edges,
-and lets a class keep its jets in bins where another has none.
+and lets a class keep its jets in bins where another has none. ``threshold`` is weaver's form, which
+caps the weights instead: see ``capped.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from parttag.data.selection.capped import capped_factors
+from parttag.data.selection.classes import assign_classes
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
-from parttag.options import Options
+from parttag.jets.columns import numpy_column
+from parttag.jets.validity import source_name
+from parttag.options import Name, Options, Texts
 
 FLAT = "flat"
 
-Quantity = Literal["jet_pt", "jet_eta", "jet_abs_eta", "jet_mass", "jet_energy"]
-"""Of the jet: pT, mass and energy in GeV."""
+Quantity = Literal["jet_pt", "jet_eta", "jet_abs_eta", "jet_mass", "jet_energy"] | Name
+"""Of the jet: pT, mass and energy in GeV; or a column of ``jet_extra``, a formula, a branch."""
 
 _QUANTITIES: dict[str, Callable[[JetArrays], np.ndarray]] = {
     "jet_pt": lambda jets: jets.pt,
@@ -53,6 +58,21 @@ class ReweightOptions(Options):
     min_jets: PositiveInt = 1
     """Jets that a bin needs of each class. The weights of bins with few jets are of large errors,
     and too large on average."""
+    classes: dict[Name, Texts] = Field(default={})
+    """Classes of their own to weigh by, with their labels, as ``data.classes`` has them; jets of
+    none have weight 0. By default those of ``data.classes``."""
+    class_weights: dict[Name, PositiveFloat] = Field(default={})
+    """What the sum of a class's weights is multiplied by; 1 for those not named. With
+    ``threshold``, sums are the same before."""
+    outside: Literal["drop", "edge"] = "drop"
+    """Whether jets beyond the edges have weight 0, or count in the bin next to them."""
+    threshold: float | None = Field(default=None, ge=0, le=100)
+    """Weigh as weaver does, which draws jets so often: flat in jets per bin, but for the bins of
+    fewest jets, so many percent of them, whose weights would be larger than all others'. Every
+    class has the same sum of weights, and each has the bins that it has jets in."""
+    factors: dict[Name, tuple[tuple[Annotated[float, Field(ge=0)], ...], ...]] | None = None
+    """Known weights by class, first and second variable, as a file of weaver's keeps them; then
+    nothing is measured."""
 
     @field_validator("by")
     @classmethod
@@ -60,6 +80,21 @@ class ReweightOptions(Options):
         for name, edges in by.items():
             _refuse_falling(edges, f" of {name}")
         return by
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ReweightOptions:
+        if self.threshold is not None and self.min_jets > 1:
+            raise ValueError("name one of threshold and min_jets")
+        shape = [len(edges) - 1 for edges in self.by.values()]
+        for name, rows in (self.factors or {}).items():
+            if len(shape) != 2 or [len(rows), *{len(row) for row in rows}] != shape:
+                raise ValueError(f"factors.{name} must have a number for each bin of two variables")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the jets that it is by, besides what parttag knows of every jet."""
+        return tuple(name for name in self.by if name not in _QUANTITIES)
 
 
 class FlattenOptions(Options):
@@ -100,6 +135,10 @@ class Reweighting:
     num_effective
         (Σ w)² / Σ w² of each class before, and afterwards: so many jets of equal weights have the
         same statistical error.
+    labels
+        Of the classes, if they are others than those of the training.
+    keeps_outside
+        Whether jets beyond the edges count in the bin next to them.
     """
 
     classes: tuple[str, ...]
@@ -110,10 +149,14 @@ class Reweighting:
     num_jets: tuple[int, ...]
     num_zero: tuple[int, ...]
     num_effective: tuple[tuple[float, ...], tuple[float, ...]]
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    keeps_outside: bool = False
 
     def reweighed(self, jets: JetArrays, classes: Int64[np.ndarray, " jets"]) -> JetArrays:
         """Return the jets, whose classes are known, with the new weights."""
         bins, inside = _bins_of(jets, self.edges)
+        classes = assign_classes(jets, self.labels) if self.labels else classes
+        inside = (inside | self.keeps_outside) & (classes >= 0)
         factors = np.where(inside, self.factors[(classes, *bins)], 0.0)
         weighed = (jets.jet_weights * factors).astype(np.float32)
         return replace(jets, jet_weights=weighed)
@@ -166,7 +209,15 @@ class JetSpectra:
     def __init__(self, options: ReweightOptions | FlattenOptions, classes: Sequence[str]) -> None:
         self._key, self._like, by = _choices(options)
         self._is_flattening = isinstance(options, FlattenOptions)
-        self._min_jets = 1 if isinstance(options, FlattenOptions) else options.min_jets
+        self._options = ReweightOptions(by=by) if isinstance(options, FlattenOptions) else options
+        classes = tuple(self._options.classes) or classes
+        for key in ("class_weights", "factors"):
+            for name in getattr(self._options, key) or ():
+                if name not in classes:
+                    raise InputError(
+                        f"data.reweight.{key} has {name}, but the classes are "
+                        f"{', '.join(classes) or 'none'}"
+                    )
         if self._like is not None and self._like not in classes:
             raise InputError(
                 f"{self._key} is {self._like}, but the classes are {', '.join(classes) or 'none'}"
@@ -185,8 +236,13 @@ class JetSpectra:
         InputError
             If one lies outside the bins of ``data.flatten_pt``.
         """
+        if self._options.classes:
+            of_none = classes < 0
+            classes = assign_classes(jets, self._options.classes)
+            classes[of_none] = -1
         known = classes >= 0
         bins, inside = _bins_of(jets, self.edges)
+        inside |= self._options.outside == "edge"
         if self._is_flattening and not inside[known].all():
             self._refuse(jets, known & ~inside)
         weights = jets.jet_weights.astype(np.float64)
@@ -215,13 +271,8 @@ class JetSpectra:
         InputError
             If no jet of a class would count.
         """
-        wanted = self._wanted()
-        bins = tuple(range(1, wanted.ndim))
-        counts = self._is_flattening | (wanted > 0)
-        kept = np.where(counts, self._sums, 0.0)
-        share = kept.sum(axis=bins, keepdims=True) / wanted.sum(axis=bins, keepdims=True)
-        wanted *= share
-        factors = np.divide(wanted, self._sums, out=np.zeros_like(wanted), where=self._sums != 0)
+        factors, counts = self._factors()
+        bins = tuple(range(1, factors.ndim))
         num_counting = self._counts[counts].sum()
         factors = factors * num_counting / (factors * self._sums).sum()
         after, squares = factors * self._sums, factors**2 * self._squares
@@ -243,7 +294,47 @@ class JetSpectra:
             num_jets=tuple(number.astype(int).tolist()),
             num_zero=tuple(zero.astype(int).tolist()),
             num_effective=effective,
+            labels=self._options.classes,
+            keeps_outside=self._options.outside == "edge",
         )
+
+    def _factors(
+        self,
+    ) -> tuple[Float64[np.ndarray, "classes ..."], Bool[np.ndarray, "classes ..."]]:
+        """Return what the weights are multiplied with, but for their mean, and which bins count."""
+        options = self._options
+        given = np.array([options.class_weights.get(name, 1.0) for name in self.classes])
+        if options.factors is not None or options.threshold is not None:
+            return self._capped(given)
+        wanted = self._wanted()
+        bins = tuple(range(1, wanted.ndim))
+        counts = self._is_flattening | (wanted > 0)
+        kept = np.where(counts, self._sums, 0.0)
+        share = kept.sum(axis=bins, keepdims=True) / wanted.sum(axis=bins, keepdims=True)
+        wanted *= share * given.reshape(-1, *(1,) * len(bins))
+        return np.divide(
+            wanted, self._sums, out=np.zeros_like(wanted), where=self._sums != 0
+        ), counts
+
+    def _capped(
+        self, class_weights: Float64[np.ndarray, " classes"]
+    ) -> tuple[Float64[np.ndarray, "classes ..."], Bool[np.ndarray, "classes ..."]]:
+        options = self._options
+        if options.factors is not None:
+            without = [name for name in self.classes if name not in options.factors]
+            if without:
+                raise InputError(f"data.reweight.factors has no numbers for {without[0]}")
+            factors = np.array([options.factors[name] for name in self.classes])
+        else:
+            empty = ~(self._sums > 0).reshape(len(self.classes), -1).any(axis=1)
+            if empty.any():
+                raise InputError(
+                    f"data.reweight: class {self.classes[int(empty.argmax())]} has no jet in any "
+                    f"bin of {' and '.join(self.edges)}: choose other bins, or leave it out"
+                )
+            like = None if self._like is None else self.classes.index(self._like)
+            factors = capped_factors(self._sums, options.threshold or 0.0, class_weights, like)
+        return factors, (factors > 0) & (self._counts > 0)
 
     def _wanted(self) -> Float64[np.ndarray, "classes ..."]:
         """Return the spectrum that each class should have, but for its sum."""
@@ -255,13 +346,13 @@ class JetSpectra:
         if self._is_flattening:
             wanted[self._sums == 0] = 0
         else:
-            few = (self._sums <= 0) | (self._counts < self._min_jets)
+            few = (self._sums <= 0) | (self._counts < self._options.min_jets)
             wanted[:, few.any(axis=0)] = 0
         lost = [name for name, own in zip(self.classes, wanted, strict=True) if not own.any()]
         if lost and not self._is_flattening:
             raise InputError(
                 f"data.reweight: there is no bin of {' and '.join(self.edges)} that holds "
-                f"{self._min_jets} or more jets of every class: choose wider bins"
+                f"{self._options.min_jets} or more jets of every class: choose wider bins"
             )
         if lost:
             raise InputError(
@@ -291,10 +382,23 @@ def _bins_of(
     inside = np.ones(len(jets), dtype=bool)
     bins = []
     for name, own in edges.items():
-        values = _QUANTITIES[name](jets)
+        values = _values(name, jets)
         inside &= (values >= own[0]) & (values <= own[-1])
         bins.append((np.searchsorted(own, values, side="right") - 1).clip(0, len(own) - 2))
     return tuple(bins), inside
+
+
+def _values(name: str, jets: JetArrays) -> np.ndarray:
+    """Return a quantity of the jets, or a column of theirs."""
+    if name in _QUANTITIES:
+        return _QUANTITIES[name](jets)
+    if name not in jets.jet_column_names:
+        raise InputError(
+            f"data.reweight.by: {source_name(jets)} has no column {name} of the jets (it has "
+            f"{', '.join(jets.jet_column_names) or 'none'}); choose one of "
+            f"{', '.join(_QUANTITIES)} or prepare it with that column"
+        )
+    return numpy_column(jets.jet_columns, jets.jet_column_types, name)
 
 
 def _effective(

@@ -13,11 +13,11 @@ def make_beams() -> Float64[Tensor, "2 4"]:
 
 
 def add_beams(
-    batch: JetBatch, beams: Float[Tensor, "2 4"], num_blank: int = 0
+    batch: JetBatch, beams: Float[Tensor, "num_beams 4"], num_blank: int = 0
 ) -> tuple[Float[Tensor, "nodes 4"], Bool[Tensor, " nodes"]]:
     """Return the four-momenta of the nodes of all jets, packed, and which of them are beams.
 
-    The nodes of a jet are both beams, its particles, and ``num_blank`` times zeros.
+    The nodes of a jet are the beams, its particles, and ``num_blank`` times zeros.
     """
     num_added = len(beams) + num_blank
     particles = batch.p4[: batch.num_particles]

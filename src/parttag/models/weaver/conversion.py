@@ -1,8 +1,8 @@
-"""The base of conversions of weaver's networks."""
+"""The base of conversions of the networks of weaver-core and of authors' own programs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
@@ -10,10 +10,14 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from parttag.errors import InputError
+from parttag.jets.column_features import ColumnFeature
 from parttag.models import Tagger
-from parttag.options import Options
+from parttag.models.tagger import ModelOptions
 
-AnyOptions = TypeVar("AnyOptions", bound=Options)
+AnyOptions = TypeVar("AnyOptions", bound=ModelOptions)
+
+Labels = dict[str, tuple[str, ...]]
+"""Classes by name, each with the labels of the data that make it."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,19 @@ class Sizes(Generic[AnyOptions]):
     """What the shapes of weights tell; what they do not tell is the options' default."""
 
     options: AnyOptions
-    num_features: int
+    num_features: int | None
+    """None of a network that makes its own inputs from four-momenta."""
     num_classes: int
+    variant: str = ""
+    """What else the weights tell of the network, to be said to the user."""
+    features: tuple[ColumnFeature, ...] = ()
+    """The features that it was trained with, where the weights tell."""
+    classes: Labels = field(default_factory=dict)
+    """Its classes, where the weights tell, each with the labels that make it."""
 
 
 class Conversion(ABC, Generic[AnyOptions]):
-    """One kind of network: how weaver names and shapes its weights."""
+    """One kind of network: how its program names and shapes its weights."""
 
     network: ClassVar[type[Tagger]]
     title: ClassVar[str]
@@ -46,11 +57,11 @@ class Conversion(ABC, Generic[AnyOptions]):
 
     @abstractmethod
     def keys(self, options: AnyOptions, state: Mapping[str, Tensor]) -> dict[str, str]:
-        """Return weaver's name of every module, or parameter, of ours that holds weights."""
+        """Return the program's name of every module, or parameter, of ours that holds weights."""
 
     @abstractmethod
     def their_shape(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape in weaver's file of what has the given name and shape here."""
+        """Return the shape in the program's file of what has the given name and shape here."""
 
     def finish(
         self, weights: dict[str, Tensor], state: Mapping[str, Tensor]

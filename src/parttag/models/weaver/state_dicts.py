@@ -1,4 +1,4 @@
-"""State dicts of weaver's networks, read from files that nobody vouches for."""
+"""State dicts of others' networks, read from files that nobody vouches for."""
 
 import pickle
 import zipfile
@@ -16,12 +16,13 @@ from parttag.models.tensor_files import (
     refuse_unusual_tensor,
 )
 
-# The wrapper of weaver's network files holds the network under this name.
-_PREFIX = "mod."
+# Weaver's network files hold the network under the first name, torch's data-parallel wrapper under
+# the second.
+_PREFIXES = ("mod.", "module.")
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a state dict on the CPU, without the prefix ``mod.`` of their keys.
+    """Return the tensors of a state dict on the CPU, without the prefix ``mod.`` or ``module.``.
 
     Code in the file is never run.
 
@@ -39,9 +40,12 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if not isinstance(key, str) or not isinstance(tensor, Tensor):
             raise InputError(f"{path}: {key!r} is not a named tensor, so this is no state dict")
         refuse_unusual_tensor(tensor, key, path)
-        name = key.removeprefix(_PREFIX)
+        prefix = next((prefix for prefix in _PREFIXES if key.startswith(prefix)), "")
+        name = key.removeprefix(prefix)
         if name in stripped:
-            raise InputError(f"{path} has {name} twice, with and without {_PREFIX}; keep one")
+            raise InputError(
+                f"{path} has {name} twice, with and without {prefix or _PREFIXES[0]}; keep one"
+            )
         stripped[name] = tensor
     refuse_shared_numbers(stripped, path)
     for key, tensor in state.items():
@@ -78,20 +82,20 @@ def translate(
     path: Path,
     their_shape: Callable[[str, tuple[int, ...]], tuple[int, ...]],
 ) -> dict[str, Tensor]:
-    """Return weaver's tensors by our names, in our shapes; refuse what is left over or lacking.
+    """Return a program's tensors by our names, in our shapes; refuse what is left over or lacking.
 
     Parameters
     ----------
     ours
         Our network's state; what is to be filled is on the device ``meta``.
     names
-        Weaver's name of every module, or parameter, of ours that holds weights.
+        The program's name of every module, or parameter, of ours that holds weights.
     state
         What the file holds.
     path
         The file, for the message.
     their_shape
-        From our name and shape of a tensor to its shape in weaver's file.
+        From our name and shape of a tensor to its shape in the file.
 
     Raises
     ------
@@ -101,7 +105,7 @@ def translate(
     weights = {}
     unread = dict(state)
     for name, target in ours.items():
-        if not target.is_meta:  # the count of calls of a trimmer, which weaver does not keep
+        if not target.is_meta:  # the count of calls of a trimmer, which is not kept there
             weights[name] = target
             continue
         module, _, leaf = name.rpartition(".")

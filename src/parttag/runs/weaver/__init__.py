@@ -1,0 +1,1 @@
+"""weaver-core's data configurations and command lines to configurations of parttag."""
