@@ -239,7 +239,7 @@ def test_scores_are_read_once(jets, tmp_path):
         ledger.is_open = True
         scored = scorer.score(toy_jets(seed=7, lengths=[2, 9, 1, 4, 3]))
     assert np.isfinite(scored.logits).all()
-    assert ledger.waits == {"copy to the host @ evaluation/scores.py:score": 1}
+    assert ledger.waits == {"synchronize of an event @ evaluation/late_reads.py:read": 1}
 
 
 def test_a_wait_and_a_mixture_are_found():

@@ -13,6 +13,7 @@ from typing import Any
 from parttag.api.run import Run
 from parttag.api.runs import Outcome, benchmark, compare, configure, load
 from parttag.data.jet_files import JetFiles
+from parttag.evaluation.batches import Precision
 from parttag.evaluation.evaluate import evaluate_run
 from parttag.evaluation.evaluation import check_target
 from parttag.evaluation.generation import Comparison as GenerationComparison
@@ -25,7 +26,7 @@ from parttag.evaluation.probe import (
     probe_directory,
     probe_run,
 )
-from parttag.evaluation.scores import Precision, Scorer
+from parttag.evaluation.scores import Scorer
 from parttag.metrics import Estimate, Report
 from parttag.progress import Progress, no_progress
 from parttag.runs.config import dump_config, run_config_class

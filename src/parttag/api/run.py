@@ -12,11 +12,12 @@ import awkward as ak
 
 from parttag.api.jets import ColumnsLike, FileNames, file_list, name_list, read_columns
 from parttag.errors import InputError, option
+from parttag.evaluation.batches import Precision
 from parttag.evaluation.evaluate import evaluate_run
 from parttag.evaluation.evaluation import Evaluation, read_epochs
 from parttag.evaluation.predict import score_files, score_jets
 from parttag.evaluation.probe import LabeledJets, ProbeOf, probe_run
-from parttag.evaluation.scores import Precision, Scores
+from parttag.evaluation.scores import Scores
 from parttag.jets.arrays import JetArrays
 from parttag.jets.awkward_arrays import from_awkward
 from parttag.jets.feature_lists import required_extras

@@ -12,8 +12,9 @@ from parttag.data.jet_files import JetFiles, Patterns, steps
 from parttag.data.selection.classes import ClassCheck
 from parttag.data.selection.cuts import passing
 from parttag.errors import InputError, option
+from parttag.evaluation.batches import Precision
 from parttag.evaluation.evaluation import Evaluation, read_epochs
-from parttag.evaluation.scores import Precision, Scorer, Scores, join
+from parttag.evaluation.scores import Scorer, Scores, join
 from parttag.jets.arrays import JetArrays
 from parttag.metrics import EvaluationOptions, check_options, class_rocs, measure
 from parttag.progress import Progress, no_progress
@@ -133,8 +134,8 @@ def _score(
 ) -> tuple[Scores, Bool[np.ndarray, " jets"]]:
     """Return the scores of all jets and which pass the cuts; warn of labels that do not fit."""
     parts, passed, check = [], [], ClassCheck(scorer.classes)
-    for jets in chunks:
-        parts.append(scorer.score(jets))
+    for jets, scores in scorer.score_all(chunks):
+        parts.append(scores)
         passed.append(passing(jets, run.config.data.cuts_of_test))
         check.add(jets, parts[-1].labels)
     for warning in check.warnings("the jets to evaluate on"):
