@@ -14,6 +14,7 @@ HERE = str(Path(__file__).parent)
 class Ledger:
     """Counts of events, each "what @ file:line", and of the operations and launches of a GPU.
 
+    Operations that CUDA's deterministic mode refuses are in ``refused``.
     What a CUDA graph runs is in ``captured``: the host asks for none of it, and may not wait in it.
     """
 
@@ -22,6 +23,7 @@ class Ledger:
     operations: Counter[str] = field(default_factory=Counter)
     launches: Counter[str] = field(default_factory=Counter)
     captured: Counter[str] = field(default_factory=Counter)
+    refused: set[str] = field(default_factory=set)
     is_open: bool = False
     is_captured: bool = False
 

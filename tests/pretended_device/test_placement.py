@@ -137,6 +137,8 @@ def _plain(value: Any) -> Any:
 
 def assert_no_new_waits(ledger):
     assert not {wait: n for wait, n in ledger.waits.items() if wait not in ALLOWED}
+    # ``training.deterministic`` is for everything.
+    assert not ledger.refused
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -26,6 +26,7 @@ from parttag.runs.reweighting import write_reweighting
 from parttag.runs.run import build_network
 from parttag.runs.standardization import standardized, with_earlier
 from parttag.training import checkpoint
+from parttag.training.determinism import deterministic
 from parttag.training.distributed import Ranks, join_ranks
 from parttag.training.loop import Trainer
 from parttag.training.memory import allocator_hint
@@ -94,7 +95,8 @@ def train_run(
             if ranks.is_first and train_data.reweighting is not None:
                 write_reweighting(train_data.reweighting, directory)
             trainer = _build_trainer(config, directory, train_data, val_data, ranks, progress)
-            trainer.run()
+            with deterministic(options.deterministic):
+                trainer.run()
     return directory
 
 
