@@ -4,18 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from parttag.evaluation import batches
 from parttag.evaluation.batches import for_a_gpu
 from parttag.evaluation.late_reads import Sent, one_behind, prepared_ahead
 
 
 @pytest.mark.parametrize("longest", [1, 40, 200])
-def test_batches_hold_every_jet_and_neither_too_many_nor_too_long_ones(longest, monkeypatch):
-    monkeypatch.setattr(batches, "_GPU_JETS", 100)
-    monkeypatch.setattr(batches, "_GPU_PAIRS", 20_000)
+def test_batches_hold_every_jet_and_neither_too_many_nor_too_long_ones(longest):
     lengths = np.sort(np.random.default_rng(longest).integers(0, longest + 1, 731))
     rows = np.arange(731)[::-1].copy()
-    parts = list(for_a_gpu(rows, lengths))
+    parts = list(for_a_gpu(rows, lengths, most_jets=100, most_pairs=20_000))
     np.testing.assert_array_equal(np.concatenate(parts), rows)
     of_row = dict(zip(rows.tolist(), lengths.tolist(), strict=True))
     for part in parts:

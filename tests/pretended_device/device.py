@@ -51,20 +51,21 @@ class _Current:
         _Current.now = self.before
 
 
-class CapturedCall:
-    """A CUDA graph: the function is called again each time, and may neither wait nor copy."""
+class GraphCapture:
+    """Makes CUDA graphs: the function is called again each time, and may neither wait nor copy."""
 
-    def __init__(self, function: Any, _: Any) -> None:
-        self.function = function
+    def __call__(self, function: Any) -> Any:
+        """Return what calls the function."""
 
-    def replay(self) -> torch.Tensor:
-        """Call the function."""
-        LEDGER.launch("graph")
-        LEDGER.is_captured = True
-        try:
-            return self.function()
-        finally:
-            LEDGER.is_captured = False
+        def replay() -> torch.Tensor:
+            LEDGER.launch("graph")
+            LEDGER.is_captured = True
+            try:
+                return function()
+            finally:
+                LEDGER.is_captured = False
+
+        return replay
 
 
 @contextlib.contextmanager
@@ -211,8 +212,7 @@ def _of_kernels(mode: DeviceFunctions) -> Iterator[Any]:
     yield mock.patch("parttag.ops.kernels.trust.fault_of_kernels", lambda _: None)
     yield mock.patch("parttag.training.speedups._fault_of_compiling", lambda *_: "pretended")
     yield mock.patch("parttag.training.speedups._fault", lambda *_, **__: None)
-    yield mock.patch("parttag.training.graph.CapturedCall", CapturedCall)
-    yield mock.patch("parttag.training.graph.new_pool", lambda: "pool")
+    yield mock.patch("parttag.training.graph.GraphCapture", GraphCapture)
     try:
         from triton.runtime.interpreter import GridExecutor
     except ImportError:

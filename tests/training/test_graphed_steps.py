@@ -7,7 +7,6 @@ import torch
 from parttag.models import build_model
 from parttag.models.particle_transformer import ParticleTransformerOptions
 from parttag.testing import toy_batch
-from parttag.training import graph
 from parttag.training.graph import GraphedSteps
 from parttag.training.objectives.classify import Classify, ClassifyOptions
 from parttag.training.optimizers import AdamOptions, AdamWOptions, RangerOptions, build_optimizer
@@ -16,24 +15,14 @@ OPTIMIZERS = [RangerOptions(weight_decay=0.01), AdamWOptions(weight_decay=0.01),
 
 
 class CalledAgain:
-    """Stands for a CUDA graph: nothing is computed until it is replayed."""
+    """Stands for what makes CUDA graphs: nothing is computed until one is run."""
 
-    captured = 0
+    def __init__(self):
+        self.captured = 0
 
-    def __init__(self, function, pool):
-        assert pool == "pool"
-        self.function = function
-        CalledAgain.captured += 1
-
-    def replay(self):
-        return self.function()
-
-
-@pytest.fixture(autouse=True)
-def emulated(monkeypatch):
-    monkeypatch.setattr(graph, "CapturedCall", CalledAgain)
-    monkeypatch.setattr(graph, "new_pool", lambda: "pool")
-    monkeypatch.setattr(CalledAgain, "captured", 0)
+    def __call__(self, function):
+        self.captured += 1
+        return function
 
 
 def network():
@@ -69,7 +58,10 @@ def test_they_train_as_steps_that_are_not_captured(options):
     plain, captured = network(), network()
     own = build_optimizer(plain, options)
     other = build_optimizer(captured, options)
-    steps = GraphedSteps(lambda b: differentiate(captured, b), other, 6, 9, torch.float64)
+    capture = CalledAgain()
+    steps = GraphedSteps(
+        lambda b: differentiate(captured, b), other, 6, 9, torch.float64, capture=capture
+    )
     for number, batch in enumerate(batches):
         for optimizer in (own, other):
             for group in optimizer.param_groups:
@@ -81,5 +73,5 @@ def test_they_train_as_steps_that_are_not_captured(options):
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
     for mine, theirs in zip(captured.parameters(), plain.parameters(), strict=True):
         assert (mine - theirs).norm() <= 1e-8 * max(theirs.norm(), 1.0)
-    assert 1 <= CalledAgain.captured < 4
+    assert 1 <= capture.captured < 4
     torch.testing.assert_close(other.state_dict(), own.state_dict(), rtol=1e-5, atol=1e-7)

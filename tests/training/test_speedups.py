@@ -11,24 +11,13 @@ from parttag.models import build_model
 from parttag.models.particle_transformer import ParticleTransformerOptions
 from parttag.models.pfn import PFNOptions
 from parttag.ops.kernels import trust
-from parttag.training import graph, speedups
+from parttag.training import speedups
 from parttag.training.distributed import Ranks
 from parttag.training.objectives.classify import Classify, ClassifyOptions
 from parttag.training.options import TrainingOptions
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 CLASSIFY = Classify(ClassifyOptions())
-
-
-class CalledAgain:
-    def __init__(self, function, _):
-        self.replay = function
-
-
-@pytest.fixture
-def emulated(monkeypatch):
-    monkeypatch.setattr(graph, "CapturedCall", CalledAgain)
-    monkeypatch.setattr(graph, "new_pool", lambda: None)
 
 
 def transformer(**options):
@@ -41,29 +30,27 @@ def chosen(model, device=GPU, size=1, **options):
     return speedups.choose_speedups(model, CLASSIFY, TrainingOptions(**options), ranks)
 
 
-def test_the_trial_passes_where_steps_are_right_and_leaves_random_numbers_alone(emulated):
+def trial(capture):
+    return speedups.try_steps(CPU, compiled=False, graphed=True, capture=capture)
+
+
+def test_the_trial_passes_where_steps_are_right_and_leaves_random_numbers_alone():
     state = torch.get_rng_state()
-    assert speedups.try_steps(CPU, compiled=False, graphed=True) == ""
+    assert trial(lambda function: function) == ""
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_the_trial_finds_wrong_steps_and_what_is_raised(emulated, monkeypatch):
+def test_the_trial_finds_wrong_steps_and_what_is_raised():
+    def refuse(function):
+        raise RuntimeError("operation not permitted\nand much more")
 
-    class Failed:
-        def __init__(self, *_):
-            raise RuntimeError("operation not permitted\nand much more")
+    assert trial(refuse) == "RuntimeError: operation not permitted"
 
-    monkeypatch.setattr(graph, "CapturedCall", Failed)
-    found = speedups.try_steps(CPU, compiled=False, graphed=True)
-    assert found == "RuntimeError: operation not permitted"
+    def idle(function):
+        first = function()
+        return lambda: first
 
-    class Idle(CalledAgain):
-        def __init__(self, function, _):
-            first = function()
-            self.replay = lambda: first
-
-    monkeypatch.setattr(graph, "CapturedCall", Idle)
-    assert "are off by" in speedups.try_steps(CPU, compiled=False, graphed=True)
+    assert "are off by" in trial(idle)
 
 
 def test_a_cpu_takes_none_unless_it_is_asked_to():

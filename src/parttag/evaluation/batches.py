@@ -20,10 +20,15 @@ CPU_BATCH = 512
 _GPU_JETS, _GPU_PAIRS = 4096, 1 << 23
 
 
-def for_a_gpu(rows: Rows, lengths: Int64[np.ndarray, " jets"]) -> Iterator[Rows]:
+def for_a_gpu(
+    rows: Rows,
+    lengths: Int64[np.ndarray, " jets"],
+    most_jets: int = _GPU_JETS,
+    most_pairs: int = _GPU_PAIRS,
+) -> Iterator[Rows]:
     """Yield rows, in order of rising lengths, in parts that fill a GPU, none much emptier."""
     pairs = lengths * (lengths + 1) // 2
-    share = np.cumsum(np.maximum(pairs / _GPU_PAIRS, 1 / _GPU_JETS))
+    share = np.cumsum(np.maximum(pairs / most_pairs, 1 / most_jets))
     if len(rows):
         number = np.ceil(share / share[-1] * np.ceil(share[-1])).astype(np.int64)
         yield from np.split(rows, np.flatnonzero(np.diff(number)) + 1)

@@ -61,10 +61,10 @@ class FilledLayout(JetLayout):
         """Whether a row is one of a particle."""
         return self._rows < self.offsets[-1]
 
-    @property
+    @cached_property
     def num_real_pairs(self) -> Int64[Tensor, "1"]:
-        """How many of the pairs there are."""
-        return self.pair_offsets[-1:]
+        """How many of the pairs there are, in memory of its own, aligned as kernels have it."""
+        return self.pair_offsets[-1:].clone()
 
     @cached_property
     def _is_pair(self) -> Bool[Tensor, " pairs"]:

@@ -16,33 +16,29 @@ from parttag.jets.filled import BatchSizes, FilledBatch, room_like, sizes_for
 from parttag.training.optimizers import Optimizer
 from parttag.training.ranger import Factors, Lookahead
 
+Replay = Callable[[], Tensor]
+"""Computes what was captured; the tensor that it returns is overwritten by the next call."""
 
-class CapturedCall:
-    """A function of no arguments as a CUDA graph, in memory that such calls share.
 
-    Parameters
-    ----------
-    function
-        Is called once, while nothing is computed; ``replay`` overwrites what it returns.
-    pool
-        What ``new_pool`` returned.
-    """
+class GraphCapture:
+    """Makes CUDA graphs of functions; they share memory, and so must run one after the other."""
 
-    def __init__(self, function: Callable[[], Tensor], pool: Any) -> None:
-        self._graph = torch.cuda.CUDAGraph()
+    def __init__(self) -> None:
+        self._pool: Any = None
+
+    def __call__(self, function: Replay) -> Replay:
+        """Return what runs a function as a graph: it is called once, while nothing is computed."""
+        self._pool = self._pool or torch.cuda.graph_pool_handle()
+        graph = torch.cuda.CUDAGraph()
         # Threads that prepare batches may pin memory meanwhile.
-        with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
-            self._result = function()
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            result = function()
 
-    def replay(self) -> Tensor:
-        """Compute; return what the function returned."""
-        self._graph.replay()
-        return self._result
+        def replay() -> Tensor:
+            graph.replay()
+            return result
 
-
-def new_pool() -> Any:
-    """Return a name for memory that captured calls share."""
-    return torch.cuda.graph_pool_handle()
+        return replay
 
 
 @runtime_checkable
@@ -140,6 +136,8 @@ class GraphedSteps:
         Particles of a jet, at most.
     dtype
         Of the numbers of a batch.
+    capture
+        Makes of a function what computes it again; by default a CUDA graph.
     """
 
     def __init__(
@@ -149,13 +147,14 @@ class GraphedSteps:
         num_jets: int,
         longest: int,
         dtype: torch.dtype = torch.float32,
+        capture: Callable[[Replay], Replay] | None = None,
     ) -> None:
         self._function, self._plain = function, optimizer
         self._num_jets, self._longest, self._dtype = num_jets, longest, dtype
         self._optimizer = captured(optimizer)
         self._places: dict[BatchSizes, FilledBatch] = {}
-        self._calls: dict[BatchSizes, CapturedCall] = {}
-        self._pool = None
+        self._replays: dict[BatchSizes, Replay] = {}
+        self._capture = capture or GraphCapture()
 
     def __call__(self, batch: JetBatch, device: torch.device) -> Tensor:
         """Take a step; return what the function returned of it."""
@@ -170,11 +169,10 @@ class GraphedSteps:
             self._plain.step()
             self._plain.zero_grad()
             return result
-        if sizes not in self._calls:
-            self._pool = self._pool or new_pool()
-            self._calls[sizes] = CapturedCall(lambda: self._captured_step(place), self._pool)
+        if sizes not in self._replays:
+            self._replays[sizes] = self._capture(lambda: self._captured_step(place))
         self._optimizer.prepare()
-        result = self._calls[sizes].replay().clone()
+        result = self._replays[sizes]().clone()
         self._optimizer.finish()
         return result
 

@@ -5,6 +5,7 @@ given the numbers that plain steps give; see ``parttag.ops.kernels.trust``.
 """
 
 import logging
+from collections.abc import Callable
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -17,12 +18,14 @@ from parttag.models import Tagger, build_model
 from parttag.models.particle_transformer import ParticleTransformerOptions
 from parttag.ops.kernels.trust import fault_of
 from parttag.training.distributed import Ranks
-from parttag.training.graph import GraphedSteps
+from parttag.training.graph import GraphedSteps, Replay
 from parttag.training.objectives import Objective
 from parttag.training.optimizers import RangerOptions, build_optimizer
 from parttag.training.options import TrainingOptions
 
 logger = logging.getLogger(__name__)
+
+Capture = Callable[[Replay], Replay]
 
 _TOLERANCE = 1e-4
 _LONGEST = 16
@@ -111,10 +114,13 @@ def _fault(device: torch.device, *, compiled: bool, graphed: bool) -> str | None
     return fault_of(key, " and ".join(names), device, trial)
 
 
-def try_steps(device: torch.device, *, compiled: bool, graphed: bool) -> str:
+def try_steps(
+    device: torch.device, *, compiled: bool, graphed: bool, capture: Capture | None = None
+) -> str:
     """Return in what steps of a small network differ from plain ones; nothing if they do not.
 
-    Random numbers of the process are left alone. Nothing is raised.
+    Random numbers of the process are left alone. Nothing is raised. ``capture`` is that of
+    ``GraphedSteps``.
     """
     try:
         with (
@@ -123,14 +129,18 @@ def try_steps(device: torch.device, *, compiled: bool, graphed: bool) -> str:
             torch.random.fork_rng([device] if device.type == "cuda" else []),
         ):
             plain = _weights_after_steps(device, compiled=False, graphed=False)
-            found = _weights_after_steps(device, compiled=compiled, graphed=graphed)
+            found = _weights_after_steps(
+                device, compiled=compiled, graphed=graphed, capture=capture
+            )
     except Exception as fault:  # noqa: BLE001 - whatever a compiler or driver says is the result
         return ": ".join([type(fault).__name__, *str(fault).strip().splitlines()[:1]])
     error = float((found - plain).norm() / plain.norm())
     return "" if error <= _TOLERANCE else f"weights after some steps are off by {error:.1e}"
 
 
-def _weights_after_steps(device: torch.device, *, compiled: bool, graphed: bool) -> Tensor:
+def _weights_after_steps(
+    device: torch.device, *, compiled: bool, graphed: bool, capture: Capture | None = None
+) -> Tensor:
     torch.manual_seed(0)
     options = ParticleTransformerOptions(
         embed_dims=(32,),
@@ -153,7 +163,7 @@ def _weights_after_steps(device: torch.device, *, compiled: bool, graphed: bool)
         torch.autograd.backward(loss)
         return loss.detach()
 
-    steps = GraphedSteps(differentiate, optimizer, _NUM_JETS + 1, _LONGEST)
+    steps = GraphedSteps(differentiate, optimizer, _NUM_JETS + 1, _LONGEST, capture=capture)
     for number in range(8):
         batch = _some_jets(number)
         if graphed:
