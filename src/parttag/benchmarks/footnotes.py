@@ -26,6 +26,7 @@ _UNTOLD = {
     "training.resident",
     "training.compile",
     "training.graph",
+    "training.deterministic",
     "training.checkpoint_every",
     "training.tensorboard",
     "training.rank_timeout",
