@@ -75,3 +75,28 @@ def test_they_train_as_steps_that_are_not_captured(options):
         assert (mine - theirs).norm() <= 1e-8 * max(theirs.norm(), 1.0)
     assert 1 <= capture.captured < 4
     torch.testing.assert_close(other.state_dict(), own.state_dict(), rtol=1e-5, atol=1e-7)
+
+
+def test_a_capture_that_fails_leaves_the_steps_to_themselves(caplog):
+    def refuse(function):
+        raise RuntimeError("operation not permitted")
+
+    plain, other = network(), network()
+    steps = [
+        GraphedSteps(
+            lambda b, model=model: differentiate(model, b),
+            build_optimizer(model, OPTIMIZERS[1]),
+            6,
+            9,
+            torch.float64,
+            capture=capture,
+        )
+        for model, capture in ((plain, CalledAgain()), (other, refuse))
+    ]
+    batch = toy_batch(lengths=[3, 5]).to("cpu", torch.float64)
+    for _ in range(3):
+        found = [take(batch, torch.device("cpu")) for take in steps]
+        torch.testing.assert_close(*found)
+    assert [r.getMessage() for r in caplog.records] == [
+        "steps go on without CUDA graphs: operation not permitted"
+    ]

@@ -5,6 +5,7 @@ the jets that have been put in place (``parttag.jets.filled``). The first step o
 captured: what is compiled or set up at first use is then there.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,6 +16,8 @@ from parttag.jets.batch import JetBatch
 from parttag.jets.filled import BatchSizes, FilledBatch, room_like, sizes_for
 from parttag.training.optimizers import Optimizer
 from parttag.training.ranger import Factors, Lookahead
+
+logger = logging.getLogger(__name__)
 
 Replay = Callable[[], Tensor]
 """Computes what was captured; the tensor that it returns is overwritten by the next call."""
@@ -155,6 +158,8 @@ class GraphedSteps:
         self._places: dict[BatchSizes, FilledBatch] = {}
         self._replays: dict[BatchSizes, Replay] = {}
         self._capture = capture or GraphCapture()
+        self.fault = ""
+        """Why a capture has failed, so that steps are as they are without graphs."""
 
     def __call__(self, batch: JetBatch, device: torch.device) -> Tensor:
         """Take a step; return what the function returned of it."""
@@ -164,17 +169,29 @@ class GraphedSteps:
             self._places[sizes] = room_like(batch, sizes).to(device, self._dtype)  # type: ignore[assignment]
         place = self._places[sizes]
         place.take_in(batch.to(device, self._dtype))
-        if is_new:
+        if is_new or not self._captures(sizes, place):
             result = self._function(place)
             self._plain.step()
             self._plain.zero_grad()
             return result
-        if sizes not in self._replays:
-            self._replays[sizes] = self._capture(lambda: self._captured_step(place))
         self._optimizer.prepare()
         result = self._replays[sizes]().clone()
         self._optimizer.finish()
         return result
+
+    def _captures(self, sizes: BatchSizes, place: FilledBatch) -> bool:
+        """Return whether there is a graph of these sizes, made now if need be; say why not."""
+        if sizes in self._replays:
+            return True
+        if self.fault:
+            return False
+        try:
+            self._replays[sizes] = self._capture(lambda: self._captured_step(place))
+        except RuntimeError as error:
+            self.fault = str(error).splitlines()[0]
+            self._plain.zero_grad()
+            logger.warning("steps go on without CUDA graphs: %s", self.fault)
+        return not self.fault
 
     def _captured_step(self, batch: FilledBatch) -> Tensor:
         result = self._function(batch)

@@ -172,6 +172,8 @@ def _weights_after_steps(
             differentiate(batch.to(device))
             optimizer.step()
             optimizer.zero_grad()
+    if steps.fault:
+        raise RuntimeError(steps.fault)
     return torch.cat([p.detach().flatten() for p in model.parameters()]).double()
 
 
