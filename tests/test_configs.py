@@ -16,7 +16,7 @@ from parttag.testing import toy_jets
 from parttag.training.checkpoint import describe_network, write_checkpoint
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-OTHERS = ("benchmarks", "pretraining")
+OTHERS = ("benchmarks", "pretraining", "examples")
 RUNS = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name not in OTHERS)
 OVERRIDES = ["training.steps=2", "training.batch_size=20", "training.steps_per_epoch=2"]
 # Of 44 million parameters, the checkpoints alone take seconds.

@@ -14,7 +14,7 @@ LEVELS = [
     ["inspection", "training"],
     ["runs"],
     ["evaluation"],
-    ["benchmarks"],
+    ["benchmarks", "export"],
     ["testing"],
     ["api"],
     ["cli"],

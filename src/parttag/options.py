@@ -85,6 +85,10 @@ LocalName = Annotated[str, AfterValidator(_is_local)]
 """The name of a file or directory of this machine."""
 
 
+MAPPING = "(mapping)"
+"""The tag of the member of a discriminated union that is a mapping of names of the user's."""
+
+
 class Options(BaseModel):
     """Typed options with ranges; the string under a field documents it in the JSON schema."""
 
@@ -235,9 +239,12 @@ def _walk(kind: type[Options], loc: tuple[int | str, ...]) -> tuple[list[str], F
     kinds: list[type[Options]] = [kind]
     keys: list[str] = []
     field = None
+    after_tag = False
     for part in loc:
+        is_key, after_tag = after_tag, False
         tagged = [k for k in kinds if len(kinds) > 1 and _name(k) == part]
         if isinstance(part, str) and part.startswith("("):
+            after_tag = part == MAPPING  # whose keys are YAML's
             continue  # the tag of a discriminated union, which YAML does not have
         if tagged:  # pydantic names the member of a union, which YAML does not
             kinds = tagged
@@ -245,7 +252,7 @@ def _walk(kind: type[Options], loc: tuple[int | str, ...]) -> tuple[list[str], F
             field = next(k.model_fields[str(part)] for k in kinds if part in k.model_fields)
             kinds = list(_kinds(field.annotation))
             keys.append(str(part))
-        elif isinstance(part, int) or field is None or kinds or _is_mapping(field):
+        elif isinstance(part, int) or field is None or kinds or is_key or _is_mapping(field):
             keys.append(str(part))
     return keys, field
 

@@ -8,6 +8,7 @@ import awkward as ak
 import h5py
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from helpers.files import write_jetclass_parquet, write_jetclass_root
@@ -21,10 +22,11 @@ from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.readers.more_columns import WantedColumns
 from parttag.data.store.store import JetStore
 from parttag.errors import InputError
-from parttag.jets.column_features import ColumnFeature, ColumnName
+from parttag.jets.column_features import ColumnFeature
 from parttag.jets.value_counts import ValueCounts
 from parttag.options import read_options
 from parttag.runs.config import load_config
+from parttag.runs.feature_options import FeatureOfColumn
 from parttag.runs.standardization import measure
 from parttag.testing import toy_jets
 from parttag.training.distributed import Ranks
@@ -75,6 +77,28 @@ def run_command(monkeypatch, capsys):
         return end.value.code or 0, output.out, output.err
 
     return run
+
+
+def test_a_scale_as_weavers_is_of_the_wider_side_of_the_median(folder):
+    columns = ["part_chi2", "part_constant"]
+    wanted = WantedColumns(particles=tuple(columns))
+    data = open_dataset(JetFiles(folder / "train.root", wanted=wanted), CLASSES)
+    features = [
+        FeatureOfColumn(ColumnFeature(column=c, width="wider_side", missing=None)) for c in columns
+    ]
+    chi2, constant = (m.feature("train") for m in measure(data, features))
+    values = columns_of(toy_jets(60, 1), 1)[0]["part_chi2"]
+    low, middle, high = np.percentile(values[np.isfinite(values)], [16, 50, 84])
+    assert chi2.centre == pytest.approx(middle, rel=1e-5)
+    assert chi2.scale == pytest.approx(1 / max(high - middle, middle - low), rel=1e-5)
+    assert (constant.centre, constant.scale) == (0.5, 1)
+    seen = chi2.standardize(chi2.finite(torch.tensor([np.nan, np.inf, middle])))
+    assert seen[0] == 0 and seen[1] == 0 and abs(seen[2]) < 1e-5
+    clipped = chi2.model_copy(update={"infinite": "clip"})
+    seen = clipped.standardize(clipped.finite(torch.tensor([np.nan, np.inf, -np.inf])))
+    assert seen.tolist() == [0, 5, -5]
+    with pytest.raises(InputError, match="clip needs the limits"):
+        read_options(ColumnFeature, {"column": "x", "infinite": "clip", "clip": None})
 
 
 def write_config(folder: Path, name: str = "config.yaml", **changes) -> Path:
@@ -261,9 +285,9 @@ def test_stores_keep_the_columns_that_are_named_in_their_types(run_command, fold
 
 def test_standardization_is_the_same_for_any_split(folder, tmp_path):
     names = (
-        ColumnName(ColumnFeature(column="part_chi2")),
-        ColumnName(ColumnFeature(column="log_pt_rel")),
-        ColumnName(ColumnFeature(column="jet_softdrop"), of_jet=True),
+        FeatureOfColumn(ColumnFeature(column="part_chi2")),
+        FeatureOfColumn(ColumnFeature(column="log_pt_rel")),
+        FeatureOfColumn(ColumnFeature(column="jet_softdrop"), of_jet=True),
     )
     wanted = WantedColumns(particles=("part_chi2",), jets=("jet_softdrop",))
     arguments = {"column_names": ["part_chi2", "jet_softdrop"]}
@@ -298,7 +322,7 @@ def test_a_flag_that_is_rarely_set_has_a_width(folder):
     data = open_dataset(
         JetFiles(folder / "train.root", wanted=WantedColumns(particles=("part_quality",))), CLASSES
     )
-    (measurement,) = measure(data, (ColumnName(ColumnFeature(column="part_quality")),))
+    (measurement,) = measure(data, (FeatureOfColumn(ColumnFeature(column="part_quality")),))
     rare = ValueCounts()
     rare.add(np.repeat(np.float32([0, 1]), [999, 1]))
     measurement.counts = rare

@@ -9,10 +9,12 @@ from rich.text import Text
 from parttag.api.printable import PrintableFormatter
 from parttag.cli.application import app
 from parttag.cli.benchmark import benchmark
+from parttag.cli.calibrate import calibrate, ensemble
 from parttag.cli.check import check
 from parttag.cli.compare import compare
 from parttag.cli.convert import convert
 from parttag.cli.encoding import spell_out_what_cannot_be_encoded
+from parttag.cli.export import export
 from parttag.cli.generate import generate
 from parttag.cli.jets import inspect, layouts, prepare, simulate
 from parttag.cli.runs import evaluate, import_weights, predict, schema, train
@@ -22,10 +24,13 @@ from parttag.errors import InputError
 __all__ = [
     "app",
     "benchmark",
+    "calibrate",
     "check",
     "compare",
     "convert",
+    "ensemble",
     "evaluate",
+    "export",
     "generate",
     "import_weights",
     "inspect",

@@ -19,6 +19,7 @@ from parttag.errors import InputError
 from parttag.jets import kinematics
 from parttag.jets.columns import column_names, numpy_column, pack_columns
 from parttag.jets.fields import JetFields, array_fields, rows_per
+from parttag.jets.kinds import KIND_COLUMN, KindLimits, Kinds, MaxParticles
 from parttag.jets.packing import falling_pt, jet_sums, offsets_of, padding, take_packed, without
 from parttag.jets.summary import as_html, as_text, in_words, listed
 
@@ -259,17 +260,27 @@ class JetArrays(JetFields[np.ndarray]):
             fields["columns"] = ak.zip({name: self[name] for name in self.jet_column_names})
         return ak.zip(fields, depth_limit=1, behavior=behavior)
 
-    def take(self, rows: Int[np.ndarray, " chosen"], max_particles: int | None = None) -> JetArrays:
+    def take(
+        self, rows: Int[np.ndarray, " chosen"], max_particles: MaxParticles = None
+    ) -> JetArrays:
         """Return the jets at ``rows``, in that order; repeats are allowed.
 
         With ``max_particles`` only so many of a jet's hardest particles are taken; the quantities
         of the jet stay those of all.
         """
+        if isinstance(max_particles, KindLimits):
+            return self.take(rows)._within(max_particles)
         names = self.held(PER_PARTICLE)
         columns = [getattr(self, name) for name in names]
         offsets, taken = take_packed(columns, self.offsets, rows, max_particles)
         particles: dict[str, Any] = dict(zip(names, taken, strict=True))
         return replace(self, offsets=offsets, **particles, **self._per_jet(rows))
+
+    def _within(self, limits: KindLimits) -> JetArrays:
+        kind = self[KIND_COLUMN] if self.kinds else np.empty(0, np.uint8)
+        keep = limits.keep(self.kinds, kind, self.lengths)
+        particles: dict[str, Any] = {n: getattr(self, n)[keep] for n in self.held(PER_PARTICLE)}
+        return replace(self, offsets=offsets_of(keep.astype(np.int64))[self.offsets], **particles)
 
     def span(self, start: int, stop: int) -> JetArrays:
         """Return jets ``start`` to ``stop`` as views: no particle is copied."""
@@ -282,7 +293,7 @@ class JetArrays(JetFields[np.ndarray]):
 
     def without_extras(self) -> JetArrays:
         """Return the jets without the particle columns besides the four-momentum, as views."""
-        none: dict[str, Any] = {"extra_names": (), "column_types": ()}
+        none: dict[str, Any] = {"extra_names": (), "column_types": (), "kinds": ()}
         return replace(self, extra=self.extra[:, :0], columns=self.columns[:, :0], **none)
 
     def _per_jet(self, rows: Int[np.ndarray, " chosen"] | slice) -> dict[str, Any]:
@@ -304,7 +315,7 @@ class TakesJets(Protocol):
     """Whatever jets can be taken from by row."""
 
     def take(
-        self, rows: Int[np.ndarray, " chosen"], max_particles: int | None = None, /
+        self, rows: Int[np.ndarray, " chosen"], max_particles: MaxParticles = None, /
     ) -> JetArrays:
         """Return the jets at ``rows``, in that order."""
         ...
@@ -324,7 +335,8 @@ def concatenate(parts: Sequence[JetArrays]) -> JetArrays:
     if not parts:
         raise ValueError("no jets to concatenate")
     head = parts[0]
-    for name in ("extra_names", "label_names", "sources", "column_types", "jet_column_types"):
+    names = ("extra_names", "label_names", "sources", "column_types", "jet_column_types", "kinds")
+    for name in names:
         if any(getattr(part, name) != getattr(head, name) for part in parts):
             raise ValueError(f"the parts disagree in {name}")
     if len(parts) == 1:
@@ -337,7 +349,7 @@ def take_from_parts(
     part: Callable[[int], TakesJets],
     starts: Int[np.ndarray, " parts_and_one"],
     rows: Int[np.ndarray, " chosen"],
-    max_particles: int | None = None,
+    max_particles: MaxParticles = None,
 ) -> JetArrays:
     """Return the jets at ``rows`` of a set in several parts, in that order; repeats are allowed.
 
@@ -383,6 +395,7 @@ def pack_jets(
     jet_weights: Float[np.ndarray, " jets"] | None = None,
     columns: Mapping[str, Shaped[np.ndarray, " particles"]] | None = None,
     jet_columns: Mapping[str, Shaped[np.ndarray, " jets"]] | None = None,
+    kinds: Kinds = (),
 ) -> JetArrays:
     """Return the jets of these particles, put in order of falling pT, in single precision.
 
@@ -399,14 +412,21 @@ def pack_jets(
         By default 1.
     columns, jet_columns
         More columns of particles and jets, which keep their types.
+    kinds
+        The kinds of particles, if there are several; a column says of which each is. Those without
+        four-momenta come last in their jet, and are no padding.
     path, first_row
         The file, or what else they come from, and the row of it that the first jet is.
     rows
         The row of each jet, if not one after the other; see ``make_rows``.
     """
+    columns = dict(columns or {})
     empty = padding(p4)
+    if kinds:
+        empty &= np.array([has_momentum for _, has_momentum in kinds])[columns[KIND_COLUMN]]
     if empty.any():
         p4, extra, offsets = p4[~empty], extra[~empty], without(empty, offsets)
+        columns = {name: values[~empty] for name, values in columns.items()}
     with np.errstate(over="ignore", invalid="ignore"):
         if jet_p4 is None:
             jet_p4 = jet_sums(p4, offsets)
@@ -415,7 +435,7 @@ def pack_jets(
         if jet_weights is None:
             jet_weights = np.ones(len(jet_p4))
         order = falling_pt(p4, offsets)
-        ordered = {name: values[order] for name, values in (columns or {}).items()}
+        ordered = {name: values[order] for name, values in columns.items()}
         packed, types = pack_columns(ordered, len(p4))
         of_jets, jet_types = pack_columns(jet_columns or {}, len(jet_p4))
         return JetArrays(
@@ -434,4 +454,5 @@ def pack_jets(
             column_types=types,
             jet_columns=of_jets,
             jet_column_types=jet_types,
+            kinds=kinds,
         )

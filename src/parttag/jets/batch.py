@@ -17,6 +17,7 @@ from torch import Tensor
 from parttag.jets.arrays import PER_JET, PER_PARTICLE, JetArrays
 from parttag.jets.columns import column_names, torch_column
 from parttag.jets.fields import JetFields, rows_per
+from parttag.jets.kinds import KindLimits, MaxParticles
 from parttag.jets.one_buffer import move_together, pin_together
 from parttag.jets.packing import offsets_of, places
 from parttag.jets.summary import as_html, as_text, in_words, listed
@@ -239,7 +240,7 @@ def join_batches(parts: Sequence[JetBatch]) -> JetBatch:
 def make_batch(
     jets: JetArrays,
     class_labels: Int64[np.ndarray, " jets"] | None = None,
-    max_particles: int | None = None,
+    max_particles: MaxParticles = None,
     *,
     copy: bool = True,
 ) -> JetBatch:
@@ -257,7 +258,8 @@ def make_batch(
         If false, the batch shares the memory of the arrays, which must be writable.
     """
     lengths = jets.lengths
-    if max_particles is not None and lengths.max(initial=0) > max_particles:
+    of_kinds = isinstance(max_particles, KindLimits)
+    if of_kinds or (max_particles is not None and lengths.max(initial=0) > max_particles):
         jets = jets.take(np.arange(len(jets)), max_particles)
         lengths = jets.lengths
     if class_labels is None:
@@ -272,6 +274,7 @@ def make_batch(
         extra_names=jets.extra_names,
         column_types=jets.column_types,
         jet_column_types=jets.jet_column_types,
+        kinds=jets.kinds,
         lengths=lengths,
         **tensors,
     )

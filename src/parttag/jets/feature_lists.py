@@ -1,34 +1,60 @@
 """Lists of features as configurations have them: sets, names of the table and columns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from parttag.errors import InputError
 from parttag.jets.arrays import EXTRA_NAMES
 from parttag.jets.column_features import ColumnFeature, ColumnName
 from parttag.jets.features import FEATURE_SETS, FEATURES, feature_names
+from parttag.jets.kinds import QUANTITIES, KindName, own_name
 
 
 def is_other_column(name: str) -> bool:
     """Return whether a feature is of a particle column that parttag knows nothing of."""
-    if not isinstance(name, ColumnName) or name.of_jet:
+    feature = own_name(name)
+    if not isinstance(feature, ColumnName) or feature.of_jet:
         return False
-    return name.feature.column not in EXTRA_NAMES and name.feature.column not in FEATURES
+    column = feature.feature.column
+    is_quantity = isinstance(name, KindName) and column in QUANTITIES
+    return not (is_quantity or column in EXTRA_NAMES or column in FEATURES)
 
 
-def resolved_features(features: str | Sequence[str | ColumnFeature]) -> tuple[str, ...]:
+def needs_momentum(name: str) -> bool:
+    """Return whether a feature of particles is computed from their four-momenta."""
+    feature = own_name(name)
+    if not isinstance(feature, ColumnName):
+        return not FEATURES[feature].requires
+    column = feature.feature.column
+    if feature.of_jet or is_other_column(name) or column in EXTRA_NAMES:
+        return False
+    return column not in FEATURES or not FEATURES[column].requires
+
+
+def resolved_features(
+    features: str
+    | Sequence[str | ColumnFeature]
+    | Mapping[str, str | Sequence[str | ColumnFeature]],
+) -> tuple[str, ...]:
     """Return the names of the features that a configuration lists.
 
     Parameters
     ----------
     features
         A set, or a list of sets, features and columns. What else a text may be is a column, which
-        is standardized by what the training jets say.
+        is standardized by what the training jets say. Or such a set or list for each kind of
+        particles.
 
     Raises
     ------
     InputError
         If the one set does not exist, or two features have one name.
     """
+    if isinstance(features, Mapping):
+        return tuple(
+            KindName(kind, name)
+            for kind, own in features.items()
+            for name in resolved_features(own)
+        )
     if isinstance(features, str):
         return feature_names(features)
     names: list[str] = []
@@ -64,6 +90,7 @@ def required_extras(features: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _required(name: str) -> tuple[str, ...]:
+    name = own_name(name)
     if not isinstance(name, ColumnName):
         return FEATURES[name].requires
     column = name.feature.column

@@ -19,6 +19,7 @@ from parttag.jets import kinematics
 from parttag.jets.batch import JetBatch
 from parttag.jets.column_features import ColumnName
 from parttag.jets.jet_features import transformed_of_jets
+from parttag.jets.kinds import own_name
 from parttag.plugins import Registry
 
 Clip = tuple[float, float] | None
@@ -154,6 +155,8 @@ class FeatureContext:
             values = self.batch.particle_column(column).to(self.batch.p4.dtype)
         elif column in FEATURES:
             values = FEATURES[column].compute(self)
+        elif column in _QUANTITIES:
+            values = _QUANTITIES[column](self)
         else:
             raise InputError(
                 f"features: the data have no particle column {column} (they have "
@@ -205,6 +208,16 @@ class Feature:
 
 FEATURES: Registry[Feature] = Registry("feature")
 """The features by their names: the published ones, and those that are registered."""
+
+
+_QUANTITIES: dict[str, Callable[[FeatureContext], Tensor]] = {
+    "pt": lambda particles: particles.pt,
+    "energy": lambda particles: particles.energy,
+    "mass": lambda particles: kinematics.mass(particles.p4.double()).to(particles.p4.dtype),
+    "eta": lambda particles: particles.eta,
+    "abs_eta": lambda particles: particles.eta.abs(),
+}
+"""The ``QUANTITIES`` of particles, which are standardized as columns of the data are."""
 
 
 def register_feature(
@@ -354,7 +367,7 @@ def feature_names(features: str | Sequence[str]) -> tuple[str, ...]:
                 f"{', '.join(FEATURE_SETS)}, or give a list of features"
             )
         return FEATURE_SETS[features]
-    for name in features:
+    for name in map(own_name, features):
         if name not in FEATURES and not isinstance(name, ColumnName):
             nearest = get_close_matches(name, FEATURES, n=1, cutoff=0)[0]
             raise InputError(

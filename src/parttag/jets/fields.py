@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int64, Shaped, UInt8
 
 from parttag.jets.columns import ColumnTypes, row_bytes
+from parttag.jets.kinds import Kinds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,7 +87,8 @@ class JetFields(Generic[Array]):
 
     ``labels`` are label columns in the one, class indices in the other. ``columns`` and
     ``jet_columns`` are what a configuration names of particles and jets besides, each in the type
-    of the files, packed into bytes (``jets/columns.py``).
+    of the files, packed into bytes (``jets/columns.py``). ``kinds`` are the kinds of particles,
+    where there are several; then one of ``columns`` says of which each is (``jets/kinds.py``).
     """
 
     p4: Float[Array, "rows 4"] = field(metadata=rows_per("particle", "<f4", _MOMENTUM))
@@ -110,6 +112,7 @@ class JetFields(Generic[Array]):
         metadata=rows_per("jet", "|u1", packed="jet_column_types"),
     )
     jet_column_types: ColumnTypes = field(default=(), kw_only=True)
+    kinds: Kinds = field(default=(), kw_only=True)
 
     def held(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Return those of these fields that hold something.

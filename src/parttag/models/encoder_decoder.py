@@ -33,8 +33,9 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from parttag.jets.batch import JetBatch
-from parttag.jets.features import particle_features
+from parttag.jets.kind_features import Inputs, particle_inputs
 from parttag.jets.packing import places
+from parttag.models.layers.kinds import MostParticles, input_network, particle_limits
 from parttag.models.registry import register_model
 from parttag.models.tagger import ModelOptions, Tagger
 from parttag.ops.attention import attend
@@ -61,8 +62,8 @@ class EncoderDecoderOptions(ModelOptions, Heads):
     """Width of a layer's hidden layer."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Of what each sub-layer adds, and of the embedded inputs."""
-    max_particles: PositiveInt | None = 128
-    """Particles of highest pT that are used; null for all."""
+    max_particles: MostParticles = 128
+    """Particles of highest pT that are used, of all or of each kind; null for all."""
     kernels: Kernels = "auto"
     """What computes the encoder's attention: triton, torch, or (auto) Triton's kernels on CUDA."""
 
@@ -84,17 +85,23 @@ class EncoderDecoder(Tagger):
     backbone: "Backbone"
 
     options_class = EncoderDecoderOptions
+    takes_kinds = True
 
     def __init__(
         self, options: EncoderDecoderOptions, feature_names: tuple[str, ...], num_classes: int
     ) -> None:
         super().__init__()
         self.feature_names = feature_names
-        self.max_particles = options.max_particles
+        self.max_particles = particle_limits(options.max_particles, feature_names)
         self.kernels = options.kernels
         self.head_width = options.embed_dim // options.num_heads
-        self.backbone = Backbone(options, len(feature_names))
+        self.backbone = Backbone(options, feature_names)
         self.head = nn.Linear(options.embed_dim, num_classes)
+
+    @classmethod
+    def needs_momenta(cls, options: ModelOptions) -> bool:  # noqa: ARG003
+        """Return whether it reads momenta besides the features: it does not."""
+        return False
 
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the decoder's output at the start vector of each jet."""
@@ -108,8 +115,7 @@ class EncoderDecoder(Tagger):
             self.kernels, batch.device, batch.p4.dtype, self.head_width, batch.max_length
         )
         layout = JetLayout(batch.lengths, batch.device, path=path)
-        features = particle_features(batch, self.feature_names)[: batch.num_particles]
-        read: Tensor = self.backbone.encoder(features, layout)
+        read: Tensor = self.backbone.encoder(particle_inputs(batch, self.feature_names), layout)
         return read
 
     def write(
@@ -143,27 +149,27 @@ class EncoderDecoder(Tagger):
 class Backbone(nn.Module):
     """Both halves."""
 
-    def __init__(self, options: EncoderDecoderOptions, num_features: int) -> None:
+    def __init__(self, options: EncoderDecoderOptions, feature_names: tuple[str, ...]) -> None:
         super().__init__()
-        self.encoder = Encoder(options, num_features)
+        self.encoder = Encoder(options, feature_names)
         self.decoder = Decoder(options)
 
 
 class Encoder(nn.Module):
     """Features of the particles to as many vectors that know of one another."""
 
-    def __init__(self, options: EncoderDecoderOptions, num_features: int) -> None:
+    def __init__(self, options: EncoderDecoderOptions, feature_names: tuple[str, ...]) -> None:
         super().__init__()
         self.scale = options.embed_dim**0.5
-        self.embedding = embedding(num_features, options.embed_dim)
+        self.embedding = input_network(
+            feature_names, lambda dims: embedding(*dims), (options.embed_dim,)
+        )
         self.dropout = nn.Dropout(options.dropout)
         self.layers = nn.ModuleList(
             EncoderLayer(options) for _ in range(options.num_encoder_layers)
         )
 
-    def forward(
-        self, features: Float[Tensor, "particles features"], layout: JetLayout
-    ) -> Float[Tensor, "particles width"]:
+    def forward(self, features: Inputs, layout: JetLayout) -> Float[Tensor, "particles width"]:
         """Return the encoded particles."""
         x: Tensor = self.dropout(self.scale * self.embedding(features))
         for layer in self.layers:

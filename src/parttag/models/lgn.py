@@ -120,7 +120,7 @@ class LGN(Tagger):
     ) -> None:
         super().__init__()
         self.feature_names = feature_names
-        self.max_particles = options.max_particles
+        self.max_particles: int | None = options.max_particles
         self.backbone = Backbone(options)
         self.head = nn.Linear(2 * self.backbone.num_invariants, num_classes)
 

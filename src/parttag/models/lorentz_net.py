@@ -124,7 +124,7 @@ class LorentzNet(Tagger):
         super().__init__()
         width = options.hidden_dim
         self.feature_names = feature_names
-        self.max_particles = options.max_particles
+        self.max_particles: int | None = options.max_particles
         if options.reference_padding and options.max_particles is None:
             self.max_particles = options.reference_length - options.num_beams
         self.backbone = Backbone(options, feature_names)

@@ -14,6 +14,9 @@
 and 10 classes. ParticleNet-Lite has two blocks of 7 neighbours and widths 32 and 64, and 128 before
 the logits: 26,416.
 
+Particles of several kinds each have an input of their own, [BN → linear without bias → BN → ReLU]
+to a width of 32, before the blocks, which see all of them.
+
 Our names beside those of weaver's code: ``blocks`` are edge_convs, ``edges.layers`` its convs and
 bns, ``shortcut`` is sc, ``input_norm`` is bn_fts.
 
@@ -38,8 +41,11 @@ from torch.nn import functional as F
 
 from parttag.jets.batch import JetBatch
 from parttag.jets.features import FeatureContext
+from parttag.jets.kind_features import Inputs, particle_inputs
+from parttag.jets.kinds import names_by_kind
 from parttag.models.layers.batch_norm import PackedBatchNorm
 from parttag.models.layers.edge_network import EdgeNetwork
+from parttag.models.layers.kinds import MostParticles, input_network, particle_limits
 from parttag.models.registry import register_model
 from parttag.models.tagger import ModelOptions, Tagger
 from parttag.ops.jet_sums import mean_over_rows
@@ -63,8 +69,10 @@ class ParticleNetOptions(ModelOptions):
     """Widths of the layers between the average over the particles and the logits."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """After each of these layers."""
-    max_particles: PositiveInt | None = 128
-    """Particles of highest pT that are used; null for all."""
+    max_particles: MostParticles = 128
+    """Particles of highest pT that are used, of all or of each kind; null for all."""
+    input_dim: PositiveInt = 32
+    """Width that particles are brought to first, where there are several kinds of them."""
 
 
 @register_model("particle_net", paper="arXiv:1902.08570", recipe="toptagging/particle_net.yaml")
@@ -74,36 +82,45 @@ class ParticleNet(Tagger):
     backbone: "Backbone"
 
     options_class = ParticleNetOptions
+    takes_kinds = True
 
     def __init__(
         self, options: ParticleNetOptions, feature_names: tuple[str, ...], num_classes: int
     ) -> None:
         super().__init__()
         self.feature_names = feature_names
-        self.max_particles = options.max_particles
-        self.backbone = Backbone(options, len(feature_names))
+        self.max_particles = particle_limits(options.max_particles, feature_names)
+        self.backbone = Backbone(options, feature_names)
         self.head = nn.Linear(options.jet_dims[-1], num_classes)
 
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the last hidden layer of each jet."""
         real = slice(batch.num_particles)
-        particles = FeatureContext(batch)
-        jets: Tensor = self.backbone(
-            particles.table(self.feature_names)[real],
-            particles.table(("delta_eta", "delta_phi"))[real],
-            batch,
+        angles, particles = ("delta_eta", "delta_phi"), FeatureContext(batch)
+        inputs = (
+            particle_inputs(batch, self.feature_names)
+            if names_by_kind(self.feature_names)
+            else particles.table(self.feature_names)[real]
         )
+        jets: Tensor = self.backbone(inputs, particles.table(angles)[real], batch)
         return jets
 
 
 class Backbone(nn.Module):
     """Particles of a batch to the last hidden layer of each jet."""
 
-    def __init__(self, options: ParticleNetOptions, num_features: int) -> None:
+    def __init__(self, options: ParticleNetOptions, feature_names: tuple[str, ...]) -> None:
         super().__init__()
-        self.input_norm = PackedBatchNorm(num_features)
+        has_kinds = bool(names_by_kind(feature_names))
+        self.input_norm = input_network(
+            feature_names,
+            (lambda dims: KindInput(*dims))
+            if has_kinds
+            else (lambda dims: PackedBatchNorm(dims[0])),
+            (options.input_dim,),
+        )
         self.blocks = nn.ModuleList()
-        width = num_features
+        width = options.input_dim if has_kinds else len(feature_names)
         for dims in options.edge_dims:
             self.blocks.append(EdgeBlock(width, dims, options.num_neighbours))
             width = dims[-1]
@@ -115,7 +132,7 @@ class Backbone(nn.Module):
 
     def forward(
         self,
-        features: Float[Tensor, "particles features"],
+        features: Inputs,
         angles: Float[Tensor, "particles 2"],
         batch: JetBatch,
     ) -> Float[Tensor, "jets width"]:
@@ -126,6 +143,18 @@ class Backbone(nn.Module):
             particles = points = block(particles, points, layout)
         jets: Tensor = self.jet_layers(mean_over_rows(particles, layout))
         return jets
+
+
+class KindInput(nn.Sequential):
+    """BN → linear without bias → BN → ReLU: the features of one kind to a width of all."""
+
+    def __init__(self, num_features: int, width: int) -> None:
+        super().__init__(
+            PackedBatchNorm(num_features),
+            nn.Linear(num_features, width, bias=False),
+            PackedBatchNorm(width),
+            nn.ReLU(),
+        )
 
 
 class EdgeBlock(nn.Module):

@@ -14,6 +14,8 @@
 Without the pair bias (``pair_bias: false``) it is the plain Transformer of the paper's ablation:
 9,568 parameters fewer, and nothing is computed for pairs but their attention.
 
+Particles of several kinds have an embedding each; everything after it sees all of them.
+
 Our names beside those of the published code: ``head_scale`` is c_attn, ``residual_scale`` is
 w_resid, ``class_token`` is cls_token, the norms are pre_attn, post_attn, pre_fc and post_fc.
 
@@ -25,6 +27,7 @@ heads' channels of the output projection without the transposition of weaver bef
 (the two are equivalent, and ``parttag import`` converts).
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
@@ -37,13 +40,14 @@ from torch import Tensor, nn
 
 from parttag.jets import pair_features
 from parttag.jets.batch import JetBatch
-from parttag.jets.features import particle_features
 from parttag.jets.filled import FilledBatch
-from parttag.models.layers.basic import LinearGELU
-from parttag.models.layers.batch_norm import PackedBatchNorm
+from parttag.jets.kind_features import Inputs, particle_inputs
+from parttag.jets.kinds import KindLabel, names_by_kind
+from parttag.models.layers.kinds import MostParticles, input_network, particle_limits
 from parttag.models.layers.masking import pairs_in_full, visible_jets
 from parttag.models.layers.pair_network import PairNetwork
 from parttag.models.layers.particle_blocks import ClassBlock, ParticleBlock
+from parttag.models.layers.particle_embedding import Embedding
 from parttag.models.layers.trimmer import ParticleTrimmer
 from parttag.models.registry import register_model
 from parttag.models.tagger import ModelOptions, ParticleEncoder
@@ -64,6 +68,8 @@ class ParticleTransformerOptions(ModelOptions, Heads):
     shared_by_heads: ClassVar[str] = "embed_dims"
     embed_dims: tuple[PositiveInt, ...] = Field(default=(128, 512, 128), min_length=1)
     """Widths of the particle embedding; the last is the width of every block."""
+    kind_dims: dict[KindLabel, tuple[PositiveInt, ...]] = Field(default={})
+    """Of kinds of particles whose embedding has widths of its own, those before the last."""
     pair_dims: tuple[PositiveInt, ...] = Field(default=(64, 64, 64), min_length=1)
     """Widths of the pair network before its last layer, which is one channel a head wide."""
     pair_bias: bool = True
@@ -82,8 +88,8 @@ class ParticleTransformerOptions(ModelOptions, Heads):
     initialization: Literal["torch", "xavier"] = "torch"
     """torch: torch's defaults, as in the paper's time. xavier: weaver 0.5's, Xavier-uniform linear
     layers without bias, output layers of particle block L divided by √(2L)."""
-    max_particles: PositiveInt | None = 128
-    """Particles of highest pT that are used; null for all."""
+    max_particles: MostParticles = 128
+    """Particles of highest pT that are used, of all or of each kind; null for all."""
     kernels: Kernels = "auto"
     """What computes attention and the pair network: triton, torch, or (auto) Triton's kernels on
     CUDA where they fit. For comparisons: padded is torch's own attention, on jets padded to the
@@ -100,6 +106,7 @@ class ParticleTransformer(ParticleEncoder):
 
     options_class = ParticleTransformerOptions
     compiles_parts = True
+    takes_kinds = True
 
     def __init__(
         self,
@@ -109,14 +116,30 @@ class ParticleTransformer(ParticleEncoder):
     ) -> None:
         super().__init__()
         self.feature_names = feature_names
-        self.max_particles = options.max_particles
+        self.max_particles = particle_limits(options.max_particles, feature_names)
         self.kernels = options.kernels
         self.particle_width = options.embed_dims[-1]
         self.head_width = self.particle_width // options.num_heads
-        self.backbone = Backbone(options, len(feature_names))
+        self.backbone = Backbone(options, feature_names)
         self.head = nn.Linear(self.particle_width, num_classes)
         if options.initialization == "xavier":
             _initialize_xavier(self)
+
+    @classmethod
+    def remarks(cls, names: Sequence[str]) -> tuple[str, ...]:
+        """Return what to say of kinds of one feature."""
+        return tuple(
+            f"features.{kind} is one feature, of which the layer norm of a Particle Transformer's "
+            "embedding leaves nothing; name two or more"
+            for kind, own in names_by_kind(names).items()
+            if len(own) == 1
+        )
+
+    @classmethod
+    def needs_momenta(cls, options: ModelOptions) -> bool:
+        """Return whether pairs are looked at."""
+        assert isinstance(options, ParticleTransformerOptions)
+        return options.pair_bias
 
     @classmethod
     def footnotes(cls, options: ModelOptions) -> tuple[str, ...]:
@@ -173,13 +196,12 @@ class ParticleTransformer(ParticleEncoder):
 
     def path_if_filled(self, device: torch.device, dtype: torch.dtype) -> AttentionPath | None:
         """Return what takes batches that are filled up: the kernels, or torch's products."""
-        if self.max_particles is None or self.kernels in ("padded", "reference"):
+        if not isinstance(self.max_particles, int) or self.kernels in ("padded", "reference"):
             return None
         return choose_path(self.kernels, device, dtype, self.head_width, self.max_particles)
 
-    def _inputs(self, batch: JetBatch) -> tuple[Tensor, Tensor]:
-        number = batch.num_particles
-        return particle_features(batch, self.feature_names)[:number], batch.p4[:number]
+    def _inputs(self, batch: JetBatch) -> tuple[Inputs, Tensor]:
+        return particle_inputs(batch, self.feature_names), batch.p4[: batch.num_particles]
 
     def no_weight_decay(self) -> set[str]:
         """Return the class token, which is not decayed."""
@@ -199,11 +221,13 @@ class ParticleTransformer(ParticleEncoder):
 class Backbone(nn.Module):
     """Particles of a batch to one class token a jet."""
 
-    def __init__(self, options: ParticleTransformerOptions, num_features: int) -> None:
+    def __init__(self, options: ParticleTransformerOptions, feature_names: tuple[str, ...]) -> None:
         super().__init__()
         width = options.embed_dims[-1]
         self.trimmer = ParticleTrimmer() if options.trim else None
-        self.embedding = Embedding((num_features, *options.embed_dims))
+        self.embedding = input_network(
+            feature_names, Embedding, options.embed_dims, options.kind_dims
+        )
         self.pair_network = (
             PairNetwork((*options.pair_dims, options.num_heads)) if options.pair_bias else None
         )
@@ -220,7 +244,7 @@ class Backbone(nn.Module):
 
     def forward(
         self,
-        features: Float[Tensor, "particles features"],
+        features: Inputs,
         p4: Float[Tensor, "particles 4"],
         layout: JetLayout,
     ) -> Float[Tensor, "jets width"]:
@@ -234,17 +258,18 @@ class Backbone(nn.Module):
 
     def particles(
         self,
-        features: Float[Tensor, "particles features"],
+        features: Inputs,
         p4: Float[Tensor, "particles 4"],
         layout: JetLayout,
     ) -> Float[Tensor, "particles width"]:
         """Return the particles after the last particle block."""
-        embedded = self.embedding(features, layout.is_particle)
+        which = () if layout.is_particle is None else (layout.is_particle,)
+        embedded = self.embedding(features, *which)
         return self._run_blocks(embedded, self.pair_bias(p4, layout), layout)
 
     def hidden_particles(
         self,
-        features: Float[Tensor, "visible features"],
+        features: Inputs,
         p4: Float[Tensor, "visible 4"],
         visible: JetLayout,
         layout: JetLayout,
@@ -311,40 +336,6 @@ def cache_sized(batch: JetBatch) -> list[JetBatch]:
     part = np.cumsum(batch.lengths) // _PARTICLES_IN_CACHE
     bounds = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(batch)]
     return [batch.span(start, stop) for start, stop in pairwise(bounds)]
-
-
-class EmbeddingLayer(nn.Module):
-    """A layer norm, a linear layer and a GELU."""
-
-    def __init__(self, width_in: int, width_out: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width_in)
-        self.linear = LinearGELU(width_in, width_out)
-
-    def forward(self, x: Float[Tensor, "particles inputs"]) -> Float[Tensor, "particles outputs"]:
-        """Return the next layer's particles."""
-        embedded: Tensor = self.linear(self.norm(x))
-        return embedded
-
-
-class Embedding(nn.Module):
-    """Features of particles, normalized over the batch, to the width of the blocks."""
-
-    def __init__(self, dims: tuple[int, ...]) -> None:
-        super().__init__()
-        self.input_norm = PackedBatchNorm(dims[0])
-        self.layers = nn.ModuleList(EmbeddingLayer(*widths) for widths in pairwise(dims))
-
-    def forward(
-        self,
-        features: Float[Tensor, "particles features"],
-        is_particle: Bool[Tensor, " particles"] | None = None,
-    ) -> Float[Tensor, "particles width"]:
-        """Return the embedded particles; rows that are none have no part in the norm."""
-        embedded: Tensor = self.input_norm.normalize(features, is_particle)
-        for layer in self.layers:
-            embedded = layer(embedded)
-        return embedded
 
 
 @torch.no_grad()

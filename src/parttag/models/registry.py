@@ -74,8 +74,11 @@ def build_model(
     Raises
     ------
     InputError
-        If a feature does not exist, or the network has no place for features of the jet.
+        If a feature does not exist, the network has no place for features of the jet, or reads
+        particles of one kind only.
     """
-    network = MODELS[options.name].network(options, feature_names(features), num_classes)
+    kind, names = MODELS[options.name].network, feature_names(features)
+    kind.refuse_kinds(names)
+    network = kind(options, names, num_classes)
     network.take_jet_features(jet_features)
     return network

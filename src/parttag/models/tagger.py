@@ -1,6 +1,7 @@
 """The base of every network: an encoder and a head."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from parttag.errors import InputError
 from parttag.jets.batch import JetBatch
 from parttag.jets.column_features import ColumnName
 from parttag.jets.jet_features import jet_features
+from parttag.jets.kinds import MaxParticles, names_by_kind
 from parttag.models.layers.trimmer import ParticleTrimmer
 from parttag.ops.layout import AttentionPath
 from parttag.options import Options
@@ -42,7 +44,8 @@ class Tagger(nn.Module, ABC):
     feature_names
         The particle features that the network reads, in order.
     max_particles
-        How many particles of highest pT the network is given; ``None`` for all.
+        How many particles of highest pT the network is given, of all or of each kind; ``None`` for
+        all.
     jet_feature_names
         The features of the jet that the head reads beside the representation.
     """
@@ -50,7 +53,7 @@ class Tagger(nn.Module, ABC):
     backbone: nn.Module
     head: nn.Module
     feature_names: tuple[str, ...]
-    max_particles: int | None
+    max_particles: MaxParticles
     jet_feature_names: tuple[ColumnName, ...] = ()
 
     options_class: ClassVar[type[ModelOptions]]
@@ -59,6 +62,8 @@ class Tagger(nn.Module, ABC):
     """Whether ``compile`` leaves out what would be compiled anew for every batch."""
     reads_features: ClassVar[bool] = True
     """Whether ``feature_names`` matter: some networks make inputs of their own from p4."""
+    takes_kinds: ClassVar[bool] = False
+    """Whether there may be features of several kinds of particles (``KindName``)."""
 
     @abstractmethod
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
@@ -148,6 +153,34 @@ class Tagger(nn.Module, ABC):
     def takes_features(cls, options: ModelOptions) -> bool:  # noqa: ARG003
         """Return whether ``feature_names`` matter with these options."""
         return cls.reads_features
+
+    @classmethod
+    def refuse_kinds(cls, names: Sequence[str]) -> None:
+        """Refuse features of several kinds of particles if the network tells none apart.
+
+        Raises
+        ------
+        InputError
+            If it does not.
+        """
+        kinds = names_by_kind(names)
+        if kinds and not cls.takes_kinds:
+            raise InputError(
+                f"features: {cls.options_class.model_fields['name'].default} reads particles of "
+                f"one kind, not {', '.join(kinds)}; list the features of all particles, or choose "
+                "a network with an input for each kind (particle_transformer, particle_net, pfn, "
+                "encoder_decoder)"
+            )
+
+    @classmethod
+    def remarks(cls, names: Sequence[str]) -> tuple[str, ...]:  # noqa: ARG003
+        """Return what is worth a warning of a network that reads these features."""
+        return ()
+
+    @classmethod
+    def needs_momenta(cls, options: ModelOptions) -> bool:  # noqa: ARG003
+        """Return whether it reads the four-momenta of particles besides their features."""
+        return True
 
     @classmethod
     def footnotes(cls, options: ModelOptions) -> tuple[str, ...]:  # noqa: ARG003

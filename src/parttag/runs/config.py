@@ -36,14 +36,16 @@ from parttag.models import MODELS, ModelOptions
 from parttag.options import LocalName, Name, Options, Texts, read_options
 from parttag.runs.evaluation_section import drop_other_classes, with_evaluation
 from parttag.runs.feature_options import (
+    FeatureOfColumn,
     Features,
     JetFeatures,
     JetFeaturesOptions,
-    is_known,
+    column_features,
     network_features,
     replaced,
     wanted_columns,
 )
+from parttag.runs.kind_options import check_kinds, momenta_of_network
 from parttag.runs.yaml_files import apply_overrides, read_content
 from parttag.training.objectives import OBJECTIVES, ObjectiveOptions
 from parttag.training.objectives.classify import ClassifyOptions
@@ -120,7 +122,10 @@ class RunConfig(Options):
     data: DataOptions
     features: Features = _DEFAULT_FEATURES
     """A set of particle features (kin, kinpid, full), or a list of sets, features and columns. To
-    be left out for networks that make their own inputs from four-momenta."""
+    be left out for networks that make their own inputs from four-momenta. A mapping gives such a
+    set or list for each kind of particles (``{charged: [kin, charge], neutral: kin}``), of which a
+    network has an input each; kinds that are not named are left out. There, pt, energy, mass, eta
+    and abs_eta are those of the particle."""
     jet_features: JetFeatures = JetFeaturesOptions()
     """Quantities of the jet that the network is given besides its particles."""
     model: SerializeAsAny[ModelOptions]
@@ -182,7 +187,8 @@ class RunConfig(Options):
                 f"jet_features: objective {self.objective.name} makes nothing of them beside the "
                 "representation; leave them out, or give them to particles"
             )
-        _ = self.wanted_columns  # refuses names that are taken
+        names = self.network_features
+        check_kinds(self.model, names, self.data.columns, self.wanted_columns)
         return self
 
     @property
@@ -197,16 +203,15 @@ class RunConfig(Options):
         return jet.resolved if jet.to == "representation" else ()
 
     @property
-    def column_features(self) -> tuple[ColumnName, ...]:
+    def column_features(self) -> tuple[FeatureOfColumn, ...]:
         """The features of particles and jets that are made of columns."""
-        of_particles = resolved_features(self.features)
-        own = (name for name in of_particles if isinstance(name, ColumnName))
-        return (*own, *self.jet_features.resolved)
+        return column_features(self.features, self.jet_features)
 
     @property
     def wanted_columns(self) -> WantedColumns:
         """The columns that these are made of, besides those that parttag knows."""
-        return wanted_columns(self.features, self.jet_features, self.data.columns)
+        of_network = momenta_of_network(self.model, self.network_features)
+        return wanted_columns(self.features, self.jet_features, self.data.columns, of_network)
 
     @property
     def training_columns(self) -> WantedColumns:
@@ -216,17 +221,11 @@ class RunConfig(Options):
         return replace(wanted, jets=tuple(dict.fromkeys((*wanted.jets, *columns))))
 
     def with_column_features(
-        self, change: Callable[[ColumnFeature], ColumnFeature], *, of_jet: bool
+        self, change: Callable[[FeatureOfColumn], ColumnFeature]
     ) -> "RunConfig":
-        """Return the configuration with features of particles, or of jets, changed."""
-        if of_jet:
-            names = replaced(self.jet_features.names, lambda _: False, change)
-            jet = self.jet_features.model_copy(update={"names": names})
-            return self.model_copy(update={"jet_features": jet})
-        if isinstance(self.features, str):
-            return self
-        features = replaced(self.features, is_known, change)
-        return self.model_copy(update={"features": features})
+        """Return the configuration with what features are made of columns changed."""
+        features, jet_features = replaced(self.features, self.jet_features, change)
+        return self.model_copy(update={"features": features, "jet_features": jet_features})
 
     @property
     def is_classifier(self) -> bool:

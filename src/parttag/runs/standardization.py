@@ -10,11 +10,13 @@ import torch
 from parttag.data.loading.dataset import JetDataset
 from parttag.errors import InputError
 from parttag.jets.batch import JetBatch, make_batch
-from parttag.jets.column_features import ColumnFeature, ColumnName
+from parttag.jets.column_features import ColumnFeature
 from parttag.jets.features import FeatureContext
 from parttag.jets.jet_features import transformed_of_jets
+from parttag.jets.kind_features import split_by_kind
 from parttag.jets.value_counts import MOST_VALUES, ValueCounts
 from parttag.runs.config import RunConfig, build_config
+from parttag.runs.feature_options import FeatureOfColumn
 from parttag.runs.plugin_parts import read_config
 from parttag.training import checkpoint
 from parttag.training.distributed import Ranks
@@ -33,12 +35,12 @@ _DIGITS = 7
 class Measurement:
     """The values of one feature on some jets."""
 
-    name: ColumnName
+    of: FeatureOfColumn
     counts: ValueCounts = field(default_factory=ValueCounts)
 
     def add(self, particles: FeatureContext) -> None:
         """Look at the real particles, or the jets, of a batch."""
-        batch, name = particles.batch, self.name
+        batch, name = particles.batch, self.of.name
         if name.of_jet:
             values = transformed_of_jets(batch, name)
         else:
@@ -53,22 +55,21 @@ class Measurement:
         InputError
             If there is no finite value, or no other than one.
         """
-        feature, counts = self.name.feature, self.counts
+        feature, counts, key = self.of.feature, self.counts, self.of.key
         if feature.is_measured:
             return feature
-        key = "jet_features" if self.name.of_jet else "features"
-        whom = "jets" if self.name.of_jet else "particles"
+        whom = "jets" if self.of.of_jet else self.of.kind or "particles"
         if not len(counts):
             raise InputError(
                 f"{key}: {feature.name} is no finite number for any of the {counts.num_missing:,} "
                 f"{whom} of {where}; leave it out"
             )
-        if counts.low == counts.high:
+        if counts.low == counts.high and feature.width == "middle":
             raise InputError(
                 f"{key}: {feature.name} is {counts.low:g} for all {whom} of {where}, which tells "
                 "nothing; leave it out, or give centre and scale"
             )
-        measured = {"centre": counts.quantile(0.5), "scale": 1 / _width(counts)}
+        measured = {"centre": counts.quantile(0.5), "scale": 1 / _width(counts, feature)}
         given = {key: getattr(feature, key) for key in measured}
         known = {
             key: _rounded(measured[key]) if value is None else value for key, value in given.items()
@@ -76,7 +77,10 @@ class Measurement:
         return feature.model_copy(update=known)
 
 
-def _width(counts: ValueCounts) -> float:
+def _width(counts: ValueCounts, feature: ColumnFeature) -> float:
+    if feature.width == "wider_side":
+        low, middle, high = (counts.quantile(share) for share in (0.16, 0.5, 0.84))
+        return max(high - middle, middle - low) or 1.0
     for share, deviations in _WIDTHS:
         width = counts.quantile(1 - share) - counts.quantile(share)
         if width > 0:
@@ -90,7 +94,7 @@ def _rounded(value: float) -> float:
 
 def measure(
     data: JetDataset,
-    names: tuple[ColumnName, ...],
+    features: Sequence[FeatureOfColumn],
     ranks: Ranks | None = None,
     *,
     chunk_jets: int = CHUNK_JETS,
@@ -106,11 +110,15 @@ def measure(
         If the jets lack a column, or cannot be read.
     """
     ranks = ranks or Ranks()
-    found = [Measurement(name, ValueCounts(most_values)) for name in names]
+    found = [Measurement(feature, ValueCounts(most_values)) for feature in features]
+    kinds = list(dict.fromkeys(f.kind for f in features if f.kind is not None))
     for batch in _share(data, ranks, chunk_jets):
-        particles = FeatureContext(batch)
+        contexts: dict[str | None, FeatureContext] = {None: FeatureContext(batch)}
+        if kinds:
+            _, of_kind = split_by_kind(batch, kinds, others=True)
+            contexts |= {kind: FeatureContext(own) for kind, own in of_kind.items()}
         for measurement in found:
-            measurement.add(particles)
+            measurement.add(contexts[measurement.of.kind])
     for measurement in found:
         tables = ranks.gather(torch.from_numpy(measurement.counts.to_table()))
         if len(tables) > 1:
@@ -141,7 +149,7 @@ def with_earlier(config: RunConfig, directory: Path | None) -> RunConfig:
     InputError
         If what is to be read cannot be.
     """
-    if all(name.feature.is_measured for name in config.column_features):
+    if all(own.feature.is_measured for own in config.column_features):
         return config
     if directory is not None:
         earlier: RunConfig | None = read_config(directory)
@@ -149,10 +157,7 @@ def with_earlier(config: RunConfig, directory: Path | None) -> RunConfig:
         earlier = _initial(config.init_from)
     if earlier is None:
         return config
-    for of_jet in (False, True):
-        found = [n.feature for n in earlier.column_features if n.of_jet == of_jet]
-        config = config.with_column_features(partial(_adopted, found=found), of_jet=of_jet)
-    return config
+    return config.with_column_features(partial(_adopted, found=earlier.column_features))
 
 
 def _initial(init_from: InitOptions | None) -> RunConfig | None:
@@ -165,9 +170,11 @@ def _initial(init_from: InitOptions | None) -> RunConfig | None:
     return build_config(content["config"])
 
 
-def _adopted(feature: ColumnFeature, found: Sequence[ColumnFeature]) -> ColumnFeature:
+def _adopted(of: FeatureOfColumn, found: Sequence[FeatureOfColumn]) -> ColumnFeature:
     """Return a feature with the numbers that it lacks from one that is the same but for them."""
-    for other in found:
+    feature = of.feature
+    alike = (own.feature for own in found if (own.kind, own.of_jet) == (of.kind, of.of_jet))
+    for other in alike:
         given = {key: getattr(feature, key) for key in ("centre", "scale")}
         filled = feature.model_copy(
             update={key: getattr(other, key) for key, value in given.items() if value is None}
@@ -187,24 +194,17 @@ def standardized(config: RunConfig, data: JetDataset, ranks: Ranks) -> tuple[Run
     InputError
         If a column has no finite value, or always the same one.
     """
-    names = config.column_features
-    if not names:
+    if not config.column_features:
         return config, []
-    found = {measurement.name: measurement for measurement in measure(data, names, ranks)}
-    lines = [_line(measurement, "data.train") for measurement in found.values()]
-    for of_jet in (False, True):
-        features = {
-            name.feature: found[name].feature("data.train")
-            for name in names
-            if name.of_jet == of_jet
-        }
-        config = config.with_column_features(features.__getitem__, of_jet=of_jet)
-    return config, lines
+    found = measure(data, config.column_features, ranks)
+    measured = {measurement.of: measurement.feature("data.train") for measurement in found}
+    lines = [_line(measurement, "data.train") for measurement in found]
+    return config.with_column_features(measured.__getitem__), lines
 
 
 def _line(measurement: Measurement, where: str) -> str:
     feature, counts = measurement.feature(where), measurement.counts
-    how = "as given" if measurement.name.feature.is_measured else "measured"
+    how = "as given" if measurement.of.feature.is_measured else "measured"
     missing = ""
     if counts.num_missing:
         total = counts.num_missing + len(counts)
@@ -212,6 +212,5 @@ def _line(measurement: Measurement, where: str) -> str:
             f"; {counts.num_missing:,} of {total:,} values are not finite and count as "
             f"{feature.missing:g}"
         )
-    return (
-        f"{measurement.name}: centre {feature.centre:g}, scale {feature.scale:g} ({how}){missing}"
-    )
+    name = measurement.of.full_name
+    return f"{name}: centre {feature.centre:g}, scale {feature.scale:g} ({how}){missing}"

@@ -114,7 +114,8 @@ class Trainer:
         self._graphed_steps = self._capture() if self.is_graphed else None
 
     def _capture(self) -> GraphedSteps:
-        longest = self.model.max_particles or 0
+        longest = self.model.max_particles
+        assert isinstance(longest, int)
         return GraphedSteps(
             self._differentiate, self.optimizer, self.train_loader.batch_size, longest, self._dtype
         )
@@ -228,9 +229,8 @@ class Trainer:
         with torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=bf16):
             sums = self.objective(self.model, batch)
         values = [sums.weight, sums.loss, *(sums.metrics[k] for k in self.objective.metric_names)]
-        num_jets = torch.full_like(sums.weight, len(batch))
-        if isinstance(batch, FilledBatch):
-            num_jets = batch.num_jets
+        is_filled = isinstance(batch, FilledBatch)
+        num_jets = batch.num_jets if is_filled else torch.full_like(sums.weight, len(batch))
         return sums.loss, torch.stack([v.detach().double() for v in (num_jets, *values)])
 
     # ------------------------------------------------------------------------- end of an epoch

@@ -186,7 +186,7 @@ def test_a_missing_shard_is_named(store):
 @pytest.mark.parametrize(
     ("version", "sentence"),
     [
-        (99, "was made by a newer parttag: .* schema_version 99, .* reads up to 3; update parttag"),
+        (99, "was made by a newer parttag: .* schema_version 99, .* reads up to 4; update parttag"),
         (1, "store of schema_version 1, but .* reads 2 and later: prepare the store again"),
         ("x", "schema_version is 'x', which is no version of a store"),
         (True, "schema_version is True, which is no version"),

@@ -48,7 +48,8 @@ from parttag.models.particle_transformer import Backbone, ParticleTransformerOpt
 from parttag.ops.layout import JetLayout
 
 options = {"embed_dims": (32,), "pair_dims": (16, 16), "num_heads": 2}
-network = Backbone(ParticleTransformerOptions(**options, num_layers=1, num_class_layers=1), 3)
+sizes = ParticleTransformerOptions(**options, num_layers=1, num_class_layers=1)
+network = Backbone(sizes, ("x", "y", "z"))
 with caught_launches() as launches:
     for lengths in ([1], [16] * 15 + [1], [16] * 16):
         layout = JetLayout(np.array(lengths), path="triton")

@@ -95,7 +95,7 @@ def test_inference_is_that_of_the_reference(dtype, tolerance):
     expected = make_network((16, 16, 2), torch.float64).eval().reference(features.double())
     network = make_network((16, 16, 2)).eval()
     with torch.no_grad():
-        output = infer(features, network._folded(), dtype)
+        output = infer(features, network.folded(), dtype)
     assert output.dtype == dtype
     assert near(output, expected, tolerance)
 

@@ -27,6 +27,7 @@ from parttag.data.selection.reweight import (
 from parttag.data.store.store import JetStore, Source, is_store
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, concatenate, take_from_parts
+from parttag.jets.kinds import Kinds, MaxParticles
 from parttag.jets.packing import offsets_of
 from parttag.jets.validity import source_name
 from parttag.progress import Progress, no_progress
@@ -90,6 +91,11 @@ class JetDataset:
     def extra_names(self) -> tuple[str, ...]:
         """The particle columns besides the four-momentum."""
         return self._sample.extra_names
+
+    @property
+    def kinds(self) -> Kinds:
+        """The kinds of particles, where there are several."""
+        return self._sample.kinds
 
     @property
     def part_sizes(self) -> tuple[int, ...]:
@@ -198,7 +204,9 @@ class JetDataset:
         classes[chosen if self._rows is None else self._rows[chosen]] = self.classes[chosen]
         return classes
 
-    def take(self, rows: Int[np.ndarray, " chosen"], max_particles: int | None = None) -> JetArrays:
+    def take(
+        self, rows: Int[np.ndarray, " chosen"], max_particles: MaxParticles = None
+    ) -> JetArrays:
         """Return the jets at ``rows``, in that order; repeats are allowed.
 
         Parameters

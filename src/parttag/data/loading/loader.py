@@ -25,6 +25,7 @@ from parttag.data.loading.order import (
 )
 from parttag.data.loading.resident import BatchPlan, ResidentJets
 from parttag.jets.batch import JetBatch, join_batches, make_batch
+from parttag.jets.kinds import MaxParticles
 
 _TRIM = 7_214_301
 Trim = Callable[
@@ -62,7 +63,7 @@ class JetLoader:
     shuffle
         Draw a new order each epoch; otherwise jets come as they are in the data set.
     max_particles
-        Keep so many particles a jet, those of the highest pT.
+        Keep so many particles a jet, those of the highest pT; of all together, or of each kind.
     drop_last
         Leave out the last batch of an epoch if it is smaller.
     rank, world_size
@@ -92,7 +93,7 @@ class JetLoader:
         *,
         shuffle: bool,
         seed: int = 0,
-        max_particles: int | None = None,
+        max_particles: MaxParticles = None,
         drop_last: bool = False,
         rank: int = 0,
         world_size: int = 1,
@@ -120,7 +121,7 @@ class JetLoader:
         self._jets = dataset if extras else dataset.without_extras()
         self._resident = None
         if resident is not None:
-            self._resident = ResidentJets(self._jets, torch.device(resident))
+            self._resident = ResidentJets(self._jets, torch.device(resident), max_particles)
         self._position = (0, 0)
 
     def __len__(self) -> int:
@@ -247,7 +248,7 @@ class JetLoader:
             first = number * self.batch_size
             rows = rows_of(order, first + self.rank, first + self.batch_size)[:: self.world_size]
             trim = partial(self._kept, epoch=epoch, batch=number)
-            return resident.plan(rows, self.max_particles, None if self.trim is None else trim)
+            return resident.plan(rows, None if self.trim is None else trim)
 
         with ThreadPoolExecutor(1, thread_name_prefix="JetLoader") as pool:
             ahead = pool.submit(plan, start)

@@ -11,6 +11,7 @@ from parttag.data.selection.good_jets import aligned
 from parttag.data.store.store import JetStore
 from parttag.jets.arrays import JetArrays, concatenate, make_index
 from parttag.jets.columns import row_bytes
+from parttag.jets.kinds import MaxParticles
 
 _CHUNK_JETS = 100_000
 
@@ -32,7 +33,7 @@ class Part(Protocol):
     def __len__(self) -> int: ...
 
     def take(
-        self, rows: Int[np.ndarray, " chosen"], max_particles: int | None = None, /
+        self, rows: Int[np.ndarray, " chosen"], max_particles: MaxParticles = None, /
     ) -> JetArrays:
         """Return the jets at ``rows``, in that order."""
         ...
@@ -67,7 +68,7 @@ class InMemory:
         return len(self.jets)
 
     def take(
-        self, rows: Int[np.ndarray, " chosen"], max_particles: int | None = None, /
+        self, rows: Int[np.ndarray, " chosen"], max_particles: MaxParticles = None, /
     ) -> JetArrays:
         """Return the jets at ``rows``, in that order."""
         return self.jets.take(rows, max_particles)
@@ -125,7 +126,7 @@ class InStore:
         return self.store.is_shuffled
 
     def take(
-        self, rows: Int[np.ndarray, " chosen"], max_particles: int | None = None, /
+        self, rows: Int[np.ndarray, " chosen"], max_particles: MaxParticles = None, /
     ) -> JetArrays:
         """Return the jets at ``rows``, in that order, from shards mapped into memory."""
         return self._fitted(self.store.take(rows, max_particles, extras=self._extras))

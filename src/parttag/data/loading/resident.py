@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int, Int64
 from parttag.data.loading.dataset import JetDataset
 from parttag.jets.arrays import PER_JET, PER_PARTICLE
 from parttag.jets.batch import JetBatch, make_batch
+from parttag.jets.kinds import KindLimits, MaxParticles
 from parttag.jets.packing import offsets_of
 
 Resident = bool | Literal["auto"]
@@ -28,17 +29,32 @@ class ResidentJets:
     Where in them a jet's particles lie is known on the host too, at 8 bytes a jet, so that nobody
     waits for the device: it is sent where a batch's jets and particles are, and gathers them.
 
+    Parameters
+    ----------
+    dataset
+        The jets.
+    device
+        Where they are kept.
+    max_particles
+        Keep so many particles of each jet, if a number for each kind is given: of which kind a
+        particle is, the host does not know later.
+
     Raises
     ------
     InputError
         If a block of a store is not what was written.
     """
 
-    def __init__(self, dataset: JetDataset, device: torch.device) -> None:
+    def __init__(
+        self, dataset: JetDataset, device: torch.device, max_particles: MaxParticles = None
+    ) -> None:
         self.device = device
         sample = dataset.read([])
         self.extra_names = sample.extra_names
         self.column_types, self.jet_column_types = sample.column_types, sample.jet_column_types
+        self.kinds = sample.kinds
+        limits = max_particles if isinstance(max_particles, KindLimits) else None
+        self._most = None if isinstance(max_particles, KindLimits) else max_particles
         self._per_particle, self._per_jet = sample.held(PER_PARTICLE), sample.held(PER_JET)
         self._tensors: dict[str, torch.Tensor] = {}
         lengths: list[np.ndarray] = []
@@ -46,7 +62,7 @@ class ResidentJets:
         for start in range(0, len(dataset), _CHUNK_JETS):
             stop = min(start + _CHUNK_JETS, len(dataset))
             classes = dataset.classes[start:stop].astype(np.int64)
-            batch = make_batch(dataset.read([(start, stop)]), classes)
+            batch = make_batch(dataset.read([(start, stop)]), classes, limits)
             lengths.append(batch.lengths)
             for name in first:
                 first[name] = self._write(
@@ -75,7 +91,6 @@ class ResidentJets:
     def plan(
         self,
         rows: Int[np.ndarray, " chosen"],
-        max_particles: int | None = None,
         trim: Callable[[Int64[np.ndarray, " jets"]], Bool[np.ndarray, " particles"] | None]
         | None = None,
     ) -> "BatchPlan":
@@ -85,15 +100,13 @@ class ResidentJets:
         ----------
         rows
             The jets, in order.
-        max_particles
-            Only so many particles of each, those of the highest pT.
         trim
             Returns which of the particles are kept, from how many each jet has; ``None`` for all.
         """
         starts = self._offsets[rows]
         lengths = self._offsets[rows + 1] - starts
-        if max_particles is not None:
-            lengths = np.minimum(lengths, max_particles)
+        if self._most is not None:
+            lengths = np.minimum(lengths, self._most)
         offsets = offsets_of(lengths)
         particles = np.repeat(starts - offsets[:-1], lengths)
         particles += np.arange(offsets[-1])
@@ -121,6 +134,7 @@ class ResidentJets:
             lengths=plan.lengths,
             column_types=self.column_types,
             jet_column_types=self.jet_column_types,
+            kinds=self.kinds,
             **tensors,
         )
 

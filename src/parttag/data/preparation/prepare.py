@@ -40,6 +40,7 @@ from parttag.data.store.store import (
 from parttag.data.store.writer import write_manifest
 from parttag.errors import InputError, option
 from parttag.jets.arrays import JetArrays
+from parttag.jets.kinds import KIND_COLUMN
 from parttag.options import local_name
 from parttag.progress import Progress, no_progress
 from parttag.system.atomic_files import write_file
@@ -183,8 +184,9 @@ def _chosen(head: JetArrays, files: JetFiles) -> Columns:
     if files.wanted is None:
         return names
     files.wanted.require(head, str(files.paths[0]))
+    kept = {*files.wanted.names, *([KIND_COLUMN] if names.kinds else [])}
     types = {
-        kind: tuple(own for own in getattr(names, kind) if own[0] in files.wanted.names)
+        kind: tuple(own for own in getattr(names, kind) if own[0] in kept)
         for kind in ("column_types", "jet_column_types")
     }
     return names.model_copy(update=types)

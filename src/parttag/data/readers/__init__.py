@@ -110,6 +110,7 @@ def read_schema(path: Path, layout: Layout | None = None) -> Schema:
             manifest.extra_names,
             columns=column_names(manifest.column_types),
             jet_columns=column_names(manifest.jet_column_types),
+            kinds=tuple(name for name, _ in manifest.kinds),
         )
     return reader_of(path, layout).read_schema(path, layout)
 

@@ -29,6 +29,7 @@ from parttag.data.readers.slots import (
 )
 from parttag.errors import InputError
 from parttag.jets.arrays import EXTRA_NAMES, JetArrays, pack_jets
+from parttag.jets.kinds import KIND_COLUMN
 from parttag.options import Options
 
 _OF_PARTICLES = (*MOMENTUM, "weight", "mask", "pdg_id", *EXTRA_NAMES)
@@ -90,6 +91,11 @@ class ColumnLayout:
         """The branch whose lengths those of all particle branches must equal."""
         sections = self.columns.sections
         return sections[0].leading if sections else "part_px"
+
+    @cached_property
+    def leading_in_file(self) -> str:
+        """The same, or the first branch that it is computed from."""
+        return next(iter(self._derived.sources([self.leading])), self.leading)
 
     @property
     def several_jets(self) -> bool:
@@ -161,8 +167,9 @@ class ColumnLayout:
         return replace(
             known,
             label_names=label_names,
-            columns=tuple(self._more.particles),
+            columns=(*self._more.particles, *([KIND_COLUMN] if self.columns.kinds else [])),
             jet_columns=tuple(self._more.jets),
+            kinds=tuple(name for name, _ in self.columns.kinds),
         )
 
     @property
@@ -224,6 +231,7 @@ class ColumnLayout:
             jet_weights=jet_weights,
             columns=particles.columns,
             jet_columns=self._more.of_jets(table),
+            kinds=columns.kinds,
         )
 
     def _particles(
@@ -236,10 +244,14 @@ class ColumnLayout:
         """Return the particles of entries that are one jet each."""
         parts, names = [], self.columns.extra_names
         first = Branches(branches, path, first_row, self.leading, self.max_particles)
-        for section, own in zip(self.columns.sections, self._more.of_sections(first), strict=True):
+        sections = zip(self.columns.sections, self._more.of_sections(first), strict=True)
+        for number, (section, own) in enumerate(sections):
+            kind = number if self.columns.kinds else None
             table = Branches(branches, path, first_row, section.leading, self.max_particles)
             table.require_one_an_entry(self.leading)
-            parts.append(read_particles(section, table, names, jet_p4=jet_p4, columns=own))
+            parts.append(
+                read_particles(section, table, names, jet_p4=jet_p4, columns=own, kind=kind)
+            )
         return join(parts)
 
     # ------------------------------------------------------------------------------------- truth
@@ -299,9 +311,8 @@ class ColumnLayout:
 
     def _of_particles(self, names: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Yield key and branch of the options of all sections of particles that name one."""
-        for number, section in enumerate(self.columns.sections):
-            of_several = isinstance(self.columns.particles, tuple)
-            key = f"particles.{number}" if of_several else "particles"
+        sections = zip(self.columns.section_keys, self.columns.sections, strict=True)
+        for key, section in sections:
             yield from _named(key, section, names)
 
     def _label_branches(self) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ Every option that names a branch takes its name in the file. Momenta, energies a
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     BeforeValidator,
@@ -13,7 +13,6 @@ from pydantic import (
     Field,
     PositiveInt,
     Tag,
-    field_validator,
     model_validator,
 )
 
@@ -22,157 +21,16 @@ from parttag.data.readers.friend_columns import FriendColumns
 from parttag.data.readers.layout import MAX_PARTICLES
 from parttag.data.readers.named_layouts import complete
 from parttag.data.readers.of_jet import OfJet
-from parttag.data.readers.pdg import IDENTITY_NAMES, Kind, check_pdg_map
-from parttag.data.readers.relative import Relative, RelativeColumns, relative_columns
+from parttag.data.readers.particle_columns import Column, KindColumns, ParticleColumns, Unit
 from parttag.jets.arrays import EXTRA_NAMES
-from parttag.options import Name, Options, Texts
-
-Unit = Literal["eV", "keV", "MeV", "GeV", "TeV"] | Annotated[float, Field(gt=0)]
-"""Of momenta, energies and masses: a name, or how many GeV it is."""
-
-LengthUnit = Literal["um", "µm", "mm", "cm", "m"] | Annotated[float, Field(gt=0)]
-"""Of impact parameters: a name, or how many mm it is."""
-
-_GEV = {"eV": 1e-9, "keV": 1e-6, "MeV": 1e-3, "GeV": 1.0, "TeV": 1e3}
-_MM = {"um": 1e-3, "µm": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1e3}
-
-Column = str | float
-"""A branch, or one number for all."""
+from parttag.jets.kinds import KindLabel, Kinds, check_number_of_kinds
+from parttag.options import MAPPING, Name, Options, Texts
 
 Values = Annotated[
     tuple[int, ...] | tuple[str, ...],
     BeforeValidator(lambda value: (value,) if isinstance(value, int | str) else value),
 ]
 """One whole number or text, or a list of them."""
-
-
-def in_gev(unit: Unit) -> float:
-    """Return how many GeV a unit is."""
-    return _GEV[unit] if isinstance(unit, str) else unit
-
-
-def in_mm(unit: LengthUnit) -> float:
-    """Return how many mm a unit is."""
-    return _MM[unit] if isinstance(unit, str) else unit
-
-
-_DIRECTIONS = ("px", "pt", "py", "pz", "eta", "rapidity", "ctg_theta", "phi")
-
-
-class ParticleColumns(Options):
-    """The branches of the particles, each a list or a row of slots a jet, or an event of several.
-
-    A number in place of a branch holds for all particles.
-
-    The momentum is ``px, py, pz`` or ``pt, phi`` with ``eta``, ``rapidity`` or ``ctg_theta``;
-    then ``energy`` or ``mass``, or neither where ``pdg_id`` says what the particle is.
-    """
-
-    px: Column | None = None
-    py: Column | None = None
-    pz: Column | None = None
-    pt: Column | None = None
-    eta: Column | None = None
-    rapidity: Column | None = None
-    ctg_theta: Column | None = None
-    """pz/pT, in place of eta (Delphes' ``CtgTheta``, whose ``Eta`` is of where a track ends)."""
-    phi: Column | None = None
-    energy: Column | None = None
-    mass: Column | None = None
-    """0: massless particles."""
-    unit: Unit = "GeV"
-    weight: str | None = None
-    """What the four-momentum is multiplied by (PUPPI); particles of weight 0 are left out."""
-    of_jet: OfJet | None = None
-    """Which of the particles of an event are a jet's; see ``columns.jets``."""
-    mask: str | None = None
-    """True or 1 for slots that hold a particle. Without it, slots of zero pT and E are padding."""
-    count: str | None = None
-    """Number of particles of each jet: its first slots; in HDF5 and npz files also of arrays of one
-    axis that hold the particles of all jets one after the other."""
-    offsets: str | None = None
-    """The row of each jet's first particle in such arrays, in place of ``count``; it may end with
-    the number of all particles."""
-    relative_to_jet: Relative = False
-    """Which coordinates are relative to the jet's own; ``true``: all of pt, energy, eta and phi
-    that are named, shares of pT and energy and differences of angles."""
-    pdg_id: Column | None = None
-    """PDG number, which gives charge and identity where no branch is named for them."""
-    pdg_map: dict[int, Kind | int] = Field(default={})
-    """What numbers of the file stand for that are none of the PDG's: a kind of particle, or a PDG
-    number. CMS's 1 and 2, of its forward calorimeter, are known."""
-    charge: Column | None = None
-    is_charged_hadron: Column | None = None
-    is_neutral_hadron: Column | None = None
-    is_photon: Column | None = None
-    is_electron: Column | None = None
-    is_muon: Column | None = None
-    d0: Column | None = None
-    """Transverse impact parameter."""
-    d0_error: Column | None = None
-    dz: Column | None = None
-    """Longitudinal impact parameter."""
-    dz_error: Column | None = None
-    length_unit: LengthUnit = "mm"
-    extra: dict[Name, str] = Field(default={})
-    """More columns by the names that ``features`` know them by, as the files have them."""
-
-    @field_validator("extra")
-    @classmethod
-    def _is_no_known_column(cls, extra: dict[str, str]) -> dict[str, str]:
-        for name in extra:
-            if name in EXTRA_NAMES:
-                raise ValueError(f"{name} is a column that parttag knows: name it beside extra")
-        return extra
-
-    @model_validator(mode="after")
-    def _is_a_momentum(self) -> "ParticleColumns":
-        given = {name for name in _DIRECTIONS if self.has(name)}
-        angles = ({"pt", "phi", angle} for angle in ("eta", "rapidity", "ctg_theta"))
-        if given not in ({"px", "py", "pz"}, *angles):
-            raise ValueError(
-                "name the branches of px, py and pz, or of pt, phi and one of eta and rapidity "
-                f"(or ctg_theta), and no others; there are {', '.join(sorted(given)) or 'none'}"
-            )
-        if not self.leading:
-            raise ValueError("one of the components of the momentum must be a branch")
-        if self.energy is not None and self.mass is not None:
-            raise ValueError("name energy or mass, not both")
-        if self.energy is None and self.mass is None and self.pdg_id is None:
-            raise ValueError("energy or mass is missing; mass: 0 makes the particles massless")
-        return self
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> "ParticleColumns":
-        relative_columns(self.relative_to_jet, self.has)
-        if self.count is not None and self.offsets is not None:
-            raise ValueError("name count or offsets, not both")
-        if self.pdg_map and self.pdg_id is None:
-            raise ValueError("pdg_map is of pdg_id, which is not named")
-        check_pdg_map(self.pdg_map, has_charge=self.charge is not None)
-        return self
-
-    @property
-    def relative(self) -> RelativeColumns | None:
-        """Which coordinates are relative to the jet's; ``None`` if none is."""
-        return relative_columns(self.relative_to_jet, self.has)
-
-    def has(self, name: str) -> bool:
-        """Return whether an option names a branch, or gives a number for all particles."""
-        return getattr(self, name) is not None
-
-    @property
-    def leading(self) -> str:
-        """The branch whose lengths those of all branches of these particles must equal."""
-        values = [getattr(self, name) for name in _DIRECTIONS]
-        return next((value for value in values if isinstance(value, str)), "")
-
-    @property
-    def extra_names(self) -> tuple[str, ...]:
-        """The columns of the particles that come of it, besides the four-momentum."""
-        known = IDENTITY_NAMES if self.pdg_id is not None else ()
-        return tuple(name for name in EXTRA_NAMES if self.has(name) or name in known)
-
 
 _JET_MOMENTA = (("pt", "eta", "phi"), ("px", "py", "pz"))
 
@@ -255,12 +113,23 @@ class LabelColumns(Options):
         return any(isinstance(value, str) for values in self.values.values() for value in values)
 
 
+def _form(value: Any) -> str:
+    """Return which form a value has: options are no names of kinds, and kinds are sections."""
+    if isinstance(value, list | tuple):
+        return "(several)"
+    if not isinstance(value, Mapping) or not value or value.keys() & ParticleColumns.model_fields:
+        return "(one)"
+    sections = (isinstance(own, Mapping | KindColumns) for own in value.values())
+    return MAPPING if all(sections) else "(one)"
+
+
 Sections = Annotated[
     Annotated[ParticleColumns, Tag("(one)")]
-    | Annotated[tuple[ParticleColumns, ...], Field(min_length=1), Tag("(several)")],
-    Discriminator(lambda value: "(several)" if isinstance(value, list | tuple) else "(one)"),
+    | Annotated[tuple[ParticleColumns, ...], Field(min_length=1), Tag("(several)")]
+    | Annotated[dict[KindLabel, KindColumns], Tag(MAPPING)],
+    Discriminator(_form),
 ]
-"""The branches of all particles, or of each kind of them."""
+"""The branches of all particles; of several collections of them; or of each kind by its name."""
 
 
 class ColumnsOptions(Options):
@@ -279,7 +148,9 @@ class ColumnsOptions(Options):
     particles: Sections | None = None
     """The four-momenta of the particles, and what else is known of them; without them particles and
     jets are those of JetClass's branches. A list of such sections is for particles of several
-    kinds: a column that one of them lacks is 0 for its particles."""
+    collections: a column that one of them lacks is 0 for its particles. A mapping of such sections
+    (``{charged: …, neutral: …, vertices: …}``) is for kinds of particles that a network tells
+    apart; see ``features``."""
     jet: JetColumns | None = None
     """Jet quantities; without them a jet is the sum of its particles."""
     labels: LabelColumns | None = None
@@ -317,20 +188,39 @@ class ColumnsOptions(Options):
         return self
 
     @model_validator(mode="after")
-    def _leading_is_of_the_file(self) -> "ColumnsOptions":
+    def _jets_are_counted_in_the_file(self) -> "ColumnsOptions":
         DerivedColumns(self.derived)
-        for name in (*(section.leading for section in self.sections), self.leading_jets):
-            if name in self.derived:
+        if self.leading_jets in self.derived:
+            raise ValueError(
+                f"{self.leading_jets} is derived, but says how many jets there are: name a branch "
+                "of the file first"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_countable_kinds(self) -> "ColumnsOptions":
+        check_number_of_kinds(len(self.kinds))
+        return self
+
+    @model_validator(mode="after")
+    def _kinds_have_relations(self) -> "ColumnsOptions":
+        of_jets = [section.of_jet for section in self.sections] if self.kinds else []
+        without = [n for (n, _), of_jet in zip(self.kinds, of_jets, strict=True) if of_jet is None]
+        if without and len(without) < len(of_jets):
+            raise ValueError(f"particles.{without[0]} has no of_jet; of kinds, each has its own")
+        if any(of_jet is not None and of_jet.cluster is not None for of_jet in of_jets):
+            raise ValueError("no jets can be made of kinds of particles: leave out of_jet.cluster")
+        for (name, has_momentum), of_jet in zip(self.kinds, of_jets, strict=True):
+            if of_jet is not None and of_jet.within is not None and not has_momentum:
                 raise ValueError(
-                    f"{name} is derived, but says how many particles or jets there are: name a "
-                    "branch of the file first"
+                    f"particles.{name}.of_jet.within needs directions: name those of {name}"
                 )
         return self
 
     @model_validator(mode="after")
     def _jets_have_particles(self) -> "ColumnsOptions":
         of_jet = self.of_jet
-        if any(section.of_jet is not None for section in self.sections[1:]):
+        if not self.kinds and any(section.of_jet is not None for section in self.sections[1:]):
             raise ValueError("of_jet belongs to the first section of particles, and holds for all")
         if of_jet is None:
             if self.jets is not None:
@@ -351,7 +241,7 @@ class ColumnsOptions(Options):
             raise ValueError(
                 "name a branch of the jets in jet, which says how many of them an event has"
             )
-        several = of_jet.references or of_jet.within
+        several = of_jet.references or of_jet.within or self.kinds
         if len(self.sections) > 1 and not several:
             raise ValueError(
                 "of several sections of particles, of_jet can be references, within or cluster"
@@ -360,14 +250,34 @@ class ColumnsOptions(Options):
 
     @property
     def sections(self) -> tuple[ParticleColumns, ...]:
-        """The branches of each kind of particles."""
+        """The branches of each collection of particles."""
         if self.particles is None:
             return ()
+        if isinstance(self.particles, dict):
+            return tuple(self.particles.values())
         return self.particles if isinstance(self.particles, tuple) else (self.particles,)
 
     @property
+    def section_keys(self) -> tuple[str, ...]:
+        """Where each section of particles is said: ``particles.charged``."""
+        if isinstance(self.particles, ParticleColumns):
+            return ("particles",)
+        names = self.particles if isinstance(self.particles, dict) else range(len(self.sections))
+        return tuple(f"particles.{name}" for name in names)
+
+    @property
+    def kinds(self) -> Kinds:
+        """The kinds of particles, where there are several, and which have four-momenta."""
+        if not isinstance(self.particles, dict):
+            return ()
+        return tuple((name, own.has_momentum) for name, own in self.particles.items())
+
+    @property
     def of_jet(self) -> OfJet | None:
-        """Which of an event's particles are a jet's; ``None`` where an entry is one jet."""
+        """Which of an event's particles are a jet's; ``None`` where an entry is one jet.
+
+        Of kinds, each section has its own; this is the first one's.
+        """
         return self.sections[0].of_jet if self.sections else None
 
     @property
@@ -376,7 +286,9 @@ class ColumnsOptions(Options):
         names = ("pt", "eta", "phi", "px", "py", "pz", "energy", "mass")
         values = [getattr(self.jet, name) for name in names] if self.jet is not None else []
         branches = [value for value in values if isinstance(value, str)]
-        return branches[0] if branches else self.of_jet.one_a_jet if self.of_jet else None
+        of_jets = [section.of_jet for section in self.sections if section.of_jet is not None]
+        branches += [of_jet.one_a_jet for of_jet in of_jets if of_jet.one_a_jet is not None]
+        return branches[0] if branches else None
 
     @property
     def extra_names(self) -> tuple[str, ...]:

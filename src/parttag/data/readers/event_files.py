@@ -114,9 +114,10 @@ def read_chunks(
     InputError
         If the file cannot be read.
     """
-    of_jet = layout.columns.of_jet
-    assert of_jet is not None
-    if of_jet.within is not None:
+    for section in layout.columns.sections:
+        of_jet = section.of_jet
+        if of_jet is None or of_jet.within is None:
+            continue
         logger.info(
             "%s: the particles of a jet are taken to be those within ΔR < %g of its axis, which is "
             "an approximation",

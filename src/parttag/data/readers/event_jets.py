@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import awkward as ak
@@ -35,12 +35,16 @@ from parttag.jets.packing import jet_sums, offsets_of, take_packed
 
 def relation_branches(columns: ColumnsOptions) -> list[tuple[str, str]]:
     """Return key and branch of what says which particles are a jet's."""
-    of_jet = columns.of_jet
-    if of_jet is None:
-        return []
-    named = [(f"particles.of_jet.{key}", branch) for key, branch in of_jet.branches]
-    if of_jet.references is not None:
-        named += [("particles.of_jet.references", name) for name in unique_ids(columns)]
+    named = []
+    keys, ids = columns.section_keys, unique_ids(columns)
+    for number, section in enumerate(columns.sections):
+        of_jet, key = section.of_jet, f"{keys[number] if columns.kinds else 'particles'}.of_jet"
+        if of_jet is None:
+            continue
+        named += [(f"{key}.{name}", branch) for name, branch in of_jet.branches]
+        if of_jet.references is not None:
+            own = ids[number : number + 1] if columns.kinds else ids
+            named += [(f"{key}.references", name) for name in own]
     return named
 
 
@@ -96,6 +100,8 @@ def read_events(
         return jets_of(number), particles.chosen(chosen)
     assert columns.leading_jets is not None
     jets = jets_of(numbers_of_jets(tables[0], columns.leading_jets))
+    if columns.kinds:
+        return jets, _of_kinds(columns, jets, tables, tally, more)
     if of_jet.within is not None:
         particles = every_particle(jets)
         return jets, particles.chosen(_near(of_jet.within, columns, jets, particles))
@@ -108,6 +114,50 @@ def read_events(
             for section, table, chosen, own in sections
         ]
     )
+
+
+def _of_kinds(
+    columns: ColumnsOptions,
+    jets: JetsOfEvents,
+    tables: Sequence[Branches],
+    tally: Tally,
+    more: MoreColumns,
+) -> Particles:
+    """Return the particles of jets, of each kind as it says itself which are a jet's."""
+    jet_p4 = None if columns.jet is None else read_jet_momenta(columns.jet, jets)
+    chosen_of = _chosen_of_kinds(columns, jets, tables, tally)
+    parts = []
+    for kind, own in enumerate(more.of_sections(jets)):
+        section, chosen = columns.sections[kind], chosen_of.get(kind)
+        names = columns.extra_names
+        found = read_particles(section, tables[kind], names, chosen, jet_p4, own, kind)
+        if chosen is None:
+            assert section.of_jet is not None
+            assert section.of_jet.within is not None
+            found = found.chosen(_near(section.of_jet.within, columns, jets, found))
+        parts.append(found)
+    return join(parts)
+
+
+def _chosen_of_kinds(
+    columns: ColumnsOptions, jets: JetsOfEvents, tables: Sequence[Branches], tally: Tally
+) -> dict[int, Chosen]:
+    """Return which particles of each kind are those of jets, but for kinds that are near them.
+
+    References may be to particles of all the kinds that name them.
+    """
+    ids, together = unique_ids(columns), dict[str, list[int]]()
+    for kind, section in enumerate(columns.sections):
+        assert section.of_jet is not None
+        if section.of_jet.within is None:
+            together.setdefault(section.of_jet.references or f" {kind}", []).append(kind)
+    chosen_of: dict[int, Chosen] = {}
+    for kinds in together.values():
+        of_jet = columns.sections[kinds[0]].of_jet
+        assert of_jet is not None
+        found = related(of_jet, jets, [tables[k] for k in kinds], [ids[k] for k in kinds], tally)
+        chosen_of |= dict(zip(kinds, found, strict=True))
+    return chosen_of
 
 
 def _near(

@@ -26,7 +26,8 @@ class Schema:
     """What the jets of a file have: labels, columns of the particles, and where the rest is from.
 
     ``other`` are the branches that jet quantities come from; ``None`` where the format leaves no
-    choice. ``columns`` and ``jet_columns`` are those that a configuration names besides.
+    choice. ``columns`` and ``jet_columns`` are those that a configuration names besides, ``kinds``
+    the names of the kinds of particles, where there are several.
     """
 
     label_names: tuple[str, ...]
@@ -34,6 +35,7 @@ class Schema:
     other: frozenset[str] | None = None
     columns: tuple[str, ...] = ()
     jet_columns: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
 
 
 @runtime_checkable

@@ -17,6 +17,7 @@ from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.readers.slices import find, leaves
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
+from parttag.jets.kinds import KIND_COLUMN, require_kinds
 
 Columns = dict[str, Shaped[np.ndarray, " _rows"]]
 
@@ -31,6 +32,11 @@ class WantedColumns:
         Of the particles, and of the jets.
     either
         Of whichever their branches are.
+    of_kinds
+        Of ``particles``, those of each kind, where there are several.
+    with_momenta
+        Kinds whose particles must have four-momenta, ``None`` for all there are, and what needs
+        them.
     asked_by
         The option that names these, for messages.
     known
@@ -40,6 +46,8 @@ class WantedColumns:
     particles: tuple[str, ...] = ()
     jets: tuple[str, ...] = ()
     either: tuple[str, ...] = ()
+    of_kinds: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    with_momenta: tuple[tuple[str | None, str], ...] = ()
     asked_by: str = "columns"
     known: tuple[str, ...] = ()
 
@@ -49,13 +57,14 @@ class WantedColumns:
         return (*self.particles, *self.jets, *self.either)
 
     def require(self, jets: JetArrays, name: str) -> None:
-        """Refuse jets that lack one of the columns.
+        """Refuse jets that lack one of the columns, or a kind of particles.
 
         Raises
         ------
         InputError
             If one is missing; the message names the nearest there is.
         """
+        self.require_kinds(jets, name)
         of_particles, of_jets = jets.particle_column_names, jets.jet_column_names
         for key, there, wanted, what in (
             ("features", (*jets.extra_names, *of_particles), self.particles, "particle column"),
@@ -69,6 +78,29 @@ class WantedColumns:
                         f"{key}: {name} has no {what} {column!r}{near}; prepare it with that "
                         "column, or name another"
                     )
+
+    def require_kinds(self, jets: JetArrays, name: str) -> None:
+        """Refuse jets that lack a kind of particles, or four-momenta of one where needed.
+
+        Raises
+        ------
+        InputError
+            If they do.
+        """
+        require_kinds([kind for kind, _ in self.of_kinds], jets.kinds, name)
+        without = [kind for kind, has_momentum in jets.kinds if not has_momentum]
+        for kind, what in self.with_momenta:
+            lacking = [other for other in without if kind in (None, other)]
+            if lacking:
+                raise InputError(no_momenta(lacking[0], what, name))
+
+
+def no_momenta(kind: str, what: str, name: str) -> str:
+    """Return what is said of particles without four-momenta where something needs them."""
+    return (
+        f"{what} needs four-momenta, which the {kind} of {name} have not: name their branches in "
+        f"data.columns.particles.{kind}, or leave it out"
+    )
 
 
 @dataclass(frozen=True)
@@ -85,11 +117,15 @@ class MoreColumns:
     sections: tuple[Mapping[str, str], ...] = ()
     """Of ``particles``, what each section of particles has."""
 
+    kinds: tuple[str, ...] = ()
+    """What the sections are called, if they are of kinds."""
+
     @property
     def particle_branches(self) -> list[str]:
         """The branches that are known to be of particles."""
         of_sections = [branch for section in self.sections for branch in section.values()]
-        return list(dict.fromkeys([*self.particles.values(), *of_sections]))
+        of_all = [] if self.kinds else self.particles.values()
+        return list(dict.fromkeys([*of_all, *of_sections]))
 
     @property
     def branches(self) -> list[str]:
@@ -105,8 +141,14 @@ class MoreColumns:
             If it does; the message names the nearest there is.
         """
         wanted = self.wanted or WantedColumns()
+        particles = [("features", "data.columns.particles.extra", self.particles)]
+        if self.kinds:
+            particles = [
+                (f"features.{kind}", f"data.columns.particles.{kind}.extra", section)
+                for kind, section in zip(self.kinds, self.sections, strict=True)
+            ]
         for asked_by, key, named in (
-            ("features", "data.columns.particles.extra", self.particles),
+            *particles,
             ("jet_features", "data.columns.jet_extra", self.jets),
             (wanted.asked_by, "columns", self.either),
         ):
@@ -164,17 +206,30 @@ def more_columns(columns: ColumnsOptions, wanted: WantedColumns | None) -> MoreC
     named = [section.extra for section in columns.sections]
     extra = {name: branch for own in reversed(named) for name, branch in own.items()}
     leading = tuple(section.leading for section in columns.sections)
+    kinds = tuple(name for name, _ in columns.kinds)
     if wanted is None:
-        return MoreColumns(extra, columns.jet_extra, leading=leading, sections=tuple(named))
+        return MoreColumns(
+            extra, columns.jet_extra, leading=leading, sections=tuple(named), kinds=kinds
+        )
     both = [name for name in wanted.either if name in extra or name in columns.jet_extra]
+    made = {KIND_COLUMN} if kinds else set()  # of no branch
     particles = (*wanted.particles, *(name for name in both if name in extra))
+    particles = tuple(name for name in particles if name not in made)
     sections: list[dict[str, str]] = [
         {name: own[name] for name in particles if name in own} for own in named
     ]
-    for name in particles if sections else ():
-        if name not in extra:
-            sections[_owner(name, leading)][name] = name
+    if kinds and wanted.of_kinds:
+        sections = [
+            {n: own.get(n, n) for n in dict(wanted.of_kinds).get(kind, ()) if n not in made}
+            | {name: own[name] for name in both if name in own}
+            for kind, own in zip(kinds, named, strict=True)
+        ]
+    else:
+        for name in particles if sections else ():
+            if name not in extra:
+                sections[_owner(name, leading)][name] = name
     return MoreColumns(
+        kinds=kinds,
         particles={name: extra.get(name, name) for name in particles},
         leading=leading,
         sections=tuple(sections),

@@ -10,9 +10,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, Shaped
 
 from parttag.data.readers.branches import Branches
-from parttag.data.readers.columns import JetColumns, ParticleColumns, in_gev, in_mm
+from parttag.data.readers.columns import JetColumns
+from parttag.data.readers.particle_columns import ParticleColumns, in_gev, in_mm
 from parttag.data.readers.pdg import IDENTITY_NAMES, identify
 from parttag.data.readers.relative import to_absolute
+from parttag.jets.kinds import KIND_COLUMN, KIND_TYPE
 from parttag.jets.kinematics import four_momenta, transverse
 from parttag.jets.packing import offsets_of
 
@@ -97,6 +99,7 @@ def read_particles(
     chosen: Chosen | None = None,
     jet_p4: Float64[np.ndarray, "jets 4"] | None = None,
     columns: Mapping[str, str] | None = None,
+    kind: int | None = None,
 ) -> Particles:
     """Return particles without the slots that are padding, and without those of weight 0.
 
@@ -112,6 +115,8 @@ def read_particles(
         The momenta of the jets, which coordinates may be relative to.
     columns
         The branches of more columns, by their names.
+    kind
+        The number of their kind, which becomes a column, if there are several.
 
     Raises
     ------
@@ -123,6 +128,8 @@ def read_particles(
         name: table.typed_of_particles(branch, slots.rows)
         for name, branch in (columns or {}).items()
     }
+    if kind is not None:
+        more[KIND_COLUMN] = np.full(len(slots.jets), kind, dtype=KIND_TYPE)
     return Particles(slots.jets, slots.momenta(), slots.extra(extra_names), more)
 
 
@@ -196,6 +203,8 @@ class _Slots:
 
     def momenta(self) -> Float64[np.ndarray, "particles 4"]:
         """Return px, py, pz and E in GeV."""
+        if not self.particles.has_momentum:
+            return np.zeros((len(self.jets), 4))
         names = [name for name in MOMENTUM if self.particles.has(name)]
         columns = {name: self.column(name) for name in names}
         if self.relative is not None:

@@ -16,7 +16,8 @@ from parttag.data.store.shard import Columns
 from parttag.data.store.store import JetStore, Source, is_store, refuse_dropped
 from parttag.errors import InputError, option
 from parttag.jets.arrays import JetArrays, make_index
-from parttag.jets.columns import ColumnTypes, repacked
+from parttag.jets.columns import ColumnTypes, as_records, repacked
+from parttag.jets.kinds import KIND_COLUMN, Kinds
 from parttag.jets.spread import looks_like_events
 from parttag.jets.validity import FAULTS, advice, jet_faults, jet_name, source_name
 from parttag.progress import Progress, no_progress
@@ -147,6 +148,7 @@ class Intake:
                 ("labels", schema.label_names, first.label_names),
                 ("particle columns", schema.extra_names, first.extra_names),
                 ("jet branches", schema.other, first.other),
+                ("kinds of particles", schema.kinds, first.kinds),
                 ("columns", schema.columns, first.columns),
                 ("columns of the jets", schema.jet_columns, first.jet_columns),
             ):
@@ -225,6 +227,7 @@ def aligned(jets: JetArrays, like: Columns | JetArrays) -> JetArrays:
     """
     if all(getattr(jets, name) == getattr(like, name) for name in Columns.model_fields):
         return jets
+    jets = _with_kinds(jets, like.kinds)
     labels = [jets.label_names.index(name) for name in like.label_names]
     extras = [jets.extra_names.index(name) for name in like.extra_names]
     _refuse_other_types(jets, jets.column_types, like.column_types)
@@ -240,6 +243,23 @@ def aligned(jets: JetArrays, like: Columns | JetArrays) -> JetArrays:
         jet_columns=repacked(jets.jet_columns, jets.jet_column_types, like.jet_column_types),
         jet_column_types=like.jet_column_types,
     )
+
+
+def _with_kinds(jets: JetArrays, kinds: Kinds) -> JetArrays:
+    """Return the jets with their kinds of particles numbered as others."""
+    if jets.kinds == kinds:
+        return jets
+    if set(jets.kinds) != set(kinds):
+        names = ", ".join(sorted({name for name, _ in set(jets.kinds) ^ set(kinds)}))
+        raise InputError(
+            f"{source_name(jets)} and files before it differ in their kinds of particles, or in "
+            f"which have four-momenta ({names}): they cannot be read together"
+        )
+    number = np.array([kinds.index(kind) for kind in jets.kinds], dtype=np.uint8)
+    columns = jets.columns.copy()
+    records = as_records(columns, jets.column_types)
+    records[KIND_COLUMN] = number[records[KIND_COLUMN]]
+    return replace(jets, kinds=kinds, columns=columns)
 
 
 def _refuse_other_types(jets: JetArrays, types: ColumnTypes, wanted: ColumnTypes) -> None:

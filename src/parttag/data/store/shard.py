@@ -24,7 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from parttag.errors import InputError
 from parttag.jets.arrays import ARRAYS, JetArrays, split_index
-from parttag.jets.columns import TYPES
+from parttag.jets.columns import TYPES, numpy_column
+from parttag.jets.kinds import KIND_COLUMN, KindLabel
 from parttag.system.files import refuse_damaged
 
 BLOCK_BYTES = 1 << 20
@@ -50,13 +51,16 @@ class Record(BaseModel):
 class Columns(Record):
     """The columns of a store's jets: of ``extra`` and ``labels`` by name, others with their type.
 
-    ``column_types`` are those of the particles, ``jet_column_types`` those of the jets.
+    ``column_types`` are those of the particles, ``jet_column_types`` those of the jets. ``kinds``
+    are the kinds of particles, by the numbers in the column that says of which each is, and whether
+    they have four-momenta; none where all are of one kind.
     """
 
     extra_names: tuple[str, ...]
     label_names: tuple[str, ...]
     column_types: Types = ()
     jet_column_types: Types = ()
+    kinds: tuple[tuple[KindLabel, Annotated[bool, Field(strict=True)]], ...] = ()
 
     @classmethod
     def of(cls, jets: JetArrays) -> Columns:
@@ -64,7 +68,7 @@ class Columns(Record):
         return cls(**{name: getattr(jets, name) for name in Columns.model_fields})
 
     def own(self) -> dict[str, Any]:
-        """Return these four alone, by name."""
+        """Return these alone, by name."""
         return {name: getattr(self, name) for name in Columns.model_fields}
 
 
@@ -176,6 +180,7 @@ class ShardFile:
         arrays["offsets"] = arrays["offsets"].copy()
         self._refuse_impossible(arrays["offsets"], 0, len(self))
         _refuse_unknown_sources(self.path, arrays["index"], sources)
+        _refuse_unknown_kinds(self.path, arrays, columns)
         return JetArrays(**arrays, **columns.own(), sources=sources)
 
     def _num_rows(self, name: str) -> int:
@@ -254,7 +259,8 @@ def read_spans(
     counts = [stop - start for _, start, stop in spans]
     offsets, firsts = _read_offsets(spans) if particles else (np.zeros(sum(counts) + 1, int), None)
     if not extras:
-        columns = Columns(**{**columns.own(), "extra_names": (), "column_types": ()})
+        none: dict[str, Any] = {"extra_names": (), "column_types": (), "kinds": ()}
+        columns = Columns(**{**columns.own(), **none})
     arrays: dict[str, Any] = {"offsets": offsets}
     for name, (dtype, shape) in row_types(columns).items():
         if name == "offsets":
@@ -274,6 +280,8 @@ def read_spans(
             if name == "index":
                 _refuse_unknown_sources(file.path, rows, sources)
             row += count
+    if spans and len(arrays.get("p4", ())):
+        _refuse_unknown_kinds(spans[0][0].path, arrays, columns)
     return JetArrays(**arrays, **columns.own(), sources=sources)
 
 
@@ -303,6 +311,14 @@ def _refuse_unknown_sources(
         numbers, _ = split_index(np.array([index.min(), index.max()]))
         if numbers[0] < 0 or numbers[1] >= len(sources):
             raise _misdescribed(path, "its jets are from files that the store does not name")
+
+
+def _refuse_unknown_kinds(path: Path, arrays: Mapping[str, Any], columns: Columns) -> None:
+    """Refuse particles of a kind that the store does not name."""
+    if columns.kinds:
+        kind = numpy_column(arrays["columns"], columns.column_types, KIND_COLUMN)
+        if kind.max(initial=0) >= len(columns.kinds):
+            raise _misdescribed(path, "its particles are of kinds that the store does not name")
 
 
 def _changed(path: Path) -> InputError:

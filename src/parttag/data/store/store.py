@@ -18,6 +18,7 @@ from pydantic import Field, JsonValue, ValidationError
 from parttag.data.store.shard import Columns, Count, Record, Shard, ShardFile, read_spans
 from parttag.errors import InputError, option
 from parttag.jets.arrays import JetArrays, take_from_parts
+from parttag.jets.kinds import KIND_COLUMN, KIND_TYPE, MaxParticles
 from parttag.jets.packing import offsets_of
 from parttag.migrations.formats import VERSION_KEY
 from parttag.migrations.stores import STORE
@@ -149,7 +150,7 @@ class JetStore:
     def take(
         self,
         rows: Int[np.ndarray, " chosen"],
-        max_particles: int | None = None,
+        max_particles: MaxParticles = None,
         *,
         extras: bool = True,
     ) -> JetArrays:
@@ -263,6 +264,9 @@ def _claims(manifest: Manifest) -> Iterator[tuple[str, bool]]:
     yield "extra_names", _distinct(manifest.extra_names)
     yield "column_types", _distinct([name for name, _ in manifest.column_types])
     yield "jet_column_types", _distinct([name for name, _ in manifest.jet_column_types])
+    names = [name for name, _ in manifest.kinds]
+    has_kinds = dict(manifest.column_types).get(KIND_COLUMN) == KIND_TYPE
+    yield "kinds", _distinct(names) and (not names or has_kinds)
     yield "sources", len(manifest.sources) > 0
 
 

@@ -103,7 +103,7 @@ class PairNetwork(nn.Module):
 
     def _infer(self, features: Tensor, uses_kernels: bool) -> Tensor:
         """Run with every batch norm folded into the linear layer before it."""
-        folded = self._folded()
+        folded = self.folded()
         widths = [len(bias) for _, bias in folded]
         if uses_kernels and features.shape[1] == 4 and len(set(widths[:-1])) == 1:
             from parttag.ops.kernels.pair_inference import infer
@@ -119,7 +119,7 @@ class PairNetwork(nn.Module):
             output[:, chunk] = hidden.t()
         return output
 
-    def _folded(self) -> list[tuple[Tensor, Tensor]]:
+    def folded(self) -> list[tuple[Tensor, Tensor]]:
         """Return weight and bias of every linear layer, the batch norms folded in."""
         scale, shift = self.input_norm.affine(
             self.input_norm.running_mean, self.input_norm.running_var

@@ -1,0 +1,1 @@
+"""Trained runs as ONNX models: for CMSSW, Athena, and analyses without torch."""

@@ -1,0 +1,63 @@
+"""The networks that can be exported, on padded jets: one file each, and their register."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from parttag.errors import InputError
+from parttag.export.graph import Value
+from parttag.export.networks import (
+    lorentz_net,
+    particle_net,
+    particle_transformer,
+    pcnn,
+    pfn,
+)
+from parttag.export.networks.particles import KindOfParticles, Particles
+from parttag.models import PCNN, PFN, LorentzNet, ParticleNet, ParticleTransformer, Tagger
+
+__all__ = ["InputPart", "KindOfParticles", "NetworkExport", "Particles", "find_network"]
+
+InputPart = Literal["points", "features", "vectors"]
+"""What a network reads of its particles, besides which slots are real."""
+
+
+@dataclass(frozen=True)
+class NetworkExport:
+    """How a network is written as a graph."""
+
+    encode: Callable[[Tagger, Particles], Value]
+    """From particles to what ``Tagger.encode`` gives: (jets, width)."""
+    reads: tuple[InputPart, ...]
+    finds_neighbours: bool = False
+
+
+_NETWORKS: dict[type[Tagger], NetworkExport] = {
+    ParticleTransformer: NetworkExport(particle_transformer.encode, ("features", "vectors")),
+    ParticleNet: NetworkExport(particle_net.encode, ("points", "features"), finds_neighbours=True),
+    PFN: NetworkExport(pfn.encode, ("features",)),
+    PCNN: NetworkExport(pcnn.encode, ("features",)),
+    LorentzNet: NetworkExport(lorentz_net.encode, ("vectors",)),
+}
+
+
+def find_network(network: Tagger, name: str) -> NetworkExport:
+    """Return how a network is exported.
+
+    Raises
+    ------
+    InputError
+        If it cannot be.
+    """
+    if type(network) not in _NETWORKS:
+        known = ", ".join(str(n.options_class.model_fields["name"].default) for n in _NETWORKS)
+        raise InputError(
+            f"the network {name} cannot be exported, because parttag has no ONNX graph for it; "
+            f"those that can be are {known}"
+        )
+    found = _NETWORKS[type(network)]
+    if isinstance(network, ParticleTransformer) and network.backbone.pair_network is None:
+        return NetworkExport(found.encode, ("features",))
+    return found
