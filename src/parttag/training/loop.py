@@ -229,8 +229,8 @@ class Trainer:
         with torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=bf16):
             sums = self.objective(self.model, batch)
         values = [sums.weight, sums.loss, *(sums.metrics[k] for k in self.objective.metric_names)]
-        is_filled = isinstance(batch, FilledBatch)
-        num_jets = batch.num_jets if is_filled else torch.full_like(sums.weight, len(batch))
+        number = batch.num_jets if isinstance(batch, FilledBatch) else len(batch)
+        num_jets = torch.ones_like(sums.weight) * number
         return sums.loss, torch.stack([v.detach().double() for v in (num_jets, *values)])
 
     # ------------------------------------------------------------------------- end of an epoch
