@@ -32,6 +32,22 @@ def test_a_network_without_a_graph(name, tmp_path):
     assert "particle_transformer, particle_net, pfn, pcnn, lorentz_net" in said
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("lorentz_net", {"reference": True}),
+        ("lorentz_net", {"reference_padding": True}),
+        ("lorentz_net", {"scalars": "features"}),
+        ("particle_transformer", {"block": "swiglu"}),
+    ],
+)
+def test_options_without_a_graph(name, options, tmp_path):
+    run = small_run(name, tmp_path / "run", model=options)
+    ((key, value),) = options.items()
+    said = refused(run, tmp_path / "model" / "model.onnx")
+    assert said.startswith(f"the network {name} with {key}: {str(value).lower()} cannot be")
+
+
 @pytest.mark.parametrize("there", ["model.onnx", "preprocess.json"])
 def test_a_file_that_exists_is_left_as_it_is(there, run, tmp_path):
     (tmp_path / there).write_text("mine")

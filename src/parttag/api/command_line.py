@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from parttag.api.run import Run, asked_points
+from parttag.api.run import Run
 from parttag.api.runs import Outcome, benchmark, compare, configure, ensemble, load
 from parttag.data.jet_files import JetFiles
 from parttag.evaluation.batches import Precision
@@ -28,6 +28,7 @@ from parttag.evaluation.probe import (
     probe_run,
 )
 from parttag.evaluation.scores import Scorer
+from parttag.evaluation.working_points import asked_points
 from parttag.metrics import Estimate, Report
 from parttag.progress import Progress, no_progress
 from parttag.runs.config import dump_config, run_config_class

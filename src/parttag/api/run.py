@@ -19,7 +19,7 @@ from parttag.evaluation.evaluation import Evaluation, read_epochs
 from parttag.evaluation.predict import score_files, score_jets
 from parttag.evaluation.probe import LabeledJets, ProbeOf, probe_run
 from parttag.evaluation.scores import Scores
-from parttag.evaluation.working_points import read_working_points
+from parttag.evaluation.working_points import asked_points
 from parttag.export.export import ExportReport, export_run
 from parttag.export.options import (
     Attention,
@@ -34,7 +34,6 @@ from parttag.jets.arrays import JetArrays
 from parttag.jets.awkward_arrays import from_awkward
 from parttag.jets.feature_lists import required_extras
 from parttag.metrics import EvaluationOptions
-from parttag.metrics.working_points import WorkingPoints
 from parttag.models.ensemble import Ensemble
 from parttag.options import local_name
 from parttag.progress import Progress, no_progress
@@ -464,13 +463,6 @@ def _short(number: int) -> str:
     if number < 1e3:
         return str(number)
     return f"{number / 1e3:.0f}k" if number < 1e6 else f"{number / 1e6:.2f}M"
-
-
-def asked_points(run: runs.Run, asked: bool | str | Path) -> WorkingPoints | None:
-    """Return the working points of a file, those of the run's evaluation, or none."""
-    if asked is False:
-        return None
-    return read_working_points(run, None if asked is True else Path(local_name(asked)))
 
 
 def is_files(jets: Jets) -> TypeGuard[FileNames]:

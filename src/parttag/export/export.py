@@ -31,6 +31,8 @@ from parttag.export.runtime import Session, quantized, require_packages
 from parttag.export.variables import Labels
 from parttag.jets.batch import JetBatch
 from parttag.jets.kinds import names_by_kind
+from parttag.models.ensemble import Ensemble
+from parttag.models.scaling import scaling_of
 from parttag.runs.config import CONFIG
 from parttag.runs.run import Run
 from parttag.system.atomic_files import made_directory, new_files, refuse_existing
@@ -82,6 +84,11 @@ class Exporter:
                 f"{run.config.objective.name}, which gives jets no scores; export what it makes of "
                 f"jets with {option('output', 'embedding')}, or fine-tune it with "
                 f"init_from.path={run.directory}"
+            )
+        if isinstance(run.model, Ensemble):
+            raise InputError(
+                f"{run.directory} is an ensemble, of which there is no graph yet; export its "
+                f"members, such as {run.directory / 'members' / '0'}"
             )
         network = find_network(run.model, run.config.model.name)
         return cls(run, options, network, Labels(options.names))
@@ -141,6 +148,10 @@ class Exporter:
         if beside is not None:
             encoded = encoded.graph.concat([encoded, beside.squeeze(2).cast(encoded.dtype)], 1)
         logits = layers(encoded, self.run.model.head).cast("float32")
+        scaling = scaling_of(self.run.model)
+        if scaling is not None:
+            shifts = encoded.graph.constant(list(scaling.shifts), "float32")
+            logits = logits / scaling.temperature + shifts
         return logits.apply("Softmax", axis=1) if self.options.output == "softmax" else logits
 
     def _name_scores(self, graph: Graph, values: Value) -> None:
@@ -158,6 +169,7 @@ class Exporter:
         checkpoint = directory / "checkpoints" / f"{run.checkpoint}.pt"
         found = {
             "classes": json.dumps(run.classes),
+            **({} if run.calibration is None else {"calibration": run.calibration.name}),
             "network": run.config.model.name,
             "parttag_version": parttag.__version__,
             "run": directory.name,

@@ -273,10 +273,13 @@ def _cut(
 
 def _last_passing(curve: Roc, asked: PointOptions) -> int:
     if asked.efficiency is not None:
-        first = int(np.searchsorted(curve.eps_s, asked.efficiency - _ROUNDING, side="left"))
-        return min(first, len(curve.eps_s) - 1)
+        # With negative weights a looser cut may keep less: the tightest that keeps as much.
+        most = np.maximum.accumulate(curve.eps_s)
+        first = int(np.searchsorted(most, asked.efficiency - _ROUNDING, side="left"))
+        return min(first, len(most) - 1)
     assert asked.mistag is not None
-    return int(np.searchsorted(curve.eps_b, asked.mistag + _ROUNDING, side="right")) - 1
+    most = np.maximum.accumulate(curve.eps_b)
+    return int(np.searchsorted(most, asked.mistag + _ROUNDING, side="right")) - 1
 
 
 def _halfway(curve: Roc, last: int) -> float:

@@ -27,11 +27,13 @@ from parttag.runs.plugin_parts import plugin_parts
 from parttag.runs.reweighting import write_reweighting
 from parttag.runs.run import build_network
 from parttag.runs.standardization import standardized, with_earlier
+from parttag.runs.teachers import take_teacher
 from parttag.training import checkpoint
 from parttag.training.determinism import deterministic
 from parttag.training.distributed import Ranks, join_ranks
 from parttag.training.loop import Trainer
 from parttag.training.memory import allocator_hint
+from parttag.training.objectives import Distill
 from parttag.training.optimizers import build_optimizer
 from parttag.training.speedups import choose_speedups
 from parttag.training.tokenizers import take_tokenizer
@@ -99,9 +101,29 @@ def train_run(
             if ranks.is_first and train_data.reweighting is not None:
                 write_reweighting(train_data.reweighting, directory)
             trainer = _build_trainer(config, directory, train_data, val_data, ranks, progress)
+            if isinstance(trainer.objective, Distill):
+                _teach(trainer.objective, config, directory, ranks, progress)
             with deterministic(options.deterministic):
                 trainer.run()
     return directory
+
+
+def _teach(
+    objective: Distill, config: RunConfig, directory: Path, ranks: Ranks, progress: Progress
+) -> None:
+    """Give a distillation its teacher's logits: the first rank makes them, the others read them."""
+    if not ranks.is_first:
+        ranks.wait()
+    take_teacher(
+        objective,
+        config,
+        directory,
+        lambda reading: _training_jets(reading, progress),
+        (lambda reading: open_jets(reading, "val", progress)) if config.data.val else None,
+        ranks.device,
+    )
+    if ranks.is_first:
+        ranks.wait()
 
 
 def _training_jets(config: RunConfig, progress: Progress) -> JetDataset:
