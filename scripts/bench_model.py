@@ -65,6 +65,7 @@ def parse_arguments() -> argparse.Namespace:
         "--peer-variants", nargs="+", default=["eager", "dense"], choices=PEER_VARIANTS
     )
     parser.add_argument("--compiled", action="store_true", help="ours and the peer's compiled, too")
+    parser.add_argument("--graphed", action="store_true", help="steps as CUDA graphs, too")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--tunables", help="GLIBC_TUNABLES of all processes")
     parser.add_argument(

@@ -18,8 +18,10 @@ from parttag.data.loading.dataset import open_dataset
 from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import JetBatch, make_batch
 from parttag.jets.features import particle_features
+from parttag.jets.filled import FilledBatch
 from parttag.models import build_model
 from parttag.runs.config import RunConfig
+from parttag.training.graph import GraphedSteps
 from parttag.training.optimizers import build_optimizer
 
 PEER_SCRIPT = Path(__file__).parents[1] / "peers" / "weaver_speed.py"
@@ -66,6 +68,7 @@ class Ours:
         device: str,
         *,
         compiled: bool = False,
+        graphed: bool = False,
         clock: str = "wall",
     ) -> None:
         torch.manual_seed(0)
@@ -75,6 +78,13 @@ class Ours:
         if compiled:
             self.network.compile(dynamic=True)
         self.optimizer = build_optimizer(self.network, settings.optimizer)
+        self.graphed_steps: dict[str, GraphedSteps] = {}
+        if graphed:
+            longest = settings.model.max_particles
+            size = max(map(len, batches))
+            for precision in ("fp32", "bf16"):
+                run = partial(self._differentiate, precision=precision)
+                self.graphed_steps[precision] = GraphedSteps(run, self.optimizer, size, longest)
         self.batches = batches
         self.position = 0
         self.warm: set[tuple[str, str]] = set()
@@ -108,11 +118,23 @@ class Ours:
     def train(self, batch: JetBatch, precision: str = "fp32") -> None:
         """Take a step: copy to the device, forwards, backwards, optimizer."""
         self.network.train()
-        batch = batch.to(self.device)
-        logits = self._logits(batch, precision).float()
-        torch.nn.functional.cross_entropy(logits, batch.labels).backward()
+        if self.graphed_steps:
+            self.graphed_steps[precision](batch, torch.device(self.device))
+            return
+        self._differentiate(batch.to(self.device), precision)
         self.optimizer.step()
         self.optimizer.zero_grad()
+
+    def _differentiate(self, batch: JetBatch, precision: str) -> torch.Tensor:
+        """Compute the gradients of a batch, jets that fill it up not counted."""
+        logits = self._logits(batch, precision).float()
+        if not isinstance(batch, FilledBatch):
+            loss = torch.nn.functional.cross_entropy(logits, batch.labels)
+        else:
+            losses = torch.nn.functional.cross_entropy(logits, batch.labels, reduction="none")
+            loss = (losses * batch.jet_weights).sum() / batch.jet_weights.sum()
+        loss.backward()
+        return loss.detach()
 
     @torch.no_grad()
     def infer(self, batch: JetBatch, precision: str = "fp32") -> None:

@@ -33,13 +33,13 @@ class Measured(NamedTuple):
     peer: dict[str, object] | None
 
 
-def our_network(args: argparse.Namespace, *, compiled: bool = False) -> tuple[Jets, Ours]:
+def our_network(args: argparse.Namespace, **kinds: bool) -> tuple[Jets, Ours]:
     """Return the jets and our network, which takes them."""
     torch.set_num_threads(args.threads)
     settings = load_config(CONFIGS / f"{args.model}.yaml")
     jets = read_jets(settings, args.data, args.jets)
     batches = jets.batches(args.batch, settings.model.max_particles)
-    return jets, Ours(settings, batches, args.device, compiled=compiled, clock=args.clock)
+    return jets, Ours(settings, batches, args.device, clock=args.clock, **kinds)
 
 
 def measure(args: argparse.Namespace, task: str) -> Measured:
@@ -48,6 +48,8 @@ def measure(args: argparse.Namespace, task: str) -> Measured:
     ours = {"ours": plain}
     if args.compiled:
         _, ours["ours compiled"] = our_network(args, compiled=True)
+    if args.graphed and task == "training":
+        _, ours["ours graphed"] = our_network(args, graphed=True, compiled=args.compiled)
     with TemporaryDirectory() as directory:
         peer = None
         if args.peer_python:

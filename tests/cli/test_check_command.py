@@ -53,4 +53,4 @@ def test_a_device_that_is_not_there():
 def test_a_number_that_is_none_is_no_pass():
     lost = trial.Trial("attention", "torch", "fp32", 16, float("nan"), 1e-5)
     assert not lost.passed
-    assert '"error": null' in module.Check({}, (lost,), ()).to_json()
+    assert '"error": null' in module.Check({}, (lost,), {}, ()).to_json()

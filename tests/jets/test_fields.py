@@ -61,7 +61,8 @@ class InMemory:
     __len__ = lambda self: 3
     read = lambda self, ranges: jets
 
-check(ResidentJets(InMemory(), torch.device("cpu")).batch(rows), "resident")
+resident = ResidentJets(InMemory(), torch.device("cpu"))
+check(resident.batch(resident.plan(rows)), "resident")
 print("everywhere")
 """
 

@@ -5,7 +5,7 @@ import torch
 
 from helpers.networks import NETWORKS, small_network
 from parttag.models.layers.particle_blocks import ParticleBlock
-from parttag.models.particle_transformer import ParticleTrimmer
+from parttag.models.layers.trimmer import ParticleTrimmer
 from parttag.testing import toy_batch
 
 pytestmark = [

@@ -10,7 +10,7 @@ import torch
 from helpers.networks import small_network
 from parttag.jets.pair_features import pair_features
 from parttag.models.layers.particle_blocks import ParticleBlock
-from parttag.models.particle_transformer import ParticleTrimmer
+from parttag.models.layers.trimmer import ParticleTrimmer
 from parttag.testing import toy_batch
 
 pytest.importorskip("triton")

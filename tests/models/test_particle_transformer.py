@@ -16,12 +16,8 @@ from parttag.jets.batch import make_batch
 from parttag.jets.features import particle_features
 from parttag.models import build_model, particle_transformer
 from parttag.models.layers.masking import visible_jets
-from parttag.models.particle_transformer import (
-    ParticleTransformerOptions,
-    ParticleTrimmer,
-    cache_sized,
-    random_subset,
-)
+from parttag.models.layers.trimmer import ParticleTrimmer, random_subset
+from parttag.models.particle_transformer import ParticleTransformerOptions, cache_sized
 from parttag.ops import layout
 from parttag.ops.layout import JetLayout
 from parttag.testing import toy_batch, toy_jets

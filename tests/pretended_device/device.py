@@ -51,6 +51,23 @@ class _Current:
         _Current.now = self.before
 
 
+class GraphCapture:
+    """Makes CUDA graphs: the function is called again each time, and may neither wait nor copy."""
+
+    def __call__(self, function: Any) -> Any:
+        """Return what calls the function."""
+
+        def replay() -> torch.Tensor:
+            LEDGER.launch("graph")
+            LEDGER.is_captured = True
+            try:
+                return function()
+            finally:
+                LEDGER.is_captured = False
+
+        return replay
+
+
 @contextlib.contextmanager
 def pretended_device() -> Iterator[Ledger]:
     """Let torch have a GPU within the context; the ledger is closed, and empty, to begin with."""
@@ -193,6 +210,9 @@ def _of_kernels(mode: DeviceFunctions) -> Iterator[Any]:
     yield mock.patch.object(torch.autograd.function.BackwardCFunction, "apply", apply_in_mode)
     # The trial before their first use, which costs seconds, has tests of its own.
     yield mock.patch("parttag.ops.kernels.trust.fault_of_kernels", lambda _: None)
+    yield mock.patch("parttag.training.speedups._fault_of_compiling", lambda *_: "pretended")
+    yield mock.patch("parttag.training.speedups._fault", lambda *_, **__: None)
+    yield mock.patch("parttag.training.graph.GraphCapture", GraphCapture)
     try:
         from triton.runtime.interpreter import GridExecutor
     except ImportError:

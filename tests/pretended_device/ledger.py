@@ -12,16 +12,25 @@ HERE = str(Path(__file__).parent)
 
 @dataclass
 class Ledger:
-    """Counts of events, each "what @ file:line", and of the operations and launches of a GPU."""
+    """Counts of events, each "what @ file:line", and of the operations and launches of a GPU.
+
+    Operations that CUDA's deterministic mode refuses are in ``refused``.
+    What a CUDA graph runs is in ``captured``: the host asks for none of it, and may not wait in it.
+    """
 
     waits: Counter[str] = field(default_factory=Counter)
     copies: Counter[str] = field(default_factory=Counter)
     operations: Counter[str] = field(default_factory=Counter)
     launches: Counter[str] = field(default_factory=Counter)
+    captured: Counter[str] = field(default_factory=Counter)
+    refused: set[str] = field(default_factory=set)
     is_open: bool = False
+    is_captured: bool = False
 
     def wait(self, what: str) -> None:
         """Write down that the host would wait for the device: in a step of training, or if open."""
+        if self.is_captured:
+            raise RuntimeError(f"{what} @ {caller()}: not while a graph is captured")
         if self.is_open or is_in_step():
             self.waits[f"{what} @ {caller()}"] += 1
 
@@ -32,11 +41,11 @@ class Ledger:
 
     def operation(self, name: str) -> None:
         """Write down an operation on the device."""
-        self.operations[name] += 1
+        (self.captured if self.is_captured else self.operations)[name] += 1
 
     def launch(self, name: str) -> None:
         """Write down a launch of a Triton kernel."""
-        self.launches[name] += 1
+        (self.captured if self.is_captured else self.launches)[name] += 1
 
 
 def is_in_step() -> bool:

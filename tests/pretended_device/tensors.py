@@ -12,6 +12,7 @@ import torch
 from torch.utils._python_dispatch import return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map
 
+from pretended_device.chance import is_refused
 from pretended_device.ledger import Ledger, caller
 
 aten = torch.ops.aten
@@ -130,6 +131,8 @@ def dispatch(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     strangers = [t for t in tensors if not isinstance(t, DeviceTensor) and t.ndim > 0]
     if on_gpu:
         LEDGER.operation(str(function))
+        if is_refused(function, args, kwargs):
+            LEDGER.refused.add(f"{function} @ {caller()}")
         if strangers:
             _refuse_mixture(function, args, tensors)
         _note_waits(function, args, kwargs)

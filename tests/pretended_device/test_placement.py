@@ -31,7 +31,7 @@ ALLOWED = {
     # Asked twice in a run, at its first batch: whether the codebook is set.
     "aten._local_scalar_dense.default @ models/layers/vector_quantizer.py:_initialize",
     # The way back of the definition of attention, jet by jet, which is there for comparisons.
-    "index of the host in aten.index_put.default @ training/loop.py:_step",
+    "index of the host in aten.index_put.default @ training/loop.py:_differentiate",
 }
 """Waits within a step of training, "what @ file:function", each with its reason."""
 
@@ -137,6 +137,8 @@ def _plain(value: Any) -> Any:
 
 def assert_no_new_waits(ledger):
     assert not {wait: n for wait, n in ledger.waits.items() if wait not in ALLOWED}
+    # ``training.deterministic`` is for everything.
+    assert not ledger.refused
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -202,6 +204,35 @@ def test_trimmed_batches_that_are_not_resident(jets, tmp_path):
     assert_no_new_waits(waits_of_a_training(content, tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("name", "precision"), [("particle_transformer", "bf16"), ("plain_transformer", "fp32")]
+)
+def test_steps_that_are_captured(jets, name, precision, tmp_path):
+    content = configuration(
+        jets,
+        network(name, max_particles=10),
+        precision=precision,
+        graph=True,
+        steps=5,
+        steps_per_epoch=5,
+    )
+    ledger = waits_of_a_training(content, tmp_path)
+    assert_no_new_waits(ledger)
+    assert 1 <= ledger.launches["graph"] < 5
+    assert ledger.captured["aten.mm.default"]
+
+
+def test_kernels_are_captured_by_default(jets, tmp_path):
+    pytest.importorskip("triton")
+    options = {**FOR_KERNELS["particle_transformer"], "max_particles": 10, "num_layers": 1}
+    content = configuration(
+        jets, network("particle_transformer", **options), steps=3, steps_per_epoch=3, batch_size=2
+    )
+    ledger = waits_of_a_training(content, tmp_path)
+    assert_no_new_waits(ledger)
+    assert ledger.captured["attention._forward"]
+
+
 def test_scores_are_read_once(jets, tmp_path):
     waits_of_a_training(configuration(jets, network("pfn")), tmp_path, scores=False)
     with pretended_device() as ledger:
@@ -210,7 +241,7 @@ def test_scores_are_read_once(jets, tmp_path):
         ledger.is_open = True
         scored = scorer.score(toy_jets(seed=7, lengths=[2, 9, 1, 4, 3]))
     assert np.isfinite(scored.logits).all()
-    assert ledger.waits == {"copy to the host @ evaluation/scores.py:score": 1}
+    assert ledger.waits == {"synchronize of an event @ evaluation/late_reads.py:read": 1}
 
 
 def test_a_wait_and_a_mixture_are_found():

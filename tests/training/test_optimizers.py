@@ -1,3 +1,4 @@
+import copy
 import math
 
 import numpy as np
@@ -16,6 +17,7 @@ from parttag.training.optimizers import (
     multiply_learning_rates,
     parameter_groups,
 )
+from parttag.training.ranger import RectifiedAdam
 
 SHAPES = {"matrix": (3, 4), "bias": (4,)}
 
@@ -196,3 +198,42 @@ def test_parameters_learn_faster_by_their_multipliers_and_all_follow_the_schedul
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             assert group["lr"] == pytest.approx(5e-4 if id(parameter) in head else 1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rectified_adam_is_torchs_bit_for_bit_and_asks_once_for_the_step(dtype):
+    torch.manual_seed(5)
+    start = [torch.randn(4, 3, dtype=dtype), torch.randn(7, dtype=dtype), torch.randn(2)]
+    ours, theirs = ([nn.Parameter(value.clone()) for value in start] for _ in range(2))
+    common = {"betas": (0.95, 0.999), "eps": 1e-5, "decoupled_weight_decay": True}
+    optimizers = [
+        kind([{"params": p[:2], "weight_decay": 0.01}, {"params": p[2:]}], **common, foreach=True)
+        for kind, p in ((RectifiedAdam, ours), (torch.optim.RAdam, theirs))
+    ]
+    for step in range(12):
+        for number, pair in enumerate(zip(ours, theirs, strict=True)):
+            gradient = torch.randn_like(pair[0])
+            for parameter in pair:
+                # One of a group of two has no gradient, once.
+                parameter.grad = None if (step, number) == (3, 1) else gradient.clone()
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = 1e-2 / (step + 1)
+            optimizer.step()
+        if step == 7:  # the state is torch's own, and goes either way
+            optimizers[0].load_state_dict(copy.deepcopy(optimizers[1].state_dict()))
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True)), step
+    steps = [optimizers[0].state[p]["step"] for p in ours]
+    assert [step.item() for step in steps] == [12, 11, 12]
+
+
+def test_the_step_of_hundreds_of_parameters_is_read_once():
+    parameters = [nn.Parameter(torch.ones(2)) for _ in range(300)]
+    optimizer = RectifiedAdam(parameters, decoupled_weight_decay=True, foreach=True)
+    for _ in range(2):
+        for parameter in parameters:
+            parameter.grad = torch.ones(2)
+        with torch.profiler.profile() as profile:
+            optimizer.step()
+    reads = [e.count for e in profile.key_averages() if e.key == "aten::_local_scalar_dense"]
+    assert sum(reads) == 1

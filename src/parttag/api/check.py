@@ -15,6 +15,7 @@ from parttag.ops.kernels.trial import LENGTHS, Precision, Trial, run_trials
 from parttag.ops.layout import AttentionPath
 from parttag.system.atomic_files import new_files
 from parttag.training.memory import allocator_hint
+from parttag.training.speedups import try_steps
 
 _PACKAGES = ("parttag", "torch", "triton", "numpy")
 _COMPILERS = ("cc", "gcc", "clang")
@@ -30,17 +31,21 @@ class Check:
     """Versions, processor and GPU, by what they are."""
     trials: tuple[Trial, ...]
     """Each part of the attention and of the pair network, against float64."""
+    step_faults: dict[str, str]
+    """What is wrong with compiled and captured steps on a GPU, by their names; else nothing."""
     hints: tuple[str, ...]
     """What would make this machine faster, a sentence each."""
 
     @property
     def passed(self) -> bool:
         """Whether every part computes what it should."""
-        return all(trial.passed for trial in self.trials)
+        return all(trial.passed for trial in self.trials) and not any(self.step_faults.values())
 
     def __repr__(self) -> str:
         lines = [f"{name}: {value}" for name, value in self.machine.items()]
         lines += [f"{'passed' if trial.passed else 'FAILED'}  {trial}" for trial in self.trials]
+        for name, fault in self.step_faults.items():
+            lines.append(f"FAILED  {name}: {fault}" if fault else f"passed  {name}")
         return "\n".join([*lines, *self.hints])
 
     def to_json(self) -> str:
@@ -51,6 +56,7 @@ class Check:
             entry["error"] = None if trial.error != trial.error else trial.error
             trials.append(entry)
         content = {"passed": self.passed, "machine": self.machine, "trials": trials}
+        content["steps"] = self.step_faults
         return json.dumps({**content, "hints": self.hints}, indent=1)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -69,8 +75,9 @@ def check(*, speed: bool = False, device: str = "auto") -> Check:
     """Return what this machine is, and whether parttag computes the right numbers on it.
 
     On a GPU Triton's kernels are compiled for every width of heads that they take, and compared
-    with float64 forwards and backwards, and so is plain torch; on a CPU plain torch alone (and the
-    kernels where ``TRITON_INTERPRET=1`` asks for Triton's interpreter). It takes up to a minute.
+    with float64 forwards and backwards, and so is plain torch; compiled steps and CUDA graphs are
+    compared with plain steps. On a CPU it is plain torch alone (and the kernels where
+    ``TRITON_INTERPRET=1`` asks for Triton's interpreter). It takes up to a minute.
 
     Parameters
     ----------
@@ -103,7 +110,17 @@ def check(*, speed: bool = False, device: str = "auto") -> Check:
                 trials += run_trials(
                     path, place, (precision,), (width,), _lengths(path, place), timed=speed
                 )
-    return Check(_machine(place), tuple(trials), _hints(place))
+    return Check(_machine(place), tuple(trials), _step_faults(place), _hints(place))
+
+
+def _step_faults(device: torch.device) -> dict[str, str]:
+    if device.type != "cuda":
+        return {}
+    return {
+        "compiled steps": try_steps(device, compiled=True, graphed=False),
+        "steps as CUDA graphs": try_steps(device, compiled=False, graphed=True),
+        "compiled steps as CUDA graphs": try_steps(device, compiled=True, graphed=True),
+    }
 
 
 def _paths(device: torch.device) -> tuple[AttentionPath, ...]:

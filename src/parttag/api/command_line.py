@@ -12,6 +12,7 @@ from typing import Any
 from parttag.api.run import Run
 from parttag.api.runs import Outcome, benchmark, compare, configure, ensemble, load
 from parttag.data.jet_files import JetFiles
+from parttag.evaluation.batches import Precision
 from parttag.evaluation.calibrate import calibrate_run
 from parttag.evaluation.evaluate import evaluate_run, score_run
 from parttag.evaluation.evaluation import Evaluation, check_target
@@ -25,7 +26,7 @@ from parttag.evaluation.probe import (
     probe_directory,
     probe_run,
 )
-from parttag.evaluation.scores import Precision, Scorer
+from parttag.evaluation.scores import Scorer
 from parttag.evaluation.working_points import asked_points
 from parttag.metrics import Estimate, Report
 from parttag.progress import Progress, no_progress

@@ -13,12 +13,13 @@ import awkward as ak
 from parttag.api.arguments import ColumnsLike, FileNames, file_list, name_list, read_columns
 from parttag.data.selection.jet_weights import NegativeWeights
 from parttag.errors import InputError, option
+from parttag.evaluation.batches import Precision
 from parttag.evaluation.calibrate import calibrate_run
 from parttag.evaluation.evaluate import evaluate_run
 from parttag.evaluation.evaluation import Evaluation, read_epochs
 from parttag.evaluation.predict import score_files, score_jets
 from parttag.evaluation.probe import LabeledJets, ProbeOf, probe_run
-from parttag.evaluation.scores import Precision, Scores
+from parttag.evaluation.scores import Scores
 from parttag.evaluation.working_points import asked_points
 from parttag.export.export import ExportReport, export_run
 from parttag.export.options import (

@@ -25,6 +25,8 @@ _UNTOLD = {
     "training.device",
     "training.resident",
     "training.compile",
+    "training.graph",
+    "training.deterministic",
     "training.checkpoint_every",
     "training.tensorboard",
     "training.rank_timeout",

@@ -16,8 +16,9 @@ from parttag.data.selection.cuts import passing
 from parttag.data.selection.jet_weights import NegativeWeights, with_weights
 from parttag.errors import InputError, option
 from parttag.evaluation.applications import applications
+from parttag.evaluation.batches import Precision
 from parttag.evaluation.evaluation import Epochs, Evaluation, read_epochs
-from parttag.evaluation.scores import Precision, Scorer, Scores, join
+from parttag.evaluation.scores import Scorer, Scores, join
 from parttag.jets.arrays import JetArrays
 from parttag.metrics import EvaluationOptions, Reweighted, check_options, class_rocs, measure
 from parttag.progress import Progress, no_progress
@@ -241,9 +242,9 @@ def _score(
 ) -> tuple[Scores, Bool[np.ndarray, " jets"]]:
     """Return the scores of all jets and which pass the cuts; warn of labels that do not fit."""
     parts, passed, check = [], [], ClassCheck(scorer.classes)
-    for chunk in chunks:
-        jets = with_weights(chunk, negative_weights, of_evaluation=True)
-        parts.append(scorer.score(jets))
+    weighted = (with_weights(jets, negative_weights, of_evaluation=True) for jets in chunks)
+    for jets, scores in scorer.score_all(weighted):
+        parts.append(scores)
         passed.append(passing(jets, run.config.data.cuts_of_test))
         check.add(jets, parts[-1].labels)
     for warning in check.warnings("the jets to evaluate on"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,8 @@ import awkward as ak
 from parttag.data.jet_files import STEP_JETS, JetFiles, Patterns, jet_files, steps
 from parttag.data.readers import read_branches
 from parttag.errors import InputError, option
-from parttag.evaluation.scores import Precision, Scorer, Scores, join, refuse_hidden_columns
+from parttag.evaluation.batches import Precision
+from parttag.evaluation.scores import Scorer, Scores, join, refuse_hidden_columns
 from parttag.evaluation.working_points import passes
 from parttag.jets.arrays import JetArrays
 from parttag.metrics.working_points import WorkingPoints
@@ -63,7 +65,8 @@ def score_jets(
         run, labels_required=False, strict=strict, precision=precision, device=device
     )
     parts = steps(jets, progress, "scoring", step_jets=step_jets)
-    return join([_with_passes(scorer.score(part), working_points) for part in parts])
+    found = (scores for _, scores in scorer.score_all(parts))
+    return join([_with_passes(scores, working_points) for scores in found])
 
 
 def score_files(
@@ -177,17 +180,23 @@ def _score_files(
     step_jets: int,
     progress: Progress,
 ) -> Iterator[Scores]:
-    current, row, branches = None, 0, dict[str, ak.Array]()
-    for path, jets in files.all_jets(progress, "scoring", step_jets=step_jets):
-        if path != current:
-            earlier = branches
-            branches = read_branches(path, keep, files.layout) if keep else {}
-            _refuse_other_types(path, branches, earlier)
-            current, row = path, 0
-        rows = slice(row, row + len(jets))
-        kept = {name: branch[rows] for name, branch in branches.items()}
-        yield replace(scorer.score(jets), kept=kept)
-        row += len(jets)
+    kept: deque[dict[str, ak.Array]] = deque()
+
+    def parts() -> Iterator[JetArrays]:
+        current, row, branches = None, 0, dict[str, ak.Array]()
+        for path, jets in files.all_jets(progress, "scoring", step_jets=step_jets):
+            if path != current:
+                earlier = branches
+                branches = read_branches(path, keep, files.layout) if keep else {}
+                _refuse_other_types(path, branches, earlier)
+                current, row = path, 0
+            rows = slice(row, row + len(jets))
+            kept.append({name: branch[rows] for name, branch in branches.items()})
+            yield jets
+            row += len(jets)
+
+    for _, scores in scorer.score_all(parts()):
+        yield replace(scores, kept=kept.popleft())
 
 
 def _refuse_other_types(

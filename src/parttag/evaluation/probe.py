@@ -29,9 +29,10 @@ from torch import Tensor, nn
 
 from parttag.data.loading.dataset import JetDataset
 from parttag.errors import InputError, option
+from parttag.evaluation.batches import Precision, computing_in
 from parttag.evaluation.evaluate import Data, evaluate_run, files_to_evaluate
 from parttag.evaluation.evaluation import Evaluation, check_target
-from parttag.evaluation.scores import Precision, computing_in
+from parttag.evaluation.late_reads import Sent, one_behind, prepared_ahead
 from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import JetBatch, make_batch
 from parttag.jets.features import particle_features
@@ -289,12 +290,18 @@ def _represent(
 ) -> tuple[Float[np.ndarray, "jets width"], Float[np.ndarray, " jets"]]:
     """Return what the network makes of each jet, and the jets' weights."""
     starts = range(0, len(jets), _BATCH)
-    parts, jet_weights = [], []
-    for start in progress(starts, total=len(starts), description="representing"):
+    jet_weights = []
+
+    def batch_from(start: int) -> JetBatch:
         taken = jets.take(np.arange(start, min(start + _BATCH, len(jets))))
-        batch = make_batch(taken, max_particles=model.max_particles).to(device)
-        parts.append(model.encode(batch).float().cpu().numpy())
         jet_weights.append(taken.jet_weights)
+        batch = make_batch(taken, max_particles=model.max_particles)
+        return batch.pin_memory() if device.type == "cuda" else batch
+
+    batches = prepared_ahead(batch_from, starts, device)
+    shown = progress(batches, total=len(starts), description="representing")
+    encoded = (Sent(model.encode(batch.to(device)).float()) for batch in shown)
+    parts = [sent.read().numpy() for sent in one_behind(encoded)]
     return np.concatenate(parts), np.concatenate(jet_weights)
 
 

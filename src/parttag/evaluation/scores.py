@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import awkward as ak
 import numpy as np
@@ -20,8 +18,10 @@ from parttag.data.readers import read_branches
 from parttag.data.selection.classes import assign_classes
 from parttag.data.selection.folds import FoldOptions
 from parttag.errors import InputError, option
+from parttag.evaluation.batches import CPU_BATCH, Precision, Rows, computing_in, for_a_gpu
+from parttag.evaluation.late_reads import Sent, one_behind, prepared_ahead
 from parttag.jets.arrays import JetArrays, split_index, split_rows
-from parttag.jets.batch import make_batch
+from parttag.jets.batch import JetBatch, make_batch
 from parttag.jets.validity import FAULTS, jet_faults, jet_name
 from parttag.models import Tagger
 from parttag.runs.run import Run
@@ -30,9 +30,6 @@ from parttag.training.distributed import DeviceName, Ranks, move_to
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Precision = Literal["fp32", "bf16"]
-"""Single precision throughout, or autocast to bfloat16: faster on a GPU, scores to 3 digits."""
 
 Classes = Mapping[str, Sequence[str]]
 """The label branches of each class, in the order of the class indices."""
@@ -237,7 +234,8 @@ class Scorer:
     precision
         Of the network's arithmetic.
     batch_size
-        Jets that are computed at a time; it changes scores by rounding only.
+        Jets that are computed at a time; it changes scores by rounding only. ``None`` for 512 on a
+        CPU, and on a GPU for as many as keep it busy.
     folds, fold_models
         Of ``data.folds``: what says the fold of a jet, and the network that scores those of each.
     ranks
@@ -249,7 +247,7 @@ class Scorer:
     labels_required: bool
     strict: bool = False
     precision: Precision = "fp32"
-    batch_size: int = 512
+    batch_size: int | None = None
     folds: FoldOptions | None = None
     fold_models: tuple[Tagger, ...] = ()
     ranks: Ranks = field(default_factory=Ranks)
@@ -303,6 +301,28 @@ class Scorer:
             If the network gives a valid jet a logit that is not finite, the labels do not fit the
             classes, or a bad jet is met and refused.
         """
+        return self._read(jets, *self._ask(jets))
+
+    def score_all(self, parts: Iterable[JetArrays]) -> Iterator[tuple[JetArrays, Scores]]:
+        """Yield each part with its scores, as of ``score``.
+
+        A GPU computes the scores of the next part meanwhile.
+
+        Raises
+        ------
+        InputError
+            As ``score``, of the part before perhaps.
+        """
+        asked = ((jets, *self._ask(jets)) for jets in parts)
+        for jets, valid, rows, sent in one_behind(asked) if self._device.type == "cuda" else asked:
+            yield jets, self._read(jets, valid, rows, sent)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def _ask(self, jets: JetArrays) -> tuple[Bool[np.ndarray, " jets"], Rows, Sent | None]:
+        """Let the device compute: return which jets are valid, and the rows of the logits sent."""
         faults = jet_faults(jets)
         valid = faults < 0
         if self.strict and not valid.all():
@@ -312,14 +332,25 @@ class Scorer:
                 f"{(~valid).sum()}; leave out {option('strict')} to keep bad jets without "
                 "scores"
             )
-        logits = np.full((len(jets), len(self.classes)), np.nan, dtype=np.float32)
         batches = list(self._batches(jets, valid))[self.ranks.rank :: self.ranks.size]
-        if batches:
-            # Read once, when all have been asked for: a GPU then has its next batch in time.
-            computed = [self._logits(model, jets.take(rows)) for model, rows in batches]
-            own = np.concatenate([rows for _, rows in batches])
-            logits[own] = torch.cat(computed).cpu().numpy()
-            self._refuse_nonfinite(jets, logits, own)
+        if not batches:
+            return valid, np.zeros(0, dtype=np.int64), None
+
+        def prepare(own: tuple[Tagger, Rows]) -> tuple[Tagger, JetBatch]:
+            return own[0], self._batch(own[0], jets.take(own[1]))
+
+        prepared = prepared_ahead(prepare, batches, self._device)
+        # Read once, when all have been asked for: a GPU then has its next batch in time.
+        computed = torch.cat([self._logits(model, batch) for model, batch in prepared])
+        return valid, np.concatenate([rows for _, rows in batches]), Sent(computed)
+
+    def _read(
+        self, jets: JetArrays, valid: Bool[np.ndarray, " jets"], rows: Rows, sent: Sent | None
+    ) -> Scores:
+        logits = np.full((len(jets), len(self.classes)), np.nan, dtype=np.float32)
+        if sent is not None:
+            logits[rows] = sent.read().numpy()
+            self._refuse_nonfinite(jets, logits, rows)
         pt, eta, mass = (
             np.where(valid, values, np.nan).astype(np.float32)
             for values in (jets.pt, jets.eta, jets.mass)
@@ -339,20 +370,32 @@ class Scorer:
 
     def _batches(
         self, jets: JetArrays, valid: Bool[np.ndarray, " jets"]
-    ) -> Iterator[tuple[Tagger, Int64[np.ndarray, " batch"]]]:
+    ) -> Iterator[tuple[Tagger, Rows]]:
         """Yield rows of valid jets of like length, and before them the network of their fold."""
         folds = None if self.folds is None else self.folds.of_jets(jets)
         for number, model in enumerate(self.fold_models or (self.model,)):
             rows = np.flatnonzero(valid if folds is None else valid & (folds == number))
             rows = rows[np.argsort(jets.lengths[rows], kind="stable")]
-            for start in range(0, len(rows), self.batch_size):
-                yield model, rows[start : start + self.batch_size]
+            yield from ((model, part) for part in self._parts(model, rows, jets.lengths))
 
-    def _logits(self, model: Tagger, jets: JetArrays) -> Float32[Tensor, "jets classes"]:
-        device = next(model.parameters()).device
+    def _parts(
+        self, model: Tagger, rows: Rows, lengths: Int64[np.ndarray, " jets"]
+    ) -> Iterator[Rows]:
+        if self.batch_size is None and self._device.type == "cuda":
+            most = model.max_particles
+            longest = most if isinstance(most, int) else lengths.max(initial=0)
+            yield from for_a_gpu(rows, np.minimum(lengths[rows], longest))
+            return
+        size = self.batch_size or CPU_BATCH
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size]
+
+    def _batch(self, model: Tagger, jets: JetArrays) -> JetBatch:
         batch = make_batch(jets, max_particles=model.max_particles)
-        if device.type == "cuda":
-            batch = batch.pin_memory()
+        return batch.pin_memory() if self._device.type == "cuda" else batch
+
+    def _logits(self, model: Tagger, batch: JetBatch) -> Float32[Tensor, "jets classes"]:
+        device = self._device
         with torch.inference_mode(), computing_in(self.precision, device):
             logits: Tensor = model(batch.to(device)).float()
         return logits
@@ -384,22 +427,3 @@ class Scorer:
                 f"score to this jet and {len(lost) - 1} others; its weights are spoiled, or the "
                 "jets are unlike any it was trained on"
             )
-
-
-_FLOAT32_PRODUCTS = ("cuda.matmul", "cudnn.conv", "mkldnn.matmul")
-
-
-@contextmanager
-def computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Compute in full single precision, without the shortcuts that training may have allowed."""
-    # torch's names since 2.9: the older ones cannot be read once a process has set these.
-    settings = [attrgetter(name)(torch.backends) for name in _FLOAT32_PRODUCTS]
-    before = [place.fp32_precision for place in settings]
-    try:
-        for place in settings:
-            place.fp32_precision = "ieee"
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            yield
-    finally:
-        for place, value in zip(settings, before, strict=True):
-            place.fp32_precision = value

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor, nn
 
-from parttag.evaluation.scores import computing_in
+from parttag.evaluation.batches import computing_in
 from parttag.export.options import Output
 from parttag.jets.arrays import EXTRA_NAMES, JetArrays
 from parttag.jets.batch import JetBatch, make_batch

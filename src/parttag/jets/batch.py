@@ -5,7 +5,7 @@ Its particles are packed as those of ``JetArrays``. A four-momentum is (px, py, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from parttag.jets.arrays import PER_JET, PER_PARTICLE, JetArrays
 from parttag.jets.columns import column_names, torch_column
 from parttag.jets.fields import JetFields, rows_per
 from parttag.jets.kinds import KindLimits, MaxParticles
+from parttag.jets.one_buffer import move_together, pin_together
 from parttag.jets.packing import offsets_of, places
 from parttag.jets.summary import as_html, as_text, in_words, listed
 
@@ -75,6 +76,11 @@ class JetBatch(JetFields[Tensor]):
         return int(self.lengths.sum())
 
     @property
+    def has_filling(self) -> bool:
+        """Whether there are rows beyond the last particle, or may be."""
+        return len(self.p4) > self.num_particles
+
+    @property
     def max_length(self) -> int:
         """Number of particles of the longest jet; 0 for an empty batch."""
         return int(self.lengths.max(initial=0))
@@ -111,23 +117,26 @@ class JetBatch(JetFields[Tensor]):
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> JetBatch:
         """Return the batch on ``device``, its floating-point fields in ``dtype`` if given."""
+        device = torch.device(device)
+        tensors = self._tensors()
+        if device.type == "cuda" and self.device.type == "cpu":
+            tensors = move_together(tensors, device) or tensors
 
         def move(tensor: Tensor) -> Tensor:
             target = dtype if tensor.is_floating_point() else None
             return tensor.to(device=device, dtype=target, non_blocking=True)
 
-        return self._map(move)
+        changes: dict[str, Any] = {name: move(tensor) for name, tensor in tensors.items()}
+        return replace(self, **changes)
 
     def pin_memory(self) -> JetBatch:
-        """Return the batch in page-locked memory, from which copies to a GPU are asynchronous."""
-        return self._map(Tensor.pin_memory)
-
-    def _map(self, function: Callable[[Tensor], Tensor]) -> JetBatch:
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        changes: dict[str, Any] = {
-            name: function(value) for name, value in values.items() if isinstance(value, Tensor)
-        }
+        """Return the batch in one buffer of page-locked memory: one copy takes it to a GPU."""
+        changes: dict[str, Any] = dict(pin_together(self._tensors()))
         return replace(self, **changes)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
     def span(self, start: int, stop: int) -> JetBatch:
         """Return jets ``start`` to ``stop`` as views: no particle is copied."""

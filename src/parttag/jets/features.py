@@ -130,7 +130,7 @@ class FeatureContext:
         values = [self._standardized(name) for name in feature_names(features)]
         # Twice as fast on a CPU as stacking along the last dimension.
         stacked = torch.stack(values).t().contiguous()
-        if len(self.batch.p4) == self.batch.num_particles:
+        if not self.batch.has_filling:
             return stacked
         return torch.where(self._is_real()[:, None], stacked, 0)
 

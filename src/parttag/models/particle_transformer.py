@@ -40,9 +40,9 @@ from torch import Tensor, nn
 
 from parttag.jets import pair_features
 from parttag.jets.batch import JetBatch
+from parttag.jets.filled import FilledBatch
 from parttag.jets.kind_features import Inputs, particle_inputs
 from parttag.jets.kinds import KindLabel, names_by_kind
-from parttag.jets.packing import places
 from parttag.models.layers.kinds import MostParticles, input_network, particle_limits
 from parttag.models.layers.masking import pairs_in_full, visible_jets
 from parttag.models.layers.pair_network import PairNetwork
@@ -53,11 +53,13 @@ from parttag.models.layers.swiglu_blocks import (
     SwiGLUParticleBlock,
     make_norm,
 )
+from parttag.models.layers.trimmer import ParticleTrimmer
 from parttag.models.registry import register_model
 from parttag.models.tagger import ModelOptions, ParticleEncoder
 from parttag.ops.attention import spread_bias
+from parttag.ops.filled_layout import FilledLayout
 from parttag.ops.kernels import Kernels, choose_path
-from parttag.ops.layout import JetLayout
+from parttag.ops.layout import AttentionPath, JetLayout
 from parttag.options import Heads
 
 # Of a network as wide as the paper's; parts of half the size or twice as large take as long.
@@ -124,6 +126,7 @@ class ParticleTransformer(ParticleEncoder):
     backbone: "Backbone"
 
     options_class = ParticleTransformerOptions
+    compiles_parts = True
     takes_kinds = True
 
     def __init__(
@@ -136,6 +139,8 @@ class ParticleTransformer(ParticleEncoder):
         self.feature_names = feature_names
         self.max_particles = particle_limits(options.max_particles, feature_names)
         self.kernels = options.kernels
+        # Other blocks draw for jets by their lengths on the host.
+        self.is_filled_as_alone = options.block == "normformer"
         self.particle_width = options.embed_dims[-1]
         self.head_width = self.particle_width // options.num_heads
         self.backbone = Backbone(options, feature_names)
@@ -208,7 +213,20 @@ class ParticleTransformer(ParticleEncoder):
     def _layout(self, batch: JetBatch) -> JetLayout:
         device, dtype = batch.device, batch.p4.dtype
         path = choose_path(self.kernels, device, dtype, self.head_width, batch.max_length)
+        if isinstance(batch, FilledBatch):
+            return FilledLayout(batch, path)
         return JetLayout(batch.lengths, device, path=path)
+
+    def trimmer_of_batches(self) -> ParticleTrimmer | None:
+        """Return what drops particles of the longest jets in training, if anything does."""
+        return self.backbone.trimmer
+
+    def path_if_filled(self, device: torch.device, dtype: torch.dtype) -> AttentionPath | None:
+        """Return what takes batches that are filled up: the kernels, or torch's products."""
+        fits = self.is_filled_as_alone and self.kernels not in ("padded", "reference")
+        if not fits or not isinstance(self.max_particles, int):
+            return None
+        return choose_path(self.kernels, device, dtype, self.head_width, self.max_particles)
 
     def _inputs(self, batch: JetBatch) -> tuple[Inputs, Tensor]:
         return particle_inputs(batch, self.feature_names), batch.p4[: batch.num_particles]
@@ -269,7 +287,9 @@ class Backbone(nn.Module):
         layout: JetLayout,
     ) -> Float[Tensor, "particles width"]:
         """Return the particles after the last particle block."""
-        return self._run_blocks(self.embedding(features), self.pair_bias(p4, layout), layout)
+        which = () if layout.is_particle is None else (layout.is_particle,)
+        embedded = self.embedding(features, *which)
+        return self._run_blocks(embedded, self.pair_bias(p4, layout), layout)
 
     def hidden_particles(
         self,
@@ -329,7 +349,9 @@ class Backbone(nn.Module):
             features = pair_features.pair_features(p4, layout.first, layout.second)
         if layout.path == "reference":
             return self.pair_network.reference(features)
-        bias: Tensor = self.pair_network(features, uses_kernels=layout.uses_kernels)
+        bias: Tensor = self.pair_network(
+            features, uses_kernels=layout.uses_kernels, num_real=layout.num_real_pairs
+        )
         return bias
 
 
@@ -338,59 +360,6 @@ def cache_sized(batch: JetBatch) -> list[JetBatch]:
     part = np.cumsum(batch.lengths) // _PARTICLES_IN_CACHE
     bounds = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(batch)]
     return [batch.span(start, stop) for start, stop in pairwise(bounds)]
-
-
-def random_subset(lengths: Int64[np.ndarray, " jets"], most: int) -> Bool[np.ndarray, " particles"]:
-    """Return which particles a jet keeps: all, or ``most`` of them at random if it has more.
-
-    Only jets that are cut are shuffled: a tenth of a batch, where sorting all of it took most of
-    the host's time in a step.
-    """
-    order = torch.rand(int(lengths.sum())).numpy()
-    is_cut = np.repeat(lengths > most, lengths)
-    cut = np.flatnonzero(is_cut)
-    long = lengths[lengths > most]
-    shuffled = np.lexsort((order[cut], np.repeat(np.arange(len(long)), long)))
-    keep = ~is_cut
-    keep[cut[shuffled]] = places(long) < most
-    return keep
-
-
-class ParticleTrimmer(nn.Module):
-    """Drops random particles of the longest jets of a training batch.
-
-    After five calls, each batch is cut to the q-quantile of its multiplicities with q uniform in
-    (0.9, 1.02), at most 1: jets that are longer keep a random subset of their particles.
-    """
-
-    _WARM_UP_CALLS = 5
-    _QUANTILES = (0.9, 1.02)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.num_calls = 0
-
-    def get_extra_state(self) -> Tensor:
-        """Return the number of calls, so that a continued run goes on as it would have."""
-        return torch.tensor(self.num_calls)
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Restore the number of calls."""
-        self.num_calls = int(state)
-
-    def forward(self, batch: JetBatch) -> JetBatch:
-        """Return the batch, in training with fewer particles."""
-        if not self.training:
-            return batch
-        self.num_calls += 1
-        if self.num_calls <= self._WARM_UP_CALLS or len(batch) == 0:  # a rank's, of a small batch
-            return batch
-        low, high = self._QUANTILES
-        quantile = min(low + (high - low) * torch.rand(()).item(), 1.0)
-        longest = max(int(np.quantile(batch.lengths, quantile)), 1)
-        if batch.max_length <= longest:
-            return batch
-        return batch.keep_particles(random_subset(batch.lengths, longest))
 
 
 def _particle_block(options: ParticleTransformerOptions) -> nn.Module:

@@ -14,6 +14,8 @@ from parttag.jets.batch import JetBatch
 from parttag.jets.column_features import ColumnName
 from parttag.jets.jet_features import jet_features
 from parttag.jets.kinds import MaxParticles, names_by_kind
+from parttag.models.layers.trimmer import ParticleTrimmer
+from parttag.ops.layout import AttentionPath
 from parttag.options import Options
 
 
@@ -56,6 +58,8 @@ class Tagger(nn.Module, ABC):
 
     options_class: ClassVar[type[ModelOptions]]
     """What the network is built from: ``network(options, feature_names, num_classes)``."""
+    compiles_parts: ClassVar[bool] = False
+    """Whether ``compile`` leaves out what would be compiled anew for every batch."""
     reads_features: ClassVar[bool] = True
     """Whether ``feature_names`` matter: some networks make inputs of their own from p4."""
     takes_kinds: ClassVar[bool] = False
@@ -88,6 +92,18 @@ class Tagger(nn.Module, ABC):
                 f"jet_features: {cls.options_class.model_fields['name'].default} has no place for "
                 "them beside its representation; leave them out"
             )
+
+    def trimmer_of_batches(self) -> ParticleTrimmer | None:
+        """Return what drops particles of batches in training, if anything does."""
+        return None
+
+    def path_if_filled(self, device: torch.device, dtype: torch.dtype) -> AttentionPath | None:  # noqa: ARG002
+        """Return what takes batches that are filled up; ``None`` if the network cannot.
+
+        Such a network trains on a ``FilledBatch`` as on its jets alone, and asks the host for none
+        of their lengths.
+        """
+        return None
 
     def take_jet_features(self, names: tuple[ColumnName, ...]) -> None:
         """Let the head read features of the jet beside the representation.

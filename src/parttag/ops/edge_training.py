@@ -261,7 +261,8 @@ class _Forward:
         """Go back from z₁ to ``own`` and ``other``, all sums over edges being sums of particles."""
         statistics, dtype = self.statistics[0], self.own.dtype
         order = self.neighbours.flatten().argsort(stable=True)
-        bags = torch.cumsum(self.degree, dim=0).long() - self.degree.long()
+        counts = self.degree.long()  # of whole numbers, whose sums CUDA takes in a fixed order
+        bags = torch.cumsum(counts, dim=0) - counts
 
         def over_edges(edges: Tensor, index: Tensor) -> Tensor:
             """Return the sums over the edges that lead to each particle."""

@@ -192,6 +192,30 @@ class JetLayout:
         """The padded slot of each particle."""
         return self._padded[2]
 
+    @property
+    def is_particle(self) -> Bool[Tensor, " rows"] | None:
+        """Whether a row is one of a particle; ``None`` where all are."""
+        return None
+
+    @property
+    def num_real_pairs(self) -> Int64[Tensor, "1"] | None:
+        """How many of the pairs there are; ``None`` where all are."""
+        return None
+
+    def slot_gradient(
+        self, gradient: Float[Tensor, "rows heads width"]
+    ) -> Float[Tensor, "slots heads width"]:
+        """Return the gradient of each padded slot: zero where the slot is padding."""
+        slots = gradient.new_zeros(len(self.slot_rows), *gradient.shape[1:])
+        return slots.index_copy_(0, self.row_slots, gradient[: self.num_rows])
+
+    def clear_beyond(self, rows: Shaped[Tensor, "rows ..."]) -> None:
+        """Set rows beyond the last particle to zero."""
+        rows[self.num_rows :] = 0.0
+
+    def clear_beyond_pairs(self, values: Shaped[Tensor, "channels pairs"]) -> None:
+        """Set pairs beyond the last to zero; here there are none."""
+
     def spread(
         self, particles: Float[Tensor, "particles width"]
     ) -> list[Float[Tensor, "_jets _length width"]]:
@@ -244,7 +268,7 @@ class JetLayout:
             cells.append(start + group.length * slots)
             start += group.length * len(slots)
         of_query = torch.cat(cells)[self.row_slots]  # the first of each particle, as query
-        place = self._num_partners - 1
+        place = (self._num_partners - 1).clamp_(min=0)
         # Of many numbers, ``index_select`` takes a third of the time of indexing.
         return torch.stack(
             [

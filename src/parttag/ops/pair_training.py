@@ -56,8 +56,11 @@ class _Forward:
         eps: float,
         dtype: torch.dtype,
         uses_kernels: bool,
+        num_real: Tensor | None,
     ) -> None:
         self.features, self.eps, self.dtype = features, eps, dtype
+        self.num_real = num_real
+        self.num_pairs: int | Tensor = len(features) if num_real is None else num_real[0]
         # They take four features, and two layers or more.
         self.uses_kernels = uses_kernels and features.shape[1] == 4
         self.norm_weight, self.norm_bias = parameters[:2]
@@ -70,11 +73,14 @@ class _Forward:
     def _use_moments(self) -> None:
         """Normalize features and first layer by the moments of the features."""
         wide = self.features.double()
-        local = torch.cat([wide.new_full((1,), len(wide)), wide.sum(dim=0)])
+        own = wide.new_full((1,), len(wide))
+        if self.num_real is not None:
+            wide, own = self._only_real(wide), self.num_real.double()
+        local = torch.cat([own, wide.sum(dim=0)])
         total = sum_over_ranks(local)
         self.count = total[0].clamp(min=1)
         mean = total[1:] / self.count
-        centred = wide - mean
+        centred = self._only_real(wide - mean)
         self.local_sum, self.local_square = centred.sum(dim=0), centred.t() @ centred
         covariance = sum_over_ranks(self.local_square) / self.count
         first = BatchStatistics(
@@ -105,6 +111,13 @@ class _Forward:
         """Return the stored output of a linear layer other than the first."""
         return self.widened(self.stored[number - 1][chunk])
 
+    def _only_real(self, values: Tensor, start: int = 0) -> Tensor:
+        """Return values of the pairs from ``start`` on, zero for those that are not real."""
+        if self.num_real is None:
+            return values
+        pairs = torch.arange(start, start + len(values), device=values.device)
+        return torch.where((pairs < self.num_real)[:, None], values, 0.0)
+
     def widened(self, values: Tensor) -> Tensor:
         """Return values in the precision of everything but the products."""
         return values.to(self.features.dtype)
@@ -113,10 +126,9 @@ class _Forward:
         """Store yₖ, and make its statistics from the local sum and squared deviations."""
         run = self._run_in_kernel if self.uses_kernels else self._run_in_chunks
         stored, local_sum, squares = run(number)
-        num_pairs = len(self.features)
         mean = sum_over_ranks(local_sum) / self.count
-        away = local_sum / max(num_pairs, 1) - mean
-        var = sum_over_ranks(squares + num_pairs * away.square()) / self.count
+        away = local_sum / _at_least_one(self.num_pairs) - mean
+        var = sum_over_ranks(squares + self.num_pairs * away.square()) / self.count
         layer = self.layers[number]
         self.stored.append(stored)
         self.statistics.append(
@@ -126,26 +138,27 @@ class _Forward:
     def _run_in_chunks(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
         layer = self.layers[number]
         weight, bias = layer.weight.to(self.dtype), layer.bias.to(self.dtype)
-        num_pairs, width = len(self.features), len(bias)
-        stored = self.features.new_empty(num_pairs, width, dtype=self.dtype)
+        width = len(bias)
+        stored = self.features.new_empty(len(self.features), width, dtype=self.dtype)
         sums = self.features.new_zeros(2, width, dtype=torch.double)
         guess = self.features.new_zeros(width)  # near the mean, so that squares do not cancel
         for chunk in chunks(self.features):
             hidden = F.gelu(self.z(number - 1, chunk)).to(self.dtype)
             torch.addmm(bias, hidden, weight.t(), out=stored[chunk])
-            y = self.widened(stored[chunk])
+            y = self._only_real(self.widened(stored[chunk]), chunk.start)
             if chunk.start == 0:
                 guess = y.mean(dim=0)
-            away = y - guess
+            away = self._only_real(y - guess, chunk.start)
             sums += torch.stack([away.sum(dim=0), away.square_().sum(dim=0)])
-        squares = sums[1] - sums[0].square() / max(num_pairs, 1)
-        return stored, guess * num_pairs + sums[0], squares
+        squares = sums[1] - sums[0].square() / _at_least_one(self.num_pairs)
+        return stored, guess * self.num_pairs + sums[0], squares
 
     def _run_in_kernel(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
         from parttag.ops.kernels.pair_network import run_layer
 
         layer = self.layers[number]
-        return run_layer(self._source(number - 1), layer.weight, layer.bias, self.dtype)
+        source = self._source(number - 1)
+        return run_layer(source, layer.weight, layer.bias, self.dtype, self.num_real)
 
     def _source(self, number: int) -> Source:
         """Return where the kernels find zₖ."""
@@ -184,11 +197,13 @@ class _Forward:
         The first layer's is (width, features + 1): the sum over pairs of dz with the centred
         features and with 1.
         """
+        dz = self._only_real(dz, chunk.start)
         if number == 0:
-            centred = self.features[chunk] - self.statistics[0].mean
+            centred = self._only_real(self.features[chunk] - self.statistics[0].mean, chunk.start)
             return torch.cat([dz.t() @ centred, dz.sum(dim=0)[:, None]], dim=1).double()
         normalized = self.statistics[number + 1].normalized(self.y(number, chunk))
-        return torch.stack([dz.sum(dim=0), normalized.mul_(dz).sum(dim=0)]).double()
+        products = self._only_real(normalized.mul_(dz), chunk.start)
+        return torch.stack([dz.sum(dim=0), products.sum(dim=0)]).double()
 
     def _layer_back(
         self, number: int, grad_z: Tensor, sums: Tensor
@@ -215,6 +230,7 @@ class _Forward:
             self._source(number - 1),
             (below.mean, below.inverse_std),
             self.dtype,
+            self.num_real,
         )
         # A bias before a batch norm changes nothing: summed over ranks its gradient is zero.
         return back.below, [back.weight, torch.zeros_like(self.layers[number].bias)], back.sums
@@ -235,7 +251,7 @@ class _Forward:
         sums = grad_z.new_zeros(shape, dtype=torch.double)
         for chunk in chunks(self.features):
             dy = torch.addcmul(shift, self.y(number, chunk), slope)
-            dy = dy.addcmul_(grad_z[chunk], scale).to(self.dtype)
+            dy = self._only_real(dy.addcmul_(grad_z[chunk], scale), chunk.start).to(self.dtype)
             z = self.z(number - 1, chunk)
             grad_weight += dy.t() @ F.gelu(z).to(self.dtype)
             dz = torch.ops.aten.gelu_backward((dy @ weight).to(z.dtype), z)
@@ -261,9 +277,7 @@ class _Forward:
             - torch.outer(mean_dz, self.local_sum)
             - mean_dz_y[:, None] * y_hat_features
         )
-        grad_y = scale * (
-            dz - mean_dz * len(self.features) - mean_dz_y * (to_y_hat @ self.local_sum)
-        )
+        grad_y = scale * (dz - mean_dz * self.num_pairs - mean_dz_y * (to_y_hat @ self.local_sum))
         gradients = [
             first.inverse_std * (layer.weight * grad_y_features).sum(dim=0),
             layer.weight.t().double() @ grad_y,
@@ -273,6 +287,10 @@ class _Forward:
             dz,
         ]
         return [gradient.to(self.features.dtype) for gradient in gradients]
+
+
+def _at_least_one(number: int | Tensor) -> int | Tensor:
+    return max(number, 1) if isinstance(number, int) else number.clamp(min=1)
 
 
 def _norm_back(
@@ -289,12 +307,17 @@ class TrainPairNetwork(torch.autograd.Function):
 
     @staticmethod
     def forward(  # noqa: D102
-        ctx: Any, features: Tensor, eps: float, uses_kernels: bool, *parameters: Tensor
+        ctx: Any,
+        features: Tensor,
+        eps: float,
+        uses_kernels: bool,
+        num_real: Tensor | None,
+        *parameters: Tensor,
     ) -> tuple[Tensor, ...]:
         dtype = product_dtype(features)
         detached = [p.detach() for p in parameters]
         with torch.autocast(features.device.type, enabled=False):
-            run = _Forward(features, detached, eps, dtype, uses_kernels)
+            run = _Forward(features, detached, eps, dtype, uses_kernels, num_real)
             bias = run.output()
         ctx.run = run
         count = run.count[None].to(features.dtype)
@@ -306,4 +329,4 @@ class TrainPairNetwork(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
         with torch.autocast(grads[1].device.type, enabled=False):
-            return None, None, None, *ctx.run.gradients(grads[1])
+            return None, None, None, None, *ctx.run.gradients(grads[1])

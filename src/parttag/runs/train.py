@@ -30,11 +30,13 @@ from parttag.runs.run import build_network
 from parttag.runs.standardization import standardized, with_earlier
 from parttag.runs.teachers import take_teacher
 from parttag.training import checkpoint
+from parttag.training.determinism import deterministic
 from parttag.training.distributed import Ranks, join_ranks
 from parttag.training.loop import Trainer
 from parttag.training.memory import allocator_hint
 from parttag.training.objectives import Distill
 from parttag.training.optimizers import build_optimizer
+from parttag.training.speedups import choose_speedups
 from parttag.training.tokenizers import take_tokenizer
 from parttag.training.transfer import (
     freeze_parameters,
@@ -130,7 +132,8 @@ def _train_one(config: RunConfig, directory: Path, ranks: Ranks, progress: Progr
             trainer = _build_trainer(config, directory, train_data, val_data, ranks, progress)
             if isinstance(trainer.objective, Distill):
                 _teach(trainer.objective, config, directory, ranks, progress)
-            trainer.run()
+            with deterministic(config.training.deterministic):
+                trainer.run()
 
 
 def _teach(
@@ -236,7 +239,8 @@ def _build_trainer(
     if last is None:
         take_tokenizer(model, config.tokenizer_from, config.init_from)
     model.to(ranks.device, torch.float64 if options.precision == "fp64" else torch.float32)
-    if options.compile:
+    speedups = choose_speedups(model, objective, options, ranks)
+    if speedups.is_compiled:
         model.compile(dynamic=True)
     hint = allocator_hint() if ranks.device.type == "cpu" else None
     if hint is not None:
@@ -245,6 +249,11 @@ def _build_trainer(
     torch.manual_seed(_seed_of_rank(options.seed, ranks.rank))
 
     wanted = config.wanted_columns
+    trimmer = model.trimmer_of_batches()
+    if ranks.device.type != "cuda" or not objective.takes_filled_batches:
+        trimmer = None  # the network trims what it is given; other objectives make jets of jets
+    if trimmer is not None:
+        trimmer.is_done_before = True  # by the loader's threads: a step need not wait for it
 
     def loader(data: JetDataset, *, train: bool) -> JetLoader:
         resident = options.resident if train else False
@@ -260,6 +269,7 @@ def _build_trainer(
             extras=bool(required_extras(config.network_features) or wanted.particles or data.kinds),
             pin_memory=ranks.device.type == "cuda",
             resident=resident_device(resident, data, ranks.device),
+            trim=trimmer.kept if trimmer is not None and train else None,
         )
 
     trainer = Trainer(
@@ -273,6 +283,7 @@ def _build_trainer(
         sources=train_data.sources,
         directory=directory,
         description=description,
+        is_graphed=speedups.is_graphed,
         ranks=ranks,
         progress=progress,
     )

@@ -24,16 +24,19 @@ from parttag.data.loading.loader import JetLoader
 from parttag.errors import InputError
 from parttag.jets.arrays import split_index
 from parttag.jets.batch import JetBatch
+from parttag.jets.filled import FilledBatch
 from parttag.models import Tagger
 from parttag.progress import Progress, no_progress
 from parttag.system.atomic_files import write_file
 from parttag.training import checkpoint
 from parttag.training.distributed import Ranks
+from parttag.training.graph import GraphedSteps
 from parttag.training.memory import HeapWatch
 from parttag.training.monitor import LossWatch, PreemptionError, SeenLoss, Stopwatch, Termination
 from parttag.training.objectives import Objective
-from parttag.training.optimizers import Lookahead, Optimizer, multiply_learning_rates
+from parttag.training.optimizers import Optimizer, multiply_learning_rates
 from parttag.training.options import TrainingOptions
+from parttag.training.ranger import Lookahead
 from parttag.training.record import Record
 from parttag.training.restoring import refuse_foreign_training
 from parttag.training.schedules import ScheduleOptions, lr_multiplier
@@ -85,6 +88,8 @@ class Trainer:
     """Of the run: ``metrics.jsonl``, ``checkpoints/`` and ``tensorboard/`` are written in it."""
     description: dict[str, Any]
     """What every checkpoint says of the network: see ``checkpoint.describe_network``."""
+    is_graphed: bool = False
+    """Whether steps are captured as CUDA graphs; see ``why_not_graphed``."""
     ranks: Ranks = field(default_factory=Ranks)
     progress: Progress = no_progress
     state: TrainingState = field(default_factory=TrainingState)
@@ -106,6 +111,14 @@ class Trainer:
         self._checkpoints = self.directory / "checkpoints"
         tensorboard = self.options.tensorboard and self.ranks.is_first
         self._record = Record(self.directory, tensorboard=tensorboard)
+        self._graphed_steps = self._capture() if self.is_graphed else None
+
+    def _capture(self) -> GraphedSteps:
+        longest = self.model.max_particles
+        assert isinstance(longest, int)
+        return GraphedSteps(
+            self._differentiate, self.optimizer, self.train_loader.batch_size, longest, self._dtype
+        )
 
     # ---------------------------------------------------------------------------------- training
 
@@ -189,32 +202,39 @@ class Trainer:
             self.schedule, self.state.step, self.num_steps, self.steps_per_epoch
         )
         multiply_learning_rates(self.optimizer, multiplier)
+        if self._graphed_steps is not None:
+            summed = self._graphed_steps(batch, self.ranks.device)
+        else:
+            summed = self._differentiate(batch.to(self.ranks.device, self._dtype))
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        sums, size = summed[:-1], summed[-1]
+        self.state.step += 1
+        self.state.sums = sums if self.state.sums is None else self.state.sums + sums
+        self._watch.add(self.state.step, sums[_LOSS] / size, batch.index)
+        self._refuse_bad_loss(self._watch.first_bad())
+
+    def _differentiate(self, batch: JetBatch) -> Tensor:
+        """Compute the gradients of a batch; return its sums over all ranks, then its size."""
         loss_sum, sums, size = self._sums(batch)
-        sums = self.ranks.sum(torch.cat([sums, size]))
-        sums, size = sums[:-1], sums[-1]
-        mean_loss = sums[_LOSS] / size
-        torch.autograd.backward(loss_sum / size.to(loss_sum.dtype))
+        summed = self.ranks.sum(torch.cat([sums, size]))
+        torch.autograd.backward(loss_sum / summed[-1].to(loss_sum.dtype))
         self.ranks.sum_gradients(self.model.parameters())
         if self.options.max_grad_norm is not None:
             clip_grad_norm_(self.model.parameters(), self.options.max_grad_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.state.step += 1
-        self.state.sums = sums if self.state.sums is None else self.state.sums + sums
-        self._watch.add(self.state.step, mean_loss, batch.index)
-        self._refuse_bad_loss(self._watch.first_bad())
+        return summed
 
     def _sums(self, batch: JetBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Return the loss to differentiate, and in float64 all sums of this rank's jets.
 
         The last is what the loss is divided by, ``BatchSums.size``.
         """
-        batch = batch.to(self.ranks.device, self._dtype)
         bf16 = self.options.precision == "bf16"
         with torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=bf16):
             sums = self.objective(self.model, batch)
         values = [sums.weight, sums.loss, *(sums.metrics[k] for k in self.objective.metric_names)]
-        num_jets = torch.full_like(sums.weight, len(batch))
+        number = batch.num_jets if isinstance(batch, FilledBatch) else len(batch)
+        num_jets = torch.ones_like(sums.weight) * number
         size = sums.weight if sums.size is None else sums.size
         stacked = torch.stack([v.detach().double() for v in (num_jets, *values)])
         return sums.loss, stacked, size.detach().double()[None]
@@ -259,7 +279,7 @@ class Trainer:
             torch.manual_seed(_VALIDATION_SEED)
             for number, batch in enumerate(batches):
                 self._stop_if_asked(number)
-                total += self._sums(batch)[1]
+                total += self._sums(batch.to(device, self._dtype))[1]
         return self.ranks.sum(total)
 
     def _means(self, prefix: str, sums: Tensor) -> dict[str, float]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from parttag.models import Tagger
 from parttag.options import Options
+from parttag.training.ranger import Lookahead, RectifiedAdam
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 _NO_MULTIPLIERS: Mapping[str, float] = MappingProxyType({})
@@ -87,66 +88,6 @@ class Optimizer(Protocol):
         ...
 
 
-class Lookahead:
-    """After every ``steps`` steps of an optimizer, go a part of the way back.
-
-    Slow weights start at the initial weights. Every ``steps`` steps they go the fraction ``alpha``
-    of the way to the fast weights, which the inner optimizer moves, and these continue from there;
-    running means of the gradients are left alone. The network always holds the fast weights.
-
-    References
-    ----------
-    arXiv:1907.08610
-    """
-
-    def __init__(self, inner: torch.optim.Optimizer, steps: int, alpha: float) -> None:
-        self.inner = inner
-        self.steps = steps
-        self.alpha = alpha
-        self._num_steps = 0
-        self._fast: list[Tensor] = [p for group in inner.param_groups for p in group["params"]]
-        self._slow = [weight.detach().clone() for weight in self._fast]
-
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:
-        """The inner optimizer's groups."""
-        return self.inner.param_groups
-
-    @property
-    def slow_weights(self) -> list[Tensor]:
-        """The slow weights, in the order of the groups' parameters."""
-        return self._slow
-
-    @torch.no_grad()
-    def step(self) -> None:
-        """Step the inner optimizer and, at every ``steps``-th call, update the slow weights."""
-        self.inner.step()
-        self._num_steps += 1
-        if self._num_steps % self.steps == 0:
-            torch._foreach_lerp_(self._slow, self._fast, self.alpha)
-            torch._foreach_copy_(self._fast, self._slow)
-
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
-        self.inner.zero_grad()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the inner optimizer's state, the slow weights and the number of steps done."""
-        return {
-            "inner": self.inner.state_dict(),
-            "slow_weights": self._slow,
-            "num_steps": self._num_steps,
-        }
-
-    @torch.no_grad()
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what ``state_dict`` returned."""
-        self.inner.load_state_dict(state["inner"])
-        self._num_steps = state["num_steps"]
-        for mine, saved in zip(self._slow, state["slow_weights"], strict=True):
-            mine.copy_(saved)
-
-
 def parameter_groups(
     model: Tagger, weight_decay: float, lr_multipliers: Mapping[str, float] = _NO_MULTIPLIERS
 ) -> list[dict[str, Any]]:
@@ -188,7 +129,7 @@ def build_optimizer(
         group["lr"] = group["base_lr"] = options.lr * group.pop("lr_multiplier")
     moments: dict[str, Any] = {"betas": options.betas, "eps": options.eps}
     if options.name == "ranger":
-        inner = torch.optim.RAdam(groups, **moments, decoupled_weight_decay=True, foreach=True)
+        inner = RectifiedAdam(groups, **moments, decoupled_weight_decay=True, foreach=True)
         return Lookahead(inner, options.lookahead_steps, options.lookahead_alpha)
     if options.name == "adamw":
         return torch.optim.AdamW(groups, **moments, fused=True)

@@ -28,12 +28,18 @@ class TrainingOptions(Options):
     """Leave out the last batch of a pass if it is smaller, as weaver does."""
     precision: Literal["fp32", "bf16", "fp64"] = "fp32"
     """bf16 is autocast: weights, sums and pair features stay fp32."""
-    compile: bool = False
-    """Compile the network with torch.compile."""
+    compile: bool | Literal["auto"] = "auto"
+    """Compile the network with torch.compile; auto: on a GPU where a trial of it came out right."""
+    graph: bool | Literal["auto"] = "auto"
+    """Capture steps as CUDA graphs; auto: where network and kernels allow, and a trial came out
+    right."""
     device: DeviceName = "auto"
     """Where to train; auto is a GPU if there is one."""
     resident: Resident = "auto"
     """Keep all training jets on the device; auto: if it is a GPU with enough free memory."""
+    deterministic: bool = False
+    """The same numbers in every run on the same GPU, more slowly; docs/gpu.md says for what it
+    matters."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Of initial weights, order of jets and dropout."""
     max_grad_norm: PositiveFloat | None = None

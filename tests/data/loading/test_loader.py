@@ -19,6 +19,7 @@ from helpers.files import write_jetclass_root
 from parttag.data import JetDataset, JetLoader, open_dataset, prepare
 from parttag.data.loading.resident import resident_device
 from parttag.jets.batch import make_batch
+from parttag.models.layers.trimmer import ParticleTrimmer
 from parttag.testing import toy_jets
 
 # Few jets in a window, so that small sets have several: four in memory, about 16 in a store.
@@ -337,3 +338,27 @@ def test_a_loader_says_what_it_is(stores):
         "JetDataset: 70 jets of 1 classes, streamed from stores, 1 file, extra: charge, "
     )
     assert repr(dataset()).startswith("JetDataset: 23 jets of 2 classes, in memory, 1 file, ")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_particles_are_dropped_in_threads_as_seed_and_step_have_it(stores, rank):
+    trimmer = ParticleTrimmer()
+    data = open_dataset(stores, CLASSES)
+    common = {**WINDOWS, "shuffle": True, "seed": 3, "rank": rank, "world_size": 2}
+    loaders = [
+        JetLoader(data, 16, **common, trim=trimmer.kept, num_workers=workers, resident=resident)
+        for workers, resident in ((1, None), (3, None), (1, "cpu"))
+    ]
+    untrimmed = JetLoader(data, 16, **common)
+    dropped = 0
+    for epoch, start in ((0, 0), (1, 1)):
+        epochs = (loader.epoch(epoch, start) for loader in (untrimmed, *loaders))
+        for number, (whole, batch, *others) in enumerate(zip(*epochs, strict=True), start):
+            assert torch.equal(batch.index, whole.index)
+            assert (batch.lengths <= whole.lengths).all()
+            if epoch == 0 and number < 5:  # which the trimmer leaves alone
+                np.testing.assert_array_equal(batch.lengths, whole.lengths)
+            dropped += int((whole.lengths - batch.lengths).sum())
+            for other in others:
+                assert_same(other, batch)
+    assert dropped > 0

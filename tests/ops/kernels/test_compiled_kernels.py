@@ -40,8 +40,6 @@ OTHERS = {
 
 # The launches of a step and of a look at it, for batches of one kind.
 SAME_CODE = """
-from unittest import mock
-
 import numpy as np
 import torch
 from speed.compiled import caught_launches
@@ -56,9 +54,7 @@ with caught_launches() as launches:
     for lengths in ([1], [16] * 15 + [1], [16] * 16):
         layout = JetLayout(np.array(lengths), path="triton")
         p4 = torch.ones(layout.num_rows, 4)
-        for seed in (1, 16, 17):
-            with mock.patch("torch.randint", lambda *_, seed=seed: torch.tensor(seed)):
-                network.train()(p4[:, :3], p4, layout).sum().backward()
+        network.train()(p4[:, :3], p4, layout).sum().backward()
         with torch.no_grad():
             network.eval()(p4[:, :3], p4, layout)
 names = [launch.name for launch in launches.values()]

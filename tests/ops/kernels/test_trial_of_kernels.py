@@ -85,3 +85,11 @@ def test_kernels_that_have_passed_are_used_unless_heads_are_wide(cache, width, p
     cache.write_text(json.dumps({trust._combination(GPU): ""}))
     assert choose_path("auto", GPU, torch.float32, width, 20) == path
     assert choose_path("auto", GPU, torch.bfloat16, 2 * width, 20) == path
+
+
+def test_before_ampere_kernels_are_for_float32(cache, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    cache.parent.mkdir()
+    cache.write_text(json.dumps({trust._combination(GPU): ""}))
+    assert choose_path("auto", GPU, torch.float32, 16, 20) == "triton"
+    assert choose_path("auto", GPU, torch.bfloat16, 16, 20) == "torch"

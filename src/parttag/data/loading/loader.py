@@ -2,14 +2,15 @@
 
 import math
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 
 from parttag.data.loading.dataset import JetDataset
 from parttag.data.loading.order import (
@@ -22,9 +23,16 @@ from parttag.data.loading.order import (
     Window,
     rows_of,
 )
-from parttag.data.loading.resident import ResidentJets
+from parttag.data.loading.resident import BatchPlan, ResidentJets
 from parttag.jets.batch import JetBatch, join_batches, make_batch
 from parttag.jets.kinds import MaxParticles
+
+_TRIM = 7_214_301
+Trim = Callable[
+    [Int64[np.ndarray, " jets"], int, np.random.Generator], Bool[np.ndarray, " particles"] | None
+]
+"""From the lengths of a batch's jets, the number of its step and random numbers, to which particles
+are kept; ``None`` if all are."""
 
 
 class _Piece(NamedTuple):
@@ -33,6 +41,8 @@ class _Piece(NamedTuple):
     batch: int
     jets: JetBatch
     ends_batch: bool
+    is_ready: bool
+    """Whether it is a whole batch, on which nothing is left to do."""
 
 
 class JetLoader:
@@ -71,6 +81,9 @@ class JetLoader:
         Of the particles of jets that are streamed: so much is read, and mixed, at a time.
     window_jets
         Jets that are gathered at a time, of those that are at hand.
+    trim
+        Drops particles of each batch, in the threads. What it draws follows from ``seed``, rank and
+        the number of the batch, counted from the first epoch on.
     """
 
     def __init__(
@@ -90,6 +103,7 @@ class JetLoader:
         resident: torch.device | str | None = None,
         window_bytes: int = WINDOW_BYTES,
         window_jets: int = WINDOW_JETS,
+        trim: Trim | None = None,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
@@ -103,6 +117,7 @@ class JetLoader:
         self.pin_memory = pin_memory
         self.window_bytes = window_bytes
         self.window_jets = window_jets
+        self.trim = trim
         self._jets = dataset if extras else dataset.without_extras()
         self._resident = None
         if resident is not None:
@@ -159,16 +174,17 @@ class JetLoader:
             return
         order = self._order(epoch)
         if self._resident is not None:
-            yield from self._resident_batches(self._resident, order, start)
+            yield from self._resident_batches(self._resident, order, epoch, start)
             return
-        windows = self._ahead(order, start * self.batch_size // order.window_jets)
+        windows = self._ahead(order, epoch, start * self.batch_size // order.window_jets)
         parts: list[JetBatch] = []
         try:
             for piece in chain.from_iterable(windows):
                 parts.append(piece.jets)
                 if piece.ends_batch:
                     if start <= piece.batch < len(self):
-                        yield self._pinned(join_batches(parts))
+                        whole = parts[0] if piece.is_ready else join_batches(parts)
+                        yield whole if piece.is_ready else self._ready(whole, epoch, piece.batch)
                     parts = []
         finally:
             windows.close()
@@ -182,13 +198,13 @@ class JetLoader:
         window_jets = max(1, int(share * len(self.dataset)))
         return BlockShuffle(self.dataset.part_sizes, window_jets, self.seed, epoch)
 
-    def _ahead(self, order: Order, first: int) -> Generator[list[_Piece]]:
+    def _ahead(self, order: Order, epoch: int, first: int) -> Generator[list[_Piece]]:
         """Yield the pieces of one window after the other, while threads work on the next ones."""
         ahead: deque[Future[list[_Piece]]] = deque()
         pool = ThreadPoolExecutor(self.num_workers, thread_name_prefix="JetLoader")
         try:
             for number in range(first, math.ceil(order.num_jets / order.window_jets)):
-                ahead.append(pool.submit(self._cut, order, number))
+                ahead.append(pool.submit(self._cut, order, epoch, number))
                 if len(ahead) > self.num_workers:
                     yield ahead.popleft().result()
             while ahead:
@@ -196,18 +212,22 @@ class JetLoader:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _cut(self, order: Order, number: int) -> list[_Piece]:
+    def _cut(self, order: Order, epoch: int, number: int) -> list[_Piece]:
         """Return what this rank has of a window, cut where batches end."""
         begin = number * order.window_jets
         end = min(begin + order.window_jets, order.num_jets)
         own = np.flatnonzero(np.arange(begin, end) % self.batch_size % self.world_size == self.rank)
-        jets = self._pinned(self._load(order.window(number), own))
+        jets = self._load(order.window(number), own)
         pieces = []
         for batch in range(begin // self.batch_size, math.ceil(end / self.batch_size)):
             last = (batch + 1) * self.batch_size
             start, stop = np.searchsorted(own, [batch * self.batch_size - begin, last - begin])
             ends_batch = last <= end or end == order.num_jets
-            pieces.append(_Piece(batch, jets.span(int(start), int(stop)), ends_batch))
+            is_whole = ends_batch and batch * self.batch_size >= begin
+            piece = jets.span(int(start), int(stop))
+            if is_whole:
+                piece = self._ready(piece, epoch, batch)
+            pieces.append(_Piece(batch, piece, ends_batch, is_whole))
         return pieces
 
     def _load(self, window: Window, own: Int64[np.ndarray, " jets"]) -> JetBatch:
@@ -220,12 +240,35 @@ class JetLoader:
         return make_batch(jets, classes, copy=False)
 
     def _resident_batches(
-        self, resident: ResidentJets, order: Order, start: int
+        self, resident: ResidentJets, order: Order, epoch: int, start: int
     ) -> Iterator[JetBatch]:
-        for number in range(start, len(self)):
+        """Yield the batches that are gathered on the device, while a thread plans the next one."""
+
+        def plan(number: int) -> BatchPlan:
             first = number * self.batch_size
             rows = rows_of(order, first + self.rank, first + self.batch_size)[:: self.world_size]
-            yield resident.batch(rows)
+            trim = partial(self._kept, epoch=epoch, batch=number)
+            return resident.plan(rows, None if self.trim is None else trim)
 
-    def _pinned(self, batch: JetBatch) -> JetBatch:
+        with ThreadPoolExecutor(1, thread_name_prefix="JetLoader") as pool:
+            ahead = pool.submit(plan, start)
+            for number in range(start, len(self)):
+                ready = ahead.result()
+                if number + 1 < len(self):
+                    ahead = pool.submit(plan, number + 1)
+                yield resident.batch(ready)
+
+    def _kept(
+        self, lengths: Int64[np.ndarray, " jets"], *, epoch: int, batch: int
+    ) -> Bool[np.ndarray, " particles"] | None:
+        assert self.trim is not None
+        step = epoch * len(self) + batch
+        # Not the generators of orders, of which the first number is the seed.
+        return self.trim(lengths, step, np.random.default_rng([_TRIM, self.seed, self.rank, step]))
+
+    def _ready(self, batch: JetBatch, epoch: int, number: int) -> JetBatch:
+        """Return a batch without the particles that are dropped, pinned if wanted."""
+        if self.trim is not None:
+            kept = self._kept(batch.lengths, epoch=epoch, batch=number)
+            batch = batch if kept is None else batch.keep_particles(kept)
         return batch.pin_memory() if self.pin_memory else batch

@@ -131,14 +131,15 @@ def compare(
         Jets of the reference that the network sees at a time.
     """
     whole, tokenized = [], []
-    sums = torch.zeros(4, dtype=torch.float64)
+    device = network.backbone.embedding.weight.device
+    sums = torch.zeros(4, dtype=torch.float64, device=device)
     for jets in _chunks(reference, batch_jets):
         batch = make_batch(jets, max_particles=network.max_particles)
-        batch = batch.to(network.backbone.embedding.weight.device)
+        batch = batch.to(device)
         with torch.inference_mode():
             found = token_sums(network, batch)
             values = [found.loss, found.weight, *found.metrics.values()]
-            sums += torch.stack([value.double().cpu() for value in values])
+            sums += torch.stack([value.double() for value in values])  # read at the end
             tokenized.append(variables_of(tokenized_jets(network, batch)))
         whole.append(variables_of(jets))
     expected, returned = _joined(whole), _joined(tokenized)

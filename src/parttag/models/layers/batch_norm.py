@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from parttag.ops.collectives import num_ranks, sum_over_ranks
@@ -34,16 +34,30 @@ class PackedBatchNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "rows channels"]) -> Float[Tensor, "rows channels"]:
         """Return the normalized rows; in training, update the running statistics."""
+        return self.normalize(x, None)
+
+    def normalize(
+        self, x: Float[Tensor, "rows channels"], is_real: Bool[Tensor, " rows"] | None
+    ) -> Float[Tensor, "rows channels"]:
+        """Return the normalized rows; those that are not real have no part in the statistics.
+
+        ``None`` stands for rows that are all real.
+        """
         if not self.training:
             scale, shift = self.affine(self.running_mean, self.running_var)
             return x * scale + shift
-        if num_ranks() == 1 and len(x) > 1:
+        if num_ranks() == 1 and len(x) > 1 and is_real is None:
             return self.normalize_alone(x)
         # As torch does for one rank: sums of many numbers are not taken in bfloat16.
         wide = x.to(torch.promote_types(x.dtype, self.weight.dtype))
-        count = sum_over_ranks(wide.new_full((1,), len(x))).clamp(min=1)
+        own = wide.new_full((1,), len(x))
+        if is_real is not None:
+            wide, own = _only(wide, is_real), is_real.sum(dtype=wide.dtype)[None]
+        count = sum_over_ranks(own).clamp(min=1)
         mean = sum_over_ranks(wide.sum(dim=0)) / count
         centred = wide - mean
+        if is_real is not None:
+            centred = _only(centred, is_real)
         var = sum_over_ranks(centred.square().sum(dim=0)) / count
         self.update(mean.detach(), var.detach(), count)
         return (centred * ((var + self.eps).rsqrt() * self.weight) + self.bias).to(x.dtype)
@@ -86,3 +100,7 @@ class PackedBatchNorm(nn.Module):
         """Return the scale and the shift that normalize with the given statistics."""
         scale = self.weight * (var + self.eps).rsqrt()
         return scale, self.bias - mean * scale
+
+
+def _only(rows: Tensor, is_real: Tensor) -> Tensor:
+    return torch.where(is_real[:, None], rows, 0.0)

@@ -16,7 +16,7 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from parttag.models.layers.batch_norm import PackedBatchNorm
@@ -66,13 +66,20 @@ class PairNetwork(nn.Module):
         return hidden.t()
 
     def forward(
-        self, features: Float[Tensor, "pairs features"], *, uses_kernels: bool = False
+        self,
+        features: Float[Tensor, "pairs features"],
+        *,
+        uses_kernels: bool = False,
+        num_real: Int64[Tensor, "1"] | None = None,
     ) -> Float[Tensor, "heads pairs"]:
-        """Return the bias; gradients flow to the parameters, not to ``features``."""
+        """Return the bias; gradients flow to the parameters, not to ``features``.
+
+        In training, pairs from ``num_real`` on have no part in anything; without it, all are real.
+        """
         # Norms that are frozen normalize with the statistics that they have.
         of_batch = [norm.training for norm in self._norms]
         if all(of_batch):
-            return self._train(features, uses_kernels)
+            return self._train(features, uses_kernels, num_real)
         if any(of_batch) or torch.is_grad_enabled():
             return self.reference(features)
         return self._infer(features, uses_kernels)
@@ -85,9 +92,9 @@ class PairNetwork(nn.Module):
     def _norms(self) -> list[PackedBatchNorm]:
         return [self.input_norm, *(layer.norm for layer in self._typed_layers)]
 
-    def _train(self, features: Tensor, uses_kernels: bool) -> Tensor:
+    def _train(self, features: Tensor, uses_kernels: bool, num_real: Tensor | None) -> Tensor:
         count, bias, *moments = TrainPairNetwork.apply(
-            features.detach(), self.input_norm.eps, uses_kernels, *self.parameters()
+            features.detach(), self.input_norm.eps, uses_kernels, num_real, *self.parameters()
         )
         for norm, mean, var in zip(self._norms, moments[::2], moments[1::2], strict=True):
             norm.update(mean, var, count)

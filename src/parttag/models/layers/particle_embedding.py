@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from parttag.models.layers.basic import LinearGELU
@@ -32,10 +32,12 @@ class Embedding(nn.Module):
         self.layers = nn.ModuleList(EmbeddingLayer(*widths) for widths in pairwise(dims))
 
     def forward(
-        self, features: Float[Tensor, "particles features"]
+        self,
+        features: Float[Tensor, "particles features"],
+        is_particle: Bool[Tensor, " particles"] | None = None,
     ) -> Float[Tensor, "particles width"]:
-        """Return the embedded particles."""
-        embedded: Tensor = self.input_norm(features)
+        """Return the embedded particles; rows that are none have no part in the norm."""
+        embedded: Tensor = self.input_norm.normalize(features, is_particle)
         for layer in self.layers:
             embedded = layer(embedded)
         return embedded

@@ -98,6 +98,8 @@ def class_attend(
     scale = query.shape[-1] ** -0.5
     own_logits = (query * own[:, 0]).sum(dim=-1) * scale
     logits = (query.index_select(0, jet) * particles[:, 0]).sum(dim=-1) * scale
+    if layout.is_particle is not None:
+        logits = logits.masked_fill(~layout.is_particle[:, None], -torch.inf)
     # The softmax does not depend on the shift: no gradient needs to go through the maximum.
     index = jet[:, None].expand_as(logits)
     top = own_logits.detach().scatter_reduce(0, index, logits.detach(), "amax")

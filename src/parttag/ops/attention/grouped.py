@@ -76,8 +76,7 @@ def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, list[Tensor]]:
     layout: JetLayout = ctx.layout
     num_heads, width = grad.shape[1:]
     # The output never reads a padded slot: its gradient there is zero.
-    slots = grad.new_zeros(len(layout.slot_rows), 1, num_heads, width)
-    slots[:, 0].index_copy_(0, layout.row_slots, grad[: layout.num_rows])
+    slots = layout.slot_gradient(grad)[:, None]
     grad_slots = slots.new_empty(len(slots), 3, num_heads, width)
     grad_bias = []
     for number, group in enumerate(layout.groups):
@@ -100,7 +99,7 @@ def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, list[Tensor]]:
         for kind, values in enumerate((grad_q, grad_k, grad_v)):
             _write(values, grad_slots[group.slots, kind], group.num_jets)
     grad_qkv = grad_slots.index_select(0, _slots_of(layout, grad))
-    grad_qkv[layout.num_rows :] = 0.0
+    layout.clear_beyond(grad_qkv)
     return grad_qkv, grad_bias
 
 

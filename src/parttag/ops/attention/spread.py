@@ -48,4 +48,6 @@ class _SpreadPairs(torch.autograd.Function):
         cells = torch.cat([grad.flatten(1) for grad in grads], dim=1)
         grad = cells.index_select(1, layout.pair_cells[0])
         grad[:, layout.diagonal] = 0.0  # (i, i) is one cell, not two
-        return grad.add_(cells.index_select(1, layout.pair_cells[1])), None, None
+        grad.add_(cells.index_select(1, layout.pair_cells[1]))
+        layout.clear_beyond_pairs(grad)
+        return grad, None, None

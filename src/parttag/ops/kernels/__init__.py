@@ -47,11 +47,17 @@ def choose_path(
     path: AttentionPath
     if kernels == "auto":
         on_cuda = device.type == "cuda" and find_spec("triton") is not None
-        path = "triton" if fit and on_cuda and _are_trusted(device) else "torch"
+        usable = fit and on_cuda and not (short and _has_no_bfloat16(device))
+        path = "triton" if usable and _are_trusted(device) else "torch"
     else:
         path = "torch" if kernels == "triton" and not fit else kernels
     _say_once(path, device.type)
     return path
+
+
+def _has_no_bfloat16(device: torch.device) -> bool:
+    """Return whether a GPU's tensor cores lack bfloat16: kernels of 16 bits spill there."""
+    return torch.cuda.get_device_capability(device) < (8, 0)
 
 
 def _are_trusted(device: torch.device) -> bool:

@@ -49,7 +49,10 @@ def attend(
     dropout
         Probability with which an attention weight is dropped.
     """
-    seed = torch.randint(_LARGEST_SEED, ()).item() if dropout > 0 else 0
+    # On the device, where a captured step draws another one each time that it runs.
+    seed = torch.zeros(1, dtype=torch.int64, device=qkv.device)
+    if dropout > 0:
+        seed = torch.randint(_LARGEST_SEED, (1,), device=qkv.device)
     if bias is not None and bias.matrices is None:
         bias.matrices = spread(bias.values, layout, qkv.shape[-1] ** 0.5, qkv.dtype)
     token = None if bias is None else bias.token
@@ -66,10 +69,12 @@ class _Attend(torch.autograd.Function):
         bias: SharedBias | None,
         layout: JetLayout,
         dropout: float,
-        seed: int,
+        seed: Tensor,
     ) -> Tensor:
         rows, _, heads, width = qkv.shape
-        output = qkv.new_empty(rows, heads, width)
+        # Rows beyond the last particle are not written, and go on to what sums over all of them.
+        new = qkv.new_empty if layout.is_particle is None else qkv.new_zeros
+        output = new(rows, heads, width)
         log2_sum = qkv.new_empty(heads, rows, dtype=torch.float32)
         matrices = qkv if bias is None else bias.matrices
         ctx.save_for_backward(qkv, matrices, output, log2_sum)
@@ -107,7 +112,8 @@ class _Attend(torch.autograd.Function):
         qkv, matrices, output, log2_sum = ctx.saved_tensors
         layout: JetLayout = ctx.layout
         heads = qkv.shape[2]
-        grad_qkv = torch.empty_like(qkv)
+        new = torch.empty_like if layout.is_particle is None else torch.zeros_like
+        grad_qkv = new(qkv)
         # Sums over the keys before the last block, if there are blocks.
         partial = torch.empty_like(output, dtype=torch.float32)
         of_bias, add = log2_sum, False
@@ -200,7 +206,7 @@ def _keep(seed, threshold, start, head, queries, keys, heads: tl.constexpr):
     return x.to(tl.int32, bitcast=True) >= threshold
 
 
-@triton.jit(do_not_specialize=["num_cells", "num_rows", "seed"])
+@triton.jit(do_not_specialize=["num_cells", "num_rows"])
 @no_type_check
 def _forward(
     qkv,
@@ -248,7 +254,7 @@ def _forward(
         shrink = tl.exp2(top - new_top)
         total = total * shrink + tl.sum(weights, axis=1)
         if dropped:
-            keep = _keep(seed, threshold, start, head, queries, keys, heads)
+            keep = _keep(tl.load(seed), threshold, start, head, queries, keys, heads)
             weights = tl.where(keep, weights, 0.0)
         summed = summed * shrink[:, None]
         summed += tl.dot(weights.to(v.dtype), v, input_precision="ieee")
@@ -259,7 +265,7 @@ def _forward(
     tl.store(sums, top + tl.log2(total), mask=is_query)
 
 
-@triton.jit(do_not_specialize=["num_cells", "num_rows", "seed"])
+@triton.jit(do_not_specialize=["num_cells", "num_rows"])
 @no_type_check
 def _backward(
     qkv,
@@ -319,7 +325,7 @@ def _backward(
             grad_weights = tl.dot(do, tl.trans(v), input_precision="ieee")
             applied = weights
             if dropped:
-                keep = _keep(seed, threshold, start, head, queries, keys, heads)
+                keep = _keep(tl.load(seed), threshold, start, head, queries, keys, heads)
                 applied = tl.where(keep, weights, 0.0)
                 grad_weights = tl.where(keep, grad_weights * (1.0 / kept), 0.0)
             grad_logits = weights * (grad_weights - inner[:, None])

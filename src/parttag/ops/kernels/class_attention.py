@@ -66,6 +66,8 @@ class _ClassAttend(torch.autograd.Function):
         query, own, particles, output, log_sum = ctx.saved_tensors
         jets, heads, width = query.shape
         grads = [torch.empty_like(tensor) for tensor in (query, own, particles)]
+        if ctx.layout.is_particle is not None:  # rows beyond the last particle are not written
+            grads[2].zero_()
         if jets:
             _backward[(jets, heads)](
                 query,

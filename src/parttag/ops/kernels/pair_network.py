@@ -14,7 +14,7 @@ from typing import NamedTuple, no_type_check
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from parttag.ops.kernels.device_guard import on_its_device
@@ -29,10 +29,12 @@ def run_layer(
     weight: Float[Tensor, "width_out width_in"],
     bias: Float[Tensor, " width_out"],
     dtype: torch.dtype,
+    num_real: Int64[Tensor, "1"] | None = None,
 ) -> tuple[Float[Tensor, "pairs width_out"], Tensor, Tensor]:
     """Return y = W GELU(z) + b in ``dtype``, its local sum and squared deviations from the mean.
 
-    Sum and squared deviations are float64; the products are taken in ``dtype``.
+    Sum and squared deviations are float64; the products are taken in ``dtype``. Pairs from
+    ``num_real`` on are not read; without it, all are real.
     """
     num_pairs, width = len(source.values), len(bias)
     output = source.values.new_empty(num_pairs, width, dtype=dtype)
@@ -47,7 +49,8 @@ def run_layer(
             bias.contiguous(),
             output,
             moments,
-            num_pairs,
+            num_pairs if num_real is None else num_real,
+            is_counted=num_real is not None,
             width_in=len(source.shift),
             width_out=width,
             padded_in=padded(len(source.shift)),
@@ -56,12 +59,18 @@ def run_layer(
             block=block,
             enable_fp_fusion=True,
         )
-    counts = torch.full((tiles, 1), block, dtype=torch.double, device=output.device)
-    if tiles:
-        counts[-1] = num_pairs - (tiles - 1) * block
     means, squares = moments.double().unbind(1)
-    total = (counts * means).sum(dim=0)
-    mean = total / max(num_pairs, 1)
+    if num_real is None:
+        counts = torch.full((tiles, 1), block, dtype=torch.double, device=output.device)
+        if tiles:
+            counts[-1] = num_pairs - (tiles - 1) * block
+        total = (counts * means).sum(dim=0)
+        mean = total / max(num_pairs, 1)
+    else:
+        begins = torch.arange(0, tiles * block, block, device=output.device)
+        counts = (num_real - begins).clamp(0, block).double()[:, None]
+        total = (counts * means).sum(dim=0)
+        mean = total / num_real.clamp(min=1)
     return output, total, (squares + counts * (means - mean).square()).sum(dim=0)
 
 
@@ -82,6 +91,7 @@ def layer_back(
     source: Source,
     below_moments: tuple[Tensor, Tensor],
     dtype: torch.dtype,
+    num_real: Int64[Tensor, "1"] | None = None,
 ) -> LayerGradients:
     """Go back through batch norm, linear layer and GELU.
 
@@ -102,6 +112,8 @@ def layer_back(
         inverse standard deviation is 1.
     dtype
         Of the products.
+    num_real
+        Pairs from this number on are not read; without it, all are real.
 
     Returns
     -------
@@ -131,7 +143,8 @@ def layer_back(
             grad_below,
             grad_weight,
             sums,
-            num_pairs,
+            num_pairs if num_real is None else num_real,
+            is_counted=num_real is not None,
             width_in=width_in,
             width_out=width_out,
             padded_in=padded(width_in),
@@ -257,6 +270,7 @@ def _run_layer(
     output,
     moments,
     num_pairs,
+    is_counted: tl.constexpr,
     width_in: tl.constexpr,
     width_out: tl.constexpr,
     padded_in: tl.constexpr,
@@ -264,6 +278,8 @@ def _run_layer(
     from_features: tl.constexpr,
     block: tl.constexpr,
 ):
+    if is_counted:
+        num_pairs = tl.load(num_pairs).to(tl.int32)
     tile = tl.program_id(0)
     pairs = tile * block + tl.arange(0, block)
     inner, outer = tl.arange(0, padded_in), tl.arange(0, padded_out)
@@ -276,7 +292,7 @@ def _run_layer(
     tl.store(output + pairs.to(tl.int64)[:, None] * width_out + outer[None, :], stored, mask=real)
     # Moments of what was stored: that is what the next layer reads.
     y = tl.where(real, stored.to(tl.float32), 0.0)
-    count = tl.minimum(num_pairs - tile * block, block).to(tl.float32)
+    count = tl.maximum(tl.minimum(num_pairs - tile * block, block), 1).to(tl.float32)
     mean = tl.sum(y, axis=0) / count
     away = tl.where(real, y - mean[None, :], 0.0)
     places = moments + tile.to(tl.int64) * 2 * width_out + outer
@@ -299,6 +315,7 @@ def _layer_back(
     grad_weight,
     sums,
     num_pairs,
+    is_counted: tl.constexpr,
     width_in: tl.constexpr,
     width_out: tl.constexpr,
     padded_in: tl.constexpr,
@@ -307,6 +324,8 @@ def _layer_back(
     block: tl.constexpr,
     tiles: tl.constexpr,
 ):
+    if is_counted:
+        num_pairs = tl.load(num_pairs).to(tl.int32)
     program = tl.program_id(0)
     inner, outer = tl.arange(0, padded_in), tl.arange(0, padded_out)
     is_outer, is_inner = outer < width_out, inner < width_in

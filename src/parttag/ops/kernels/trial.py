@@ -148,7 +148,7 @@ def _parts(
         wide = [value.float() for value in values] if short else values
         wide_features = features.to(wide[0].dtype)
         with torch.autocast(device.type, torch.bfloat16, enabled=short):
-            bias: Tensor = TrainPairNetwork.apply(wide_features, 1e-5, uses_kernels, *wide)[1]
+            bias: Tensor = TrainPairNetwork.apply(wide_features, 1e-5, uses_kernels, None, *wide)[1]
         return bias
 
     yield _Part(

@@ -1,12 +1,13 @@
-"""Whether Triton's kernels have computed the right numbers on a GPU of this machine.
+"""Whether Triton's kernels, and what else is new, compute the right numbers on this machine's GPU.
 
 A short trial is run before their first use, and its result kept in the user's cache: one for each
-GPU, torch, Triton and parttag. Where it fails, plain torch takes over, and a warning says why.
+GPU, torch, Triton and parttag. Where it fails, what is known takes over, and a warning says why.
 """
 
 import json
 import logging
 import os
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -24,16 +25,32 @@ def fault_of_kernels(device: torch.device) -> str | None:
 
     The first call for a device says it too, if there is a fault.
     """
-    path, key = _cache_file(), _combination(device)
+    fault = fault_of("", "Triton's kernels", device, _try)
+    if fault is not None:
+        where = _combination(device)
+        logger.warning("plain torch computes attention and pairs: on %s, %s", where, fault)
+    return fault
+
+
+def fault_of(
+    key: str, name: str, device: torch.device, trial: Callable[[torch.device], str]
+) -> str | None:
+    """Return what a trial found on a GPU of this machine, now or before; ``None`` if nothing.
+
+    Parameters
+    ----------
+    key, name
+        What is tried: in the user's cache, and in what is said of it.
+    trial
+        Returns the fault, or nothing.
+    """
+    path, key = _cache_file(), _combination(device) + key
     known = _read(path)
     if key not in known:
-        logger.info("trying Triton's kernels on %s, once: up to a minute", key)
-        known[key] = _try(device)
+        logger.info("trying %s on %s, once: up to a minute", name, _combination(device))
+        known[key] = trial(device)
         _write(path, known)
-    fault = known[key] or None
-    if fault is not None:
-        logger.warning("plain torch computes attention and pairs: on %s, %s", key, fault)
-    return fault
+    return known[key] or None
 
 
 def _try(device: torch.device) -> str:

@@ -21,6 +21,7 @@ class Classify(Objective):
     """Sums of weighted cross-entropy and of weighted right answers (``accuracy``)."""
 
     options_class = ClassifyOptions
+    takes_filled_batches = True
     metric_names: tuple[str, ...] = ("accuracy",)
 
     def __call__(self, model: Tagger, batch: JetBatch) -> BatchSums:

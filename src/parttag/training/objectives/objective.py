@@ -53,6 +53,8 @@ class Objective(ABC):
     options_class: ClassVar[type[ObjectiveOptions]]
     needs_labels: ClassVar[bool] = True
     """Whether each jet must be of one of the classes of the configuration."""
+    takes_filled_batches: ClassVar[bool] = False
+    """Whether the network gets the batch as it is, and jets of weight 0 change nothing."""
     gives_scores: ClassVar[bool] = True
     """Whether the trained network's outputs are logits of the classes."""
     of_momenta: ClassVar[str] = ""
