@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from helpers.golden import CASES, PATH, fingerprint, measure, train_tokenizer, write_numbers
+from helpers.golden import CASES, PATH, fingerprint, measure, train_others, write_numbers
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
         parser.error(f"the other cases were made with {old['made_with']}, not {fingerprint()}")
     kept = {name: numbers for name, numbers in old["cases"].items() if name in CASES}
     with tempfile.TemporaryDirectory() as folder:
-        train_tokenizer(Path(folder))
+        train_others(Path(folder))
         for name in names or CASES:
             kept[name] = measure(CASES[name], Path(folder))
     write_numbers(kept)

@@ -12,7 +12,7 @@ import math
 import numpy as np
 import pytest
 
-from helpers.golden import CASES, PATH, fingerprint, measure, train_tokenizer
+from helpers.golden import CASES, PATH, fingerprint, measure, train_others
 from parttag.models import MODELS
 from parttag.runs.config import run_config_class
 from parttag.testing.tolerances import FLOAT32_STEPS
@@ -26,7 +26,7 @@ ONE_JET = {"rtol": 0.0, "atol": 1.01 / 30}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("golden")
-    train_tokenizer(path)
+    train_others(path)
     return path
 
 

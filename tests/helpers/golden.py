@@ -100,15 +100,18 @@ CASES = {
             *_TOKENS,
             variant="tokens",
         ),
+        Case("pfn", "distill", ("objective.teacher={folder}/teacher",)),
     )
 }
 
 
-def train_tokenizer(folder: Path) -> None:
-    """Train the tokenizer that some cases need, into ``folder / "tokenizer"``."""
+def train_others(folder: Path) -> None:
+    """Train the tokenizer and the teacher that some cases need, into ``folder``."""
     options = (*_STEPS, *_UNLABELED, "objective.name=tokenize")
+    teacher = {"name": "lorentz_net", **SMALL["lorentz_net"]}
     with one_thread():
         train_run(toy_config(folder, *options, model=_TOKENIZER), folder / "tokenizer")
+        train_run(toy_config(folder, *_STEPS, model=teacher), folder / "teacher")
 
 
 def measure(case: Case, folder: Path) -> dict[str, Any]:
@@ -119,7 +122,7 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
     case
         What to train.
     folder
-        Where ``train_tokenizer`` was; the toy jets are in it, and the run is added.
+        Where ``train_others`` was; the toy jets are in it, and the run is added.
 
     Returns
     -------

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from helpers.golden import CASES, one_thread, train_tokenizer
+from helpers.golden import CASES, one_thread, train_others
 from helpers.runs import toy_config
 from parttag.runs.run import build_network
 from parttag.testing import toy_batch
@@ -13,7 +13,7 @@ from parttag.training.tokenizers import take_tokenizer
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("golden")
-    train_tokenizer(path)
+    train_others(path)
     return path
 
 
