@@ -15,7 +15,6 @@ import json
 import os
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,7 +102,7 @@ def measure(
 ) -> dict[str, list[float]]:
     """Return the seconds of every call, after a few that do not count."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for name, call in calls.items():
+    for call in calls.values():
         for _ in range(3):
             call()
     for _ in range(rounds):
