@@ -17,12 +17,10 @@ if TYPE_CHECKING:
     from parttag.api import register
     from parttag.api.check import check
     from parttag.api.convert import convert_weaver
+    from parttag.api.inspection import compare_samples, inspect, layouts
     from parttag.api.jets import (
-        compare_samples,
         download,
         from_awkward,
-        inspect,
-        layouts,
         open_store,
         prepare,
         read,
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
         batch,
         benchmark,
         compare,
+        ensemble,
         import_weaver,
         load,
         train,
@@ -68,6 +67,7 @@ __all__ = [
     "compare_samples",
     "convert_weaver",
     "download",
+    "ensemble",
     "from_awkward",
     "import_weaver",
     "inspect",
@@ -98,13 +98,14 @@ _HOMES = {
     "benchmark": "api.runs:benchmark",
     "check": "api.check:check",
     "compare": "api.runs:compare",
-    "compare_samples": "api.jets:compare_samples",
+    "compare_samples": "api.inspection:compare_samples",
     "convert_weaver": "api.convert:convert_weaver",
     "download": "api.jets:download",
+    "ensemble": "api.runs:ensemble",
     "from_awkward": "api.jets:from_awkward",
     "import_weaver": "api.runs:import_weaver",
-    "inspect": "api.jets:inspect",
-    "layouts": "api.jets:layouts",
+    "inspect": "api.inspection:inspect",
+    "layouts": "api.inspection:layouts",
     "load": "api.runs:load",
     "open_store": "api.jets:open_store",
     "plot": "plotting:",

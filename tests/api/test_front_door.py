@@ -37,7 +37,9 @@ def test_importing_takes_no_time_and_no_torch():
     assert float(seconds) < 0.15
 
 
-@pytest.mark.parametrize("module", ["parttag.api.jets", "parttag.api.ranks"])
+@pytest.mark.parametrize(
+    "module", ["parttag.api.jets", "parttag.api.inspection", "parttag.api.ranks"]
+)
 def test_jets_need_no_torch(module):
     assert python(f"import {module}, sys; print('torch' in sys.modules)") == "False"
 

@@ -29,8 +29,9 @@ def quick_pictures(request, monkeypatch):
         monkeypatch.setattr(Figure, "savefig", lambda _, target, **_kwargs: target.write(b"PNG"))
 
 
-AGAINST_QCD = {"roc.png", "rejection_pt.png", "mass_sculpting.png"}
-NAMES = {"metrics.json", "scores.h5", "scores.png", "training.png"} | AGAINST_QCD
+TABLES = {"working_points.yaml", "working_points.json"}
+AGAINST_QCD = {"roc.png", "rejection_pt.png", "mass_sculpting.png"} | TABLES
+NAMES = {"metrics.json", "scores.h5", "scores.png", "training.png", "reliability.png"} | AGAINST_QCD
 
 
 def saved(found: Evaluation, directory) -> Evaluation:
@@ -243,8 +244,9 @@ def test_pictures_are_of_the_formats_that_are_asked_for(run, tmp_path, monkeypat
     monkeypatch.setattr(Figure, "savefig", save)
     found = evaluate_run(run)
     found.save(tmp_path / "out", formats=("pdf", "png"))
-    assert sorted(seen) == ["pdf"] * 5 + ["png"] * 5
-    assert {p.suffix for p in (tmp_path / "out").iterdir()} == {".pdf", ".png", ".h5", ".json"}
+    assert sorted(seen) == ["pdf"] * 6 + ["png"] * 6
+    suffixes = {".pdf", ".png", ".h5", ".json", ".yaml"}
+    assert {p.suffix for p in (tmp_path / "out").iterdir()} == suffixes
     with pytest.raises(InputError, match="formats: 'exe' is none of "):
         found.save(tmp_path / "other", formats=("exe",))
     assert not (tmp_path / "other").exists()

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from helpers.files import write_jetclass_root, write_toptagging_h5
 from helpers.mapped import columns, read
-from parttag.api.jets import undescribed
+from parttag.api.inspection import undescribed
 from parttag.cli import app
 from parttag.inspection.contents import contents
 from parttag.inspection.describe import describe_unknown
@@ -131,6 +131,23 @@ def test_the_layout_that_ships_with_parttag_is_named(tmp_path):
     branches |= {f"FatJetPFCands_{name}": [np.zeros(5, np.int32)] * 3 for name in pairs}
     with uproot.recreate(tmp_path / "a.root") as file:
         file["Events"] = {name: ak.Array(values) for name, values in branches.items()}
-    assert "pfnano_fatjet" in undescribed(tmp_path / "a.root").layouts
+    branches |= {f"Jet_{name}": per_jet for name in ("pt", "eta", "phi", "mass")}
+    branches |= {f"JetPFCands_{name}": [np.zeros(5, np.int32)] * 3 for name in pairs}
+    with uproot.recreate(tmp_path / "b.root") as file:
+        file["Events"] = {name: ak.Array(values) for name, values in branches.items()}
+    assert undescribed(tmp_path / "a.root").layouts == ("pfnano_fatjet",)
+    assert undescribed(tmp_path / "b.root").layouts == ("pfnano_fatjet", "pfnano_jet")
+    shown = CliRunner().invoke(app, ["inspect", str(tmp_path / "b.root")])
+    assert "pfnano_fatjet, which says most of it, and those of pfnano_jet:" in shown.stdout
     shown = CliRunner().invoke(app, ["inspect", str(tmp_path / "a.root")])
     assert "columns: {layout: pfnano_fatjet}" in shown.stdout
+
+
+def test_of_several_layouts_that_fit_the_one_that_says_most_comes_first(tmp_path):
+    path = root(tmp_path / "a.root")
+    few = "particles: {pt: pfcand_pt, eta: pfcand_eta, phi: pfcand_phi, mass: 0}"
+    layouts = {
+        "a_few": columns(few),
+        "more": columns(few.replace("mass: 0", "energy: pfcand_energy")),
+    }
+    assert describe_unknown(path, layouts).layouts == ("more", "a_few")

@@ -8,6 +8,7 @@ import awkward as ak
 import h5py
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from helpers.files import write_jetclass_parquet, write_jetclass_root
@@ -76,6 +77,28 @@ def run_command(monkeypatch, capsys):
         return end.value.code or 0, output.out, output.err
 
     return run
+
+
+def test_a_scale_as_weavers_is_of_the_wider_side_of_the_median(folder):
+    columns = ["part_chi2", "part_constant"]
+    wanted = WantedColumns(particles=tuple(columns))
+    data = open_dataset(JetFiles(folder / "train.root", wanted=wanted), CLASSES)
+    features = [
+        FeatureOfColumn(ColumnFeature(column=c, width="wider_side", missing=None)) for c in columns
+    ]
+    chi2, constant = (m.feature("train") for m in measure(data, features))
+    values = columns_of(toy_jets(60, 1), 1)[0]["part_chi2"]
+    low, middle, high = np.percentile(values[np.isfinite(values)], [16, 50, 84])
+    assert chi2.centre == pytest.approx(middle, rel=1e-5)
+    assert chi2.scale == pytest.approx(1 / max(high - middle, middle - low), rel=1e-5)
+    assert (constant.centre, constant.scale) == (0.5, 1)
+    seen = chi2.standardize(chi2.finite(torch.tensor([np.nan, np.inf, middle])))
+    assert seen[0] == 0 and seen[1] == 0 and abs(seen[2]) < 1e-5
+    clipped = chi2.model_copy(update={"infinite": "clip"})
+    seen = clipped.standardize(clipped.finite(torch.tensor([np.nan, np.inf, -np.inf])))
+    assert seen.tolist() == [0, 5, -5]
+    with pytest.raises(InputError, match="clip needs the limits"):
+        read_options(ColumnFeature, {"column": "x", "infinite": "clip", "clip": None})
 
 
 def write_config(folder: Path, name: str = "config.yaml", **changes) -> Path:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from parttag.api.run import Run
-from parttag.api.runs import Outcome, benchmark, compare, configure, load
+from parttag.api.run import Run, asked_points
+from parttag.api.runs import Outcome, benchmark, compare, configure, ensemble, load
 from parttag.data.jet_files import JetFiles
+from parttag.evaluation.calibrate import calibrate_run
 from parttag.evaluation.evaluate import evaluate_run
 from parttag.evaluation.evaluation import check_target
 from parttag.evaluation.generation import Comparison as GenerationComparison
@@ -32,7 +33,8 @@ from parttag.runs.config import dump_config, run_config_class
 from parttag.runs.import_weights import import_weights
 from parttag.runs.ranks import is_rank, threads_allowed
 from parttag.runs.recipes import list_recipes
-from parttag.runs.sections import parse_classes
+from parttag.runs.run import load_run
+from parttag.runs.sections import parse_classes, parse_priors
 from parttag.runs.train import train_run
 from parttag.training.distributed import DeviceName, first_to_report
 from parttag.training.monitor import PreemptionError
@@ -47,11 +49,13 @@ __all__ = [
     "Run",
     "Sampling",
     "benchmark",
+    "calibrate_run",
     "check_probe_target",
     "check_target",
     "compare",
     "configure",
     "dump_config",
+    "ensemble",
     "evaluate_run",
     "first_to_report",
     "generate",
@@ -60,13 +64,20 @@ __all__ = [
     "json_schema",
     "list_recipes",
     "load",
+    "load_uncalibrated",
     "parse_classes",
+    "parse_priors",
     "predict",
     "probe_directory",
     "probe_run",
     "train_run",
     "use_all_cores",
 ]
+
+
+def load_uncalibrated(directory: str | Path) -> Run:
+    """Return the run in a directory, whatever is wrong with its calibration."""
+    return Run.of(load_run(directory, calibrated=False))
 
 
 def is_first_rank() -> bool:
@@ -96,6 +107,7 @@ def predict(
     out: Path,
     *,
     keep: Sequence[str] = (),
+    working_points: str | Path | bool = False,
     overwrite: bool = False,
     strict: bool = False,
     precision: Precision = "fp32",
@@ -107,8 +119,10 @@ def predict(
     Raises
     ------
     InputError
-        If a file cannot be read, the jets do not fit the network, or ``out`` cannot be written.
+        If a file cannot be read, the jets do not fit the network, ``out`` cannot be written, or the
+        working points are not of this run.
     """
+    points = asked_points(run, working_points)
     scorer = Scorer.of_run(
         run, labels_required=False, strict=strict, precision=precision, device=device
     )
@@ -122,6 +136,7 @@ def predict(
         ),
         out,
         keep=keep,
+        working_points=points,
         overwrite=overwrite,
         progress=progress,
     )

@@ -6,11 +6,37 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from parttag.options import local_name
+from parttag.runs.weaver.check import Comparison, check
 from parttag.runs.weaver.convert import Conversion, convert
 from parttag.runs.weaver.written import written
 from parttag.system.atomic_files import new_files
 
-__all__ = ["Conversion", "convert_weaver"]
+__all__ = ["Comparison", "Conversion", "check_weaver", "convert_weaver"]
+
+
+def check_weaver(
+    conversion: Conversion,
+    data: str | Path,
+    files: Sequence[str | Path],
+    peer_python: str | Path,
+) -> list[Comparison]:
+    """Return how far what a network reads of some jets is from weaver-core's tensors.
+
+    Parameters
+    ----------
+    conversion
+        What ``convert_weaver`` made of ``data``.
+    files
+        Some files of jets; the first 500 that pass the selection are compared.
+    peer_python
+        An interpreter that has weaver-core. It runs the formulas of ``data`` as code.
+
+    Raises
+    ------
+    InputError
+        If weaver-core or parttag cannot read the files, or they find other jets.
+    """
+    return check(conversion, Path(local_name(data)), files, peer_python)
 
 
 def convert_weaver(

@@ -3,141 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from parttag.api.arguments import (
+    ColumnsLike,
+    CutsLike,
+    FileNames,
+    file_list,
+    name_list,
+    read_columns,
+    read_cuts,
+)
 from parttag.data.jet_files import JetFiles
 from parttag.data.preparation.prepare import PrepareReport
 from parttag.data.preparation.prepare import prepare as prepare_store
-from parttag.data.readers.columns import ColumnsOptions
-from parttag.data.readers.named_layouts import NamedLayout, named_layouts
-from parttag.data.selection.cuts import CutOptions
 from parttag.data.store.store import JetStore
 from parttag.errors import InputError, option
-from parttag.inspection.compare import Comparison, Distance, compare
-from parttag.inspection.describe import Description, describe_unknown
-from parttag.inspection.duplicates import SharedJets, num_repeated, shared_jets
-from parttag.inspection.inspect import (
-    Inspection,
-    by_input,
-    draw,
-    inspect_files,
-    num_common,
-    picture_paths,
-)
 from parttag.jets.arrays import JetArrays
 from parttag.jets.awkward_arrays import from_awkward
-from parttag.jets.variables import JET_VARIABLES
-from parttag.options import read_options
 from parttag.progress import Progress, no_progress
-from parttag.runs.sections import load_columns, parse_cuts
 from parttag.samples.download import Download
 from parttag.samples.download import download as download_record
 from parttag.samples.simulation.campaign import simulate as simulate_sample
 from parttag.samples.simulation.samples import make_sample
-from parttag.system.atomic_files import refuse_existing
 
 __all__ = [
-    "JET_VARIABLES",
-    "Comparison",
-    "Description",
-    "Distance",
-    "Inspection",
     "PrepareReport",
-    "SampleComparison",
-    "SharedJets",
-    "by_input",
-    "compare_samples",
     "download",
-    "draw",
     "from_awkward",
-    "inspect",
-    "layouts",
-    "num_repeated",
     "open_store",
-    "picture_paths",
     "prepare",
     "read",
-    "refuse_existing",
-    "shared_jets",
     "simulate",
-    "undescribed",
 ]
-
-FileNames = str | Path | Sequence[str | Path]
-"""A file, glob, directory, store or URL, or several of them."""
-
-ColumnsLike = str | Path | Mapping[str, Any] | ColumnsOptions | None
-"""A YAML file with a section ``columns``, what such a section holds, or its options."""
-
-CutsLike = str | Mapping[str, Any] | CutOptions | None
-"""Cuts as ``data.cuts`` has them: ``{"jet_pt": [500, 1000]}``, or the same as YAML."""
-
-
-def file_list(files: FileNames) -> list[str | Path]:
-    """Return one or several file names as a list.
-
-    Raises
-    ------
-    InputError
-        If it is something else, or there is none.
-    """
-    several = [files] if isinstance(files, str | Path) else files
-    if not isinstance(several, Sequence) or not all(isinstance(f, str | Path) for f in several):
-        raise InputError(
-            f"files are given by a {type(files).__name__}; give a name, a glob, or a list of them"
-        )
-    if not several:
-        raise InputError("no file is named; give a name, a glob, or a list of them")
-    return list(several)
-
-
-def name_list(names: str | Sequence[str]) -> list[str]:
-    """Return one name or several as a list; commas separate those of one text."""
-    return names.split(",") if isinstance(names, str) else list(names)
-
-
-def read_columns(columns: ColumnsLike) -> ColumnsOptions | None:
-    """Return what branches mean, from whatever says it.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be read, or a key is unknown.
-    """
-    if isinstance(columns, str | Path):
-        return load_columns(columns)
-    if isinstance(columns, Mapping):
-        return read_options(ColumnsOptions, columns)
-    return columns
-
-
-def layouts() -> dict[str, NamedLayout]:
-    """Return the layouts of public files that ``columns: {layout: NAME}`` reads, by name.
-
-    Examples
-    --------
-    >>> print(pt.layouts()["jetnet"].description)
-    JetNet: particles relative to their jet. https://zenodo.org/records/6975118
-    """
-    return dict(named_layouts())
-
-
-def read_cuts(cuts: CutsLike) -> CutOptions | None:
-    """Return cuts, from whatever says them.
-
-    Raises
-    ------
-    InputError
-        If a text is no YAML, or a quantity is unknown.
-    """
-    if isinstance(cuts, str):
-        return parse_cuts(cuts)
-    if isinstance(cuts, Mapping):
-        return read_options(CutOptions, cuts)
-    return cuts
 
 
 def read(
@@ -252,93 +152,6 @@ def prepare(
         scheduler=scheduler,
         progress=progress,
     )
-
-
-def inspect(
-    files: FileNames, *, columns: ColumnsLike = None, progress: Progress = no_progress
-) -> Inspection:
-    """Return what files hold: counts, labels, ranges, bad and repeated jets, doubtful units.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be read.
-
-    Examples
-    --------
-    >>> pt.inspect("train_*.root").num_jets
-    120
-    """
-    own = JetFiles(file_list(files), read_columns(columns), truth_optional=True)
-    return inspect_files(own, progress=progress)
-
-
-def undescribed(files: FileNames) -> Description | None:
-    """Return what the first of the files that is of no known layout holds; ``None`` if all are.
-
-    Raises
-    ------
-    InputError
-        If there is no such file.
-    """
-    known = {
-        name: ColumnsOptions.model_validate(one.content) for name, one in named_layouts().items()
-    }
-    for path in JetFiles(file_list(files)).paths:
-        found = describe_unknown(path, known)
-        if found is not None:
-            return found
-    return None
-
-
-@dataclass(frozen=True, repr=False)
-class SampleComparison:
-    """Two samples side by side: what each holds, and how far apart they are, label by label."""
-
-    sample: Inspection
-    reference: Inspection
-    by_label: tuple[Comparison, ...]
-
-    def __repr__(self) -> str:
-        """Return the AUC of a classifier that tells the samples apart, label by label."""
-        found = ", ".join(f"{one.label} {one.auc}" for one in self.by_label)
-        return f"SampleComparison: AUC between sample and reference: {found}"
-
-    @property
-    def num_common(self) -> int:
-        """Number of jets of the sample that have exactly the particles of one of the reference."""
-        return num_common(self.sample, self.reference)
-
-
-def compare_samples(
-    sample: FileNames | Inspection,
-    reference: FileNames | Inspection,
-    *,
-    columns: ColumnsLike = None,
-    progress: Progress = no_progress,
-) -> SampleComparison:
-    """Return how far a sample of jets is from a reference, for every variable and label.
-
-    The AUC of a classifier that tells the two samples apart is 0.5 where they are alike.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be read.
-
-    Examples
-    --------
-    >>> found = pt.compare_samples("train_*.root", "test.h5")
-    >>> [one.label for one in found.by_label]
-    ['label_top', 'label_QCD']
-    """
-    one, other = (
-        files
-        if isinstance(files, Inspection)
-        else inspect(files, columns=columns, progress=progress)
-        for files in (sample, reference)
-    )
-    return SampleComparison(one, other, tuple(compare(one.sample, other.sample)))
 
 
 def simulate(

@@ -6,17 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TypeAlias, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 import awkward as ak
 
-from parttag.api.jets import ColumnsLike, FileNames, file_list, name_list, read_columns
+from parttag.api.arguments import ColumnsLike, FileNames, file_list, name_list, read_columns
 from parttag.errors import InputError, option
+from parttag.evaluation.calibrate import calibrate_run
 from parttag.evaluation.evaluate import evaluate_run
 from parttag.evaluation.evaluation import Evaluation, read_epochs
 from parttag.evaluation.predict import score_files, score_jets
 from parttag.evaluation.probe import LabeledJets, ProbeOf, probe_run
 from parttag.evaluation.scores import Precision, Scores
+from parttag.evaluation.working_points import read_working_points
 from parttag.export.export import ExportReport, export_run
 from parttag.export.options import (
     Attention,
@@ -31,6 +33,8 @@ from parttag.jets.arrays import JetArrays
 from parttag.jets.awkward_arrays import from_awkward
 from parttag.jets.feature_lists import required_extras
 from parttag.metrics import EvaluationOptions
+from parttag.metrics.working_points import WorkingPoints
+from parttag.models.ensemble import Ensemble
 from parttag.options import local_name
 from parttag.progress import Progress, no_progress
 from parttag.runs import run as runs
@@ -65,6 +69,7 @@ class Run(runs.Run):
         jets: Jets,
         *,
         keep: str | Sequence[str] = (),
+        working_points: bool | str | Path = False,
         columns: ColumnsLike = None,
         strict: bool = False,
         precision: Precision = "fp32",
@@ -79,6 +84,9 @@ class Run(runs.Run):
             Files, ``JetArrays``, or awkward records, one jet a row.
         keep
             Branches of files that ride along.
+        working_points
+            Say which working points each jet passes, in columns ``pass_NAME``: those of the
+            ``working_points.yaml`` that is named, or of the run's directory ``evaluation``.
         columns
             What the branches of the files mean, if not what the run's ``data.columns`` says.
         strict
@@ -89,7 +97,8 @@ class Run(runs.Run):
         Raises
         ------
         InputError
-            If a file cannot be read, or the jets do not fit the network.
+            If a file cannot be read, the jets do not fit the network, or the working points are not
+            of this run.
 
         Examples
         --------
@@ -97,12 +106,13 @@ class Run(runs.Run):
         >>> len(frame)
         120
         """
-        tagger = self.reading(columns)
+        tagger, points = self.reading(columns), asked_points(self, working_points)
         if is_files(jets):
             return score_files(
                 tagger,
                 file_list(jets),
                 name_list(keep),
+                working_points=points,
                 strict=strict,
                 precision=precision,
                 device=device,
@@ -116,6 +126,7 @@ class Run(runs.Run):
         return score_jets(
             tagger,
             in_memory(jets, self._particle_columns),
+            working_points=points,
             strict=strict,
             precision=precision,
             device=device,
@@ -169,6 +180,7 @@ class Run(runs.Run):
         *,
         background: str | Sequence[str] | None = None,
         working_points: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
+        tables: Mapping[str, Any] | None = None,
         columns: ColumnsLike = None,
         strict: bool = False,
         precision: Precision = "fp32",
@@ -187,6 +199,9 @@ class Run(runs.Run):
             The class, or the classes, that all others are told apart from.
         working_points
             Signal efficiencies at which rejections are quoted, of all signal classes or by class.
+        tables
+            Tables of thresholds, as ``evaluation.tables`` of a configuration says them:
+            ``{"points": {"tight": {"mistag": 0.01}}, "pt": [400, 600, 800]}``.
         columns, strict, precision, device
             As of ``predict``.
 
@@ -204,12 +219,65 @@ class Run(runs.Run):
         return evaluate_run(
             self.reading(columns),
             _measured(data),
-            options=self.options(background, working_points),
+            options=self.options(background, working_points, tables),
             strict=strict,
             precision=precision,
             device=device,
             progress=progress,
         )
+
+    def calibrate(
+        self,
+        data: Jets | None = None,
+        *,
+        priors: Mapping[str, float] | None = None,
+        strict: bool = False,
+        overwrite: bool = False,
+        device: DeviceName = "auto",
+        progress: Progress = no_progress,
+    ) -> Run:
+        """Return the run with scores that mean what they say, and keep the calibration in it.
+
+        Logits are divided by a temperature, fitted to jets that the network was not trained on.
+        Scores are then right for the fractions of classes in these jets. Whatever loads the run
+        from now on has scores and logits of this calibration.
+
+        Parameters
+        ----------
+        data
+            Labelled jets; by default the run's ``data.val``.
+        priors
+            Fractions of the classes that scores are to be right for instead; by default the run's
+            ``evaluation.priors``.
+        strict
+            Refuse a bad jet instead of leaving it out.
+        overwrite
+            Replace a calibration that is there.
+        device
+            As of ``predict``.
+
+        Raises
+        ------
+        InputError
+            If no temperature can be fitted to the jets, ``priors`` do not fit the classes, or there
+            is a calibration already.
+
+        Examples
+        --------
+        >>> run = pt.load("runs/first").calibrate("val.h5")  # doctest: +SKIP
+        >>> dict(run.calibration.target)  # doctest: +SKIP
+        {'top': 0.5, 'QCD': 0.5}
+        """
+        calibrate_run(
+            self,
+            _measured(data),
+            priors=priors,
+            strict=strict,
+            overwrite=overwrite,
+            device=device,
+            progress=progress,
+        )
+        return Run.of(runs.load_run(self.directory).with_columns(self.config.data.columns))
 
     def probe(
         self,
@@ -243,7 +311,7 @@ class Run(runs.Run):
             As ``evaluate``, or if there are too few jets of a class.
         """
         named = None if classes is None else {name: tuple(c) for name, c in classes.items()}
-        labeled = LabeledJets(tuple(file_list(train)), named, num_jets)
+        labeled = LabeledJets(tuple(file_list(train)) if train else (), named, num_jets)
         return probe_run(
             self,
             of,
@@ -323,15 +391,16 @@ class Run(runs.Run):
         self,
         background: str | Sequence[str] | None = None,
         working_points: Sequence[float] | Mapping[str, Sequence[float]] | str | None = None,
+        tables: Mapping[str, Any] | str | None = None,
     ) -> EvaluationOptions:
         """Return the run's section ``evaluation`` with what is given replaced.
 
         Raises
         ------
         InputError
-            If an efficiency is not between 0 and 1.
+            If an efficiency is not between 0 and 1, or the tables are not such.
         """
-        given = {"background": background, "working_points": working_points}
+        given = {"background": background, "working_points": working_points, "tables": tables}
         changes = {key: value for key, value in given.items() if value is not None}
         return parse_evaluation(self.config.evaluation, changes)
 
@@ -362,7 +431,10 @@ class Run(runs.Run):
 
     def _facts(self) -> list[str]:
         goal = ", ".join(self.classes) or f"objective {self.config.objective.name}"
-        network = f"{self.config.model.name} ({_short(self.num_parameters)})"
+        name = self.config.model.name
+        if isinstance(self.model, Ensemble):
+            name = f"ensemble of {len(self.model.members)}, {name} first"
+        network = f"{name} ({_short(self.num_parameters)})"
         return [network, goal, *_how_far(self)]
 
 
@@ -391,6 +463,13 @@ def _short(number: int) -> str:
     if number < 1e3:
         return str(number)
     return f"{number / 1e3:.0f}k" if number < 1e6 else f"{number / 1e6:.2f}M"
+
+
+def asked_points(run: runs.Run, asked: bool | str | Path) -> WorkingPoints | None:
+    """Return the working points of a file, those of the run's evaluation, or none."""
+    if asked is False:
+        return None
+    return read_working_points(run, None if asked is True else Path(local_name(asked)))
 
 
 def is_files(jets: Jets) -> TypeGuard[FileNames]:

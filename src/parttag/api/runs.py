@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import awkward as ak
 
-from parttag.api.jets import FileNames, file_list, name_list
+from parttag.api.arguments import FileNames, file_list, name_list
 from parttag.api.run import Jets, Run, in_memory
 from parttag.benchmarks.compare import Row, RunComparison
 from parttag.benchmarks.plan import Job
@@ -24,6 +24,7 @@ from parttag.models.weaver import ModelName
 from parttag.progress import Progress, no_progress
 from parttag.runs import run as runs
 from parttag.runs.config import RunConfig, build_config, merge, read_config_content
+from parttag.runs.ensemble import make_ensemble
 from parttag.runs.evaluation_section import drop_other_classes
 from parttag.runs.import_weights import import_run
 from parttag.runs.recipes import find_recipe
@@ -37,6 +38,7 @@ __all__ = [
     "benchmark",
     "compare",
     "configure",
+    "ensemble",
     "import_weaver",
     "load",
     "train",
@@ -223,6 +225,33 @@ def import_weaver(
     >>> run = pt.import_weaver("ParT_kin.pt", "kin", "runs/ParT")  # doctest: +SKIP
     """
     return load(import_run(weights, features, out, model=model, classes=classes))
+
+
+def ensemble(runs: Sequence[Run | str | Path], out: str | Path) -> Run:
+    """Return several runs as one, whose probabilities are averaged; a logit is the log of that.
+
+    Parameters
+    ----------
+    runs
+        Finished runs or their directories, which tell the same classes apart and read the same
+        columns: trainings with other seeds or folds. Their calibrations go with them.
+    out
+        Directory of the run to make, with copies of what the members need.
+
+    Raises
+    ------
+    InputError
+        If they do not fit together, or ``out`` exists.
+
+    Examples
+    --------
+    >>> all_seeds = pt.ensemble(["runs/seed1", "runs/seed2"], "runs/all")  # doctest: +SKIP
+    >>> all_seeds.evaluate("test.h5").save("runs/all/evaluation")  # doctest: +SKIP
+    """
+    if isinstance(runs, Run | str | Path):
+        raise InputError("ensemble takes a list of runs or directories; give two or more")
+    directories = [run.directory if isinstance(run, Run) else run for run in runs]
+    return load(make_ensemble(directories, out))
 
 
 def compare(

@@ -9,6 +9,7 @@ from rich.text import Text
 from parttag.api.printable import PrintableFormatter
 from parttag.cli.application import app
 from parttag.cli.benchmark import benchmark
+from parttag.cli.calibrate import calibrate, ensemble
 from parttag.cli.check import check
 from parttag.cli.compare import compare
 from parttag.cli.convert import convert
@@ -23,9 +24,11 @@ from parttag.errors import InputError
 __all__ = [
     "app",
     "benchmark",
+    "calibrate",
     "check",
     "compare",
     "convert",
+    "ensemble",
     "evaluate",
     "export",
     "generate",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from parttag.cli.application import app
-from parttag.cli.terminal import ManyValues, Overwrite, local_path, say
+from parttag.cli.terminal import ManyValues, Overwrite, console, local_path, say, text_table
 from parttag.errors import InputError
 
 
@@ -28,6 +28,20 @@ def convert(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse what parttag cannot say.")
     ] = False,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILES...",
+            help="Read some jets of these with weaver-core too, and compare the tensors.",
+        ),
+    ] = None,
+    peer_python: Annotated[
+        str,
+        typer.Option(
+            metavar="PYTHON",
+            help="An interpreter that has weaver-core, for --check; it runs the formulas as code.",
+        ),
+    ] = "",
     overwrite: Overwrite = False,
 ) -> None:
     """Turn a data configuration of weaver-core, and its command line, into a configuration.
@@ -35,15 +49,18 @@ def convert(
     Example: parttag convert weaver data.yaml --num-epochs 50 --use-amp --out config.yaml
 
     All flags of weaver can follow. What has no counterpart is listed, and stands in the first
-    lines of what is written. Nothing of the files runs as code.
+    lines of what is written. Nothing of the files runs as code. With --check the exit code is 1 if
+    a tensor differs by more than 1e-6, or a weight by more than 1e-5.
     """
     import shlex
 
-    from parttag.api.convert import convert_weaver
+    from parttag.api.convert import check_weaver, convert_weaver
 
     del source  # there is one
     if data.startswith("-"):
         raise InputError(f"name the data configuration before {data}")
+    if bool(check) != bool(peer_python):
+        raise InputError("give --check and --peer-python together")
     conversion = convert_weaver(
         data,
         network=network,
@@ -58,3 +75,10 @@ def convert(
     if conversion.keep:
         say(f"keep: parttag predict RUN FILES --keep {','.join(conversion.keep)}")
     say(f"written: {out}")
+    if not check:
+        return
+    found = check_weaver(conversion, data, check, peer_python)
+    lines = [[one.what, f"{one.difference:.1e}", one.where] for one in found]
+    console.print(text_table("largest differences to weaver-core", ["what", "", "jet"], lines))
+    if any(not one.agrees for one in found):
+        raise typer.Exit(1)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt64
 from rich.table import Table
 
-from parttag.api.jets import (
+from parttag.api.inspection import (
     JET_VARIABLES,
     Comparison,
     Description,
@@ -146,8 +146,12 @@ def print_description(found: Description) -> None:
         if len(table.branches) > _MOST_BRANCHES:
             line(f"  … and {len(table.branches) - _MOST_BRANCHES:,} more")
     if found.layouts:
-        line("It has every branch of " + ", ".join(found.layouts) + ":")
-        line(f"columns: {{layout: {found.layouts[0]}}}")
+        best, *others = found.layouts
+        line(
+            f"It has every branch of {best}"
+            + (f", which says most of it, and those of {', '.join(others)}:" if others else ":")
+        )
+        line(f"columns: {{layout: {best}}}")
         return
     line("YAML to begin with; correct it, and give it as --columns:")
     for row in found.columns.splitlines():

@@ -191,7 +191,7 @@ def layouts(
 
     Example: parttag layouts jetnet --print > columns.yaml
     """
-    from parttag.api.jets import layouts as known
+    from parttag.api.inspection import layouts as known
     from parttag.errors import InputError
 
     if not name:
@@ -238,7 +238,7 @@ def inspect(
     Jets that several of the files or stores hold are counted pair by pair: give train, val and
     test together to see that they share none.
     """
-    from parttag.api import jets as api
+    from parttag.api import inspection as api
     from parttag.cli import jet_tables as tables
 
     pictures = api.picture_paths(plots).values() if plots is not None else ()

@@ -12,6 +12,7 @@ from parttag.cli.terminal import (
     Device,
     Files,
     ManyValues,
+    OptionalFile,
     Overwrite,
     Precision,
     Strict,
@@ -146,6 +147,14 @@ def evaluate(
             show_default="evaluation.working_points",
         ),
     ] = None,
+    tables: Annotated[
+        str,
+        typer.Option(
+            metavar="YAML",
+            help="Tables of thresholds: '{points: {tight: {mistag: 0.01}}, pt: [400, 600, 800]}'.",
+            show_default="evaluation.tables",
+        ),
+    ] = "",
     plan: Annotated[
         float | None,
         typer.Option(
@@ -189,7 +198,9 @@ def evaluate(
     if probe is None:
         out = out or run / "evaluation"
         options = tagger.options(
-            ",".join(background or ()) or None, ",".join(working_points or ()) or None
+            ",".join(background or ()) or None,
+            ",".join(working_points or ()) or None,
+            tables or None,
         )
         api.check_target(tagger, out, forms, options=options, overwrite=overwrite)
         found = api.evaluate_run(tagger, data, options=options, **how)
@@ -211,7 +222,7 @@ def evaluate(
     say(f"written to {out}")
 
 
-@app.command()
+@app.command(cls=OptionalFile)
 def predict(
     run: Annotated[Path, typer.Argument(parser=local_path, help="Directory of a run.")],
     files: Files,
@@ -224,6 +235,16 @@ def predict(
             metavar="BRANCH,...", help="Branches of the input to pass through.", show_default="none"
         ),
     ] = None,
+    working_points: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_path,
+            metavar=OptionalFile.METAVAR,
+            help="Write which working points each jet passes, pass_NAME; without a file those of "
+            "RUN/evaluation.",
+            show_default="none",
+        ),
+    ] = None,
     columns: Columns = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
@@ -234,7 +255,8 @@ def predict(
 
     Example: parttag predict runs/first data/*.root --out scores.root --keep jet_sdmass,label_QCD
 
-    Bad jets are kept as rows of NaN with valid = 0.
+    Bad jets are kept as rows of NaN with valid = 0. --working-points takes a file of the name
+    working_points.yaml, or none.
     """
     from parttag.api import command_line as api
 
@@ -243,6 +265,7 @@ def predict(
         files,
         out,
         keep=values_of(keep),
+        working_points=_points_file(working_points),
         overwrite=overwrite,
         strict=strict,
         precision=precision,
@@ -253,6 +276,13 @@ def predict(
         f"{out}: {report.num_jets:,} jets, {report.num_bad:,} of them bad and without scores, "
         f"{report.num_unlabelled:,} of unknown class"
     )
+
+
+def _points_file(given: Path | None) -> Path | bool:
+    """Return the file that an option names, or whether it is there at all."""
+    if given is None:
+        return False
+    return True if str(given) == OptionalFile.DEFAULT else given
 
 
 @app.command("import")

@@ -96,6 +96,23 @@ class ManyValues(TyperCommand):
         return super().parse_args(ctx, spread)
 
 
+class OptionalFile(TyperCommand):
+    """A command with options whose YAML file may be left out: then they are given ``DEFAULT``."""
+
+    METAVAR = "[FILE.yaml]"
+    DEFAULT = "."
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give the options without a file the default: what follows is a file if it is YAML's."""
+        optional = {n for param in self.params if param.metavar == self.METAVAR for n in param.opts}
+        given: list[str] = []
+        for arg, following in zip(args, [*args[1:], ""], strict=True):
+            given.append(arg)
+            if arg in optional and not following.endswith((".yaml", ".yml", ".json")):
+                given.append(self.DEFAULT)
+        return super().parse_args(ctx, given)
+
+
 def values_of(texts: Iterable[str] | None) -> list[str]:
     """Return what is between the commas of an option that may be given many times."""
     return [value for text in texts or () for value in text.split(",") if value]

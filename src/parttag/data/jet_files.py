@@ -199,8 +199,14 @@ class JetFiles:
         paths, layout = self.paths, self.layout
         num_chunks = sum(math.ceil(count_jets(path, layout) / step_jets) for path in paths)
         readers = [partial(read_chunks, p, chunk_jets=step_jets, layout=layout) for p in paths]
-        chunks = ((paths[number], jets) for number, jets in read_ahead(readers))
-        yield from progress(chunks, total=num_chunks, description=description)
+
+        def chunks() -> Iterator[tuple[Path, JetArrays]]:
+            for number, jets in read_ahead(readers):
+                if self.wanted is not None:
+                    self.wanted.require_kinds(jets, str(paths[number]))
+                yield paths[number], jets
+
+        yield from progress(chunks(), total=num_chunks, description=description)
 
     def read(self, progress: Progress = no_progress) -> JetArrays:
         """Return all jets inside of the cuts, good and bad, in the order of the files.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool
@@ -16,6 +17,9 @@ from parttag.evaluation.evaluation import Evaluation, read_epochs
 from parttag.evaluation.scores import Precision, Scorer, Scores, join
 from parttag.jets.arrays import JetArrays
 from parttag.metrics import EvaluationOptions, check_options, class_rocs, measure
+from parttag.metrics.calibration import measure_reliability
+from parttag.metrics.fraction_scan import scan_fractions
+from parttag.metrics.working_points import measure_working_points
 from parttag.progress import Progress, no_progress
 from parttag.runs.run import Run
 from parttag.training.distributed import DeviceName
@@ -66,15 +70,8 @@ def evaluate_run(
         run, labels_required=True, strict=strict, precision=precision, device=device
     )
     epochs = read_epochs(run.directory)
-    scored, passed = _score(scorer, _chunks(data, files, progress), run)
-    left_out = _left_out(scored, passed if run.config.data.cuts_of_test.given else None)
+    scored, left_out = _scored(scorer, run, data, files, progress)
     used = ~np.any(list(left_out.values()), axis=0)
-    if not used.any():
-        place = "" if files is None else f"{files.paths[0]}: "
-        raise InputError(
-            f"{place}there is no good jet of a class in data.classes and inside data.cuts; give "
-            "other files"
-        )
     jets = scored.take(np.flatnonzero(used))
     logits, labels, weights = jets.logits, jets.labels, jets.jet_weights
     rocs = class_rocs(logits, labels, jets.classes, weights, options)
@@ -88,6 +85,28 @@ def evaluate_run(
         jet_mass=jets.jet_mass,
         rocs=rocs,
     )
+    made = run.calibration
+    name = None if made is None else made.name
+    points = measure_working_points(
+        logits,
+        labels,
+        jets.classes,
+        weights,
+        options,
+        jet_pt=jets.jet_pt,
+        jet_eta=jets.jet_eta,
+        calibration=name,
+    )
+    if options.reliability:
+        reliability = measure_reliability(
+            logits,
+            labels,
+            jets.classes,
+            weights,
+            priors=None if made is None else made.target,
+            calibration=name,
+        )
+        report = replace(report, reliability=reliability)
     return Evaluation.of_report(
         report,
         num_left_out={reason: int(jets.sum()) for reason, jets in left_out.items()},
@@ -95,12 +114,35 @@ def evaluate_run(
         scores=scored,
         used=used,
         rocs=rocs,
+        working_points=points,
+        fraction_scans=scan_fractions(logits, labels, jets.classes, weights, options),
         options=options,
         name=run.directory.name,
         epochs=epochs,
         # Whatever the run was trained on: it is the jets of this evaluation that are drawn.
         beside_published=files is not None and not files.is_simulated,
     )
+
+
+def labelled_scores(
+    run: Run,
+    data: Data,
+    *,
+    strict: bool = False,
+    device: DeviceName = "auto",
+    progress: Progress = no_progress,
+) -> Scores:
+    """Return the scores of the good jets of a class inside the run's ``data.cuts``.
+
+    Raises
+    ------
+    InputError
+        If there is none, or the jets do not fit the network.
+    """
+    files = None if isinstance(data, JetArrays) else files_to_evaluate(run, data)
+    scorer = Scorer.of_run(run, labels_required=True, strict=strict, device=device)
+    scored, left_out = _scored(scorer, run, data, files, progress)
+    return scored.take(np.flatnonzero(~np.any(list(left_out.values()), axis=0)))
 
 
 def files_to_evaluate(run: Run, data: Patterns | None) -> JetFiles:
@@ -126,6 +168,21 @@ def _chunks(data: Data | None, files: JetFiles | None, progress: Progress) -> It
         yield from steps(data, progress, "evaluating")
     elif files is not None:
         yield from (jets for _, jets in files.all_jets(progress, "evaluating"))
+
+
+def _scored(
+    scorer: Scorer, run: Run, data: Data | None, files: JetFiles | None, progress: Progress
+) -> tuple[Scores, dict[str, Bool[np.ndarray, " jets"]]]:
+    """Return the scores of all jets, and which the metrics leave out; there are others."""
+    scored, passed = _score(scorer, _chunks(data, files, progress), run)
+    left_out = _left_out(scored, passed if run.config.data.cuts_of_test.given else None)
+    if np.any(list(left_out.values()), axis=0).all():
+        place = "" if files is None else f"{files.paths[0]}: "
+        raise InputError(
+            f"{place}there is no good jet of a class in data.classes and inside data.cuts; give "
+            "other files"
+        )
+    return scored, left_out
 
 
 def _score(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack, cast
 
@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from parttag import plotting as plots
 from parttag.errors import InputError
 from parttag.evaluation.scores import Scores
+from parttag.evaluation.working_points import CORRECTIONS, TABLES, write_tables
 from parttag.metrics import (
     EvaluationOptions,
     RejectionByPt,
@@ -25,6 +26,9 @@ from parttag.metrics import (
     discriminants,
     passing_jets,
 )
+from parttag.metrics.calibration import Reliability
+from parttag.metrics.fraction_scan import FractionScan
+from parttag.metrics.working_points import WorkingPoints
 from parttag.plotting import PictureFormat
 from parttag.runs.run import Run
 from parttag.system.atomic_files import made_directory, new_files, refuse_existing
@@ -63,6 +67,10 @@ class Evaluation(Report):
     """Which of them are measured: good ones of a class, inside the cuts."""
     rocs: Mapping[str, Roc]
     """Of each signal class."""
+    working_points: WorkingPoints
+    """The cuts of its working points."""
+    fraction_scans: Mapping[str, FractionScan] = field(default_factory=dict)
+    """By signal class."""
     options: EvaluationOptions
     name: str
     """Of the run, for pictures."""
@@ -74,7 +82,7 @@ class Evaluation(Report):
     @classmethod
     def of_report(cls, report: Report, **more: Any) -> Evaluation:
         """Return a report with what it was made from; ``more`` are the other fields."""
-        numbers = {field.name: getattr(report, field.name) for field in fields(Report)}
+        numbers = {one.name: getattr(report, one.name) for one in fields(Report)}
         return cls(**(numbers | more))
 
     @property
@@ -113,7 +121,7 @@ class Evaluation(Report):
         directory = Path(directory)
         formats = [formats] if isinstance(formats, str) else formats
         pictures = _picture_names(self.scores.classes, self.options, self.epochs)
-        names = _file_names(pictures, formats)
+        names = _file_names(pictures, formats, self.scores.classes, self.options)
         with (
             made_directory(directory),
             new_files([directory / name for name in names], overwrite=overwrite) as opened,
@@ -124,6 +132,8 @@ class Evaluation(Report):
                     plots.save_figure(figure, files[f"{picture}.{form}"], cast(PictureFormat, form))
             with score_rows(files[SCORES], directory / SCORES) as append:
                 append({**self.scores.columns(), "used": self.used.astype(np.uint8)})
+            if TABLES in files:
+                write_tables(files, self.working_points, self.fraction_scans, self.data)
             text = json.dumps(self.to_json(), indent=2, allow_nan=False)
             files[METRICS].write(text.encode() + b"\n")
 
@@ -147,7 +157,7 @@ def check_target(
     directory = Path(directory)
     options = options if options is not None else run.config.evaluation
     names = _picture_names(run.classes, options, read_epochs(run.directory))
-    paths = [directory / name for name in _file_names(names, formats)]
+    paths = [directory / name for name in _file_names(names, formats, run.classes, options)]
     if not overwrite:
         refuse_existing(paths)
     there = next(place for place in (directory, *directory.parents) if place.exists())
@@ -183,18 +193,28 @@ def _picture_names(classes: Sequence[str], options: EvaluationOptions, epochs: E
         "roc": bool(found),
         "rejection_pt": quotes and "rejection_by_pt" in options.metrics,
         "mass_sculpting": bool(found) and "mass_sculpting" in options.metrics,
+        "reliability": options.reliability,
+        "fraction_scan": bool(options.fraction_scan),
         "training": bool(epochs),
     }
     return [name for name, is_wanted in wanted.items() if is_wanted]
 
 
-def _file_names(pictures: Sequence[str], formats: Sequence[str]) -> list[str]:
+def _file_names(
+    pictures: Sequence[str],
+    formats: Sequence[str],
+    classes: Sequence[str],
+    options: EvaluationOptions,
+) -> list[str]:
     """Return what an evaluation writes; where ``metrics.json`` is, the others are."""
     for form in formats:
         if form not in plots.FORMATS:
             known = ", ".join(plots.FORMATS)
             raise InputError(f"formats: {form!r} is none of {known}; choose of these")
-    return [SCORES, *(f"{name}.{form}" for name in pictures for form in formats), METRICS]
+    has_tables = bool(discriminants(classes, options) or options.fraction_scan)
+    tables = [TABLES, CORRECTIONS] if has_tables else []
+    drawn = [f"{name}.{form}" for name in pictures for form in formats]
+    return [SCORES, *drawn, *tables, METRICS]
 
 
 class Pictures:
@@ -240,6 +260,18 @@ class Pictures:
         """Draw the background's mass before and after the cut on a signal class."""
         return plots.mass_sculpting(_one(self._signal_masses(), signal), ax=ax, **look)
 
+    def reliability(self, ax: Axes | None = None, **look: Unpack[Look]) -> Axes:
+        """Draw the share of jets of each class against their score of it."""
+        return plots.reliability(self._reliability(), ax=ax, **look)
+
+    def fraction_scan(
+        self, ax: Axes | None = None, *, signal: str | None = None, **look: Unpack[Look]
+    ) -> Axes:
+        """Draw the rejections of two classes at every fraction of the discriminant."""
+        scans = self._of.fraction_scans
+        name = next(iter(scans)) if signal is None and len(scans) == 1 else signal
+        return plots.fraction_scan(name or "", _one(scans, signal), ax=ax, **look)
+
     def training(
         self,
         ax: Axes | None = None,
@@ -258,10 +290,17 @@ class Pictures:
             "roc": lambda: plots.roc_figure(**self._roc()),
             "rejection_pt": lambda: plots.rejection_by_pt_figure(self._by_pt()),
             "mass_sculpting": lambda: plots.mass_sculpting_figure(self._signal_masses()),
+            "reliability": lambda: plots.reliability_figure(self._reliability()),
+            "fraction_scan": lambda: plots.fraction_scan_figure(of.fraction_scans),
             "training": lambda: plots.training_figure(of.epochs),
         }
         wanted = _picture_names(of.scores.classes, of.options, of.epochs)
         return {name: drawn[name]() for name in wanted}
+
+    def _reliability(self) -> Reliability:
+        if self._of.reliability is None:
+            raise InputError("evaluation.reliability is false: nothing to draw")
+        return self._of.reliability
 
     def _jets(self) -> Scores:
         return self._of.scores.take(np.flatnonzero(self._of.used))

@@ -12,7 +12,9 @@ from parttag.data.jet_files import STEP_JETS, JetFiles, Patterns, jet_files, ste
 from parttag.data.readers import read_branches
 from parttag.errors import InputError, option
 from parttag.evaluation.scores import Precision, Scorer, Scores, join, refuse_hidden_columns
+from parttag.evaluation.working_points import passes
 from parttag.jets.arrays import JetArrays
+from parttag.metrics.working_points import WorkingPoints
 from parttag.progress import Progress, no_progress
 from parttag.runs.run import Run
 from parttag.system.row_files import check_format, new_score_file
@@ -32,6 +34,7 @@ def score_jets(
     run: Run,
     jets: JetArrays,
     *,
+    working_points: WorkingPoints | None = None,
     strict: bool = False,
     precision: Precision = "fp32",
     device: DeviceName = "auto",
@@ -42,6 +45,8 @@ def score_jets(
 
     Parameters
     ----------
+    working_points
+        The scores say which of them each jet passes.
     strict
         Whether a bad jet is refused; else its scores are NaN.
     precision, device
@@ -58,7 +63,7 @@ def score_jets(
         run, labels_required=False, strict=strict, precision=precision, device=device
     )
     parts = steps(jets, progress, "scoring", step_jets=step_jets)
-    return join([scorer.score(part) for part in parts])
+    return join([_with_passes(scorer.score(part), working_points) for part in parts])
 
 
 def score_files(
@@ -66,6 +71,7 @@ def score_files(
     files: JetFiles | Patterns,
     keep: Sequence[str] = (),
     *,
+    working_points: WorkingPoints | None = None,
     strict: bool = False,
     precision: Precision = "fp32",
     device: DeviceName = "auto",
@@ -82,7 +88,7 @@ def score_files(
     keep
         Branches of the files that ride along. ``jet_pt``, ``jet_eta``, ``jet_mass`` and
         ``num_particles`` among them replace the columns of that name.
-    strict, precision, device
+    working_points, strict, precision, device
         As of ``score_jets``.
     step_jets
         Jets read at a time.
@@ -103,7 +109,8 @@ def score_files(
             truth_optional=True,
             wanted=run.config.wanted_columns,
         )
-    scores = join(list(_score_files(scorer, files, keep, step_jets, progress)))
+    parts = _score_files(scorer, files, keep, step_jets, progress)
+    scores = join([_with_passes(part, working_points) for part in parts])
     return replace(scores, files=files)
 
 
@@ -113,6 +120,7 @@ def predict(
     out: Path,
     *,
     keep: Sequence[str] = (),
+    working_points: WorkingPoints | None = None,
     overwrite: bool = False,
     step_jets: int = STEP_JETS,
     progress: Progress = no_progress,
@@ -126,8 +134,8 @@ def predict(
     files
         Files, globs, directories and stores, as the public sets or as ``JetFiles`` says; cuts do
         not matter.
-    keep
-        Branches of the files to pass through, as of ``score_files``.
+    keep, working_points
+        As of ``score_files``.
     step_jets
         Jets read at a time.
 
@@ -142,11 +150,24 @@ def predict(
     num_jets = num_bad = num_unlabelled = 0
     with new_score_file(out, overwrite=overwrite) as append:
         for scored in _score_files(scorer, jet_files(files), keep, step_jets, progress):
-            append(scored.columns())
+            append(_with_passes(scored, working_points).columns())
             num_jets += len(scored)
             num_bad += int((~scored.valid).sum())
             num_unlabelled += int((scored.labels < 0).sum())
     return PredictReport(num_jets, num_bad, num_unlabelled)
+
+
+def _with_passes(scores: Scores, points: WorkingPoints | None) -> Scores:
+    """Return the scores with which working points each jet passes."""
+    if points is None:
+        return scores
+    found = passes(points, scores)
+    taken = found.keys() & scores.kept.keys()
+    if taken:
+        raise InputError(
+            f"{option('keep', min(taken))}: a working point has a column of this name; leave it out"
+        )
+    return replace(scores, passes=found)
 
 
 def _score_files(

@@ -35,9 +35,12 @@ from parttag.evaluation.scores import Precision, computing_in
 from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import JetBatch, make_batch
 from parttag.jets.features import particle_features
+from parttag.jets.kind_features import split_by_kind
+from parttag.jets.kinds import KindLimits, names_by_kind
 from parttag.metrics import EvaluationOptions, ProbeFit, check_options
 from parttag.migrations.evaluations import earlier_options
 from parttag.models import Tagger, build_model
+from parttag.models.ensemble import Ensemble
 from parttag.options import read_options
 from parttag.progress import Progress, no_progress
 from parttag.runs.run import Run
@@ -184,24 +187,42 @@ class Probed(Tagger):
 
 
 class RawInputs(Tagger):
-    """The standardized features of the hardest particles, one after the other, zeros for none."""
+    """The standardized features of the hardest particles, one after the other, zeros for none.
 
-    max_particles = _RAW_PARTICLES
+    Of several kinds of particles it is those of each kind.
+    """
+
+    takes_kinds = True
 
     def __init__(self, names: tuple[str, ...]) -> None:
         super().__init__()
         self.feature_names = names
+        self._kinds = names_by_kind(names)
+        of_kind = tuple((kind, _RAW_PARTICLES) for kind in self._kinds)
+        self.max_particles = KindLimits(of_kind) if of_kind else _RAW_PARTICLES
         self.backbone = nn.Identity()
         self.head = nn.Linear(_RAW_PARTICLES * len(names), 2)
 
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the features of each jet's particles, in order of falling pT."""
-        features = particle_features(batch, self.feature_names)
-        return batch.pad_values(features, _RAW_PARTICLES).flatten(start_dim=1)
+        parts = [(batch, self.feature_names)]
+        if self._kinds:
+            _, kinds = split_by_kind(batch, tuple(self._kinds))
+            parts = [(own, self._kinds[kind]) for kind, own in kinds.items()]
+        padded = [
+            jets.pad_values(particle_features(jets, names), _RAW_PARTICLES).flatten(start_dim=1)
+            for jets, names in parts
+        ]
+        return torch.cat(padded, dim=1)
 
 
 def _to_probe(run: Run, labeled: LabeledJets, probe_of: ProbeOf) -> Run:
     """Return the run as a classifier whose head is to be fitted."""
+    if isinstance(run.model, Ensemble):
+        raise InputError(
+            f"{run.directory} is an ensemble, which has no representation of its own; probe a "
+            f"member, such as {run.directory / 'members' / '0'}"
+        )
     classes = labeled.classes or run.config.data.classes
     if len(classes) < 2:
         raise InputError(

@@ -56,6 +56,8 @@ class Scores:
     places: Columns = field(default_factory=dict)
     """Of files whose entries hold several jets: ``event``, the entry, and ``jet``, the number of
     the jet in it, both from 0 on."""
+    passes: Columns = field(default_factory=dict)
+    """``pass_NAME`` of each working point that was asked for: 1 for jets that pass."""
     kept: Columns = field(default_factory=dict)
     """Columns of the input that ride along, by name."""
     files: JetFiles | None = None
@@ -93,6 +95,7 @@ class Scores:
             "jet_mass": self.jet_mass,
             "num_particles": self.num_particles,
             **self.places,
+            **self.passes,
             **self.kept,
         }
 
@@ -101,7 +104,8 @@ class Scores:
         arrays = {name: getattr(self, name)[rows] for name in _PER_JET}
         kept = {name: c[rows] for name, c in self.kept.items()}
         places = {name: c[rows] for name, c in self.places.items()}
-        return replace(self, **arrays, places=places, kept=kept, files=None)
+        passes = {name: c[rows] for name, c in self.passes.items()}
+        return replace(self, **arrays, places=places, passes=passes, kept=kept, files=None)
 
     def to_awkward(self) -> ak.Array:
         """Return one record a jet, with the columns as its fields."""
@@ -166,7 +170,7 @@ class Scores:
             append(written.columns())
 
 
-_NOT_PER_JET = ("classes", "places", "kept", "files")
+_NOT_PER_JET = ("classes", "places", "passes", "kept", "files")
 _PER_JET = tuple(f.name for f in fields(Scores) if f.name not in _NOT_PER_JET)
 
 
@@ -185,10 +189,11 @@ def join(parts: Sequence[Scores]) -> Scores:
         name: np.concatenate([getattr(part, name) for part in parts]) for name in _PER_JET
     }
     kept = {name: ak.concatenate([part.kept[name] for part in parts]) for name in parts[0].kept}
-    places = {
-        name: np.concatenate([part.places[name] for part in parts]) for name in parts[0].places
-    }
-    return Scores(classes=parts[0].classes, **arrays, places=places, kept=kept)
+    places, passes = (
+        {name: np.concatenate([getattr(p, kind)[name] for p in parts]) for name in columns}
+        for kind, columns in (("places", parts[0].places), ("passes", parts[0].passes))
+    )
+    return Scores(classes=parts[0].classes, **arrays, places=places, passes=passes, kept=kept)
 
 
 def _places_of(jets: JetArrays) -> dict[str, Int64[np.ndarray, " jets"]]:

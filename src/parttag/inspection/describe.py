@@ -21,7 +21,7 @@ class Description:
     path: Path
     tables: tuple[Table, ...]
     layouts: tuple[str, ...]
-    """Layouts by name, of which the file has every branch."""
+    """Layouts by name, of which the file has every branch: those of most branches first."""
     columns: str
     """YAML of ``columns`` to begin with."""
 
@@ -53,5 +53,9 @@ def describe_unknown(
     names = {branch.name for table in tables for branch in table.branches}
     if jetclass.leading in names or not names:
         return None  # nearly JetClass: what is missing is the better sentence
-    fitting = [name for table in tables for name in fitting_layouts(table, layouts or {}, path)]
-    return Description(path, tables, tuple(dict.fromkeys(fitting)), suggested_columns(tables))
+    fitting: dict[str, int] = {}
+    for table in tables:
+        for name, number in fitting_layouts(table, layouts or {}, path).items():
+            fitting[name] = max(number, fitting.get(name, 0))
+    ordered = tuple(sorted(fitting, key=lambda name: -fitting[name]))
+    return Description(path, tables, ordered, suggested_columns(tables))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -36,17 +37,14 @@ _LABEL = re.compile(
 
 def fitting_layouts(
     table: Table, layouts: Mapping[str, ColumnsOptions], path: Path
-) -> tuple[str, ...]:
-    """Return the names of the layouts of which a table has every branch."""
+) -> dict[str, int]:
+    """Return the layouts of which a table has every branch, and how many branches that are."""
     there = [branch.name for branch in table.branches]
-
-    def fits(columns: ColumnsOptions) -> bool:
-        try:
-            return bool(ColumnLayout(columns).branches_to_read(there, path))
-        except InputError:
-            return False
-
-    return tuple(name for name, columns in layouts.items() if fits(columns))
+    found = {}
+    for name, columns in layouts.items():
+        with suppress(InputError):
+            found[name] = len(ColumnLayout(columns).branches_to_read(there, path))
+    return {name: number for name, number in found.items() if number}
 
 
 def suggested_columns(tables: Iterable[Table]) -> str:

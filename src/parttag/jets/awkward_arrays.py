@@ -4,14 +4,15 @@ Coordinates have the names that vector gives them. ``JetArrays.to_awkward`` is t
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import awkward as ak
 import numpy as np
-from jaxtyping import Float64, Shaped, UInt8
+from jaxtyping import Float32, Float64, Int64, Shaped, UInt8
 
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, pack_jets
+from parttag.jets.kinds import KIND_COLUMN, Kinds, is_kind
 from parttag.jets.kinematics import four_momenta, transverse
 from parttag.jets.packing import offsets_of
 from parttag.jets.summary import listed
@@ -32,13 +33,14 @@ _CHOICES = (
     (("pz",), ("eta",), ("theta",)),
     (("energy",), ("mass",)),
 )
+_ALIASES = {name for aliases in _COORDINATES.values() for name in aliases}
 _SOURCE = "awkward array"
 
 Columns: TypeAlias = Mapping[str, object] | ak.Array
 
 
 def from_awkward(
-    array: ak.Array | Iterable[object],
+    array: ak.Array | Iterable[object] | Mapping[str, ak.Array],
     labels: Columns | None = None,
     *,
     jets: ak.Array | None = None,
@@ -55,7 +57,9 @@ def from_awkward(
         Jets × particles: records with px, py or pt, phi; with pz or eta or theta; and with E or
         mass (or x, y, z, rho, e, energy, t, M, m, tau, as vector has them). Of coordinates that say
         the same, those named first here are taken. Or what ``JetArrays.to_awkward`` returns: its
-        labels, jets, axes and weights are those of the jets, unless others are given.
+        labels, jets, axes and weights are those of the jets, unless others are given. Or such
+        arrays of several kinds of particles, by their names (``{"charged": …, "vertices": …}``);
+        those of a kind may be without any coordinates.
     labels
         What the jets are: columns of 0 and 1, by their names (``{"label_top": is_top}``).
     jets
@@ -80,35 +84,97 @@ def from_awkward(
     >>> jets.p4.tolist()
     [[2.0, 0.0, 0.0, 2.0]]
     """
-    array = _as_array(array)
+    if isinstance(array, Mapping):
+        own, axis = _of_kinds(array, extras), None
+    else:
+        array, labels, jets, jet_weights, axis = _unpacked(array, labels, jets, jet_weights)
+        own = _of_array(array, extras)
+    columns = _label_columns(labels, len(own.lengths))
+    num_jets = len(own.lengths)
+    return pack_jets(
+        own.p4,
+        offsets_of(own.lengths),
+        extra=own.extra,
+        extra_names=own.names,
+        labels=np.stack([*columns.values()], axis=1) if columns else _no_labels(num_jets),
+        label_names=tuple(columns),
+        path=_SOURCE,
+        first_row=0,
+        jet_p4=None if jets is None else _momenta(_jet_columns(jets, num_jets), "jets"),
+        jet_axis=None if axis is None else _axes(axis, num_jets),
+        jet_weights=None if jet_weights is None else _of_jets(jet_weights, "weights", num_jets),
+        columns=None if own.kind is None else {KIND_COLUMN: own.kind},
+        kinds=own.kinds,
+    )
+
+
+class _Particles(NamedTuple):
+    """Particles of jets, one jet's after the other's."""
+
+    lengths: Int64[np.ndarray, " jets"]
+    p4: Float64[np.ndarray, "particles 4"]
+    extra: Float32[np.ndarray, "particles extras"]
+    names: tuple[str, ...]
+    kind: UInt8[np.ndarray, " particles"] | None = None
+    kinds: Kinds = ()
+
+
+def _unpacked(
+    given: object, labels: Columns | None, jets: ak.Array | None, jet_weights: object
+) -> tuple[ak.Array, Columns | None, ak.Array | None, object, ak.Array | None]:
+    """Return particles, labels, jets, weights and axes: those given, or those that came along."""
+    array = _as_array(given)
+    if array.ndim != 1 or "particles" not in array.fields:
+        return array, labels, jets, jet_weights, None
+    there = {name: array[name] for name in array.fields}
+    labels = there.get("labels") if labels is None else labels
+    jet_weights = there.get("weight") if jet_weights is None else jet_weights
     axis = None
-    if array.ndim == 1 and "particles" in array.fields:
-        whole, array = array, array["particles"]
-        there = {name: whole[name] for name in whole.fields}
-        labels = there.get("labels") if labels is None else labels
-        jet_weights = there.get("weight") if jet_weights is None else jet_weights
-        if jets is None and "jet" in there:
-            jets, axis = there["jet"], there.get("axis")
+    if jets is None and "jet" in there:
+        jets, axis = there["jet"], there.get("axis")
+    return there["particles"], labels, jets, jet_weights, axis
+
+
+def _of_array(
+    array: ak.Array, extras: Sequence[str] | None, *, may_lack_momenta: bool = False
+) -> _Particles:
     lengths = _lengths(array)
     particles = {name: _values(array[name], name) for name in array.fields}
     names = _extras(particles, extras)
-    columns = _label_columns(labels, len(lengths))
     extra = np.zeros((int(lengths.sum()), len(names)), dtype=np.float32)
     with np.errstate(over="ignore"):  # beyond single precision: infinite
         for column, name in enumerate(names):
             extra[:, column] = particles[name]
-    return pack_jets(
-        _momenta(particles, "particles"),
-        offsets_of(lengths),
-        extra=extra,
-        extra_names=names,
-        labels=np.stack([*columns.values()], axis=1) if columns else _no_labels(len(lengths)),
-        label_names=tuple(columns),
-        path=_SOURCE,
-        first_row=0,
-        jet_p4=None if jets is None else _momenta(_jet_columns(jets, len(lengths)), "jets"),
-        jet_axis=None if axis is None else _axes(axis, len(lengths)),
-        jet_weights=None if jet_weights is None else _of_jets(jet_weights, "weights", len(lengths)),
+    if may_lack_momenta and not particles.keys() & _ALIASES:
+        return _Particles(lengths, np.zeros((len(extra), 4)), extra, names, kinds=(("", False),))
+    return _Particles(lengths, _momenta(particles, "particles"), extra, names)
+
+
+def _of_kinds(arrays: Mapping[str, object], extras: Sequence[str] | None) -> _Particles:
+    """Return the particles of all kinds, jet by jet; a column that one of them lacks is 0."""
+    parts: list[_Particles] = []
+    for name, given in arrays.items():
+        if not is_kind(name):
+            raise InputError(f"{name!r} cannot be the name of a kind: take letters, digits and _")
+        array = _as_array(given)
+        chosen = None if extras is None else [n for n in extras if n in array.fields]
+        parts.append(_of_array(array, chosen, may_lack_momenta=True))
+    if not parts or any(len(part.lengths) != len(parts[0].lengths) for part in parts):
+        raise InputError("arrays of kinds must have the same jets, one or more kinds of them")
+    names = tuple(dict.fromkeys(name for part in parts for name in part.names))
+    jet = np.concatenate([np.repeat(np.arange(len(p.lengths)), p.lengths) for p in parts])
+    order = np.argsort(jet, kind="stable")
+    extra = np.zeros((len(jet), len(names)), dtype=np.float32)
+    kind = np.concatenate([np.full(len(p.p4), n, np.uint8) for n, p in enumerate(parts)])
+    for number, part in enumerate(parts):
+        extra[np.ix_(kind == number, [names.index(name) for name in part.names])] = part.extra
+    return _Particles(
+        lengths=np.sum([part.lengths for part in parts], axis=0),
+        p4=np.concatenate([part.p4 for part in parts])[order],
+        extra=extra[order],
+        names=names,
+        kind=kind[order],
+        kinds=tuple((name, not p.kinds) for name, p in zip(arrays, parts, strict=True)),
     )
 
 
@@ -156,8 +222,7 @@ def _numbers(values: ak.Array, name: str) -> Shaped[np.ndarray, " rows"] | None:
 
 
 def _extras(particles: Mapping[str, object], chosen: Sequence[str] | None) -> tuple[str, ...]:
-    coordinates = {name for aliases in _COORDINATES.values() for name in aliases}
-    names = [n for n in particles if n not in coordinates] if chosen is None else list(chosen)
+    names = [n for n in particles if n not in _ALIASES] if chosen is None else list(chosen)
     for name in names:
         if name not in particles:
             raise InputError(
@@ -231,11 +296,10 @@ def _no_labels(num_jets: int) -> UInt8[np.ndarray, "jets 0"]:
 
 
 def _jet_columns(jets: ak.Array, num_jets: int) -> dict[str, Float64[np.ndarray, " jets"]]:
-    coordinates = {name for aliases in _COORDINATES.values() for name in aliases}
     return {
         name: _of_jets(jets[name], f"{name} of the jets", num_jets)
         for name in jets.fields
-        if name in coordinates
+        if name in _ALIASES
     }
 
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from parttag.errors import InputError
@@ -123,3 +123,13 @@ def _own(
         offsets=offsets,
         lengths=lengths,
     )
+
+
+def have_momenta(batch: JetBatch) -> Bool[np.ndarray, " particles"] | None:
+    """Return which particles are of kinds that have four-momenta; ``None`` if all are."""
+    has_momentum = np.array([has for _, has in batch.kinds], dtype=bool)
+    if has_momentum.all():
+        return None
+    kind = batch.particle_column(KIND_COLUMN)[: batch.num_particles].cpu().numpy()
+    have: Bool[np.ndarray, " particles"] = has_momentum[kind]
+    return have

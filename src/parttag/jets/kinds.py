@@ -29,8 +29,13 @@ QUANTITIES = ("pt", "energy", "mass", "eta", "abs_eta")
 _MOST_KINDS = 255
 
 
+def is_kind(name: str) -> bool:
+    """Return whether a kind of particles may have this name."""
+    return name.isidentifier() and name.isascii()
+
+
 def _checked_kind(name: str) -> str:
-    if not name.isidentifier() or not name.isascii():
+    if not is_kind(name):
         raise ValueError(
             f"{name!r} cannot be the name of a kind of particles: take letters, digits and _"
         )

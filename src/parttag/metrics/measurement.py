@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from parttag.errors import InputError
+from parttag.metrics.calibration import checked_priors
 from parttag.metrics.classification import accuracy, auc, bootstrap_errors, cross_entropy
 from parttag.metrics.discriminant import (
     background_of,
@@ -17,12 +18,14 @@ from parttag.metrics.discriminant import (
     passing_jets,
 )
 from parttag.metrics.estimate import UNKNOWN, Estimate, checked_weights, effective_number
+from parttag.metrics.fraction_scan import check_scans
 from parttag.metrics.options import DEFAULTS, EvaluationOptions
 from parttag.metrics.pt_bins import measure_by_pt
 from parttag.metrics.registry import METRICS, refuse_unknown_metrics
 from parttag.metrics.report import Report
 from parttag.metrics.roc import Roc
 from parttag.metrics.sculpting import measure_sculpting
+from parttag.metrics.working_points import check_working_points
 
 
 def check_options(classes: Sequence[str], options: EvaluationOptions) -> None:
@@ -34,7 +37,10 @@ def check_options(classes: Sequence[str], options: EvaluationOptions) -> None:
         If they do; it names the nearest class or metric that is known.
     """
     refuse_unknown_metrics(options.metrics)
-    discriminants(classes, options)
+    if options.priors:
+        checked_priors(options.priors, classes)
+    check_working_points(classes, options)
+    check_scans(classes, options)
 
 
 def measure(

@@ -11,6 +11,7 @@ from typing import Any
 
 from parttag.errors import InputError, option
 from parttag.metrics import report_text
+from parttag.metrics.calibration import Reliability
 from parttag.metrics.estimate import UNKNOWN, Estimate, from_json_number, json_number
 from parttag.metrics.options import point_key
 from parttag.metrics.pt_bins import RejectionByPt
@@ -93,6 +94,8 @@ class Report:
     """Rejection in bins of jet pT."""
     mass_sculpting: Mapping[str, Sculpting] = field(default_factory=dict)
     """What the cut of each signal class makes of the background's mass."""
+    reliability: Reliability | None = None
+    """Whether the scores mean what they say."""
     num_left_out: Mapping[str, int] = field(default_factory=dict)
     """Jets that are not measured, by reason."""
     data: tuple[str, ...] = ()
@@ -124,6 +127,7 @@ class Report:
             "mass_sculpting": {
                 name: shapes.to_json() for name, shapes in self.mass_sculpting.items()
             },
+            **({} if self.reliability is None else {"reliability": self.reliability.to_json()}),
             "num_left_out": dict(self.num_left_out),
             "data": list(self.data),
             **({} if self.probe is None else {"probe": self.probe.to_json()}),
@@ -193,6 +197,7 @@ class Report:
                 self.rejection, self.kept, self.num_effective, counts=self.errors_of_counts
             ),
             *report_text.sculpting_sentences(self.mass_sculpting),
+            *([] if self.reliability is None else [self.reliability.sentence()]),
         ]
 
     def __repr__(self) -> str:
@@ -206,6 +211,7 @@ class Report:
 
 def _read(content: Mapping[str, Any]) -> Report:
     by_pt, probe = content.get("rejection_by_pt"), content.get("probe")
+    reliability = content.get("reliability")
     return Report(
         accuracy=Estimate.from_json(content["accuracy"]),
         auc=Estimate.from_json(content["auc"]),
@@ -227,6 +233,7 @@ def _read(content: Mapping[str, Any]) -> Report:
             str(name): Sculpting.from_json(shapes)
             for name, shapes in content.get("mass_sculpting", {}).items()
         },
+        reliability=Reliability.from_json(reliability) if reliability else None,
         num_left_out={str(n): int(jets) for n, jets in content.get("num_left_out", {}).items()},
         data=tuple(map(str, content.get("data", ()))),
         probe=ProbeFit.from_json(probe) if probe else None,

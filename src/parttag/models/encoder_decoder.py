@@ -161,7 +161,9 @@ class Encoder(nn.Module):
     def __init__(self, options: EncoderDecoderOptions, feature_names: tuple[str, ...]) -> None:
         super().__init__()
         self.scale = options.embed_dim**0.5
-        self.embedding = input_network(feature_names, lambda n: embedding(n, options.embed_dim))
+        self.embedding = input_network(
+            feature_names, lambda dims: embedding(*dims), (options.embed_dim,)
+        )
         self.dropout = nn.Dropout(options.dropout)
         self.layers = nn.ModuleList(
             EncoderLayer(options) for _ in range(options.num_encoder_layers)

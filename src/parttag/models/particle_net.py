@@ -71,7 +71,7 @@ class ParticleNetOptions(ModelOptions):
     """After each of these layers."""
     max_particles: MostParticles = 128
     """Particles of highest pT that are used, of all or of each kind; null for all."""
-    kind_dim: PositiveInt = 32
+    input_dim: PositiveInt = 32
     """Width that particles are brought to first, where there are several kinds of them."""
 
 
@@ -114,10 +114,13 @@ class Backbone(nn.Module):
         has_kinds = bool(names_by_kind(feature_names))
         self.input_norm = input_network(
             feature_names,
-            (lambda n: KindInput(n, options.kind_dim)) if has_kinds else PackedBatchNorm,
+            (lambda dims: KindInput(*dims))
+            if has_kinds
+            else (lambda dims: PackedBatchNorm(dims[0])),
+            (options.input_dim,),
         )
         self.blocks = nn.ModuleList()
-        width = options.kind_dim if has_kinds else len(feature_names)
+        width = options.input_dim if has_kinds else len(feature_names)
         for dims in options.edge_dims:
             self.blocks.append(EdgeBlock(width, dims, options.num_neighbours))
             width = dims[-1]

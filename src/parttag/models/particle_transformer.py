@@ -27,6 +27,7 @@ heads' channels of the output projection without the transposition of weaver bef
 (the two are equivalent, and ``parttag import`` converts).
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
@@ -40,6 +41,7 @@ from torch import Tensor, nn
 from parttag.jets import pair_features
 from parttag.jets.batch import JetBatch
 from parttag.jets.kind_features import Inputs, particle_inputs
+from parttag.jets.kinds import KindLabel, names_by_kind
 from parttag.jets.packing import places
 from parttag.models.layers.kinds import MostParticles, input_network, particle_limits
 from parttag.models.layers.masking import pairs_in_full, visible_jets
@@ -64,6 +66,8 @@ class ParticleTransformerOptions(ModelOptions, Heads):
     shared_by_heads: ClassVar[str] = "embed_dims"
     embed_dims: tuple[PositiveInt, ...] = Field(default=(128, 512, 128), min_length=1)
     """Widths of the particle embedding; the last is the width of every block."""
+    kind_dims: dict[KindLabel, tuple[PositiveInt, ...]] = Field(default={})
+    """Of kinds of particles whose embedding has widths of its own, those before the last."""
     pair_dims: tuple[PositiveInt, ...] = Field(default=(64, 64, 64), min_length=1)
     """Widths of the pair network before its last layer, which is one channel a head wide."""
     pair_bias: bool = True
@@ -117,6 +121,16 @@ class ParticleTransformer(ParticleEncoder):
         self.head = nn.Linear(self.particle_width, num_classes)
         if options.initialization == "xavier":
             _initialize_xavier(self)
+
+    @classmethod
+    def remarks(cls, names: Sequence[str]) -> tuple[str, ...]:
+        """Return what to say of kinds of one feature."""
+        return tuple(
+            f"features.{kind} is one feature, of which the layer norm of a Particle Transformer's "
+            "embedding leaves nothing; name two or more"
+            for kind, own in names_by_kind(names).items()
+            if len(own) == 1
+        )
 
     @classmethod
     def needs_momenta(cls, options: ModelOptions) -> bool:
@@ -197,7 +211,7 @@ class Backbone(nn.Module):
         width = options.embed_dims[-1]
         self.trimmer = ParticleTrimmer() if options.trim else None
         self.embedding = input_network(
-            feature_names, lambda width: Embedding((width, *options.embed_dims))
+            feature_names, Embedding, options.embed_dims, options.kind_dims
         )
         self.pair_network = (
             PairNetwork((*options.pair_dims, options.num_heads)) if options.pair_bias else None

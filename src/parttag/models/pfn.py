@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from parttag.jets.batch import JetBatch
 from parttag.jets.kind_features import particle_inputs
+from parttag.jets.kinds import KindLabel
 from parttag.models.layers.kinds import MostParticles, input_network, particle_limits
 from parttag.models.registry import register_model
 from parttag.models.tagger import ModelOptions, Tagger
@@ -32,6 +33,8 @@ class PFNOptions(ModelOptions):
     name: Literal["pfn"] = "pfn"
     particle_dims: tuple[PositiveInt, ...] = Field(default=(128, 128, 128), min_length=1)
     """Widths of Φ, the network of each particle."""
+    kind_dims: dict[KindLabel, tuple[PositiveInt, ...]] = Field(default={})
+    """Of kinds of particles whose Φ has widths of its own, those before the last."""
     jet_dims: tuple[PositiveInt, ...] = Field(default=(128, 128, 128), min_length=1)
     """Widths of F, the network of the summed particles."""
     max_particles: MostParticles = 128
@@ -54,7 +57,9 @@ class PFN(Tagger):
         jet_dims = options.jet_dims
         self.backbone = input_network(
             feature_names,
-            lambda width: nn.Sequential(*relu_layers((width, *options.particle_dims))),
+            lambda dims: nn.Sequential(*relu_layers(dims)),
+            options.particle_dims,
+            options.kind_dims,
         )
         self.head = nn.Sequential(
             *relu_layers((options.particle_dims[-1], *jet_dims)),

@@ -157,6 +157,11 @@ class Tagger(nn.Module, ABC):
             )
 
     @classmethod
+    def remarks(cls, names: Sequence[str]) -> tuple[str, ...]:  # noqa: ARG003
+        """Return what is worth a warning of a network that reads these features."""
+        return ()
+
+    @classmethod
     def needs_momenta(cls, options: ModelOptions) -> bool:  # noqa: ARG003
         """Return whether it reads the four-momenta of particles besides their features."""
         return True

@@ -7,6 +7,7 @@ whose names end in ``_figure`` return a figure of all panels, and ``save_figure`
     save_figure(axes.figure, "roc.pdf")
 """
 
+from parttag.plotting.applications import fraction_scan, reliability
 from parttag.plotting.curves import Quantity, roc, training
 from parttag.plotting.distributions import (
     Sample,
@@ -17,8 +18,10 @@ from parttag.plotting.distributions import (
 )
 from parttag.plotting.figures import (
     distribution_figure,
+    fraction_scan_figure,
     mass_sculpting_figure,
     rejection_by_pt_figure,
+    reliability_figure,
     roc_figure,
     scores_figure,
     training_figure,
@@ -50,11 +53,15 @@ __all__ = [
     "distribution_figure",
     "distribution_histograms",
     "efficiency_by_pt",
+    "fraction_scan",
+    "fraction_scan_figure",
     "mass_histograms",
     "mass_sculpting",
     "mass_sculpting_figure",
     "rejection_by_pt",
     "rejection_by_pt_figure",
+    "reliability",
+    "reliability_figure",
     "reweighting_figure",
     "roc",
     "roc_figure",

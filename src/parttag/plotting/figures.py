@@ -8,6 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from parttag.metrics import RejectionByPt, Roc
+from parttag.metrics.calibration import Reliability
+from parttag.metrics.fraction_scan import FractionScan
+from parttag.plotting.applications import fraction_scan, reliability
 from parttag.plotting.curves import roc, training, training_quantities
 from parttag.plotting.distributions import Sample, SignalScores, distribution, scores
 from parttag.plotting.kinematics import (
@@ -73,6 +76,25 @@ def mass_sculpting_figure(
     figure, grid = _grid(len(panels), style)
     for axes, text, masses in zip(grid, _first(label, grid), panels.values(), strict=True):
         mass_sculpting(masses, ax=axes, label=text)
+    return figure
+
+
+def reliability_figure(
+    found: Reliability, *, style: Style = "parttag", label: str | None = None
+) -> Figure:
+    """Return ``reliability`` in a figure."""
+    figure, (axes,) = figure_panels(1, 1, (6.2, 5.6), style)
+    reliability(found, ax=axes, label=label)
+    return figure
+
+
+def fraction_scan_figure(
+    scans: Mapping[str, FractionScan], *, style: Style = "parttag", label: str | None = None
+) -> Figure:
+    """Return ``fraction_scan`` of each signal class in a panel of its own."""
+    figure, grid = _grid(len(scans), style)
+    for axes, text, (signal, scan) in zip(grid, _first(label, grid), scans.items(), strict=True):
+        fraction_scan(signal, scan, ax=axes, label=text)
     return figure
 
 

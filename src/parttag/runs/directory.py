@@ -12,6 +12,7 @@ from parttag.data.loading.dataset import JetDataset
 from parttag.errors import InputError, option
 from parttag.printable import PrintableFormatter
 from parttag.runs.config import RunConfig, dump_config, first_difference
+from parttag.runs.ensemble import is_ensemble
 from parttag.runs.lock import LOCK
 from parttag.runs.overlap import refuse_shared_files
 from parttag.runs.plugin_parts import read_config
@@ -31,6 +32,10 @@ def refuse_other_run(directory: Path, config: RunConfig) -> None:
     """
     if not directory.exists():
         return
+    if is_ensemble(directory):
+        raise InputError(
+            f"{directory} holds an ensemble, which is not trained; give another {option('out', '')}"
+        )
     path = directory / "config.yaml"
     if path.is_file() and not is_begun(directory):
         return

@@ -80,5 +80,7 @@ def _parse_list(key: str, text: str) -> Any:
     """Return what a text means in which the brackets of a list may be left out."""
     if key in ("background", "metrics"):  # names, which are no YAML: a class may be called 1
         return [name.strip() for name in text.strip(" []").split(",") if name.strip()]
+    if key == "tables":
+        return parse_text("evaluation.tables", text)
     is_bare = not text.lstrip().startswith(("[", "{"))
     return parse_text(f"evaluation.{key}", f"[{text}]" if is_bare else text)

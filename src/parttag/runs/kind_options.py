@@ -6,9 +6,10 @@ from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.readers.more_columns import WantedColumns, no_momenta
 from parttag.errors import InputError
 from parttag.jets.feature_lists import required_extras
-from parttag.jets.kinds import names_by_kind, require_kinds
+from parttag.jets.kinds import Kinds, names_by_kind, require_kinds
 from parttag.models import MODELS, ModelOptions
-from parttag.models.layers.kinds import particle_limits
+from parttag.models.layers.kinds import particle_limits, require_features
+from parttag.training.objectives import OBJECTIVES
 
 
 def momenta_of_network(
@@ -43,6 +44,7 @@ def check_kinds(
     network.refuse_kinds(names)
     if network.takes_kinds:
         particle_limits(getattr(model, "max_particles", None), names)
+        require_features("kind_dims", getattr(model, "kind_dims", ()), names)
     by_kind = names_by_kind(names)
     if columns is None:
         return
@@ -59,3 +61,25 @@ def check_kinds(
                 f"features.{kind} needs the column {missing[0]}, of which no branch is named in "
                 f"data.columns.particles.{kind}; name it, or leave the feature out"
             )
+
+
+def left_out(objective: str, names: Sequence[str], kinds: Kinds) -> list[str]:
+    """Return what there is to say of kinds of particles that are in the data and not used.
+
+    Parameters
+    ----------
+    objective
+        Its name.
+    names
+        What the network reads of particles.
+    kinds
+        Of the jets.
+    """
+    said = []
+    read = names_by_kind(names)
+    unread = [name for name, _ in kinds if name not in read]
+    if read and unread:
+        said.append(f"of {', '.join(unread)} no features are read: they are left out")
+    seen = tuple(kind for kind in kinds if not read or kind[0] in read)
+    sentence = OBJECTIVES[objective].what_is_left_out(seen)
+    return said if sentence is None else [*said, sentence]

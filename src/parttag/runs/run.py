@@ -1,5 +1,6 @@
 """A finished run: a trained network, its configuration and where they came from."""
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -7,11 +8,19 @@ from typing import Literal
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.errors import InputError
 from parttag.models import Tagger, build_model
+from parttag.models.ensemble import Ensemble
+from parttag.models.scaling import scale_logits
 from parttag.options import local_name
+from parttag.runs import calibration as calibrations
+from parttag.runs import ensemble as ensembles
+from parttag.runs.calibration import Calibration, read_calibration
 from parttag.runs.config import RunConfig
 from parttag.runs.plugin_parts import read_config
+from parttag.system.files import sha256
 from parttag.training import checkpoint
 from parttag.training.objectives import Objective, build_objective
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,8 @@ class Run:
     classes: tuple[str, ...]
     checkpoint: Literal["best", "last"] = "best"
     """Which epoch the weights are of."""
+    calibration: Calibration | None = None
+    """What makes its scores mean what they say, in what ``model`` returns already."""
 
     def with_columns(self, columns: ColumnsOptions | None) -> "Run":
         """Return the run with another ``data.columns``, for files of other branches."""
@@ -32,24 +43,84 @@ class Run:
         return replace(self, config=self.config.model_copy(update={"data": data}))
 
 
-def load_run(directory: str | Path, checkpoint_name: Literal["best", "last"] = "best") -> Run:
+def load_run(
+    directory: str | Path,
+    checkpoint_name: Literal["best", "last"] = "best",
+    *,
+    calibrated: bool = True,
+) -> Run:
     """Return the run in a directory, with the weights of its best epoch or its last.
+
+    Parameters
+    ----------
+    directory
+        Of the run.
+    checkpoint_name
+        Which epoch; a calibration is of the best.
+    calibrated
+        Whether the network's logits are calibrated, if the run is.
 
     Raises
     ------
     InputError
-        If the directory is no run, a plug-in that its network came from is missing, or the
-        checkpoint is missing, damaged or of another network.
+        If the directory is no run, a plug-in that its network came from is missing, the checkpoint
+        is missing, damaged or of another network, or the calibration of other weights.
     """
     directory = Path(local_name(directory))
     if not (directory / "config.yaml").is_file():
         raise InputError(f"{directory} is not a run: it has no config.yaml")
     config = read_config(directory)
     classes = tuple(config.data.classes)
+    if ensembles.is_ensemble(directory):
+        return _load_ensemble(directory, config, checkpoint_name, calibrated=calibrated)
     model, _ = build_network(config)
     path = directory / "checkpoints" / f"{checkpoint_name}.pt"
     checkpoint.load_weights(model, checkpoint.read_checkpoint(path), classes, path)
-    return Run(directory, config, model.eval(), classes, checkpoint_name)
+    run = Run(directory, config, model.eval(), classes, checkpoint_name)
+    return with_calibration(run) if calibrated else run
+
+
+def _load_ensemble(
+    directory: Path,
+    config: RunConfig,
+    checkpoint_name: Literal["best", "last"],
+    *,
+    calibrated: bool,
+) -> Run:
+    if checkpoint_name != "best":
+        raise InputError(
+            f"{directory} is an ensemble, of the best epochs of its members; load these"
+        )
+    members = [load_run(place).model for place in ensembles.member_directories(directory)]
+    run = Run(directory, config, Ensemble(members).eval(), tuple(config.data.classes))
+    return with_calibration(run) if calibrated else run
+
+
+def weights_sum(run: Run) -> str:
+    """Return the SHA-256 of the file of a run's weights, or of all of an ensemble's."""
+    if ensembles.is_ensemble(run.directory):
+        return ensembles.weights_sum(run.directory)
+    return sha256(run.directory / "checkpoints" / f"{run.checkpoint}.pt")
+
+
+def with_calibration(run: Run) -> Run:
+    """Return a run that was loaded without its calibration, with it, if there is one.
+
+    Raises
+    ------
+    InputError
+        If it is damaged, or of other weights or classes.
+    """
+    path = run.directory / calibrations.FILE
+    if not path.exists():
+        return run
+    if run.checkpoint != "best":
+        logger.warning("%s is of the best epoch: scores of the last are not calibrated", path)
+        return run
+    found = read_calibration(run.directory, run.classes, weights_sum(run))
+    if found is not None:
+        scale_logits(run.model, found.scaling)
+    return replace(run, calibration=found)
 
 
 def build_network(config: RunConfig) -> tuple[Tagger, Objective]:

@@ -7,6 +7,7 @@ from pydantic import Field
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.selection.cuts import CutOptions
 from parttag.errors import InputError
+from parttag.metrics.options import Fraction
 from parttag.options import Name, Options, Texts, read_options
 from parttag.runs.yaml_files import parse_text, read_content
 
@@ -54,6 +55,17 @@ def parse_classes(text: str) -> dict[str, tuple[str, ...]]:
     return read_options(_Classes, {"classes": parse_text("--classes", text)}).classes
 
 
+def parse_priors(text: str) -> dict[str, float]:
+    """Return the fractions of classes that a YAML text gives, such as ``{top: 0.01, QCD: 0.99}``.
+
+    Raises
+    ------
+    InputError
+        If it is no YAML of that form.
+    """
+    return read_options(_Priors, {"priors": parse_text("priors", text)}).priors
+
+
 class _Columns(Options):
     columns: ColumnsOptions | None
 
@@ -64,3 +76,7 @@ class _Cuts(Options):
 
 class _Classes(Options):
     classes: dict[Name, Texts] = Field(min_length=2)
+
+
+class _Priors(Options):
+    priors: dict[str, Fraction]

@@ -64,12 +64,12 @@ class Measurement:
                 f"{key}: {feature.name} is no finite number for any of the {counts.num_missing:,} "
                 f"{whom} of {where}; leave it out"
             )
-        if counts.low == counts.high:
+        if counts.low == counts.high and feature.width == "middle":
             raise InputError(
                 f"{key}: {feature.name} is {counts.low:g} for all {whom} of {where}, which tells "
                 "nothing; leave it out, or give centre and scale"
             )
-        measured = {"centre": counts.quantile(0.5), "scale": 1 / _width(counts)}
+        measured = {"centre": counts.quantile(0.5), "scale": 1 / _width(counts, feature)}
         given = {key: getattr(feature, key) for key in measured}
         known = {
             key: _rounded(measured[key]) if value is None else value for key, value in given.items()
@@ -77,7 +77,10 @@ class Measurement:
         return feature.model_copy(update=known)
 
 
-def _width(counts: ValueCounts) -> float:
+def _width(counts: ValueCounts, feature: ColumnFeature) -> float:
+    if feature.width == "wider_side":
+        low, middle, high = (counts.quantile(share) for share in (0.16, 0.5, 0.84))
+        return max(high - middle, middle - low) or 1.0
     for share, deviations in _WIDTHS:
         width = counts.quantile(1 - share) - counts.quantile(share)
         if width > 0:

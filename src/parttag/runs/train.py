@@ -15,10 +15,12 @@ from parttag.data.loading.loader import JetLoader
 from parttag.data.loading.resident import resident_device
 from parttag.errors import InputError
 from parttag.jets.feature_lists import required_extras
+from parttag.models import MODELS
 from parttag.options import local_name
 from parttag.progress import Progress, no_progress
 from parttag.runs.config import RunConfig, build_config
 from parttag.runs.directory import create, is_begun, log_to, refuse_other_run
+from parttag.runs.kind_options import left_out
 from parttag.runs.lock import only_training
 from parttag.runs.overlap import shared_jets_warning
 from parttag.runs.plugin_parts import plugin_parts
@@ -84,6 +86,8 @@ def train_run(
         said: list[str] = []
         if not begun:
             config, said = standardized(config, train_data, ranks)
+        said += left_out(config.objective.name, config.network_features, train_data.kinds)
+        said += MODELS[config.model.name].network.remarks(config.network_features)
         moved = create(directory, config, data, ranks) if ranks.is_first else []
         ranks.wait()
         with log_to(directory / "train.log", ranks):
@@ -201,7 +205,7 @@ def _build_trainer(
             drop_last=train and options.drop_last,
             rank=ranks.rank,
             world_size=ranks.size,
-            extras=bool(required_extras(config.network_features) or wanted.particles),
+            extras=bool(required_extras(config.network_features) or wanted.particles or data.kinds),
             pin_memory=ranks.device.type == "cuda",
             resident=resident_device(resident, data, ranks.device),
         )

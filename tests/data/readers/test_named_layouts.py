@@ -7,7 +7,7 @@ import pytest
 from parttag.data.readers import read_chunks
 from parttag.data.readers.column_layout import ColumnLayout
 from parttag.data.readers.columns import ColumnsOptions
-from parttag.data.readers.named_layouts import named_layouts, resembling
+from parttag.data.readers.named_layouts import named_layouts
 from parttag.errors import InputError
 from parttag.jets.arrays import concatenate
 from parttag.options import read_options
@@ -98,15 +98,9 @@ def test_a_file_that_does_not_fit_is_refused_with_the_branch_that_is_missing(wri
 
 
 @pytest.mark.parametrize("name", named_layouts())
-def test_each_resembles_itself_and_has_a_line_that_says_what_it_is(name):
+def test_each_is_as_it_is_printed_and_has_a_line_that_says_what_it_is(name):
     layout = named_layouts()[name]
     assert "https://" in layout.description
     assert read_options(ColumnsOptions, {"layout": name}) == read_options(
         ColumnsOptions, layout.content
     )
-    assert resembling([*layout.branches, "something_else"]) == name
-
-
-def test_of_nothing_that_is_known_none_is_resembled():
-    assert resembling(["px", "py"]) is None
-    assert resembling(SQUARE["pelican"]) == "pelican"

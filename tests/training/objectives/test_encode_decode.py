@@ -35,7 +35,7 @@ TOKENS = read_options(EncodeDecodeOptions, {"targets": "tokens", "tokenizer": TO
 BOTH = pytest.mark.parametrize("options", [MOMENTA, TOKENS], ids=["momenta", "tokens"])
 
 
-def every_second(lengths, share=0.5):
+def every_second(lengths, share=0.5, candidates=None):
     return places(np.array(lengths)) % 2 == 1
 
 

@@ -27,7 +27,7 @@ from parttag.data.selection.reweight import (
 from parttag.data.store.store import JetStore, Source, is_store
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, concatenate, take_from_parts
-from parttag.jets.kinds import MaxParticles
+from parttag.jets.kinds import Kinds, MaxParticles
 from parttag.jets.packing import offsets_of
 from parttag.jets.validity import source_name
 from parttag.progress import Progress, no_progress
@@ -91,6 +91,11 @@ class JetDataset:
     def extra_names(self) -> tuple[str, ...]:
         """The particle columns besides the four-momentum."""
         return self._sample.extra_names
+
+    @property
+    def kinds(self) -> Kinds:
+        """The kinds of particles, where there are several."""
+        return self._sample.kinds
 
     @property
     def part_sizes(self) -> tuple[int, ...]:

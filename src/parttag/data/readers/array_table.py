@@ -199,7 +199,7 @@ class ArrayTable:
     def _refuse_other_length(self, name: str, length: int) -> None:
         if length == self.num_jets:
             return
-        leading = self.layout.leading if self.ends is None else self.ends.name
+        leading = self.layout.leading_in_file if self.ends is None else self.ends.name
         raise InputError(
             f"{self.path}: {leading} has {self.num_jets:,} rows and {name} {length:,}, but both "
             "must have one a jet: the file was not written to its end, or the two do not belong "
@@ -229,9 +229,9 @@ def array_table(path: Path, layout: ColumnLayout, columns: Mapping[str, ArrayCol
         raise InputError(f"{path}: name the datasets of the particles in data.columns.particles")
     names = layout.branches_to_read(dict.fromkeys(leaves(columns)), path)
     table = ArrayTable(path, layout, columns, 0)
-    _, leading = table.found(layout.leading)
+    _, leading = table.found(layout.leading_in_file)
     table = replace(table, num_jets=len(leading))
-    is_flat = not table.row_shape(layout.leading) and leading.lists_of is None
+    is_flat = not table.row_shape(layout.leading_in_file) and leading.lists_of is None
     if is_flat and sections[0].count in names:
         table = _cut(table, names, str(sections[0].count), by_count=True)
     elif is_flat and layout.offsets is not None:

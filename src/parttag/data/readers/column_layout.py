@@ -92,6 +92,11 @@ class ColumnLayout:
         sections = self.columns.sections
         return sections[0].leading if sections else "part_px"
 
+    @cached_property
+    def leading_in_file(self) -> str:
+        """The same, or the first branch that it is computed from."""
+        return next(iter(self._derived.sources([self.leading])), self.leading)
+
     @property
     def several_jets(self) -> bool:
         """Whether an entry is an event that may hold several jets."""

@@ -188,14 +188,13 @@ class ColumnsOptions(Options):
         return self
 
     @model_validator(mode="after")
-    def _leading_is_of_the_file(self) -> "ColumnsOptions":
+    def _jets_are_counted_in_the_file(self) -> "ColumnsOptions":
         DerivedColumns(self.derived)
-        for name in (*(section.leading for section in self.sections), self.leading_jets):
-            if name in self.derived:
-                raise ValueError(
-                    f"{name} is derived, but says how many particles or jets there are: name a "
-                    "branch of the file first"
-                )
+        if self.leading_jets in self.derived:
+            raise ValueError(
+                f"{self.leading_jets} is derived, but says how many jets there are: name a branch "
+                "of the file first"
+            )
         return self
 
     @model_validator(mode="after")

@@ -254,11 +254,24 @@ class _Parser:
         return lambda _: number
 
     def binary(self, tree: ast.BinOp, depth: int) -> Node:
-        function = _BINARY.get(type(tree.op))
-        if function is None:
-            raise self.refusal(tree)
-        left, right = self.node(tree.left, depth), self.node(tree.right, depth)
-        return lambda branches: function(left(branches), right(branches))
+        """Return a chain, ``a | b | c``, which is as deep as its deepest part."""
+        first: ast.expr = tree
+        chain: list[ast.BinOp] = []
+        while isinstance(first, ast.BinOp):
+            if type(first.op) not in _BINARY:
+                raise self.refusal(first)
+            chain.insert(0, first)
+            first = first.left
+        begin = self.node(first, depth)
+        steps = [(_BINARY[type(own.op)], self.node(own.right, depth)) for own in chain]
+
+        def compute(branches: Mapping[str, Value]) -> Value:
+            value = begin(branches)
+            for function, right in steps:
+                value = function(value, right(branches))
+            return value
+
+        return compute
 
     def unary(self, tree: ast.UnaryOp, depth: int) -> Node:
         function, of = _UNARY[type(tree.op)], self.node(tree.operand, depth)

@@ -17,7 +17,7 @@ from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.readers.slices import find, leaves
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
-from parttag.jets.kinds import require_kinds
+from parttag.jets.kinds import KIND_COLUMN, require_kinds
 
 Columns = dict[str, Shaped[np.ndarray, " _rows"]]
 
@@ -64,12 +64,7 @@ class WantedColumns:
         InputError
             If one is missing; the message names the nearest there is.
         """
-        require_kinds([kind for kind, _ in self.of_kinds], jets.kinds, name)
-        without = [kind for kind, has_momentum in jets.kinds if not has_momentum]
-        for kind, what in self.with_momenta:
-            lacking = [other for other in without if kind in (None, other)]
-            if lacking:
-                raise InputError(no_momenta(lacking[0], what, name))
+        self.require_kinds(jets, name)
         of_particles, of_jets = jets.particle_column_names, jets.jet_column_names
         for key, there, wanted, what in (
             ("features", (*jets.extra_names, *of_particles), self.particles, "particle column"),
@@ -83,6 +78,21 @@ class WantedColumns:
                         f"{key}: {name} has no {what} {column!r}{near}; prepare it with that "
                         "column, or name another"
                     )
+
+    def require_kinds(self, jets: JetArrays, name: str) -> None:
+        """Refuse jets that lack a kind of particles, or four-momenta of one where needed.
+
+        Raises
+        ------
+        InputError
+            If they do.
+        """
+        require_kinds([kind for kind, _ in self.of_kinds], jets.kinds, name)
+        without = [kind for kind, has_momentum in jets.kinds if not has_momentum]
+        for kind, what in self.with_momenta:
+            lacking = [other for other in without if kind in (None, other)]
+            if lacking:
+                raise InputError(no_momenta(lacking[0], what, name))
 
 
 def no_momenta(kind: str, what: str, name: str) -> str:
@@ -202,13 +212,15 @@ def more_columns(columns: ColumnsOptions, wanted: WantedColumns | None) -> MoreC
             extra, columns.jet_extra, leading=leading, sections=tuple(named), kinds=kinds
         )
     both = [name for name in wanted.either if name in extra or name in columns.jet_extra]
+    made = {KIND_COLUMN} if kinds else set()  # of no branch
     particles = (*wanted.particles, *(name for name in both if name in extra))
+    particles = tuple(name for name in particles if name not in made)
     sections: list[dict[str, str]] = [
         {name: own[name] for name in particles if name in own} for own in named
     ]
     if kinds and wanted.of_kinds:
         sections = [
-            {name: own.get(name, name) for name in dict(wanted.of_kinds).get(kind, ())}
+            {n: own.get(n, n) for n in dict(wanted.of_kinds).get(kind, ()) if n not in made}
             | {name: own[name] for name in both if name in own}
             for kind, own in zip(kinds, named, strict=True)
         ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,12 +30,6 @@ class NamedLayout:
         """The section as nested mappings."""
         content: dict[str, Any] = yaml.safe_load(self.text)
         return content
-
-    @property
-    def branches(self) -> frozenset[str]:
-        """The branches that hold jets and particles; labels and weights a file may lack."""
-        needed = {key: self.content[key] for key in ("particles", "jet") if key in self.content}
-        return frozenset(_branches(needed))
 
 
 @cache
@@ -67,18 +60,6 @@ def complete(section: Mapping[str, Any]) -> dict[str, Any]:
     return _merged(known[name].content, own)
 
 
-def resembling(branches: Collection[str]) -> str | None:
-    """Return the layout all of whose branches of jets and particles are among these, or ``None``.
-
-    Of several, the one with the most branches; of those with as many, the first by name.
-    """
-    there = set(branches)
-    there |= {name.rpartition("/")[2] for name in there}
-    fitting = [layout for layout in named_layouts().values() if layout.branches <= there]
-    best = max(fitting, key=lambda layout: len(layout.branches), default=None)
-    return None if best is None else best.name
-
-
 def _read(path: Path) -> NamedLayout:
     first, _, text = path.read_text(encoding="utf-8").partition("\n")
     return NamedLayout(path.stem, first.removeprefix("# "), text)
@@ -95,19 +76,3 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
         else:
             result[key] = value
     return result
-
-
-_NO_BRANCHES = ("unit", "length_unit", "relative_to_jet", "pdg_map", "cluster", "within", "missing")
-
-
-def _branches(value: Any) -> Iterator[str]:
-    """Yield the names of branches, without their slices."""
-    if isinstance(value, Mapping):
-        for key, below in value.items():
-            if key not in _NO_BRANCHES:
-                yield from _branches(below)
-    elif isinstance(value, list):
-        for below in value:
-            yield from _branches(below)
-    elif isinstance(value, str):
-        yield re.sub(r"\[.*\]$", "", value)

@@ -34,7 +34,7 @@ def is_mapped(path: Path, layout: Layout | None) -> bool:
         return False
     with open_npz(path) as archive:
         names = array_names(archive)
-    return find(layout.leading, names) is not None or not {"X", "y"} <= set(names)
+    return find(layout.leading_in_file, names) is not None or not {"X", "y"} <= set(names)
 
 
 def count_jets(path: Path, layout: Layout | None) -> int:

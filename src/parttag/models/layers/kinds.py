@@ -1,6 +1,7 @@
 """Networks of particles of several kinds: an input network for each kind, and limits of each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from jaxtyping import Float
@@ -32,21 +33,33 @@ def particle_limits(most: int | dict[str, int | None] | None, names: Sequence[st
     """
     kinds = tuple(names_by_kind(names))
     of_kind = most if isinstance(most, dict) else {}
-    for kind in of_kind:
-        if not kinds:
-            raise InputError(
-                f"model.max_particles.{kind}: features are those of all particles alike; give them "
-                "for each kind, or one number"
-            )
-        if kind not in kinds:
-            raise InputError(
-                f"model.max_particles.{kind}: there is no such kind in features; the nearest is "
-                f"{nearest(kind, kinds)}"
-            )
+    require_features("max_particles", of_kind, names)
     together = most if isinstance(most, int) else None
     if not kinds:
         return together
     return KindLimits(tuple((kind, of_kind.get(kind)) for kind in kinds), together)
+
+
+def require_features(option: str, of_kinds: Iterable[str], names: Sequence[str]) -> None:
+    """Refuse an option of a network that speaks of kinds of which there are no features.
+
+    Raises
+    ------
+    InputError
+        If it does.
+    """
+    kinds = tuple(names_by_kind(names))
+    for kind in of_kinds:
+        if not kinds:
+            raise InputError(
+                f"model.{option}.{kind}: features are those of all particles alike; give them for "
+                "each kind, or leave the kind out"
+            )
+        if kind not in kinds:
+            raise InputError(
+                f"model.{option}.{kind}: there is no such kind in features; the nearest is "
+                f"{nearest(kind, kinds)}"
+            )
 
 
 class ByKind(nn.Module):
@@ -71,7 +84,12 @@ class ByKind(nn.Module):
             network.compile(*args, **options)
 
 
-def input_network(names: Sequence[str], make: Callable[[int], nn.Module]) -> nn.Module:
+def input_network(
+    names: Sequence[str],
+    make: Callable[[tuple[int, ...]], nn.Module],
+    dims: tuple[int, ...] = (),
+    of_kinds: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+) -> nn.Module:
     """Return what embeds the particles: one network, or one for each kind.
 
     Parameters
@@ -79,9 +97,19 @@ def input_network(names: Sequence[str], make: Callable[[int], nn.Module]) -> nn.
     names
         The features that the network reads.
     make
-        Returns a network of so many features.
+        Returns a network of these widths, the first of which is the number of features.
+    dims
+        The other widths.
+    of_kinds
+        Those before the last, of kinds that have their own.
     """
     by_kind = names_by_kind(names)
     if not by_kind:
-        return make(len(names))
-    return ByKind({kind: make(len(own)) for kind, own in by_kind.items()})
+        return make((len(names), *dims))
+    require_features("kind_dims", of_kinds, names)
+    return ByKind(
+        {
+            kind: make((len(own), *of_kinds.get(kind, dims[:-1]), *dims[-1:]))
+            for kind, own in by_kind.items()
+        }
+    )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 from jaxtyping import Float, Int64, Shaped
+from torch import Tensor
 
 from parttag.data.jet_files import JetFiles
 from parttag.data.loading.dataset import JetDataset, open_dataset
@@ -17,13 +18,18 @@ from parttag.data.selection.classes import assign_classes
 from parttag.errors import InputError, option
 from parttag.jets.arrays import JetArrays, split_index
 from parttag.jets.batch import make_batch
-from parttag.jets.features import particle_features
+from parttag.jets.column_features import ColumnFeature, ColumnName
+from parttag.jets.columns import numpy_column
+from parttag.jets.features import FEATURES
 from parttag.jets.jet_features import jet_features
+from parttag.jets.kind_features import KindTables, particle_inputs
+from parttag.jets.kinds import KIND_COLUMN, names_by_kind
 from parttag.runs.weaver import peer
-from parttag.runs.weaver.convert import Conversion
+from parttag.runs.weaver.convert import Conversion, convert
 
 MOST_JETS = 500
 _LABEL, _INPUT = "label:", "input:"
+_FEATURES, _WEIGHTS = 1e-6, 1e-5
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,9 @@ class Comparison:
     what
         A feature, ``mask``, ``labels`` or ``weights``.
     difference
-        The largest: of features in units of the number where that is above 1, of weights in those
-        of the largest weight; of masks and labels, the number of jets that differ.
+        The largest: of features in units of the number, or of what it was multiplied by, where one
+        is above 1; of weights in those of the largest weight; of masks and labels, the number of
+        jets that differ.
     where
         The name of a jet with it.
     """
@@ -44,6 +51,11 @@ class Comparison:
     what: str
     difference: float
     where: str
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it is rounding: 1e-6 of single precision, 1e-5 of weights."""
+        return self.difference <= (_WEIGHTS if self.what == "weights" else _FEATURES)
 
 
 def read_peer(
@@ -73,6 +85,47 @@ def read_peer(
         with np.load(out) as archive:
             tensors = dict(archive)
         return tensors, auto.read_bytes() if auto.exists() else None
+
+
+def check(
+    conversion: Conversion, data: Path, files: Sequence[str | Path], python: str | Path
+) -> list[Comparison]:
+    """Read the first jets of files both ways, and compare.
+
+    Parameters
+    ----------
+    conversion
+        Of ``data``.
+    python
+        An interpreter that has weaver-core, which runs the formulas as code.
+
+    Raises
+    ------
+    InputError
+        As ``read_peer`` and ``compare``.
+    """
+    own = conversion.config.data
+    jet_files = JetFiles(
+        tuple(files), own.columns, own.cuts, wanted=conversion.config.training_columns
+    )
+    tensors, measured = read_peer(python, data, jet_files.paths)
+    if measured is not None and not all(f.is_measured for f in _columns(conversion)):
+        conversion = _with_measured(conversion, measured)
+    return compare(conversion, tensors, jet_files)
+
+
+def _columns(conversion: Conversion) -> list[ColumnFeature]:
+    return [one.feature for one in conversion.config.column_features]
+
+
+def _with_measured(conversion: Conversion, measured: bytes) -> Conversion:
+    """Return the conversion with the centres and scales that weaver-core has measured."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "data.auto.yaml"
+        path.write_bytes(measured)
+        other = convert(path).config
+    features = {"features": other.features, "jet_features": other.jet_features}
+    return replace(conversion, config=conversion.config.model_copy(update=features))
 
 
 def compare(
@@ -129,24 +182,66 @@ def _compare_particles(
     jets: JetArrays,
 ) -> list[Comparison]:
     names = conversion.config.network_features
-    batch = make_batch(jets)
-    ours = particle_features(batch, names).numpy()
-    group, mask_name = str(conversion.group("features")), conversion.group("mask")
-    theirs = tensors[_INPUT + group]
-    length = theirs.shape[2]
-    lengths = np.minimum(jets.lengths, length)
-    slots = np.arange(length) < lengths[:, None]
+    by_kind = names_by_kind(names)
+    inputs = particle_inputs(make_batch(jets), names)
     comparisons = []
-    if mask_name is not None:
-        mask = tensors[_INPUT + mask_name][:, 0] != 0
-        wrong = (mask != slots).any(axis=1)
-        comparisons.append(Comparison("mask", float(wrong.sum()), _name(jets, wrong)))
-    rank = np.arange(len(ours)) - np.repeat(jets.offsets[:-1], jets.lengths)
-    kept = ours[rank < length]
-    for column, name in enumerate(names):
-        own = theirs[:, column][slots]
-        comparisons.append(_largest(name, kept[:, column], own, jets, np.nonzero(slots)[0]))
+    for number, (kind, groups) in enumerate(conversion.kinds.items()):
+        if "features" not in groups:
+            continue
+        table, own, lengths = inputs, names, jets.lengths
+        if isinstance(inputs, KindTables):
+            table, own = inputs.tables[list(by_kind).index(kind)], by_kind[kind]
+            column = numpy_column(jets.columns, jets.column_types, KIND_COLUMN)
+            jet_of = np.repeat(np.arange(len(jets)), jets.lengths)
+            lengths = np.bincount(jet_of[column == number], minlength=len(jets))
+        assert isinstance(table, Tensor)
+        theirs = tensors[_INPUT + groups["features"]]
+        mask = tensors[_INPUT + groups["mask"]][:, 0] != 0 if "mask" in groups else None
+        prefix = f"{kind}." if by_kind else ""
+        comparisons += _compare_table(own, prefix, table.numpy(), lengths, theirs, mask, jets)
     return comparisons
+
+
+def _compare_table(
+    names: Sequence[str],
+    prefix: str,
+    ours: Float[np.ndarray, "particles features"],
+    lengths: Int64[np.ndarray, " jets"],
+    theirs: Float[np.ndarray, "jets features length"],
+    mask: Shaped[np.ndarray, "jets length"] | None,
+    jets: JetArrays,
+) -> list[Comparison]:
+    """Compare the particles that weaver-core sees, the first of a file, with the same of ours.
+
+    Ours are in the order of pT, whatever that of the file: each is compared with the nearest.
+    """
+    length = theirs.shape[2]
+    slots = np.arange(length) < np.minimum(lengths, length)[:, None]
+    comparisons = []
+    if mask is not None:
+        wrong = mask.sum(axis=1) != slots.sum(axis=1)
+        comparisons.append(Comparison(f"{prefix}mask", float(wrong.sum()), _name(jets, wrong)))
+        slots = mask
+    nearest = np.full((len(jets), length), -1)
+    stops = np.cumsum(lengths)
+    for jet in np.flatnonzero((lengths > 0) & slots.any(axis=1)):
+        own = ours[stops[jet] - lengths[jet] : stops[jet]]
+        rows = theirs[jet][:, slots[jet]].T
+        distance = np.abs(rows[:, None] - own[None]).max(axis=2)
+        nearest[jet, slots[jet]] = stops[jet] - lengths[jet] + distance.argmin(axis=1)
+    jet_of, slot = np.nonzero(nearest >= 0)
+    for column, name in enumerate(names):
+        found, values = ours[nearest[jet_of, slot], column], theirs[jet_of, column, slot]
+        unit = max(abs(_scale(name)), 1.0)
+        comparisons.append(_largest(f"{prefix}{name}", found, values, jets, jet_of, unit))
+    return comparisons
+
+
+def _scale(name: str) -> float:
+    """Return what a feature is multiplied with, so that its rounding is too."""
+    if isinstance(name, ColumnName):
+        return name.feature.scale or 1.0
+    return FEATURES[name].scale
 
 
 def _compare_jets(
@@ -162,7 +257,7 @@ def _compare_jets(
     theirs = np.concatenate(groups, axis=1)
     every = np.arange(len(jets))
     return [
-        _largest(name, ours[:, column], theirs[:, column], jets, every)
+        _largest(name, ours[:, column], theirs[:, column], jets, every, max(abs(_scale(name)), 1.0))
         for column, name in enumerate(names)
     ]
 
@@ -193,10 +288,11 @@ def _largest(
     theirs: Float[np.ndarray, " values"],
     jets: JetArrays,
     jet_of: Int64[np.ndarray, " values"] | None,
+    unit: float = 1.0,
 ) -> Comparison:
     if not len(ours):
         return Comparison(what, 0.0, "")
-    difference = np.abs(ours - theirs) / np.maximum(np.abs(theirs), 1)
+    difference = np.abs(ours - theirs) / np.maximum(np.abs(theirs), unit)
     difference = np.where(np.isnan(difference), np.inf, difference)
     worst = int(difference.argmax())
     jet = worst if jet_of is None else int(jet_of[worst])

@@ -18,6 +18,7 @@ from parttag.runs.weaver.formulas import Formulas, needed
 from parttag.runs.weaver.kinds import Kind, split_kinds
 from parttag.runs.weaver.momenta import (
     Momenta,
+    add_mask,
     is_jetclass,
     jet_section,
     jetclass_momenta,
@@ -116,7 +117,8 @@ class _Converter:
         self.file, self.flags = file, flags
         self.formulas, self.remarks, self.truth = Formulas(file), Remarks(), Truth()
         self.used: dict[str, None] = {}
-        self.kinds, self.of_jets = split_kinds(file)
+        self.without_momenta: list[Kind] = []
+        self.kinds, self.of_jets, self.others = split_kinds(file)
         self.is_jetclass = is_jetclass(self.kinds, self.formulas)
         self.jet = {} if self.is_jetclass else jet_section(file, self.formulas, self.remarks)
 
@@ -169,7 +171,7 @@ class _Converter:
                 momenta.section["extra"] = columns.extra
             sections[kind.name] = momenta.section
             self._say_of(kind)
-        if len(self.kinds) == 1:
+        if self.has_one_kind:
             own = features[self.kinds[0].name]
             sets = [name for name, whole in FEATURE_SETS.items() if list(whole) == own]
             return (sets[0] if sets else own), sections
@@ -180,23 +182,27 @@ class _Converter:
             return jetclass_momenta(self.formulas)
         found = momenta_of(kind, self.formulas, self.jet)
         if found is None:
-            if len(self.kinds) == 1:
-                raise self.file.wrong(
-                    f"nothing says the four-momenta of {kind.name}: add a group "
-                    f"{kind.name}_vectors of px, py, pz and energy",
-                    "inputs",
-                    next(iter(kind.groups.values())).name,
-                )
-            self.remarks.note(
-                kind.name, "nothing says its four-momenta; it has none here either", kind.line
-            )
-            return Momenta({})
+            self.without_momenta.append(kind)
+            found = Momenta({})
+            add_mask(found, kind, self.formulas)
         return found
+
+    @property
+    def has_one_kind(self) -> bool:
+        """Whether its particles need no name."""
+        return len(self.kinds) == 1 and not self.without_momenta
 
     def _use(self, values: Iterable[object]) -> None:
         self.used |= {value: None for value in values if isinstance(value, str)}
 
     def _say_of(self, kind: Kind) -> None:
+        if kind.length is not None:
+            self.remarks.note(
+                "length",
+                f"of more than {kind.length} {kind.name}, weaver keeps the first of the file, and "
+                "parttag those of highest pT",
+                kind.line,
+            )
         if any(group.pad_mode == "wrap" for group in kind.groups.values()):
             self.remarks.note(
                 "pad_mode: wrap",
@@ -216,7 +222,7 @@ class _Converter:
         entries = [
             jet_entry(one, self.formulas, columns)
             for kind in self.of_jets
-            for one in kind.inputs("features")
+            for one in dict.fromkeys(one for group in kind.groups.values() for one in group.inputs)
         ]
         self.used |= columns.used
         return entries, columns.extra
@@ -224,6 +230,13 @@ class _Converter:
     # --------------------------------------------------------------------------------- the rest
 
     def _say_the_rest(self) -> None:
+        for kind in self.others:
+            self.remarks.missing(
+                "a group of another name",
+                f"{kind.name} is neither of particles (…_features, …_points, …_vectors, …_mask) "
+                "nor one number a jet (length: null); it is left out",
+                kind.line,
+            )
         if self.file.content.get("bucketing") is not None:
             self.remarks.note(
                 "bucketing",
@@ -252,9 +265,31 @@ class _Converter:
             kind.name: kind.length for kind in self.kinds if kind.length is not None
         }
         most: object = lengths or None
-        if len(self.kinds) == 1:
+        if self.has_one_kind:
             most = next(iter(lengths.values()), None)
-        return model_section(network_name(name), network_options(pairs), most, self.remarks)
+        section = model_section(network_name(name), network_options(pairs), most, self.remarks)
+        return section | self._without_pairs(str(section["name"]))
+
+    def _without_pairs(self, network: str) -> dict[str, object]:
+        """Return what the network is told where kinds have no four-momenta."""
+        if not self.without_momenta:
+            return {}
+        names = ", ".join(kind.name for kind in self.without_momenta)
+        line = self.without_momenta[0].line
+        if network != "particle_transformer":
+            return {}
+        if len(self.without_momenta) == len(self.kinds):
+            self.remarks.note(
+                names, "nothing says their four-momenta, so that pairs have no features", line
+            )
+        else:
+            self.remarks.missing(
+                "vectors of some",
+                f"nothing says the four-momenta of {names}, so that no pairs have features; add "
+                f"groups {self.without_momenta[0].name}_vectors of px, py, pz and energy",
+                line,
+            )
+        return {"pair_bias": False}
 
     def _weights_to_start_from(self) -> None:
         if self.flags.load_model_weights is not None:
@@ -273,7 +308,7 @@ class _Converter:
         if treename is not None:
             columns["tree"] = str(treename)
         if not self.is_jetclass:
-            one = len(self.kinds) == 1
+            one = self.has_one_kind
             columns["particles"] = next(iter(sections.values())) if one else dict(sections)
             if self.jet:
                 columns["jet"] = self.jet

@@ -248,6 +248,9 @@ def _schedule(
         return {"name": "constant"}
     warmup = float(str(value_of(flags, "warmup_steps")))
     steps = training.get("steps_per_epoch")
+    if name == "steps" and isinstance(steps, int):
+        third = round(int(str(training["epochs"])) / 3)
+        return {"name": "step", "every": max(third * steps, 1), "factor": 0.1}
     if name == "warmup+cos":
         if warmup >= 1:
             return {"name": "cosine", "warmup_steps": int(warmup)}

@@ -16,7 +16,10 @@ from parttag.data.readers.expressions import Expression
 from parttag.errors import InputError
 from parttag.runs.weaver.source import WeaverFile
 
-_SAME = frozenset({"to_numpy", "copy", "array", "asarray", "Array", "float32", "float64", "float"})
+# Of one argument, which they return as it is, but for its type.
+_SAME = frozenset(
+    {"to_numpy", "copy", "array", "asarray", "Array", "float32", "float64", "float", "squeeze"}
+)
 _LIBRARIES = frozenset({"np", "numpy", "ak", "awkward", "math", "JaggedArray"})
 _TYPES = {
     **dict.fromkeys(("float", "float32", "float64", "f4", "f8"), "float"),
@@ -121,9 +124,11 @@ class Formulas:
             tree = parsed(formula)
             spelled = _Spelling(self).visit(copy.deepcopy(tree))
             text = " ".join(formula.split())
-            if ast.dump(spelled) != ast.dump(tree):
+            if ast.dump(spelled) != ast.dump(tree) or "#" in formula:
                 text = ast.unparse(spelled)
             Expression(text)
+        except RecursionError as error:
+            raise self._file.wrong("a formula is nested too deep", *keys) from error
         except InputError as error:
             raise self._file.wrong(str(error), *keys) from None
         return text
@@ -190,6 +195,16 @@ class _Spelling(ast.NodeTransformer):
             return _as_type(node, node.func.value, node.args[0])
         if name is not None and "JaggedArray" in ast.unparse(node.func):
             node.func = ast.Name(name)
+        node.keywords = [keyword for keyword in node.keywords if keyword.arg != "dtype"]
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        """Numbers of a jet hold for its particles without a new axis."""
+        self.generic_visit(node)
+        steps = node.slice.elts if isinstance(node.slice, ast.Tuple) else []
+        new_axes = {"newaxis", "np.newaxis", "numpy.newaxis", "None"}
+        if len(steps) == 2 and ast.unparse(steps[0]) == ":" and ast.unparse(steps[1]) in new_axes:
+            return node.value
         return node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from parttag.runs.weaver.source import Group, Input, WeaverFile
 
+OTHER = "other"
 _ROLES = ("points", "features", "vectors", "mask")
 
 
@@ -35,22 +36,24 @@ class Kind:
     @property
     def is_of_jet(self) -> bool:
         """Whether these are numbers of the jet itself."""
-        if len(self.groups) > 1 or "features" not in self.groups:
+        if len(self.groups) > 1 or not {"features", OTHER} & set(self.groups):
             return False
         return self.length is None or self.length == 1
 
 
-def split_kinds(file: WeaverFile) -> tuple[list[Kind], list[Kind]]:
-    """Return the kinds of constituents, and the groups that are of the jet."""
+def split_kinds(file: WeaverFile) -> tuple[list[Kind], list[Kind], list[Kind]]:
+    """Return the kinds of constituents, the groups that are of the jet, and tensors of neither."""
     found: dict[str, Kind] = {}
     for group in file.inputs:
         name, _, role = group.name.rpartition("_")
         if role not in _ROLES or not name:
-            name, role = (group.name, "features") if role not in _ROLES else ("particles", role)
+            name, role = (group.name, OTHER) if role not in _ROLES else ("particles", role)
         kind = found.setdefault(name, Kind(name, {}))
         kind.groups[role] = group
-    kinds = _with_stray_points([kind for kind in found.values() if not kind.is_of_jet])
-    return kinds, [kind for kind in found.values() if kind.is_of_jet]
+    of_jets = [kind for kind in found.values() if kind.is_of_jet]
+    others = [kind for kind in found.values() if OTHER in kind.groups and not kind.is_of_jet]
+    kinds = [kind for kind in found.values() if kind not in of_jets and kind not in others]
+    return _with_stray_points(kinds), of_jets, others
 
 
 def _with_stray_points(kinds: list[Kind]) -> list[Kind]:

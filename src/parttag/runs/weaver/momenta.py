@@ -106,10 +106,15 @@ def momenta_of(
     if found is None:
         return None
     _add_jet_forms(found, formulas, jet)
+    add_mask(found, kind, formulas)
+    return found
+
+
+def add_mask(momenta: Momenta, kind: Kind, formulas: Formulas) -> None:
+    """Say which slots are real, if not all that there are."""
     mask = kind.inputs("mask")
     if len(mask) == 1 and not is_ones(formulas, mask[0].name):
-        found.section["mask"] = formulas.branch(mask[0].name)
-    return found
+        momenta.section["mask"] = formulas.branch(mask[0].name)
 
 
 def _of_vectors(names: list[str], formulas: Formulas) -> Momenta | None:

@@ -35,7 +35,8 @@ def read(config: str, auto: str, most: int, files: list[str]) -> dict[str, Any]:
     )
     table["_row_"] = np.arange(len(table))
     table["aux_training_"] = True
-    table = weaver._apply_selection(table, data.selection, funcs=data.var_funcs)[:most]
+    table = weaver._apply_selection(table, data.selection, funcs=data.var_funcs)
+    table = ak.to_packed(table[:most])  # its kernels look at whole buffers
     table = weaver._build_new_variables(table, data.train_var_funcs)
     found = {"row": ak.to_numpy(table["_row_"])}
     if data.weight_name is not None:

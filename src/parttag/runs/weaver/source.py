@@ -100,7 +100,7 @@ class WeaverFile:
         """Return the refusal of what a key has."""
         line = self.line(*keys)
         where = f"{self.path}, line {line}" if line is not None else str(self.path)
-        return InputError(f"{where}: {sentence}")
+        return InputError(f"{where}: {' '.join(sentence.split())}")
 
     @cached_property
     def inputs(self) -> tuple[Group, ...]:
@@ -139,6 +139,8 @@ class WeaverFile:
         is_auto = saved is None and self.method.startswith(AUTO)
         defaults = (AUTO if is_auto else None, 1, -5, 5, 0)
         given = (*parts[1:], *defaults[len(parts) - 1 :])
+        if given[0] is None:  # then nothing is done to the numbers
+            given = (None, *defaults[1:-1], given[-1] or 0)
         centre = given[0] if given[0] in (None, AUTO) else self._number(given[0], name, keys)
         scale, low, high, pad = (self._number(n, name, keys) for n in given[1:])
         if not low < high:
@@ -176,7 +178,7 @@ class WeaverFile:
     def formula(self, key: str) -> str | None:
         """Return a selection, if there is one."""
         value = self.content.get(key)
-        return None if value is None else " ".join(str(value).split())
+        return None if value is None or not str(value).strip() else str(value).strip()
 
     def section(self, key: str) -> Mapping[str, object]:
         """Return a section; an empty one if there is none.
@@ -194,7 +196,9 @@ class WeaverFile:
     def names(self, key: str) -> tuple[str, ...]:
         """Return a list of names, such as ``observers``."""
         value = self.content.get(key) or ()
-        if isinstance(value, str) or not isinstance(value, Sequence):
+        if isinstance(value, str):
+            return tuple(value.split())
+        if not isinstance(value, Sequence | Mapping):
             raise self.wrong(f"{key} must be a list of names", key)
         return tuple(str(name) for name in value)
 

@@ -12,6 +12,7 @@ from parttag.runs.weaver.source import WeaverFile, Weights
 
 TRAINING, TESTING = "selected", "selected_in_test"
 _WEIGHT = "jet_weight_of_weaver"
+_LABEL_KEYS = ("type", "value", "value_custom", "value_cls_index", "value_cls_names")
 _QUANTITIES = {"pt": "jet_pt", "eta": "jet_eta", "mass": "jet_mass", "energy": "jet_energy"}
 
 
@@ -42,7 +43,8 @@ class Truth:
     def add_label(self, name: str, formulas: Formulas) -> str:
         """Return the label of a name or formula that is 1 for its jets."""
         if name.isidentifier():
-            self.used[name] = None
+            if name not in self.derived:
+                self.used[name] = None
             self.labels[name] = formulas.branch(name)
             return name
         label = f"label_{len(self.labels)}"
@@ -62,12 +64,12 @@ def add_labels(truth: Truth, file: WeaverFile, formulas: Formulas, remarks: Rema
     """
     section = file.section("labels")
     kind, value = section.get("type"), section.get("value")
+    if "value_cls_index" in section and isinstance(section.get("value_cls_names"), list):
+        value = _numbered(truth, section, formulas)
     if kind not in ("simple", "custom", "hybrid"):
         raise file.wrong("labels.type must be simple or custom", "labels", "type")
     if kind == "custom":
-        value = _one_hot(value, file, remarks)
-        if value is None:
-            return
+        value = _one_hot(value, file, formulas)
     if not isinstance(value, list) or not value:
         raise file.wrong("labels.value must be a list of labels", "labels", "value")
     names = [str(name) for name in value]
@@ -92,7 +94,7 @@ def add_labels(truth: Truth, file: WeaverFile, formulas: Formulas, remarks: Rema
             file.line("labels", "value_custom"),
         )
     for key in section:
-        if key not in ("type", "value", "value_custom") and section[key] is not None:
+        if key not in _LABEL_KEYS and section[key] is not None:
             remarks.missing(
                 f"labels.{key}",
                 "weaver-core knows no such key; it is left out",
@@ -107,22 +109,42 @@ def _add_labels_of_files(truth: Truth, names: list[str], magic: Mapping[str, obj
             truth.files[name] = [f"*{text}*" for text, is_set in patterns.items() if is_set]
 
 
-def _one_hot(value: object, file: WeaverFile, remarks: Remarks) -> list[object] | None:
-    """Return the labels of which a custom label is the largest; none if it is another."""
+def _numbered(truth: Truth, section: Mapping[str, object], formulas: Formulas) -> list[object]:
+    """Return labels that are numbers of a branch, as weaver-core-dev has them."""
+    index, names = str(section["value_cls_index"]), section["value_cls_names"]
+    assert isinstance(names, list)
+    truth.used[index] = None
+    found: list[object] = []
+    for number, name in enumerate(map(str, names)):
+        label = f"{name}_by_number" if formulas.is_new(name) else name
+        truth.derived[label] = f"{formulas.branch(index)} == {number}"
+        found.append(label)
+    return found
+
+
+def _one_hot(value: object, file: WeaverFile, formulas: Formulas) -> list[object]:
+    """Return the labels of which a custom label is the largest.
+
+    Raises
+    ------
+    InputError
+        If it is another number.
+    """
     if not isinstance(value, Mapping) or not value:
         raise file.wrong("labels.value must be a mapping of formulas", "labels", "value")
     name, formula = str(next(iter(value))), str(next(iter(value.values())))
-    names = _stacked(parsed(formula)) if len(value) == 1 else None
+    tree = parsed(formula)
+    if isinstance(tree, ast.Name) and formulas.is_new(tree.id):
+        tree = formulas.tree(tree.id)
+    names = _stacked(tree) if len(value) == 1 else None
     if names is None:
-        what = "several custom labels" if len(value) > 1 else "custom label"
-        remarks.missing(
-            what,
-            f"{', '.join(map(str, value))} is a number to learn, or a class by its number, of "
-            "which the file does not say how many there are; for classes give "
-            "data.columns.labels {branch: …, values: {label: number}} and data.classes",
-            file.line("labels", "value", name),
+        raise file.wrong(
+            f"the custom label {name} is no choice among labels: parttag learns classes, not "
+            "numbers; write it as np.argmax(np.stack([label_a, label_b], axis=1), axis=1)",
+            "labels",
+            "value",
+            name,
         )
-        return None
     return list(names)
 
 

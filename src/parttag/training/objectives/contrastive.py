@@ -17,7 +17,8 @@ its two. Its health is logged beside it:
   a batch, and so depends on its size; one of fewer than two jets counts as 0.
 
 What is handed on, and what ``parttag evaluate --probe linear`` reads, is what the encoder returns,
-before the projection head. The published numbers of JetCLR may be of the representation after the
+before the projection head. Particles of kinds without four-momenta, which no augmentation changes,
+are left out of both views. The published numbers of JetCLR may be of the representation after the
 head's first layer, the default of the authors' code as it was last changed.
 
 References
@@ -36,6 +37,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from parttag.jets.batch import JetBatch, join_batches
+from parttag.jets.kind_features import have_momenta
 from parttag.models import Tagger
 from parttag.ops.collectives import gather_over_ranks, sum_over_ranks
 from parttag.training.objectives.augmentations import AugmentationOptions, make_views
@@ -62,6 +64,8 @@ class Contrastive(Objective):
     options_class = ContrastiveOptions
     needs_labels = False
     gives_scores = False
+    of_momenta = "makes views of"
+    leaves_out_others = True
     metric_names: tuple[str, ...] = ("partner_accuracy", "alignment", "uniformity")
 
     def __init__(self, options: ContrastiveOptions) -> None:
@@ -74,6 +78,9 @@ class Contrastive(Objective):
 
     def __call__(self, model: Tagger, batch: JetBatch) -> BatchSums:
         """Return the sums over the jets of a batch, each compared with those of all ranks."""
+        seen = have_momenta(batch)
+        if seen is not None:
+            batch = batch.keep_particles(seen)
         views = join_batches(make_views(batch, self.options.augmentations))
         projected = model(views)
         first, second = projected[: len(batch)], projected[len(batch) :]

@@ -13,7 +13,8 @@ known before its turn.
   embedded by the matrix that also makes the logits, as in arXiv:1706.03762.
 
 Losses and metrics are means over the particles that a jet hides, then over jets. The end counts as
-one more in the cross-entropies. A jet of one particle hides none: it is only told to stop.
+one more in the cross-entropies. A jet of one particle hides none: it is only told to stop. Kinds of
+particles without four-momenta are read, never hidden.
 """
 
 from typing import Literal
@@ -27,6 +28,7 @@ from torch.nn import functional as F
 
 from parttag.errors import InputError
 from parttag.jets.batch import JetBatch
+from parttag.jets.kind_features import have_momenta
 from parttag.models import Tagger
 from parttag.models.encoder_decoder import EncoderDecoder, embedding
 from parttag.models.layers.masking import visible_jets
@@ -81,6 +83,7 @@ class EncodeDecode(Objective):
     options_class = EncodeDecodeOptions
     needs_labels = False
     gives_scores = False
+    of_momenta = "hides and predicts"
 
     def __init__(self, options: EncodeDecodeOptions) -> None:
         self.options = options
@@ -111,7 +114,7 @@ class EncodeDecode(Objective):
         assert isinstance(model, EncoderDecoder)
         head = model.head
         assert isinstance(head, MomentumHead | TokenHead)
-        hidden = draw_hidden(batch.lengths, self.options.share)
+        hidden = draw_hidden(batch.lengths, self.options.share, have_momenta(batch))
         visible, written = visible_jets(batch, hidden), batch.keep_particles(hidden)
         features = token_features(written.p4, visible.jet_axis[written.jet_of_particle])
         entries, targets = head.entries(features, written.lengths)

@@ -1,7 +1,7 @@
 """Masked particle modelling: tell from the visible particles of a jet what the hidden ones are.
 
 - Of a jet's n particles int(0.3·n) are hidden, drawn at random; at least one where n ≥ 2, where
-  the published code hides none of up to three.
+  the published code hides none of up to three. Kinds without four-momenta are seen, never hidden.
 - The network represents all of them, a learned vector in place of each hidden one; nothing of it
   reaches an output (``ParticleEncoder.encode_particles``). The published code puts the learned
   vector in place of the three inputs; here it is as wide as the network's particles.
@@ -30,6 +30,7 @@ from torch.nn import functional as F
 
 from parttag.errors import InputError
 from parttag.jets.batch import JetBatch
+from parttag.jets.kind_features import have_momenta
 from parttag.jets.packing import places
 from parttag.models import MODELS, ParticleEncoder, Tagger
 from parttag.models.layers.masking import visible_jets
@@ -168,6 +169,7 @@ class Masked(Objective):
     options_class = MaskedOptions
     needs_labels = False
     gives_scores = False
+    of_momenta = "hides and predicts"
 
     def __init__(self, options: MaskedOptions) -> None:
         self.options = options
@@ -198,12 +200,13 @@ class Masked(Objective):
         assert isinstance(model, ParticleEncoder)
         head = model.head
         assert isinstance(head, MaskedHead)
-        hidden = draw_hidden(batch.lengths, self.options.share)
+        candidates = have_momenta(batch)
+        hidden = draw_hidden(batch.lengths, self.options.share, candidates)
         rows = torch.from_numpy(np.flatnonzero(hidden)).to(batch.device, non_blocking=True)
         particles = model.encode_particles(batch, hidden, head.placeholder)
         predictions = head(particles, batch, hidden, rows)
         if head.tokenizer is not None:
-            targets = head.tokenizer.codes(batch)[rows]
+            targets = _codes(head.tokenizer, batch, hidden, candidates)
             losses, metrics = _judge_tokens(head, predictions, targets)
         else:
             losses, metrics = self._judge_features(batch, hidden, rows, predictions)
@@ -230,12 +233,20 @@ class Masked(Objective):
 
 
 def draw_hidden(
-    lengths: Int64[np.ndarray, " jets"], share: float
+    lengths: Int64[np.ndarray, " jets"],
+    share: float,
+    candidates: Bool[np.ndarray, " particles"] | None = None,
 ) -> Bool[np.ndarray, " particles"]:
     """Return which particles are hidden, drawn from torch's generator.
 
-    Of n particles int(``share``·n), and at least one where n ≥ 2.
+    Of n particles int(``share``·n), and at least one where n ≥ 2. With ``candidates``, only those
+    are counted, and may be hidden.
     """
+    if candidates is not None:
+        jet = np.repeat(np.arange(len(lengths)), lengths)[candidates]
+        hidden = np.zeros(len(candidates), dtype=bool)
+        hidden[candidates] = draw_hidden(np.bincount(jet, minlength=len(lengths)), share)
+        return hidden
     # The small number is for shares that are no binary fractions: 0.29 · 100 is below 29.
     counts = np.floor(share * lengths + 1e-9).astype(np.int64)
     counts = np.maximum(counts, lengths >= 2)
@@ -244,6 +255,19 @@ def draw_hidden(
     hidden = np.empty(len(jet), dtype=bool)
     hidden[shuffled] = places(lengths) < counts[jet]
     return hidden
+
+
+def _codes(
+    tokenizer: FrozenTokenizer,
+    batch: JetBatch,
+    hidden: Bool[np.ndarray, " particles"],
+    candidates: Bool[np.ndarray, " particles"] | None,
+) -> Int64[Tensor, " hidden"]:
+    """Return the codes of the hidden particles, in jets of those that have four-momenta."""
+    if candidates is not None:
+        batch, hidden = batch.keep_particles(candidates), hidden[candidates]
+    rows = torch.from_numpy(np.flatnonzero(hidden)).to(batch.device, non_blocking=True)
+    return tokenizer.codes(batch)[rows]
 
 
 def _judge_tokens(

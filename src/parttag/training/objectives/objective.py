@@ -6,6 +6,7 @@ from typing import ClassVar, NamedTuple
 from torch import Tensor, nn
 
 from parttag.jets.batch import JetBatch
+from parttag.jets.kinds import Kinds
 from parttag.models import Tagger
 from parttag.options import Options
 
@@ -51,6 +52,23 @@ class Objective(ABC):
     """Whether each jet must be of one of the classes of the configuration."""
     gives_scores: ClassVar[bool] = True
     """Whether the trained network's outputs are logits of the classes."""
+    of_momenta: ClassVar[str] = ""
+    """What it does with particles that have four-momenta alone, in words; empty if nothing."""
+    leaves_out_others: ClassVar[bool] = False
+    """Whether the network does not see the others at all."""
+
+    @classmethod
+    def what_is_left_out(cls, kinds: Kinds) -> str | None:
+        """Return what to say of kinds of particles without four-momenta, if it matters."""
+        without = [name for name, has_momentum in kinds if not has_momentum]
+        if not without or not cls.of_momenta:
+            return None
+        rest = "not seen by the network" if cls.leaves_out_others else "seen by the network only"
+        others = ", ".join(name for name, has_momentum in kinds if has_momentum) or "nothing"
+        return (
+            f"objective {cls.options_class.model_fields['name'].default} {cls.of_momenta} "
+            f"{others}; without four-momenta, {', '.join(without)} are {rest}"
+        )
 
     def __init__(self, options: ObjectiveOptions) -> None:
         """Take the options, of ``options_class``; here there is nothing to choose."""

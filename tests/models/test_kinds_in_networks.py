@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from helpers.kinds import KINDS, LENGTHS, kind_jets
 from helpers.ranks import run_forked
 from parttag.errors import InputError
+from parttag.evaluation.probe import RawInputs
 from parttag.jets.arrays import JetArrays, concatenate
 from parttag.jets.batch import JetBatch, make_batch
 from parttag.jets.column_features import ColumnFeature
 from parttag.jets.feature_lists import resolved_features
-from parttag.jets.kinds import KIND_COLUMN
+from parttag.jets.kinds import KIND_COLUMN, KindName
 from parttag.models import MODELS, build_model
 from parttag.options import read_options
 from parttag.testing.laws import shake
@@ -34,7 +35,7 @@ FEATURES = resolved_features({
 SIZES = {
     "pfn": {"particle_dims": [8, 8], "jet_dims": [8]},
     "particle_net": {"edge_dims": [[8, 8], [8]], "num_neighbours": 3, "jet_dims": [8],
-                     "kind_dim": 6},
+                     "input_dim": 6},
     "particle_transformer": {"embed_dims": [12, 8], "pair_dims": [6, 6], "num_heads": 2,
                              "num_layers": 2, "num_class_layers": 1},
     "plain": {"embed_dims": [8], "num_heads": 2, "num_layers": 1, "num_class_layers": 1,
@@ -390,6 +391,48 @@ def test_batch_norms_see_the_real_particles_of_their_kind_only():
         for which, moment in (("mean", values.mean(0)), ("var", values.var(0, ddof=1))):
             moved = 0.9 * before[f"{norm}.running_{which}"] + 0.1 * torch.from_numpy(moment)
             torch.testing.assert_close(model.get_buffer(f"{norm}.running_{which}"), moved)
+
+
+def test_a_kind_of_one_feature_is_worth_a_remark():
+    names = (*FEATURES, KindName("tracks", "log_pt"))
+    (sentence,) = MODELS["particle_transformer"].network.remarks(names)
+    assert sentence.startswith("features.tracks is one feature, of which the layer norm")
+    assert MODELS["pfn"].network.remarks(names) == ()
+
+
+def test_a_kind_may_have_widths_of_its_own():
+    model = network("particle_transformer", kind_dims={"vertices": [5], "neutral": []})
+    widths = {
+        kind: [
+            layer.linear.out_features for layer in getattr(model.backbone.embedding, kind).layers
+        ]
+        for kind in ("of_charged", "of_neutral", "of_vertices")
+    }
+    assert widths == {"of_charged": [12, 8], "of_neutral": [8], "of_vertices": [5, 8]}
+    assert logits(model, kind_jets()).isfinite().all()
+    wide = network("pfn", kind_dims={"charged": [30]}).backbone.of_charged
+    assert [layer.out_features for layer in wide if hasattr(layer, "out_features")] == [30, 8]
+    with pytest.raises(InputError, match=r"model.kind_dims.vertex: there is no such kind"):
+        network("pfn", kind_dims={"vertex": [3]})
+
+
+def test_raw_inputs_of_a_probe_are_the_hardest_of_each_kind():
+    jets = kind_jets(seed=2)
+    raw = RawInputs(FEATURES).double()
+    batch = make_batch(jets, max_particles=raw.max_particles).to("cpu", torch.float64)
+    found = raw.encode(batch).numpy()
+    expected = [np.zeros((len(jets), 0))]
+    jet, kind = np.repeat(np.arange(len(jets)), jets.lengths), jets[KIND_COLUMN]
+    for number, (name, _) in enumerate(KINDS):
+        rows = np.flatnonzero(kind == number)
+        values = formulas(name, jets, rows)
+        table = np.zeros((len(jets), raw.max_particles.of_kind[number][1], values.shape[1]))
+        for b in range(len(jets)):
+            own = values[jet[rows] == b][: table.shape[1]]
+            table[b, : len(own)] = own
+        expected.append(table.reshape(len(jets), -1))
+    np.testing.assert_allclose(found, np.concatenate(expected, axis=1), rtol=1e-9, atol=1e-9)
+    assert raw.head.in_features == found.shape[1]
 
 
 def test_particles_of_which_nothing_is_read_are_left_out_or_refused():

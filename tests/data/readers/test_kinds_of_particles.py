@@ -20,6 +20,7 @@ from parttag.data.selection.good_jets import aligned
 from parttag.data.store.store import JetStore
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, concatenate
+from parttag.jets.awkward_arrays import from_awkward
 from parttag.jets.batch import make_batch
 from parttag.jets.kinds import KIND_COLUMN, KindLimits
 from parttag.runs.config import build_config
@@ -239,7 +240,7 @@ PARTICLES = {
     "charged": {"px": "a", "py": "b", "pz": "c", "mass": 0, "extra": {"ip3d": "d"}},
     "vertices": {"px": "e", "py": "f", "pz": "g", "mass": 0},
 }
-WITHOUT = {**PARTICLES, "vertices": {"extra": {"d3d": "h"}}}
+WITHOUT = {**PARTICLES, "vertices": {"extra": {"d3d": "h", "dxy": "i"}}}
 
 
 @pytest.mark.parametrize(
@@ -261,7 +262,7 @@ WITHOUT = {**PARTICLES, "vertices": {"extra": {"d3d": "h"}}}
         ({"features": {"charged": ["tanh_d0"]}}, PARTICLES,
          "features.charged needs the column d0, of which no branch is named in data.columns"),
         ({}, WITHOUT, "feature log_pt needs four-momenta, which the vertices of data.columns have"),
-        ({"features": {"charged": "kin", "vertices": ["d3d"]},
+        ({"features": {"charged": "kin", "vertices": ["d3d", "dxy"]},
           "model": {"name": "particle_transformer"}}, WITHOUT,
          "model particle_transformer needs four-momenta, which the vertices"),
         ({"features": "kin"}, WITHOUT, "feature log_pt needs four-momenta, which the vertices"),
@@ -282,7 +283,7 @@ def test_configurations_that_do_not_fit_are_refused(changes, particles, sentence
 def test_networks_without_pairs_read_kinds_without_momenta():
     plain = {"name": "particle_transformer", "pair_bias": False}
     for model in (plain, {"name": "pfn"}, {"name": "encoder_decoder"}):
-        features = {"charged": "kin", "vertices": ["d3d"]}
+        features = {"charged": "kin", "vertices": ["d3d", "dxy"]}
         data = {**CONFIG["data"], "columns": {"particles": WITHOUT}}
         build_config({**CONFIG, "data": data, "features": features, "model": model})
 
@@ -300,3 +301,54 @@ def test_jets_that_lack_a_kind_or_its_column_are_refused(file, tmp_path):
     own = ColumnLayout(columns(TEXT), wanted=wanted)
     with pytest.raises(InputError, match=r"features.charged: there is no feature 'd3d', and .* of"):
         own.branches_to_read(branches(), Path("x"))
+
+
+def test_the_kind_may_be_a_feature_of_all_particles(file):
+    wanted = WantedColumns(particles=(KIND_COLUMN, "d3d"))
+    own = ColumnLayout(columns(TEXT), wanted=wanted)
+    assert own.schema(branches(), Path("x")).columns == ("d3d", KIND_COLUMN)
+    jets = JetFiles(file, columns(TEXT), wanted=wanted).read()
+    assert dict(jets.column_types) == {"d3d": "<f2", KIND_COLUMN: "|u1"}
+    assert np.array_equal(jets[KIND_COLUMN], read(file, TEXT)[KIND_COLUMN])
+
+
+def test_awkward_arrays_of_several_kinds_are_jets():
+    jets = kind_jets(kinds=(("charged", True), ("neutral", True), ("vertices", False)))
+    whole = jets.to_awkward()
+    own = {"charged": ["charge", "ip3d", "puppi"], "neutral": ["puppi"], "vertices": ["d3d"]}
+    momentum = ["px", "py", "pz", "E"]
+    arrays = {
+        name: whole.particles[whole.particles.kind == number][
+            [*(momentum if name != "vertices" else []), *own[name]]
+        ]
+        for number, name in enumerate(own)
+    }
+    labels = {"label_top": jets["label_top"]}
+    again = from_awkward(arrays, labels, jets=whole.jet)
+    assert again.kinds == jets.kinds
+    assert np.array_equal(again.p4, jets.p4)
+    assert np.array_equal(again[KIND_COLUMN], jets[KIND_COLUMN])
+    assert np.array_equal(again["d3d"], jets["d3d"])
+    assert np.array_equal(again["puppi"], np.where(jets[KIND_COLUMN] == 2, 0, jets["puppi"]))
+    np.testing.assert_allclose(again.jet_p4, jets.jet_p4, rtol=1e-6)
+    assert from_awkward(arrays, extras=["ip3d"]).extra_names == ("ip3d",)
+    for wrong, sentence in (
+        ({"a b": arrays["neutral"]}, "'a b' cannot be the name of a kind"),
+        ({"charged": arrays["charged"], "neutral": arrays["neutral"][1:]}, "have the same jets"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            from_awkward(wrong)
+
+
+def test_files_to_score_are_refused_where_a_kind_lacks_what_the_network_reads(tmp_path):
+    wanted = WantedColumns(of_kinds=(("charged", ()),), with_momenta=(("charged", "model x"),))
+    text = TEXT.replace("c_px: c_px, ", "").replace("px: c_px, py: 0, pz: 0, mass: 0, ", "")
+    content = {n: b for n, b in branches().items() if n != "c_px"}
+    path = write(tmp_path / "jets.parquet", content)
+    with pytest.raises(
+        InputError, match=r"model x needs four-momenta, which the charged of .*jets"
+    ):
+        list(JetFiles(path, columns(text), wanted=wanted).all_jets())
+    wanted = WantedColumns(of_kinds=(("muons", ()),))
+    with pytest.raises(InputError, match=r"features.muons: .* no particles of that kind"):
+        list(JetFiles(path, columns(text), wanted=wanted).all_jets())

@@ -1,0 +1,89 @@
+"""The site's pages of the package: every command, key, name, network and layout is on one."""
+
+import importlib
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import parttag
+from parttag.api.command_line import json_schema
+from parttag.cli import app
+from parttag.models.registry import MODELS
+
+EXTENSIONS = Path(__file__).parents[1] / "docs" / "extensions"
+TUTORIALS = EXTENSIONS.parent / "tutorials"
+
+
+@pytest.fixture(scope="module")
+def made():
+    """Every page that the extensions make, by path."""
+    sys.path.insert(0, str(EXTENSIONS))
+    try:
+        names = ("command", "configuration", "python", "network", "layout")
+        modules = [importlib.import_module(f"{name}_pages") for name in names]
+    finally:
+        sys.path.remove(str(EXTENSIONS))
+    pages = {}
+    for module in modules:
+        pages.update(module.pages())
+    return pages
+
+
+def test_every_command_has_a_page_with_an_example(made):
+    names = [command.name or command.callback.__name__ for command in app.registered_commands]
+    groups = [group.name for group in app.registered_groups]
+    assert len(names) > 8
+    for name in names:
+        page = made[f"commands/{name.replace('_', '-')}"]
+        assert f"parttag {name.replace('_', '-')}" in page
+        assert "```bash\nparttag " in page, f"parttag {name} has no example"
+    for group in groups:
+        assert any(page.startswith(f"commands/{group}") for page in made)
+
+
+def test_every_key_is_on_a_page_with_an_example(made):
+    text = "\n".join(page for name, page in made.items() if name.startswith("configuration/"))
+    schema = json_schema()
+    assert all(f"configuration/{section}" in made for section in schema["properties"])
+    keys = set()
+    for definition in schema["$defs"].values():
+        keys |= set(definition.get("properties", {}))
+    assert len(keys) > 150
+    missing = {key for key in keys if f"| `{key}` |" not in text}
+    assert not missing
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert all(re.search(r"`[\w.\[\]…]+=.*` \|$", row) for row in rows)
+
+
+def test_every_public_name_is_on_a_page(made):
+    text = "\n".join(page for name, page in made.items() if name.startswith("python/"))
+    missing = [n for n in parttag.__all__ if n != "__version__" and f"## {n}\n" not in text]
+    assert not missing
+
+
+def test_every_network_has_a_page(made):
+    for name in MODELS:
+        page = made[f"networks/{name}"]
+        assert "## Options" in page
+        if MODELS[name].recipe:
+            assert " parameters with this recipe." in page
+    assert (
+        "| ParT | 0.94 | 0.9858 | 413 ± 16 | 1602 ± 81 |" in made["networks/particle_transformer"]
+    )
+
+
+def test_every_layout_is_on_its_page(made):
+    for name, layout in parttag.layouts().items():
+        assert f"## {name}" in made["layouts"]
+        assert layout.text.strip() in made["layouts"]
+
+
+@pytest.mark.parametrize("path", sorted(TUTORIALS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_tutorials_are_listed_and_hold_no_errors(path):
+    notebook = json.loads(path.read_text())
+    outputs = [out for cell in notebook["cells"] for out in cell.get("outputs", [])]
+    assert not [out for out in outputs if out["output_type"] == "error"]
+    assert f"tutorials/{path.stem}\n" in (EXTENSIONS.parent / "index.md").read_text()
