@@ -109,4 +109,5 @@ def test_predict_scores_the_jets_of_nanoaod_files(workplace, monkeypatch):
         (event, jet) for event in range(3) for jet in range(2)
     ]
     expected = pt.load("runs/first").predict(jets).columns()["score_top"]
-    np.testing.assert_allclose(scores["score_top"], expected, rtol=0, atol=2e-3)
+    # The file has pT, η, φ and mass in float32: pairs of massless particles have another rounding.
+    np.testing.assert_allclose(scores["score_top"], expected, rtol=0, atol=1e-2)
