@@ -45,7 +45,7 @@ def weaver_scores(
     inputs, outputs = folder / "inputs.npz", folder / "logits.npz"
     np.savez(inputs, **read_inputs(data, options.features))
     command = [options.peer_python, "-W", "ignore", PEER_SCRIPT, inputs, "--logits", outputs]
-    command += ["--network", options.model]
+    command += ["--network", options.model, "--version", str(options.version)]
     weights = options.weights or folder / "weights.pt"
     command += ["--load" if options.weights else "--weights", weights]
     subprocess.run(command, check=True)
@@ -108,6 +108,7 @@ def main() -> None:
     parser.add_argument(
         "--synthetic", action="store_true", help="cut some jets short, add random branches"
     )
+    parser.add_argument("--version", type=int, default=1, help="of the Particle Transformer")
     parser.add_argument("--json", type=Path, help="write the result here")
     options = parser.parse_args()
 
@@ -122,6 +123,7 @@ def main() -> None:
     result = {
         "model": options.model,
         "features": options.features,
+        "version": options.version,
         "weights": options.weights.name if options.weights else "random",
         **compare(theirs, ours),
         "tolerance": tolerance,

@@ -6,6 +6,8 @@
     python scripts/peers/synthetic_jets.py --out JETS.root
     python scripts/peers/make_weaver_goldens.py --peer-python PEER/bin/python --data JETS.root \
         --network particle_net --features full --out tests/golden/weaver_particle_net_0.5.3.npz
+    python scripts/peers/make_weaver_goldens.py --peer-python PEER/bin/python --data JETS.root \
+        --version 2 --out tests/golden/weaver_version2_0.5.3.npz  # and 3
 
 A small network of weaver-core with random weights, rounded to half precision, a few jets, and the
 logits that it gives them in float32; the Particle Transformer's once for each version.
@@ -45,6 +47,7 @@ def main() -> None:
     parser.add_argument("--network", choices=SIZES, default="particle_transformer")
     parser.add_argument("--features", choices=BRANCHES, default="kin")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--version", type=int, default=1, help="of the Particle Transformer")
     options = parser.parse_args()
 
     num_jets = NUM_JETS[options.network]
@@ -56,7 +59,7 @@ def main() -> None:
         np.savez(paths[0], **inputs)
         command = [options.peer_python, "-W", "ignore", PEER_SCRIPT, paths[0]]
         command += ["--weights", paths[1], "--logits", paths[2]]
-        command += ["--network", options.network]
+        command += ["--network", options.network, "--version", str(options.version)]
         for option, values in SIZES[options.network].items():
             command += [option, *values.split()]
         subprocess.run(command, check=True)

@@ -42,6 +42,8 @@ def build(num_features: int, sizes: argparse.Namespace, **options: object) -> to
             use_fusion=False,
             trim=False,
         )
+    if getattr(sizes, "version", 1) > 1:  # older versions of weaver know none
+        options["version"] = sizes.version
     return ParticleTransformer(
         input_dim=num_features,
         num_classes=sizes.classes,
@@ -107,6 +109,7 @@ def main() -> None:
     parser.add_argument("--edge-dims", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--neighbours", type=int, default=16)
     parser.add_argument("--jet-dims", type=int, nargs="+", default=[256])
+    parser.add_argument("--version", type=int, default=1, help="of the Particle Transformer")
     options = parser.parse_args()
 
     with np.load(options.inputs) as file:

@@ -220,3 +220,13 @@ def test_a_damaged_calibration_is_one_sentence(directory, files):
         path.write_text(text)
         with pytest.raises(InputError, match=r"calibration\.json"):
             pt.load(directory)
+
+
+def test_an_exported_graph_has_the_calibration(directory, files, tmp_path):
+    """The exporter compares the graph with the run's own scores, and refuses one that differs."""
+    onnx = pytest.importorskip("onnx", reason="the extra export is not installed")
+    run = pt.load(directory).calibrate(files[0], priors={"top": 0.1, "QCD": 0.9})
+    run.export(tmp_path / "model.onnx")
+    model = onnx.load(str(tmp_path / "model.onnx"))
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    assert run.calibration.name in properties.values()

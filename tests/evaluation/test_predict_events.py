@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from parttag.data.jet_files import JetFiles
@@ -41,3 +43,20 @@ def test_events_that_are_read_as_jets_are_pointed_out(caplog, pfnano):
     list(events.chunks())
     assert "name them in data.columns.jets" in caplog.text
     assert not inspect_files(pfnano).warnings
+
+
+def test_entries_whose_particles_lie_all_over_are_pointed_out(tmp_path, caplog):
+    rng = np.random.default_rng(2)
+    shape = (20, 60)
+    particles = {"pt": rng.exponential(5, shape), "eta": rng.uniform(-4, 4, shape)}
+    with h5py.File(tmp_path / "events.h5", "w") as file:
+        for name, values in (particles | {"phi": rng.uniform(-3, 3, shape)}).items():
+            file[name] = values
+            file[f"narrow_{name}"] = values / 10
+    for names, wide in (("", True), ("narrow_", False)):
+        columns = {"particles": {q: f"{names}{q}" for q in ("pt", "eta", "phi")} | {"mass": 0}}
+        files = JetFiles(tmp_path / "events.h5", ColumnsOptions.model_validate(columns))
+        caplog.clear()
+        list(files.chunks())
+        found = [*inspect_files(files).warnings, caplog.text]
+        assert all(("name them in data.columns.jets" in text) == wide for text in found)

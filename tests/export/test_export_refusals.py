@@ -32,6 +32,21 @@ def test_a_network_without_a_graph(name, tmp_path):
     assert "particle_transformer, particle_net, pfn, pcnn, lorentz_net" in said
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("lorentz_net", {"reference_padding": True}),
+        ("lorentz_net", {"scalars": "features"}),
+        ("particle_transformer", {"block": "swiglu"}),
+    ],
+)
+def test_options_without_a_graph(name, options, tmp_path):
+    run = small_run(name, tmp_path / "run", model=options)
+    ((key, value),) = options.items()
+    said = refused(run, tmp_path / "model" / "model.onnx")
+    assert said.startswith(f"the network {name} with {key}: {str(value).lower()} cannot be")
+
+
 @pytest.mark.parametrize("there", ["model.onnx", "preprocess.json"])
 def test_a_file_that_exists_is_left_as_it_is(there, run, tmp_path):
     (tmp_path / there).write_text("mine")
@@ -89,7 +104,9 @@ def test_another_suffix(run, tmp_path):
 
 
 WITHOUT = """
-import importlib.metadata, sys, types
+import sys, types
+from importlib.machinery import ModuleSpec
+spec = ModuleSpec("onnxruntime", None)
 {change}
 from parttag.cli import main
 sys.argv = ["parttag", "export", {run!r}, "--out", {out!r}]
@@ -102,7 +119,7 @@ main()
     [
         ('sys.modules["onnxruntime"] = None', "pip install 'parttag[export]'"),
         (
-            'old = types.ModuleType("onnxruntime"); old.__version__ = "1.12.1"; '
+            'old = types.ModuleType("onnxruntime"); old.__version__ = "1.12.1"; old.__spec__ = spec; '
             'sys.modules["onnxruntime"] = old',
             "onnxruntime 1.12.1 is too old",
         ),
@@ -115,3 +132,12 @@ def test_a_runtime_that_is_missing_or_too_old(change, words, run, tmp_path):
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_the_clamp_of_the_published_lorentz_net_is_exported(tmp_path):
+    run = small_run("lorentz_net", tmp_path / "run", model={"reference": True})
+    with torch.no_grad():
+        for block in run.model.backbone.blocks[:-1]:
+            block.step[2].weight.mul_(1000)  # so that it is reached
+    report = run.export(tmp_path / "model.onnx")
+    assert report.differences.largest < 1e-5

@@ -10,6 +10,7 @@ from parttag.metrics.calibration import (
     Reliability,
     fit_temperature,
     measure_reliability,
+    reliability_curve,
 )
 
 CLASSES = ("b", "c", "light")
@@ -127,3 +128,16 @@ def test_no_temperature():
         fit_temperature(logits, logits.argmax(axis=1))
     with pytest.raises(InputError, match="they do not go with the classes"):
         fit_temperature(logits, logits.argmin(axis=1))
+
+
+def test_negative_weights_take_jets_away():
+    """Pairs of opposite weight change no share, and add to its error."""
+    scores = np.full(1200, 0.9)
+    is_right = np.repeat([True, False, True], [800, 200, 200])
+    weights = np.repeat([1.0, 1.0, 1.0, -1.0], [800, 200, 100, 100])
+    curve = reliability_curve(scores, is_right, weights)
+    assert curve.share == pytest.approx([0.8])
+    assert curve.error.value == pytest.approx(0.1)
+    plain = reliability_curve(scores[:1000], is_right[:1000], weights[:1000])
+    assert curve.error.error > plain.error.error
+    assert len(reliability_curve(scores, is_right, -weights).score) == 0

@@ -94,10 +94,10 @@ def test_no_jets_at_all_give_nulls():
     assert found["num_jets"] == {"top": 0, "QCD": 0}
 
 
-@pytest.mark.parametrize("bad", [-1.0, math.nan])
+@pytest.mark.parametrize("bad", [math.inf, math.nan])
 def test_a_weight_that_is_no_weight_is_refused(bad):
     logits, labels = gaussian_jets(10, 1.0)
     jet_weights = np.ones(10)
     jet_weights[3] = bad
-    with pytest.raises(InputError, match="1 of 10 are negative or not finite"):
+    with pytest.raises(InputError, match="1 of 10 are not finite"):
         metrics.measure(logits, labels, ("top", "QCD"), jet_weights)

@@ -119,7 +119,7 @@ def test_the_error_has_the_count_of_background_and_the_cut_by_the_signal():
     [
         ({"eps_s": 1.0}, "no signal efficiency"),
         ({"scores": np.full(4, np.nan)}, "not finite"),
-        ({"weights": np.array([1.0, 1.0, 1.0, -1.0])}, "1 of 4 are negative"),
+        ({"weights": np.array([1.0, 1.0, 1.0, np.inf])}, "1 of 4 are not finite"),
     ],
 )
 def test_what_is_no_score_or_weight_is_refused(change, sentence):

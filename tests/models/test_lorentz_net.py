@@ -1,5 +1,8 @@
 """LorentzNet: counts, symmetry, and its definition with one row for every pair."""
 
+import os
+from pathlib import Path
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -7,13 +10,17 @@ from torch.nn import functional as F
 
 from helpers.lorentz import random_lorentz, transformed_logits
 from helpers.networks import small_network
+from parttag.data.readers import read_chunks
+from parttag.jets.batch import make_batch
 from parttag.jets.features import particle_features
 from parttag.models import build_model
 from parttag.models.layers.batch_norm import PackedBatchNorm
 from parttag.models.lorentz_net import LorentzNet, LorentzNetOptions, minkowski, psi
+from parttag.models.weaver import read_network
 from parttag.testing import toy_batch
 from parttag.testing.tolerances import FLOAT64_NETWORK
 
+SHARED_DATA = os.environ.get("PARTTAG_SHARED_DATA")
 LENGTHS = [1, 2, 16, 0, 40, 5]
 
 
@@ -134,6 +141,21 @@ def test_logits_do_not_change_under_boosts_and_rotations(seed):
     # They do change if the jet is moved and the beams are not.
     network.backbone.beams = network.backbone.beams @ torch.from_numpy(random_lorentz(seed).T)
     assert (network(batch) - expected).abs().max() > 1e-3
+
+
+@pytest.mark.skipif(SHARED_DATA is None, reason="set PARTTAG_SHARED_DATA")
+def test_the_published_weights_give_the_logits_of_the_published_layers():
+    folder = Path(SHARED_DATA)
+    weights = folder / "weights" / "LorentzNet_top.pt"
+    network = read_network(weights, None, "lorentz_net").network.double()
+    jets = next(read_chunks(folder / "toptagging" / "test.h5", chunk_jets=6))
+    batch = make_batch(jets).to("cpu", torch.float64)
+    with torch.no_grad():
+        ours, theirs = network(batch), pairwise_logits(network, batch, clamp=100)
+        free = pairwise_logits(network, batch)
+    scale = theirs.abs().max()
+    assert (ours - theirs).abs().max() < 1e-6 * scale
+    assert (free - theirs).abs().max() > 1e-3 * scale  # the clamp is reached
 
 
 def test_the_clamp_of_the_published_network_breaks_the_symmetry():

@@ -181,6 +181,10 @@ def test_an_ensemble_is_neither_trained_nor_probed(both, folder, test_file):
         both.probe(test_file)
 
 
+def test_an_ensemble_is_exported_as_one_model(both, tmp_path):
+    assert both.export(tmp_path / "model.onnx").differences.largest < 1e-5
+
+
 def test_the_command_makes_one(members, tmp_path):
     app([str(a) for a in ("ensemble", *members, "--out", tmp_path / "out")], standalone_mode=False)
     assert (tmp_path / "out" / "ensemble.json").is_file()

@@ -5,17 +5,16 @@ In Python, ``Run`` and the functions of ``runs`` are the way.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from parttag.api.run import Run, asked_points
+from parttag.api.run import Run
 from parttag.api.runs import Outcome, benchmark, compare, configure, ensemble, load
 from parttag.data.jet_files import JetFiles
 from parttag.evaluation.calibrate import calibrate_run
-from parttag.evaluation.evaluate import evaluate_run
-from parttag.evaluation.evaluation import check_target
+from parttag.evaluation.evaluate import evaluate_run, score_run
+from parttag.evaluation.evaluation import Evaluation, check_target
 from parttag.evaluation.generation import Comparison as GenerationComparison
 from parttag.evaluation.generation import Sampling, generate
 from parttag.evaluation.predict import PredictReport
@@ -27,26 +26,29 @@ from parttag.evaluation.probe import (
     probe_run,
 )
 from parttag.evaluation.scores import Precision, Scorer
+from parttag.evaluation.working_points import asked_points
 from parttag.metrics import Estimate, Report
 from parttag.progress import Progress, no_progress
-from parttag.runs.config import dump_config, run_config_class
+from parttag.runs.config import RunConfig, dump_config, run_config_class
 from parttag.runs.import_weights import import_weights
-from parttag.runs.ranks import is_rank, threads_allowed
 from parttag.runs.recipes import list_recipes
-from parttag.runs.run import load_run
+from parttag.runs.run import join_folds, load_run
 from parttag.runs.sections import parse_classes, parse_priors
 from parttag.runs.train import train_run
-from parttag.training.distributed import DeviceName, first_to_report
+from parttag.training.distributed import DeviceName, Ranks, first_to_report, join_ranks
 from parttag.training.monitor import PreemptionError
 
 __all__ = [
     "Estimate",
+    "Evaluation",
     "GenerationComparison",
     "LabeledJets",
     "Outcome",
     "PreemptionError",
+    "Ranks",
     "Report",
     "Run",
+    "RunConfig",
     "Sampling",
     "benchmark",
     "calibrate_run",
@@ -60,18 +62,20 @@ __all__ = [
     "first_to_report",
     "generate",
     "import_weights",
-    "is_first_rank",
+    "join_ranks",
     "json_schema",
     "list_recipes",
     "load",
+    "load_folds",
     "load_uncalibrated",
+    "no_progress",
     "parse_classes",
     "parse_priors",
     "predict",
     "probe_directory",
     "probe_run",
+    "score_run",
     "train_run",
-    "use_all_cores",
 ]
 
 
@@ -80,20 +84,10 @@ def load_uncalibrated(directory: str | Path) -> Run:
     return Run.of(load_run(directory, calibrated=False))
 
 
-def is_first_rank() -> bool:
-    """Return whether this process is the only one, or the first of several."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def use_all_cores() -> None:
-    """In a rank, compute on all cores from now on: the other ranks have ended.
-
-    On fewer if the user's ``OMP_NUM_THREADS`` says so.
-    """
-    if is_rank():
-        import torch
-
-        torch.set_num_threads(threads_allowed())
+def load_folds(directories: Sequence[Path]) -> Run:
+    """Return the run in a directory, or that of several, which are the runs of all folds."""
+    runs = [load(directory) for directory in directories]
+    return runs[0] if len(runs) == 1 else Run.of(join_folds(runs))
 
 
 def json_schema() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeGuard
 import awkward as ak
 
 from parttag.api.arguments import ColumnsLike, FileNames, file_list, name_list, read_columns
+from parttag.data.selection.jet_weights import NegativeWeights
 from parttag.errors import InputError, option
 from parttag.evaluation.calibrate import calibrate_run
 from parttag.evaluation.evaluate import evaluate_run
@@ -18,7 +19,7 @@ from parttag.evaluation.evaluation import Evaluation, read_epochs
 from parttag.evaluation.predict import score_files, score_jets
 from parttag.evaluation.probe import LabeledJets, ProbeOf, probe_run
 from parttag.evaluation.scores import Precision, Scores
-from parttag.evaluation.working_points import read_working_points
+from parttag.evaluation.working_points import asked_points
 from parttag.export.export import ExportReport, export_run
 from parttag.export.options import (
     Attention,
@@ -33,7 +34,6 @@ from parttag.jets.arrays import JetArrays
 from parttag.jets.awkward_arrays import from_awkward
 from parttag.jets.feature_lists import required_extras
 from parttag.metrics import EvaluationOptions
-from parttag.metrics.working_points import WorkingPoints
 from parttag.models.ensemble import Ensemble
 from parttag.options import local_name
 from parttag.progress import Progress, no_progress
@@ -182,6 +182,7 @@ class Run(runs.Run):
         working_points: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
         tables: Mapping[str, Any] | None = None,
         columns: ColumnsLike = None,
+        negative_weights: NegativeWeights | None = None,
         strict: bool = False,
         precision: Precision = "fp32",
         device: DeviceName = "auto",
@@ -202,6 +203,9 @@ class Run(runs.Run):
         tables
             Tables of thresholds, as ``evaluation.tables`` of a configuration says them:
             ``{"points": {"tight": {"mistag": 0.01}}, "pt": [400, 600, 800]}``.
+        negative_weights
+            What jets of negative weight count for: ``"keep"`` their signs, take them as
+            ``"absolute"`` or ``"refuse"`` them; by default as the run's ``data.negative_weights``.
         columns, strict, precision, device
             As of ``predict``.
 
@@ -220,6 +224,7 @@ class Run(runs.Run):
             self.reading(columns),
             _measured(data),
             options=self.options(background, working_points, tables),
+            negative_weights=negative_weights,
             strict=strict,
             precision=precision,
             device=device,
@@ -463,13 +468,6 @@ def _short(number: int) -> str:
     if number < 1e3:
         return str(number)
     return f"{number / 1e3:.0f}k" if number < 1e6 else f"{number / 1e6:.2f}M"
-
-
-def asked_points(run: runs.Run, asked: bool | str | Path) -> WorkingPoints | None:
-    """Return the working points of a file, those of the run's evaluation, or none."""
-    if asked is False:
-        return None
-    return read_working_points(run, None if asked is True else Path(local_name(asked)))
 
 
 def is_files(jets: Jets) -> TypeGuard[FileNames]:

@@ -19,6 +19,7 @@ from parttag.evaluation.evaluation import METRICS, SCORES, Evaluation
 from parttag.evaluation.scored_jets import ScoredJets, read_scored_jets
 from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import JetBatch, make_batch
+from parttag.jets.kinds import MaxParticles
 from parttag.metrics import Report
 from parttag.models.weaver import ModelName
 from parttag.progress import Progress, no_progress
@@ -45,7 +46,7 @@ __all__ = [
 ]
 
 
-def batch(jets: JetArrays | ak.Array, max_particles: int | None = None) -> JetBatch:
+def batch(jets: JetArrays | ak.Array, max_particles: MaxParticles = None) -> JetBatch:
     """Return jets as a batch in torch, the only thing that is passed to a network.
 
     Parameters
@@ -53,7 +54,8 @@ def batch(jets: JetArrays | ak.Array, max_particles: int | None = None) -> JetBa
     jets
         Jets, or awkward records as ``from_awkward`` takes them.
     max_particles
-        Keep only so many particles of the highest pT.
+        Keep only so many particles of the highest pT; or what a network keeps of each kind, its
+        ``max_particles``.
 
     Examples
     --------

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from parttag.metrics import EvaluationOptions, check_options
-from parttag.metrics.published import JETCLASS, TOP_TAGGING, Published
+from parttag.metrics.published import JETCLASS, QUARK_GLUON, TOP_TAGGING, Published
 from parttag.migrations.configurations import upgraded_configuration
 from parttag.models.weaver import ModelName
 from parttag.options import LocalName, Name, Options
@@ -17,6 +17,7 @@ from parttag.runs.evaluation_section import with_evaluation
 PUBLISHED: Mapping[str, Mapping[str, Published]] = {
     "toptagging": {line.name: line for line in TOP_TAGGING},
     "jetclass": {line.name: line for line in JETCLASS},
+    "quarkgluon": {line.name: line for line in QUARK_GLUON},
 }
 """The published lines that a row can be compared with, by sample and name."""
 
@@ -120,7 +121,7 @@ class BenchmarkOptions(Options):
     """The rows by the names that the table shows."""
     pretraining: dict[Name, PretrainingOptions] = Field(default_factory=dict)
     """Networks that rows start from."""
-    published: Literal["toptagging", "jetclass"] | None = None
+    published: Literal["toptagging", "jetclass", "quarkgluon"] | None = None
     """The sample whose published numbers stand beside the rows'."""
     reference: str | None = None
     """The row that all others are compared with, jet by jet: what differs from it by more than two

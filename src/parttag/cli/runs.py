@@ -1,12 +1,14 @@
 """The commands that make runs and use them: train, evaluate, predict, import, schema."""
 
 import json
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from parttag.cli.application import app
+from parttag.cli.finished import evaluate_training, report_evaluation
 from parttag.cli.terminal import (
     Columns,
     Device,
@@ -16,7 +18,6 @@ from parttag.cli.terminal import (
     Overwrite,
     Precision,
     Strict,
-    console,
     errors,
     local_path,
     say,
@@ -69,8 +70,11 @@ def train(
     if processes > 1 and not is_rank():
         raise typer.Exit(run_ranks(processes))
     directory = out or Path("runs") / Path(config).stem
+    options = settings.training
     try:
-        api.train_run(settings, directory, progress=show_progress)
+        with api.join_ranks(options.device, options.rank_timeout) as ranks:
+            api.train_run(settings, directory, ranks=ranks, progress=show_progress)
+            evaluate_training(settings, directory, ranks)
     except api.PreemptionError as preemption:
         if api.first_to_report():
             errors.print(str(preemption), highlight=False, soft_wrap=True)
@@ -79,19 +83,6 @@ def train(
         if not api.first_to_report():  # another rank has said what is wrong
             raise typer.Exit(1) from None
         raise
-    if not api.is_first_rank():
-        return
-    console.print(f"trained: {directory}", highlight=False, soft_wrap=True)
-    if not settings.is_classifier:
-        if settings.data.test:
-            say(
-                f"data.test is not evaluated: objective {settings.objective.name} gives jets no "
-                f"scores; parttag evaluate {directory} --probe linear says what was learned"
-            )
-        return
-    if settings.data.test and not (directory / "evaluation" / "metrics.json").exists():
-        api.use_all_cores()  # other ranks have ended and left theirs
-        evaluate(directory, strict=settings.data.strict)
 
 
 @app.command(cls=ManyValues)
@@ -167,6 +158,13 @@ def evaluate(
             metavar="NAME,...", help="Of the pictures: png, pdf, svg, eps.", show_default="png"
         ),
     ] = None,
+    negative_weights: Annotated[
+        Literal["keep", "absolute", "refuse"] | None,
+        typer.Option(
+            help="What negative jet weights count for: keep their signs, or take them as absolute.",
+            show_default="data.negative_weights",
+        ),
+    ] = None,
     columns: Columns = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
@@ -181,7 +179,6 @@ def evaluate(
     --probe linear, a run of any objective can be measured, in RUN/evaluation/probe.
     """
     from parttag.api import command_line as api
-    from parttag.cli.tables import metrics_table
 
     if plan is not None and not plan > 0:
         raise InputError(f"--plan {plan:g} is no relative error; give one such as 0.1 for 10 %")
@@ -203,7 +200,9 @@ def evaluate(
             tables or None,
         )
         api.check_target(tagger, out, forms, options=options, overwrite=overwrite)
-        found = api.evaluate_run(tagger, data, options=options, **how)
+        found = api.evaluate_run(
+            tagger, data, options=options, negative_weights=negative_weights, **how
+        )
         title = str(run)
     else:
         out = out or api.probe_directory(run, probe)
@@ -214,17 +213,17 @@ def evaluate(
         assert found.probe is not None
         title = f"{run}: probe ({probe}) fitted to {found.probe.num_jets:,} jets"
     found.save(out, forms, overwrite=overwrite)
-    console.print(metrics_table(title, found))
-    for sentence in found.sentences():
-        say(sentence)
-    if plan is not None:
-        say(found.plan(plan))
-    say(f"written to {out}")
+    report_evaluation(title, found, out, plan)
 
 
 @app.command(cls=OptionalFile)
 def predict(
-    run: Annotated[Path, typer.Argument(parser=local_path, help="Directory of a run.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            parser=local_path, help="Directory of a run; before FILES, those of more folds of it."
+        ),
+    ],
     files: Files,
     out: Annotated[
         Path, typer.Option(parser=local_path, help="File to write: .root, .h5 or .parquet.")
@@ -256,13 +255,15 @@ def predict(
     Example: parttag predict runs/first data/*.root --out scores.root --keep jet_sdmass,label_QCD
 
     Bad jets are kept as rows of NaN with valid = 0. --working-points takes a file of the name
-    working_points.yaml, or none.
+    working_points.yaml, or none. With a run of data.folds, or the runs of its folds (predict
+    runs/A/fold_* FILES), each jet is scored by the network that has not seen it.
     """
     from parttag.api import command_line as api
 
+    more = list(takewhile(lambda name: Path(name, "config.yaml").is_file(), files))
     report = api.predict(
-        api.load(run).reading(columns),
-        files,
+        api.load_folds([run, *map(local_path, more)]).reading(columns),
+        files[len(more) :],
         out,
         keep=values_of(keep),
         working_points=_points_file(working_points),

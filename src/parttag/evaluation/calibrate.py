@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from parttag.errors import InputError, option
-from parttag.evaluation.evaluate import Data, labelled_scores
+from parttag.evaluation.evaluate import Data, evaluate_run
+from parttag.evaluation.scores import Scores
 from parttag.jets.arrays import JetArrays
+from parttag.metrics import EvaluationOptions
 from parttag.metrics.calibration import (
     checked_priors,
     class_fractions,
@@ -61,6 +63,7 @@ def calibrate_run(
         If there are no such jets, a class has none, no temperature can be fitted, ``priors`` do not
         fit the classes, or there is a calibration that is not to be replaced.
     """
+    run.refuse_folds("a calibration")
     if run.checkpoint != "best":
         raise InputError(f"{run.directory}: the best epoch is calibrated; load the run with that")
     if not overwrite:
@@ -78,7 +81,7 @@ def calibrate_run(
     # The cuts of validation jets, whatever those of test jets are.
     own = run.config.data.model_copy(update={"test_cuts": None})
     plain = replace(plain, config=run.config.model_copy(update={"data": own}))
-    jets = labelled_scores(plain, data, strict=strict, device=device, progress=progress)
+    jets = _labelled(plain, data, strict=strict, device=device, progress=progress)
     weights = checked_weights(jets.jet_weights, len(jets))
     fractions = class_fractions(jets.labels, run.classes, weights)
     for name, fraction in fractions.items():
@@ -106,3 +109,14 @@ def calibrate_run(
     found = replace(found, before=before, after=after)
     write_file(run.directory / FILE, json.dumps(found.to_json(), indent=2).encode() + b"\n")
     return found
+
+
+def _labelled(
+    run: Run, data: Data, *, strict: bool, device: DeviceName, progress: Progress
+) -> Scores:
+    """Return the scores of the jets that an evaluation would measure."""
+    nothing = EvaluationOptions(metrics=(), reliability=False)
+    found = evaluate_run(
+        run, data, options=nothing, strict=strict, device=device, progress=progress
+    )
+    return found.scores.take(np.flatnonzero(found.used))

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from jaxtyping import Bool
 
 from parttag.data.jet_files import JetFiles, Patterns, steps
 from parttag.data.selection.classes import ClassCheck
 from parttag.data.selection.cuts import passing
+from parttag.data.selection.jet_weights import NegativeWeights, with_weights
 from parttag.errors import InputError, option
-from parttag.evaluation.evaluation import Evaluation, read_epochs
+from parttag.evaluation.applications import applications
+from parttag.evaluation.evaluation import Epochs, Evaluation, read_epochs
 from parttag.evaluation.scores import Precision, Scorer, Scores, join
 from parttag.jets.arrays import JetArrays
-from parttag.metrics import EvaluationOptions, check_options, class_rocs, measure
-from parttag.metrics.calibration import measure_reliability
-from parttag.metrics.fraction_scan import scan_fractions
-from parttag.metrics.working_points import measure_working_points
+from parttag.metrics import EvaluationOptions, Reweighted, check_options, class_rocs, measure
 from parttag.progress import Progress, no_progress
+from parttag.runs.reweighting import read_reweighting
 from parttag.runs.run import Run
-from parttag.training.distributed import DeviceName
+from parttag.training.distributed import DeviceName, Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +31,60 @@ Data = Patterns | JetArrays
 """Files, globs, directories or stores, or jets in memory."""
 
 
+@dataclass(frozen=True)
+class ScoredRun:
+    """The scores of a run on jets, of which the metrics are still to be made."""
+
+    run: Run
+    scores: Scores
+    """Of all jets, those too that the metrics leave out."""
+    left_out: Mapping[str, Bool[np.ndarray, " jets"]]
+    """Which jets these are, by reason; there are others."""
+    options: EvaluationOptions
+    files: JetFiles | None
+    epochs: Epochs
+    reweighting: Mapping[str, Reweighted]
+
+    def measured(self) -> Evaluation:
+        """Return what the scores are worth."""
+        used = ~np.any(list(self.left_out.values()), axis=0)
+        files, options, run = self.files, self.options, self.run
+        jets = self.scores.take(np.flatnonzero(used))
+        logits, labels, weights = jets.logits, jets.labels, jets.jet_weights
+        rocs = class_rocs(logits, labels, jets.classes, weights, options)
+        report = measure(
+            logits,
+            labels,
+            jets.classes,
+            weights,
+            options,
+            jet_pt=jets.jet_pt,
+            jet_mass=jets.jet_mass,
+            rocs=rocs,
+        )
+        return Evaluation.of_report(
+            report,
+            num_left_out={reason: int(jets.sum()) for reason, jets in self.left_out.items()},
+            data=() if files is None else tuple(map(str, files.paths)),
+            reweighting=self.reweighting,
+            scores=self.scores,
+            used=used,
+            rocs=rocs,
+            **applications(run, jets, options),
+            options=options,
+            name=run.directory.name,
+            epochs=self.epochs,
+            # Whatever the run was trained on: it is the jets of this evaluation that are drawn.
+            beside_published=files is not None and not files.is_simulated,
+        )
+
+
 def evaluate_run(
     run: Run,
     data: Data | None = None,
     *,
     options: EvaluationOptions | None = None,
+    negative_weights: NegativeWeights | None = None,
     strict: bool = False,
     precision: Precision = "fp32",
     device: DeviceName = "auto",
@@ -49,9 +99,13 @@ def evaluate_run(
     Parameters
     ----------
     data
-        Files, globs, directories, stores or jets; by default the run's ``data.test``.
+        Files, globs, directories, stores or jets; by default the run's ``data.test``, or of
+        ``data.folds`` without one its ``data.train``.
     options
         What is measured, against which background; by default the run's section ``evaluation``.
+    negative_weights
+        What jets of negative weight count for; by default what the run's ``data.negative_weights``
+        says.
     strict
         Whether a bad jet is refused; else it is left out of the metrics, and counted.
     precision, device
@@ -63,65 +117,53 @@ def evaluate_run(
         If there is nothing to evaluate, the options do not fit the classes, or the jets do not fit
         the network.
     """
+    return score_run(
+        run,
+        data,
+        options=options,
+        negative_weights=negative_weights,
+        strict=strict,
+        precision=precision,
+        device=device,
+        progress=progress,
+    ).measured()
+
+
+def score_run(
+    run: Run,
+    data: Data | None = None,
+    *,
+    options: EvaluationOptions | None = None,
+    negative_weights: NegativeWeights | None = None,
+    strict: bool = False,
+    precision: Precision = "fp32",
+    device: DeviceName = "auto",
+    ranks: Ranks | None = None,
+    progress: Progress = no_progress,
+) -> ScoredRun:
+    """Return the scores that ``evaluate_run`` measures.
+
+    Parameters
+    ----------
+    ranks
+        Processes that share the network's work; all of them call it, and all have all scores. The
+        rest is as of ``evaluate_run``.
+
+    Raises
+    ------
+    InputError
+        As ``evaluate_run``.
+    """
     options = options if options is not None else run.config.evaluation
     check_options(run.classes, options)
     files = None if isinstance(data, JetArrays) else files_to_evaluate(run, data)
     scorer = Scorer.of_run(
-        run, labels_required=True, strict=strict, precision=precision, device=device
+        run, labels_required=True, strict=strict, precision=precision, device=device, ranks=ranks
     )
-    epochs = read_epochs(run.directory)
-    scored, left_out = _scored(scorer, run, data, files, progress)
-    used = ~np.any(list(left_out.values()), axis=0)
-    jets = scored.take(np.flatnonzero(used))
-    logits, labels, weights = jets.logits, jets.labels, jets.jet_weights
-    rocs = class_rocs(logits, labels, jets.classes, weights, options)
-    report = measure(
-        logits,
-        labels,
-        jets.classes,
-        weights,
-        options,
-        jet_pt=jets.jet_pt,
-        jet_mass=jets.jet_mass,
-        rocs=rocs,
-    )
-    made = run.calibration
-    name = None if made is None else made.name
-    points = measure_working_points(
-        logits,
-        labels,
-        jets.classes,
-        weights,
-        options,
-        jet_pt=jets.jet_pt,
-        jet_eta=jets.jet_eta,
-        calibration=name,
-    )
-    if options.reliability:
-        reliability = measure_reliability(
-            logits,
-            labels,
-            jets.classes,
-            weights,
-            priors=None if made is None else made.target,
-            calibration=name,
-        )
-        report = replace(report, reliability=reliability)
-    return Evaluation.of_report(
-        report,
-        num_left_out={reason: int(jets.sum()) for reason, jets in left_out.items()},
-        data=() if files is None else tuple(map(str, files.paths)),
-        scores=scored,
-        used=used,
-        rocs=rocs,
-        working_points=points,
-        fraction_scans=scan_fractions(logits, labels, jets.classes, weights, options),
-        options=options,
-        name=run.directory.name,
-        epochs=epochs,
-        # Whatever the run was trained on: it is the jets of this evaluation that are drawn.
-        beside_published=files is not None and not files.is_simulated,
-    )
+    epochs, reweighting = read_epochs(run.directory), read_reweighting(run.directory)
+    negative = negative_weights or run.config.data.negative_weights
+    scored, left_out = _scored(scorer, run, _chunks(data, files, progress), files, negative)
+    return ScoredRun(run, scored, left_out, options, files, epochs, reweighting)
 
 
 def labelled_scores(
@@ -141,26 +183,31 @@ def labelled_scores(
     """
     files = None if isinstance(data, JetArrays) else files_to_evaluate(run, data)
     scorer = Scorer.of_run(run, labels_required=True, strict=strict, device=device)
-    scored, left_out = _scored(scorer, run, data, files, progress)
+    negative = run.config.data.negative_weights
+    scored, left_out = _scored(scorer, run, _chunks(data, files, progress), files, negative)
     return scored.take(np.flatnonzero(~np.any(list(left_out.values()), axis=0)))
 
 
 def files_to_evaluate(run: Run, data: Patterns | None) -> JetFiles:
     """Return the files that ``data`` name, or else those of the run's ``data.test``.
 
+    Of ``data.folds`` without ``data.test``, each jet of ``data.train`` is new to one network.
+
     Raises
     ------
     InputError
         If there are none.
     """
-    patterns = data if data is not None else run.config.data.test
+    own = run.config.data
+    patterns = data if data is not None else own.test
+    if not patterns and run.fold_models:
+        patterns = own.train
     if not patterns:
         raise InputError(
             f"{run.directory}: the run has no data.test; name the files to evaluate on with "
             f"{option('data', '')}"
         )
-    own, wanted = run.config.data, run.config.wanted_columns
-    return JetFiles(patterns, own.columns, own.cuts_of_test, wanted=wanted)
+    return JetFiles(patterns, own.columns, own.cuts_of_test, wanted=run.config.wanted_columns)
 
 
 def _chunks(data: Data | None, files: JetFiles | None, progress: Progress) -> Iterator[JetArrays]:
@@ -171,10 +218,14 @@ def _chunks(data: Data | None, files: JetFiles | None, progress: Progress) -> It
 
 
 def _scored(
-    scorer: Scorer, run: Run, data: Data | None, files: JetFiles | None, progress: Progress
+    scorer: Scorer,
+    run: Run,
+    chunks: Iterator[JetArrays],
+    files: JetFiles | None,
+    negative_weights: NegativeWeights,
 ) -> tuple[Scores, dict[str, Bool[np.ndarray, " jets"]]]:
     """Return the scores of all jets, and which the metrics leave out; there are others."""
-    scored, passed = _score(scorer, _chunks(data, files, progress), run)
+    scored, passed = _score(scorer, chunks, run, negative_weights)
     left_out = _left_out(scored, passed if run.config.data.cuts_of_test.given else None)
     if np.any(list(left_out.values()), axis=0).all():
         place = "" if files is None else f"{files.paths[0]}: "
@@ -186,17 +237,28 @@ def _scored(
 
 
 def _score(
-    scorer: Scorer, chunks: Iterator[JetArrays], run: Run
+    scorer: Scorer, chunks: Iterator[JetArrays], run: Run, negative_weights: NegativeWeights
 ) -> tuple[Scores, Bool[np.ndarray, " jets"]]:
     """Return the scores of all jets and which pass the cuts; warn of labels that do not fit."""
     parts, passed, check = [], [], ClassCheck(scorer.classes)
-    for jets in chunks:
+    for chunk in chunks:
+        jets = with_weights(chunk, negative_weights, of_evaluation=True)
         parts.append(scorer.score(jets))
         passed.append(passing(jets, run.config.data.cuts_of_test))
         check.add(jets, parts[-1].labels)
     for warning in check.warnings("the jets to evaluate on"):
         logger.warning("%s", warning)
-    return join(parts), np.concatenate(passed)
+    return _gathered(join(parts), scorer.ranks), np.concatenate(passed)
+
+
+def _gathered(scores: Scores, ranks: Ranks) -> Scores:
+    """Return the scores with the logits that the other ranks have computed."""
+    if ranks.size == 1:
+        return scores
+    # What another rank has computed is NaN here, and 0 in the sum.
+    logits = ranks.sum(torch.from_numpy(np.nan_to_num(scores.logits))).numpy()
+    logits[~scores.valid] = np.nan
+    return replace(scores, logits=logits)
 
 
 def _left_out(

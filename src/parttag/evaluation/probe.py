@@ -106,6 +106,7 @@ def probe_run(
         As ``evaluate_run``, or if no labels are known, there are too few jets of a class, or the
         representation of a jet is not finite.
     """
+    run.refuse_folds("a probe")
     labeled = labeled or LabeledJets()
     directory = probe_directory(run.directory, probe_of)
     probed = replace(_to_probe(run, labeled, probe_of), directory=directory)
@@ -338,8 +339,14 @@ def fit_probe(
     Raises
     ------
     InputError
-        If there are too few jets of a class.
+        If there are too few jets of a class, or a weight is negative.
     """
+    if (jet_weights < 0).any():
+        raise InputError(
+            "data.train has jets of negative weight, to which no probe can be fitted: let them "
+            "count without their signs by data.negative_weights=absolute of the run, or give other "
+            f"files by {option('train', '')}"
+        )
     for number, name in enumerate(classes):
         of_class = int((labels == number).sum())
         if of_class < _LEAST_JETS_OF_A_CLASS:

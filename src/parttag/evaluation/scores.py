@@ -18,6 +18,7 @@ from torch import Tensor
 from parttag.data.jet_files import JetFiles
 from parttag.data.readers import read_branches
 from parttag.data.selection.classes import assign_classes
+from parttag.data.selection.folds import FoldOptions
 from parttag.errors import InputError, option
 from parttag.jets.arrays import JetArrays, split_index, split_rows
 from parttag.jets.batch import make_batch
@@ -25,7 +26,7 @@ from parttag.jets.validity import FAULTS, jet_faults, jet_name
 from parttag.models import Tagger
 from parttag.runs.run import Run
 from parttag.system.row_files import Columns, new_score_file
-from parttag.training.distributed import DeviceName, move_to
+from parttag.training.distributed import DeviceName, Ranks, move_to
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -237,6 +238,10 @@ class Scorer:
         Of the network's arithmetic.
     batch_size
         Jets that are computed at a time; it changes scores by rounding only.
+    folds, fold_models
+        Of ``data.folds``: what says the fold of a jet, and the network that scores those of each.
+    ranks
+        Of several, each computes its share of the batches, and leaves the logits of others NaN.
     """
 
     model: Tagger
@@ -245,6 +250,9 @@ class Scorer:
     strict: bool = False
     precision: Precision = "fp32"
     batch_size: int = 512
+    folds: FoldOptions | None = None
+    fold_models: tuple[Tagger, ...] = ()
+    ranks: Ranks = field(default_factory=Ranks)
 
     @classmethod
     def of_run(
@@ -255,8 +263,9 @@ class Scorer:
         strict: bool = False,
         precision: Precision = "fp32",
         device: DeviceName = "auto",
+        ranks: Ranks | None = None,
     ) -> Scorer:
-        """Return the scorer of a run, whose network is moved to the device.
+        """Return the scorer of a run, whose network, or one a fold, is moved to the device.
 
         Raises
         ------
@@ -272,8 +281,18 @@ class Scorer:
             )
         if precision not in get_args(Precision):
             raise InputError(f"precision is {precision!r}, but must be fp32 or bf16")
-        move_to(run.model, device)
-        return cls(run.model, run.config.data.classes, labels_required, strict, precision)
+        for model in (run.model, *run.fold_models):
+            move_to(model, device)
+        return cls(
+            run.model,
+            run.config.data.classes,
+            labels_required,
+            strict,
+            precision,
+            folds=run.config.data.folds if run.fold_models else None,
+            fold_models=run.fold_models,
+            ranks=ranks or Ranks(),
+        )
 
     def score(self, jets: JetArrays) -> Scores:
         """Return the scores of all jets, in their order.
@@ -294,12 +313,13 @@ class Scorer:
                 "scores"
             )
         logits = np.full((len(jets), len(self.classes)), np.nan, dtype=np.float32)
-        batches = list(self._batches(jets.lengths, valid))
+        batches = list(self._batches(jets, valid))[self.ranks.rank :: self.ranks.size]
         if batches:
             # Read once, when all have been asked for: a GPU then has its next batch in time.
-            computed = [self._logits(jets.take(rows)) for rows in batches]
-            logits[np.concatenate(batches)] = torch.cat(computed).cpu().numpy()
-        self._refuse_nonfinite(jets, logits, valid)
+            computed = [self._logits(model, jets.take(rows)) for model, rows in batches]
+            own = np.concatenate([rows for _, rows in batches])
+            logits[own] = torch.cat(computed).cpu().numpy()
+            self._refuse_nonfinite(jets, logits, own)
         pt, eta, mass = (
             np.where(valid, values, np.nan).astype(np.float32)
             for values in (jets.pt, jets.eta, jets.mass)
@@ -318,21 +338,23 @@ class Scorer:
         )
 
     def _batches(
-        self, lengths: Int64[np.ndarray, " jets"], valid: Bool[np.ndarray, " jets"]
-    ) -> Iterator[Int64[np.ndarray, " batch"]]:
-        """Yield the rows of valid jets, those of like length together: networks pad less."""
-        rows = np.flatnonzero(valid)
-        rows = rows[np.argsort(lengths[rows], kind="stable")]
-        for start in range(0, len(rows), self.batch_size):
-            yield rows[start : start + self.batch_size]
+        self, jets: JetArrays, valid: Bool[np.ndarray, " jets"]
+    ) -> Iterator[tuple[Tagger, Int64[np.ndarray, " batch"]]]:
+        """Yield rows of valid jets of like length, and before them the network of their fold."""
+        folds = None if self.folds is None else self.folds.of_jets(jets)
+        for number, model in enumerate(self.fold_models or (self.model,)):
+            rows = np.flatnonzero(valid if folds is None else valid & (folds == number))
+            rows = rows[np.argsort(jets.lengths[rows], kind="stable")]
+            for start in range(0, len(rows), self.batch_size):
+                yield model, rows[start : start + self.batch_size]
 
-    def _logits(self, jets: JetArrays) -> Float32[Tensor, "jets classes"]:
-        device = next(self.model.parameters()).device
-        batch = make_batch(jets, max_particles=self.model.max_particles)
+    def _logits(self, model: Tagger, jets: JetArrays) -> Float32[Tensor, "jets classes"]:
+        device = next(model.parameters()).device
+        batch = make_batch(jets, max_particles=model.max_particles)
         if device.type == "cuda":
             batch = batch.pin_memory()
         with torch.inference_mode(), computing_in(self.precision, device):
-            logits: Tensor = self.model(batch.to(device)).float()
+            logits: Tensor = model(batch.to(device)).float()
         return logits
 
     def _labels(self, jets: JetArrays) -> Int64[np.ndarray, " jets"]:
@@ -353,13 +375,13 @@ class Scorer:
         self,
         jets: JetArrays,
         logits: Float32[np.ndarray, "jets classes"],
-        valid: Bool[np.ndarray, " jets"],
+        computed: Int64[np.ndarray, " computed"],
     ) -> None:
-        lost = valid & ~np.isfinite(logits).all(axis=1)
-        if lost.any():
+        lost = np.sort(computed[~np.isfinite(logits[computed]).all(axis=1)])
+        if len(lost):
             raise InputError(
-                f"{jet_name(jets, int(np.flatnonzero(lost)[0]))}: the network gives no finite "
-                f"score to this jet and {lost.sum() - 1} others; its weights are spoiled, or the "
+                f"{jet_name(jets, int(lost[0]))}: the network gives no finite "
+                f"score to this jet and {len(lost) - 1} others; its weights are spoiled, or the "
                 "jets are unlike any it was trained on"
             )
 

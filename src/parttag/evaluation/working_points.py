@@ -17,6 +17,7 @@ from parttag.metrics.fraction_scan import FractionScan
 from parttag.metrics.working_point_tables import from_content, to_content, to_correctionlib
 from parttag.metrics.working_points import WorkingPoints
 from parttag.migrations.applications import WORKING_POINTS
+from parttag.options import local_name
 from parttag.runs.run import Run
 from parttag.runs.yaml_files import read_content
 from parttag.system.files import refuse_damaged
@@ -37,6 +38,13 @@ def write_tables(
     files[TABLES].write(text.encode())
     corrections = json.dumps(to_correctionlib(tables, scans), allow_nan=False, indent=1)
     files[CORRECTIONS].write(corrections.encode() + b"\n")
+
+
+def asked_points(run: Run, asked: bool | str | Path) -> WorkingPoints | None:
+    """Return the working points of a file, those of the run's evaluation, or none."""
+    if asked is False:
+        return None
+    return read_working_points(run, None if asked is True else Path(local_name(asked)))
 
 
 def read_working_points(run: Run, path: Path | None = None) -> WorkingPoints:

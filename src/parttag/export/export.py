@@ -86,13 +86,15 @@ class Exporter:
                 f"jets with {option('output', 'embedding')}, or fine-tune it with "
                 f"init_from.path={run.directory}"
             )
-        first, *others = _members(run.model)
-        if any(_reads(member) != _reads(first) for member in others):
+        run.refuse_folds("an export")
+        members = _members(run.model)
+        found = [find_network(member, run.config.model.name) for member in members]
+        if len({_reads(*pair) for pair in zip(members, found, strict=True)}) > 1:
             raise InputError(
                 f"{run.directory}: the members of this ensemble read different features or are "
                 "networks of different kinds, which one model cannot be made of; export each alone"
             )
-        network = find_network(first, run.config.model.name)
+        network = found[0]
         return cls(run, options, network, Labels(options.names))
 
     @property
@@ -180,6 +182,7 @@ class Exporter:
         run, directory = self.run, self.run.directory
         found = {
             "classes": json.dumps(run.classes),
+            **({} if run.calibration is None else {"calibration": run.calibration.name}),
             "network": run.config.model.name,
             "parttag_version": parttag.__version__,
             "run": directory.name,
@@ -242,8 +245,8 @@ def _members(network: Tagger) -> list[Tagger]:
     return [network]
 
 
-def _reads(network: Tagger) -> tuple[object, ...]:
-    return type(network), network.feature_names, network.jet_feature_names
+def _reads(network: Tagger, export: NetworkExport) -> tuple[object, ...]:
+    return type(network), export.reads, network.feature_names, network.jet_feature_names
 
 
 def _scaled(logits: Value, network: Tagger) -> Value:

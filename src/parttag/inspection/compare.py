@@ -116,7 +116,8 @@ def _with_chance(
 ) -> Distance:
     found = distance(name, values, reference, jet_weights, reference_weights)
     mean = np.average(reference, weights=reference_weights)
-    spread = float(np.sqrt(np.average((reference - mean) ** 2, weights=reference_weights)))
+    variance = np.average((reference - mean) ** 2, weights=reference_weights)
+    spread = float(np.sqrt(np.maximum(variance, 0)))
     chance = by_chance(
         np.concatenate([values, reference]),
         np.concatenate([w / w.mean() for w in (jet_weights, reference_weights)]),
@@ -139,7 +140,8 @@ def distance(
         _cumulative(values, jet_weights, points) - _cumulative(reference, reference_weights, points)
     )
     mean = np.average(reference, weights=reference_weights)
-    spread = np.sqrt(np.average((reference - mean) ** 2, weights=reference_weights))
+    variance = np.average((reference - mean) ** 2, weights=reference_weights)
+    spread = np.sqrt(np.maximum(variance, 0))
     moved = float((gap[:-1] * np.diff(points)).sum())
     return Distance(
         name=name,
@@ -213,7 +215,8 @@ def _cross_validated(
     unequal = np.ptp(jet_weights) > 0
     for train, test in folds.split(features, labels):
         classifier = HistGradientBoostingClassifier(random_state=seed)
-        classifier.fit(features[train], labels[train], jet_weights[train] if unequal else None)
+        sizes = np.abs(jet_weights[train]) if unequal else None  # trees cannot learn from signs
+        classifier.fit(features[train], labels[train], sizes)
         logits[test, 1] = classifier.decision_function(features[test])
     return logits
 

@@ -45,7 +45,7 @@ def pack_columns(
     records = np.empty(rows, dtype=list(types))
     for name, values in columns.items():
         records[name] = values
-    return records.view(np.uint8).reshape(rows, -1), types
+    return records.view(np.uint8).reshape(rows, row_bytes(types)), types
 
 
 def as_records(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -60,9 +60,19 @@ def particle_inputs(batch: JetBatch, names: Sequence[str]) -> Inputs:
     by_kind = names_by_kind(names)
     if not by_kind:
         return particle_features(batch, names)[: batch.num_particles]
+    return _untraced_tables(batch, by_kind)
+
+
+def _kind_tables(batch: JetBatch, by_kind: Mapping[str, tuple[str, ...]]) -> KindTables:
     order, kinds = split_by_kind(batch, tuple(by_kind))
     tables = tuple(FeatureContext(own).table(by_kind[kind]) for kind, own in kinds.items())
     return KindTables(tables, order.argsort())
+
+
+# How many particles of a kind there are differs with every batch: nothing for a compiler.
+_untraced_tables: Callable[[JetBatch, Mapping[str, tuple[str, ...]]], KindTables] = (
+    torch.compiler.disable(_kind_tables)
+)
 
 
 def split_by_kind(

@@ -24,7 +24,7 @@ from parttag.metrics.measurement import check_options, measure
 from parttag.metrics.options import DEFAULTS, EvaluationOptions, point_key
 from parttag.metrics.pt_bins import RejectionByPt, measure_by_pt
 from parttag.metrics.registry import METRICS, register_metric
-from parttag.metrics.report import ProbeFit, Report
+from parttag.metrics.report import ProbeFit, Report, Reweighted
 from parttag.metrics.roc import Roc, rejection_interval, roc
 from parttag.metrics.sculpting import MassShape, Sculpting, measure_sculpting
 
@@ -39,6 +39,7 @@ __all__ = [
     "ProbeFit",
     "RejectionByPt",
     "Report",
+    "Reweighted",
     "Roc",
     "Sculpting",
     "accuracy",

@@ -216,12 +216,20 @@ def reliability_curve(
     """Return shares of jets that are right in bins of their score, and the calibration error.
 
     Errors are those of the bins' shares given the scores, var = Σ w² (y − p − mean)² / (Σ w)²; by
-    chance the distances are those of a normal number of variance Σ w² p (1 − p) / (Σ w)².
+    chance the distances are those of a normal number of variance Σ w² p (1 − p) / (Σ w)². Bins
+    whose weights sum up to 0 or less, as negative ones may, are left out.
     """
-    counted = jet_weights > 0
+    counted = jet_weights != 0
     scores, is_right, weights = scores[counted], is_right[counted], jet_weights[counted]
     bins = _bins(scores, weights)
+    # A bin whose negative weights outweigh the others has no share.
+    counted = (np.bincount(bins, weights=weights) > 0)[bins]
+    scores, is_right, weights = scores[counted], is_right[counted], weights[counted]
+    _, bins = np.unique(bins[counted], return_inverse=True)
     sums = np.bincount(bins, weights=weights)
+    if (sums <= 0).any():
+        kept = sums[bins] > 0
+        return reliability_curve(scores[kept], is_right[kept], weights[kept])
 
     def mean(values: Float64[np.ndarray, " jets"]) -> Float64[np.ndarray, " bins"]:
         return np.bincount(bins, weights=weights * values) / sums
@@ -262,7 +270,7 @@ def _bins(
     """Return the bin of each jet, none of them empty; equal scores are in one."""
     order = np.argsort(scores, kind="stable")
     number = max(1, min(_MOST_BINS, int(effective_number(jet_weights) / _LEAST_JETS)))
-    below = np.cumsum(jet_weights[order])
+    below = np.cumsum(np.abs(jet_weights[order]))
     edges = scores[order][np.searchsorted(below, below[-1:] * np.arange(1, number) / number)]
     bins: Int64[np.ndarray, " jets"]
     _, bins = np.unique(np.searchsorted(edges, scores, side="right"), return_inverse=True)
@@ -324,5 +332,10 @@ def fit_temperature(
     inverse = math.exp(0.5 * (low + high))
     scores = softmax(inverse * wide)
     curvature = weights @ ((scores * wide**2).sum(axis=1) - (scores * wide).sum(axis=1) ** 2)
+    if not curvature > 0:
+        raise InputError(
+            "no temperature can be fitted: negative weights outweigh the others; take the jets "
+            "without the signs of their weights, or give more jets"
+        )
     error = math.sqrt(float((weights**2) @ slopes(inverse) ** 2)) / float(curvature)
     return Temperature(1 / inverse, error / inverse**2)

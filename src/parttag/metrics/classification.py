@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 
-from parttag.metrics.estimate import checked_weights
+from parttag.metrics.estimate import checked_weights, has_negative
 
 # Scores are grouped into so many quantiles before they are resampled. What is lost, the order
 # within one group, is of order 1/groups² in the AUC.
@@ -39,7 +39,7 @@ def accuracy(
 ) -> float:
     """Return the share of jets whose highest logit is that of their class; NaN without jets."""
     jet_weights = checked_weights(jet_weights, len(labels))
-    if jet_weights.sum() == 0:
+    if jet_weights.sum() <= 0:
         return math.nan
     return float(np.average(logits.argmax(axis=1) == labels, weights=jet_weights))
 
@@ -51,7 +51,7 @@ def cross_entropy(
 ) -> float:
     """Return the mean of −ln p of the true class; NaN without jets."""
     jet_weights = checked_weights(jet_weights, len(labels))
-    if jet_weights.sum() == 0:
+    if jet_weights.sum() <= 0:
         return math.nan
     own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
     return float(np.average(log_sum_exp(logits) - own, weights=jet_weights))
@@ -69,19 +69,48 @@ def auc(
     ``roc_auc_score(multi_class="ovo", average="macro")``: the mean, over ordered pairs of classes
     (a, b), of the AUC of p_a on the jets of a and b; ranked by the log odds of p_a, which have no
     ties at 1. Classes without jets are left out; NaN if fewer than two remain.
-    """
-    from sklearn.metrics import roc_auc_score
 
+    Where a weight is negative, it is Σ w_s w_b [s > b] / (Σ w_s Σ w_b), a tie counting one half;
+    NaN if the weights of a class sum up to 0 or less.
+    """
     jet_weights = checked_weights(jet_weights, len(labels))
     areas = []
     for signal, backgrounds in _signal_and_backgrounds(labels, jet_weights):
         odds = log_odds(logits, signal)
         for background in backgrounds:
-            rows = ((labels == signal) | (labels == background)) & (jet_weights > 0)
-            areas.append(
-                roc_auc_score(labels[rows] == signal, odds[rows], sample_weight=jet_weights[rows])
-            )
+            rows = ((labels == signal) | (labels == background)) & (jet_weights != 0)
+            areas.append(_area(odds[rows], labels[rows] == signal, jet_weights[rows]))
     return float(np.mean(areas)) if areas else math.nan
+
+
+def _area(
+    scores: Float64[np.ndarray, " jets"],
+    is_signal: Bool[np.ndarray, " jets"],
+    jet_weights: Float64[np.ndarray, " jets"],
+) -> float:
+    """Return the area under the ROC of jets of both kinds."""
+    from sklearn.metrics import roc_auc_score
+
+    if not has_negative(jet_weights):
+        return float(roc_auc_score(is_signal, scores, sample_weight=jet_weights))
+    of_signal, of_background = jet_weights[is_signal], jet_weights[~is_signal]
+    if of_signal.sum() <= 0 or of_background.sum() <= 0:
+        return math.nan
+    above = share_below(scores[is_signal], scores[~is_signal], of_background)
+    return float(np.average(above, weights=of_signal))
+
+
+def share_below(
+    values: Float64[np.ndarray, " jets"],
+    others: Float64[np.ndarray, " other_jets"],
+    weights: Float64[np.ndarray, " other_jets"],
+) -> Float64[np.ndarray, " jets"]:
+    """Return the share of the others' weight below each value, of equal ones the half."""
+    order = np.argsort(others, kind="stable")
+    ordered, sums = others[order], np.concatenate([[0.0], np.cumsum(weights[order])])
+    places = [np.searchsorted(ordered, values, side=side) for side in ("left", "right")]
+    shares: Float64[np.ndarray, " jets"] = sum(sums[place] for place in places) / (2 * sums[-1])
+    return shares
 
 
 def bootstrap_errors(
@@ -98,7 +127,7 @@ def bootstrap_errors(
     error is 1/√(2·resamples), 5 % for the default. NaN where the quantity itself is.
     """
     jet_weights = checked_weights(jet_weights, len(labels))
-    weighted = jet_weights > 0
+    weighted = jet_weights != 0
     logits, labels, jet_weights = logits[weighted], labels[weighted], jet_weights[weighted]
     if len(labels) == 0:
         return math.nan, math.nan
@@ -112,7 +141,8 @@ def bootstrap_errors(
     for _ in range(resamples):
         drawn = rng.integers(0, len(labels), len(labels))
         resampled = jet_weights * np.bincount(drawn, minlength=len(labels))
-        accuracies.append(resampled @ correct / resampled.sum())
+        total = resampled.sum()
+        accuracies.append(resampled @ correct / total if total > 0 else math.nan)
         areas.append(
             [_grouped_areas(index, resampled, signal, others) for signal, others, index in columns]
         )
@@ -123,7 +153,7 @@ def _signal_and_backgrounds(
     labels: Int64[np.ndarray, " jets"], jet_weights: Float64[np.ndarray, " jets"]
 ) -> list[tuple[int, list[int]]]:
     """Return each class whose AUC enters the average, with the classes it is compared with."""
-    present = [int(label) for label in np.unique(labels[jet_weights > 0])]
+    present = [int(label) for label in np.unique(labels[jet_weights != 0])]
     pairs = [(label, [other for other in present if other != label]) for label in present]
     if len(present) > 2:
         return pairs
@@ -152,10 +182,10 @@ def _grouped_areas(
     background = counts[backgrounds]
     # A pair of equal scores counts one half.
     below = background.cumsum(axis=1) - 0.5 * background
-    pairs = background.sum(axis=1) * counts[signal].sum()
-    if (pairs == 0).any():
+    sums, own = background.sum(axis=1), counts[signal].sum()
+    if not (own > 0 and (sums > 0).all()):
         return math.nan
-    return float(np.mean(below @ counts[signal] / pairs))
+    return float(np.mean(below @ counts[signal] / (sums * own)))
 
 
 def _spread(values: Sequence[float]) -> float:

@@ -155,16 +155,17 @@ def efficiency(
     """Return the share of the jets' weight that passes, with its binomial error; NaN without jets.
 
     With weighted jets the variance is [(1 − ε)² Σ_pass w² + ε² Σ_fail w²] / (Σ w)². Where all or
-    none pass, the error is that of Wilson's interval, 1/(n + 1) of n effective jets.
+    none pass, the error is that of Wilson's interval, 1/(n + 1) of n effective jets. With negative
+    weights the share may lie outside of 0 and 1; it is NaN if they sum up to 0 or less.
     """
     total = jet_weights.sum()
-    if total == 0:
+    if total <= 0:
         return UNKNOWN
     value = jet_weights[passing].sum() / total
     squares, passing_squares = (jet_weights**2).sum(), (jet_weights[passing] ** 2).sum()
     variance = (1 - value) ** 2 * passing_squares + value**2 * (squares - passing_squares)
     error = math.sqrt(max(variance, 0.0)) / float(total)
-    if not 0 < value < 1:
+    if not 0 < value < 1 and not (has_negative(jet_weights) and variance > 0):
         error = 1 / (effective_number(jet_weights) + 1)
     return Estimate(float(value), error, scale="share")
 
@@ -198,9 +199,17 @@ def to_rejection(
 
 
 def effective_number(jet_weights: Float64[np.ndarray, " jets"]) -> float:
-    """Return how many jets of equal weight would count as much, (Σ w)² / Σ w²; 0 without jets."""
+    """Return how many jets of equal weight would count as much, (Σ w)² / Σ w²; 0 without jets.
+
+    It is 0, too, for weights that sum up to less than nothing.
+    """
     squares = (jet_weights**2).sum()
-    return float(jet_weights.sum() ** 2 / squares) if squares > 0 else 0.0
+    return float(max(jet_weights.sum(), 0.0) ** 2 / squares) if squares > 0 else 0.0
+
+
+def has_negative(jet_weights: Float[np.ndarray, " jets"]) -> bool:
+    """Return whether a weight is below 0, as those of generators at next-to-leading order are."""
+    return bool((jet_weights < 0).any())
 
 
 def checked_weights(
@@ -208,18 +217,20 @@ def checked_weights(
 ) -> Float64[np.ndarray, " jets"]:
     """Return the weights in float64, ones if there are none given.
 
+    They may be negative, as those of generators at next-to-leading order: sums of weights stand for
+    numbers of jets all the same, and Σ w² for their variances.
+
     Raises
     ------
     InputError
-        If a weight is negative or not finite.
+        If a weight is not finite.
     """
     if jet_weights is None:
         return np.ones(num_jets)
-    bad = ~(np.isfinite(jet_weights) & (jet_weights >= 0))
+    bad = ~np.isfinite(jet_weights)
     if bad.any():
         raise InputError(
-            f"jet weights: {bad.sum()} of {num_jets} are negative or not finite; efficiencies "
-            "need weights of at least 0"
+            f"jet weights: {bad.sum()} of {num_jets} are not finite; leave these jets out"
         )
     return jet_weights.astype(np.float64)
 

@@ -67,7 +67,7 @@ def measure(
     Raises
     ------
     InputError
-        If a jet weight is negative or not finite, or the options do not fit the classes.
+        If a jet weight is not finite, or the options do not fit the classes.
     """
     check_options(classes, options)
     wanted, weights = set(options.metrics), checked_weights(jet_weights, len(labels))

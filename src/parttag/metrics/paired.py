@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
 from parttag.errors import InputError
-from parttag.metrics.classification import accuracy, auc, log_odds
+from parttag.metrics.classification import accuracy, auc, log_odds, share_below
 from parttag.metrics.discriminant import discriminants
 from parttag.metrics.estimate import Estimate, checked_weights
 from parttag.metrics.options import DEFAULTS, EvaluationOptions
@@ -78,7 +78,7 @@ def influences(
     Raises
     ------
     InputError
-        If a jet weight is negative or not finite, or the options do not fit the classes.
+        If a jet weight is not finite, or the options do not fit the classes.
 
     References
     ----------
@@ -86,7 +86,7 @@ def influences(
     place of n. Efficiencies at a sample quantile: van der Vaart, Asymptotic Statistics, chapter 21.
     """
     weights = checked_weights(jet_weights, len(labels))
-    share = weights / weights.sum() if weights.any() else weights
+    share = weights / weights.sum() if weights.sum() > 0 else weights
     value = accuracy(logits, labels, weights)
     correct = logits.argmax(axis=1) == labels
     found: dict[Quantity, Influences] = {
@@ -172,7 +172,7 @@ def _of_auc(
     jet_weights: Float64[np.ndarray, " jets"],
 ) -> Float64[np.ndarray, " jets"]:
     """Return the influence of each jet on the mean of the AUCs of ordered pairs of classes."""
-    present = [int(label) for label in np.unique(labels[jet_weights > 0])]
+    present = [int(label) for label in np.unique(labels[jet_weights != 0])]
     total, pairs = np.zeros(len(labels)), 0
     for signal in present:
         odds = log_odds(logits, signal)
@@ -181,26 +181,13 @@ def _of_auc(
                 continue
             rows = [np.flatnonzero(labels == label) for label in (signal, background)]
             values, weights = ([column[own] for own in rows] for column in (odds, jet_weights))
-            above = _share_below(values[0], values[1], weights[1])
+            above = share_below(values[0], values[1], weights[1])
             area = float(np.average(above, weights=weights[0]))
-            below = 1 - _share_below(values[1], values[0], weights[0])
+            below = 1 - share_below(values[1], values[0], weights[0])
             total[rows[0]] += weights[0] * (above - area) / weights[0].sum()
             total[rows[1]] += weights[1] * (below - area) / weights[1].sum()
             pairs += 1
     return total / max(pairs, 1)
-
-
-def _share_below(
-    values: Float64[np.ndarray, " jets"],
-    others: Float64[np.ndarray, " other_jets"],
-    weights: Float64[np.ndarray, " other_jets"],
-) -> Float64[np.ndarray, " jets"]:
-    """Return the share of the others' weight below each value, of equal ones the half."""
-    order = np.argsort(others, kind="stable")
-    ordered, sums = others[order], np.concatenate([[0.0], np.cumsum(weights[order])])
-    places = [np.searchsorted(ordered, values, side=side) for side in ("left", "right")]
-    shares: Float64[np.ndarray, " jets"] = sum(sums[place] for place in places) / (2 * sums[-1])
-    return shares
 
 
 def correlations(

@@ -123,7 +123,7 @@ def measure_by_pt(
     Raises
     ------
     InputError
-        If a jet weight is negative or not finite.
+        If a jet weight is not finite.
     """
     scores = discriminants(classes, options)
     if not scores or len(labels) == 0:
@@ -225,8 +225,8 @@ def _rejection(
     error: float,
     eps_b: float,
 ) -> Estimate:
-    """Return the rejection of background jets by a cut; NaN without any."""
-    passing = (scores >= threshold) & (jet_weights > 0)
+    """Return the rejection of background jets by a cut; NaN without any, or of a negative sum."""
+    passing = (scores >= threshold) & (jet_weights != 0)
     if passing.any() or not jet_weights.any():
         number = effective_number(jet_weights[passing])
         return to_rejection(eps_b, error, float(len(scores)), number, is_limit=False)

@@ -95,6 +95,32 @@ PFN's accuracy is blank in the table of the Particle Transformer paper; the one 
 tables of later papers.
 """
 
+
+def _quark_gluon(
+    name: str,
+    accuracy: float,
+    auc: float,
+    half: tuple[float, float],
+    third: tuple[float, float],
+    *,
+    pretrained: bool = False,
+) -> Published:
+    """Return a line of quarks and gluons, recalled: rejections of gluons at ε_S = 0.5 and 0.3."""
+    points = {0.5: Rejection(*half), 0.3: Rejection(*third)}
+    return Published(name, "R", accuracy, auc, {"quark": points}, pretrained=pretrained)
+
+
+QUARK_GLUON: tuple[Published, ...] = (
+    _quark_gluon("LorentzNet", 0.844, 0.9156, (42.4, 0.4), (110.2, 1.3)),
+    _quark_gluon("ParT, charge and kind", 0.840, 0.9121, (41.3, 0.3), (101.2, 1.1)),
+    _quark_gluon("ParT", 0.849, 0.9203, (47.9, 0.5), (129.5, 0.9)),
+    _quark_gluon("ParT-f.t.", 0.852, 0.9230, (50.6, 0.2), (138.7, 1.3), pretrained=True),
+)
+"""Quark and gluon jets of EnergyFlow: trained on 1.6M, tested on 200k (arXiv:2202.03772).
+
+"charge and kind" sees what a detector tells of a particle; the others know the species of hadrons.
+"""
+
 _JETCLASS_POINTS = {
     **dict.fromkeys(("Hbb", "Hcc", "Hgg", "H4q"), 0.5),
     "Hqql": 0.99,

@@ -56,6 +56,40 @@ class ProbeFit:
         )
 
 
+@dataclass(frozen=True)
+class Reweighted:
+    """What ``data.reweight`` did to the training jets of a class."""
+
+    num_jets: int
+    num_zero: int
+    """Jets in bins without every class, or beyond the edges, which have weight 0."""
+    num_effective_before: float
+    """How many jets of equal weight the class was worth, (Σ w)² / Σ w²."""
+    num_effective_after: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as ``metrics.json`` holds it."""
+        return {
+            "num_jets": self.num_jets,
+            "num_zero": self.num_zero,
+            "num_effective": {
+                "before": self.num_effective_before,
+                "after": self.num_effective_after,
+            },
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Reweighted:
+        """Return what ``to_json`` has written, or a class of ``reweighting.json``."""
+        effective = content["num_effective"]
+        return cls(
+            num_jets=int(content["num_jets"]),
+            num_zero=int(content["num_zero"]),
+            num_effective_before=float(effective["before"]),
+            num_effective_after=float(effective["after"]),
+        )
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Report:
     """What a tagger is worth on some jets.
@@ -102,6 +136,8 @@ class Report:
     """Files of the jets; empty for jets in memory."""
     probe: ProbeFit | None = None
     """What was fitted, if it is a linear probe that was measured."""
+    reweighting: Mapping[str, Reweighted] = field(default_factory=dict)
+    """What ``data.reweight`` did to the training jets of each class."""
     errors_of_counts: bool = False
     """Whether the errors of the rejections leave out how well the signal jets fix the cut, as those
     of reports before version 3 do."""
@@ -131,6 +167,11 @@ class Report:
             "num_left_out": dict(self.num_left_out),
             "data": list(self.data),
             **({} if self.probe is None else {"probe": self.probe.to_json()}),
+            **(
+                {"reweighting": {name: own.to_json() for name, own in self.reweighting.items()}}
+                if self.reweighting
+                else {}
+            ),
             **({"errors_of_counts": True} if self.errors_of_counts else {}),
         }
 
@@ -237,6 +278,10 @@ def _read(content: Mapping[str, Any]) -> Report:
         num_left_out={str(n): int(jets) for n, jets in content.get("num_left_out", {}).items()},
         data=tuple(map(str, content.get("data", ()))),
         probe=ProbeFit.from_json(probe) if probe else None,
+        reweighting={
+            str(name): Reweighted.from_json(own)
+            for name, own in content.get("reweighting", {}).items()
+        },
         errors_of_counts=bool(content.get("errors_of_counts", False)),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
@@ -28,6 +29,10 @@ class Roc:
 
     The variances are those of ``eps_s`` and ``eps_b`` at a fixed cut: binomial, with weighted jets
     [(1 − ε)² Σ_pass w² + ε² Σ_fail w²] / (Σ w)².
+
+    With negative weights a looser cut may keep less. Between the points of such a curve nothing is
+    interpolated: at a signal efficiency stands the tightest cut that keeps as much, with what that
+    cut keeps.
     """
 
     thresholds: Float64[np.ndarray, " points"]
@@ -45,13 +50,21 @@ class Roc:
     """Effective number of background jets, (Σ w)² / Σ w²."""
     background_weights: Float64[np.ndarray, " background_jets"]
     """In order of falling score."""
+    missing: str = ""
+    """Why there are no efficiencies."""
+
+    @cached_property
+    def is_monotonic(self) -> bool:
+        """Whether a looser cut never keeps less, of signal and of background."""
+        return all(bool((np.diff(column) >= 0).all()) for column in (self.eps_s, self.eps_b))
 
     def background_efficiency(
         self, eps_s: Float64[np.ndarray, " cuts"]
     ) -> tuple[Float64[np.ndarray, " cuts"], Float64[np.ndarray, " cuts"]]:
         """Return ε_B at the given ε_S, linear between the points of the ROC, and its error.
 
-        Where the curve is vertical, ε_B is that of the tightest cut that reaches ε_S. The error has
+        Where the curve is vertical, or not monotonic anywhere (with negative weights), ε_B is that
+        of the tightest cut that reaches ε_S. The error has
         two causes: the background jets that pass, and the signal jets that say where the cut is,
         σ² = var(ε_B) + (dε_B/dε_S)² var(ε_S). The slope is that of the ROC within ``half_step``.
         """
@@ -83,11 +96,11 @@ class Roc:
         If less than one background jet survives, the value is the lower limit at
         ``CONFIDENCE_LEVEL`` by the heaviest of the 20 background jets nearest below the cut, or by
         the mean weight of those beyond it where weights rise with the score. With less than ten
-        effective signal jets on either side of the cut nothing is claimed.
+        effective signal jets on either side of the cut nothing is claimed, nor where background
+        jets pass whose weights sum up to 0 or less.
         """
         if not self._is_defined:
-            missing = "signal" if np.isnan(self.eps_s).any() else "background"
-            return Estimate(math.nan, reason=f"there are no {missing} jets")
+            return Estimate(math.nan, reason=self.missing)
         deciding = self.num_signal * min(eps_s, 1 - eps_s)
         if deciding < FEWEST_SIGNAL:
             side = "below" if eps_s > 0.5 else "above"
@@ -101,6 +114,12 @@ class Roc:
         passing, count = (
             float(array[0]) for array in self._at(place, self.num_passing, self.count_passing)
         )
+        if count >= 1 and eps_b <= 0:
+            return Estimate(
+                math.nan,
+                reason=f"the weights of the {count:.0f} background jets that pass sum up to 0 or "
+                "less",
+            )
         comparable = (
             _over_weight_beyond(self.background_weights) if count < 1 else self.num_background
         )
@@ -124,13 +143,16 @@ class Roc:
 
     def _first_reaching(self, eps_s: Float64[np.ndarray, " cuts"]) -> Int64[np.ndarray, " cuts"]:
         # Rounding may leave the last efficiency a hair under 1.
-        return np.searchsorted(self.eps_s, eps_s, side="left").clip(max=len(self.eps_s) - 1)
+        most = np.maximum.accumulate(self.eps_s)  # with negative weights more than a looser cut has
+        return np.searchsorted(most, eps_s, side="left").clip(max=len(most) - 1)
 
     def _at(
         self, eps_s: Float64[np.ndarray, " cuts"], *columns: Float64[np.ndarray, " points"]
     ) -> list[Float64[np.ndarray, " cuts"]]:
-        """Return what the curve has at these ε_S, linear between its points."""
+        """Return what the curve has at these ε_S, linear between its points if it is monotonic."""
         above = self._first_reaching(eps_s)
+        if not self.is_monotonic:
+            return [values[above] for values in columns]
         below = np.maximum(above - 1, 0)
         step = self.eps_s[above] - self.eps_s[below]
         part = np.divide(eps_s - self.eps_s[below], step, out=np.zeros_like(step), where=step > 0)
@@ -143,7 +165,7 @@ def weight_over_nearest(
     """Return Σw over the weight that jets beyond the highest score may have, of any weight."""
     order = np.argsort(scores, kind="stable")[::-1]
     weights = jet_weights[order]
-    return _over_weight_beyond(weights[weights > 0])
+    return _over_weight_beyond(weights[weights != 0])
 
 
 def _over_weight_beyond(falling: Float64[np.ndarray, " jets"]) -> float:
@@ -152,8 +174,11 @@ def _over_weight_beyond(falling: Float64[np.ndarray, " jets"]) -> float:
     That is the largest of the first 20, or more where weights rise towards the first: a straight
     line is fitted to ln w against ln rank of the 20, w = w_1 rank^−a, and jets beyond it weigh
     w_1/(1 − a) on average, for their ranks would be uniform below the first.
+
+    Negative weights count as large as they are: if jets of both signs are expected beyond the first
+    and none is there, there are few of either.
     """
-    nearest = falling[:_NEAREST]
+    nearest = np.abs(falling[:_NEAREST])
     heaviest = float(nearest.max())
     if len(nearest) > 2:
         log_rank = np.log(np.arange(1, len(nearest) + 1))
@@ -196,11 +221,21 @@ def roc(
         signal_variance=signal_variance,
         background_variance=background_variance,
         num_passing=num_passing,
-        count_passing=passing((of_background > 0).astype(np.float64)),
+        count_passing=passing((of_background != 0).astype(np.float64)),
         num_signal=num_signal,
         num_background=num_background,
-        background_weights=of_background[of_background > 0],
+        background_weights=of_background[of_background != 0],
+        missing=_missing(of_signal, "signal") or _missing(of_background, "background"),
     )
+
+
+def _missing(jet_weights: Float64[np.ndarray, " jets"], name: str) -> str:
+    """Return why nothing can be said of jets; nothing if their weights have a sum to divide by."""
+    if jet_weights.sum() > 0:
+        return ""
+    if not jet_weights.any():
+        return f"there are no {name} jets"
+    return f"the weights of the {name} jets sum up to 0 or less"
 
 
 def _efficiencies(
@@ -212,9 +247,10 @@ def _efficiencies(
     Float64[np.ndarray, " points"],
 ]:
     """Return efficiency, its variance, the effective number in all, and of those that pass."""
-    share = sums / sums[-1]
+    share = sums / (sums[-1] if sums[-1] > 0 else math.nan)
     variance = (1 - share) ** 2 * squares + share**2 * (squares[-1] - squares)
-    numbers = np.divide(sums**2, squares, out=np.zeros_like(sums), where=squares > 0)
+    positive = np.maximum(sums, 0)
+    numbers = np.divide(positive**2, squares, out=np.zeros_like(sums), where=squares > 0)
     return share, variance / sums[-1] ** 2, float(numbers[-1]), numbers
 
 
@@ -236,7 +272,7 @@ def rejection_interval(
     eps_s
         The signal efficiency, between 0 and 1.
     weights
-        Of the jets, at least 0.
+        Of the jets; they may be negative.
 
     Returns
     -------

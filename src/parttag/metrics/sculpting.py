@@ -21,6 +21,7 @@ from parttag.metrics.estimate import (
     checked_weights,
     effective_number,
     from_json_number,
+    has_negative,
     json_number,
 )
 from parttag.metrics.options import DEFAULTS, EvaluationOptions
@@ -132,7 +133,7 @@ def measure_sculpting(
     Raises
     ------
     InputError
-        If a jet weight is negative or not finite.
+        If a jet weight is not finite.
 
     References
     ----------
@@ -157,8 +158,10 @@ def jensen_shannon(
 ) -> Float64[np.ndarray, " samples"]:
     """Return the distance of histograms from a reference; NaN for an empty one.
 
-    It is the square root of the Jensen–Shannon divergence to base 2: from 0 to 1.
+    It is the square root of the Jensen–Shannon divergence to base 2: from 0 to 1. Bins that
+    negative weights bring below 0 count as empty.
     """
+    samples, reference = np.maximum(samples, 0), np.maximum(reference, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         p, q = samples / samples.sum(axis=1, keepdims=True), reference / reference.sum()
         middle = (p + q) / 2
@@ -214,6 +217,8 @@ def _quantiles(
     order = np.argsort(values)
     weights = jet_weights[order]
     below = (np.cumsum(weights) - weights / 2) / weights.sum()
+    # Where negative weights make it fall, the first value counts that reaches a share.
+    below = np.maximum.accumulate(below)
     return [float(quantile) for quantile in np.interp(shares, below, values[order])]
 
 
@@ -235,7 +240,7 @@ def _distances(
     seed: int,
 ) -> _Distances:
     num_bins = min(_MOST_BINS, len(mass) // _LEAST_JETS)
-    survivors = np.flatnonzero(passed & (jet_weights > 0))
+    survivors = np.flatnonzero(passed & (jet_weights != 0))
     number = len(survivors)
     if num_bins < 2 or number == 0:
         return _Distances()
@@ -251,13 +256,16 @@ def _distances(
         return histogram(rows, jet_weights[rows])
 
     # The weights of those that pass may be unlike those of all, and so few of them count: random
-    # jets have their masses from all, with the probabilities of the weights, and these weights.
-    own = jet_weights[survivors]
-    share = None if np.ptp(jet_weights) == 0 else jet_weights / jet_weights.sum()
+    # jets have their masses from all, with the probabilities of the weights, and these weights. A
+    # sign belongs to the mass: with negative weights in both, sums of jets would not be those of
+    # all otherwise.
+    own, sizes = jet_weights[survivors], np.abs(jet_weights)
+    share = None if np.ptp(jet_weights) == 0 else sizes / sizes.sum()
+    signs, is_signed = np.sign(jet_weights), has_negative(jet_weights)
 
     def by_chance() -> Float64[np.ndarray, " bins"]:
         rows = rng.choice(len(mass), number, replace=share is not None, p=share, shuffle=False)
-        return histogram(rows, own)
+        return histogram(rows, signs[rows] * np.abs(own) if is_signed else own)
 
     everything = histogram(np.arange(len(mass)), jet_weights)
     rng = np.random.default_rng(seed)

@@ -272,11 +272,13 @@ def _cut(
 
 
 def _last_passing(curve: Roc, asked: PointOptions) -> int:
+    # With negative weights a looser cut may keep less: the tightest that reaches the share counts.
+    eps_s, eps_b = (np.maximum.accumulate(column) for column in (curve.eps_s, curve.eps_b))
     if asked.efficiency is not None:
-        first = int(np.searchsorted(curve.eps_s, asked.efficiency - _ROUNDING, side="left"))
-        return min(first, len(curve.eps_s) - 1)
+        first = int(np.searchsorted(eps_s, asked.efficiency - _ROUNDING, side="left"))
+        return min(first, len(eps_s) - 1)
     assert asked.mistag is not None
-    return int(np.searchsorted(curve.eps_b, asked.mistag + _ROUNDING, side="right")) - 1
+    return int(np.searchsorted(eps_b, asked.mistag + _ROUNDING, side="right")) - 1
 
 
 def _halfway(curve: Roc, last: int) -> float:

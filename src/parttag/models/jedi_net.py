@@ -22,7 +22,6 @@ second has half; ``effect_dim`` is D_E, ``output_dim`` D_O.
 References
 ----------
 arXiv:1908.05318; for top tagging, the features, sizes and activations of the authors' repository.
-Its loader gives the two cosines the opposite sign, which the first layer's weights can absorb.
 """
 
 from typing import Literal

@@ -61,8 +61,8 @@ from parttag.ops.layout import Group, JetLayout
 
 # Pairs in a chunk: 72 channels of float32 then take 2.4 MB.
 _CHUNK = 8192
-# Of each component of a step in the published code, in GeV.
-_CLAMP = 100.0
+CLAMP = 100.0
+"""Largest component of a step in the published code, in GeV."""
 
 
 class LorentzNetOptions(ModelOptions):
@@ -312,7 +312,7 @@ class Block(nn.Module):
         weights = torch.where(is_pair, self.step(messages)[..., 0].to(vectors.dtype), 0)
         if self.is_clamped:
             terms = (vectors[:, :, None] - vectors[:, None]) * weights[..., None]
-            return summed, terms.clamp(-_CLAMP, _CLAMP).sum(dim=2)
+            return summed, terms.clamp(-CLAMP, CLAMP).sum(dim=2)
         steps = vectors * weights.sum(dim=2, keepdim=True) - weights @ vectors
         return summed, steps
 

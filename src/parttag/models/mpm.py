@@ -71,6 +71,7 @@ class MPM(ParticleEncoder):
 
     options_class = MPMOptions
     reads_features = False
+    num_inputs = _NUM_INPUTS
 
     def __init__(
         self, options: MPMOptions, feature_names: tuple[str, ...], num_classes: int
@@ -92,19 +93,38 @@ class MPM(ParticleEncoder):
         self,
         batch: JetBatch,
         hidden: Bool[np.ndarray, " particles"] | None = None,
-        placeholder: Float[Tensor, " particle_width"] | None = None,
+        placeholder: Float[Tensor, " placeholder_width"] | None = None,
     ) -> Float[Tensor, "particles particle_width"]:
-        """Return the normalized particles; a placeholder is the embedding of a hidden one."""
+        """Return the normalized particles.
+
+        A placeholder is the embedding of a hidden particle or, if it is three numbers, its inputs,
+        which are then standardized like the others and count among what is learned of them.
+        """
         visible = batch if hidden is None else visible_jets(batch, hidden)
-        embedded: Tensor = self.backbone.embed(_inputs(visible))
-        if hidden is not None:
-            assert placeholder is not None
-            rows = torch.from_numpy(np.flatnonzero(~hidden)).to(batch.device, non_blocking=True)
-            everywhere = placeholder.to(embedded.dtype).expand(batch.num_particles, -1)
-            embedded = everywhere.index_copy(0, rows, embedded)
+        inputs = _inputs(visible)
+        replaces_inputs = placeholder is not None and len(placeholder) == _NUM_INPUTS
+        if replaces_inputs:
+            inputs = _between(inputs, batch, hidden, placeholder)
+        embedded: Tensor = self.backbone.embed(inputs)
+        if hidden is not None and not replaces_inputs:
+            embedded = _between(embedded, batch, hidden, placeholder)
         layout = layout_for(batch.lengths, batch.p4, self.head_width, self.kernels)
         particles: Tensor = self.backbone(embedded, layout)
         return particles
+
+
+def _between(
+    visible: Float[Tensor, "visible width"],
+    batch: JetBatch,
+    hidden: Bool[np.ndarray, " particles"] | None,
+    placeholder: Float[Tensor, " width"] | None,
+) -> Float[Tensor, "particles width"]:
+    """Return rows of all particles: those of the visible ones, and the placeholder elsewhere."""
+    assert hidden is not None
+    assert placeholder is not None
+    rows = torch.from_numpy(np.flatnonzero(~hidden)).to(batch.device, non_blocking=True)
+    everywhere = placeholder.to(visible.dtype).expand(batch.num_particles, -1)
+    return everywhere.index_copy(0, rows, visible)
 
 
 class Backbone(nn.Module):

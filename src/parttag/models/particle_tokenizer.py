@@ -12,9 +12,11 @@ jet, so that they may be what a network predicts, but not what it reads while ot
 The frame: ``hardest``, the axis of the hardest particle, which a decoder that writes particles by
 falling pT knows from the first; or ``jet``, as published, whose axis tells of every particle.
 
-The default sizes are those of the published code of arXiv:2403.05618. Its layers have the second
-norm after the output projection; here they are those of arXiv:2401.13537, whose own tokenizer has
-width 128, dense networks of 256, 3 layers, 16 heads and latents of 16.
+The default sizes are those of the published code of arXiv:2403.05618, the layers those of
+arXiv:2401.13537, whose own tokenizer has width 128, dense networks of 256, 3 layers, 16 heads and
+latents of 16, and (``output_norm: false``) no norm in its output networks. ``architecture:
+omnijet`` has the layers of arXiv:2403.05618 (``layers/omnijet_coder.py``; 800,775 parameters, and
+870,407 with the others), ``codebook: gradients`` the codebook of both.
 The published codes leave out particles beyond 0.8 of the axis in η or φ (arXiv:2403.05618), or move
 them there (arXiv:2401.13537); here particles are coded wherever they are.
 
@@ -28,12 +30,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from parttag.jets import kinematics
 from parttag.jets.batch import JetBatch
+from parttag.models.layers.gradient_quantizer import GradientQuantizer
 from parttag.models.layers.normformer import NormFormer, dense_network, layout_for
+from parttag.models.layers.omnijet_coder import OmniJetCoder
 from parttag.models.layers.vector_quantizer import VectorQuantizer
 from parttag.models.registry import register_model
 from parttag.models.tagger import ModelOptions, Tagger
@@ -69,6 +73,22 @@ class TokenizerOptions(Heads):
     """Attention heads of a layer."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Of attention weights."""
+    architecture: Literal["normformer", "omnijet"] = "normformer"
+    """Layers of masked particle modelling's code (normformer) or of OmniJet-α's."""
+    output_norm: bool = True
+    """Whether the output networks have a norm, which those of masked particle modelling's code have
+    not; of no meaning for omnijet, whose outputs are linear."""
+    codebook: Literal["means", "gradients"] = "means"
+    """What moves the codes: running means of their vectors, or gradients, as published."""
+    raw_labels: bool = False
+    """Take for a particle's code the one nearest to its vector without the affine transform of the
+    codebook, as the labels of masked particle modelling's code are; for codebook: gradients."""
+
+    @model_validator(mode="after")
+    def _raw_labels_have_another_table(self) -> "TokenizerOptions":
+        if self.raw_labels and self.codebook != "gradients":
+            raise ValueError("raw_labels needs codebook: gradients, which has the affine transform")
+        return self
 
 
 class ParticleTokenizerOptions(TokenizerOptions, ModelOptions):
@@ -148,10 +168,11 @@ class Tokenizer(nn.Module):
         super().__init__()
         self.options = options
         self.encoder = _coder(options, NUM_FEATURES)
-        self.to_latent = dense_network(options.width, options.hidden_dim, options.latent_dim)
-        self.quantizer = VectorQuantizer(options.num_codes, options.latent_dim)
+        self.to_latent = _output(options, options.latent_dim)
+        kind = GradientQuantizer if options.codebook == "gradients" else VectorQuantizer
+        self.quantizer = kind(options.num_codes, options.latent_dim)
         self.decoder = _coder(options, options.latent_dim)
-        self.to_features = dense_network(options.width, options.hidden_dim, NUM_FEATURES)
+        self.to_features = _output(options, NUM_FEATURES)
 
     def forward(
         self, features: Float[Tensor, "particles 3"], lengths: Int64[np.ndarray, " jets"]
@@ -170,6 +191,9 @@ class Tokenizer(nn.Module):
         """
         with torch.autocast(features.device.type, enabled=False):
             codes: Tensor = self.quantizer.nearest(self._latents(features, lengths))
+            if self.options.raw_labels:
+                assert isinstance(self.quantizer, GradientQuantizer)
+                return self.quantizer.raw_labels(codes)
             return codes
 
     @torch.no_grad()
@@ -178,7 +202,7 @@ class Tokenizer(nn.Module):
     ) -> Float[Tensor, "particles 3"]:
         """Return the ``token_features`` that the codes of jets of these lengths stand for."""
         with torch.autocast(codes.device.type, enabled=False):
-            return self._features(self.quantizer.codebook[codes], lengths)
+            return self._features(self.quantizer.table()[codes], lengths)
 
     def _latents(self, features: Tensor, lengths: np.ndarray) -> Tensor:
         latents: Tensor = self.to_latent(self.encoder(features, self._layout(lengths, features)))
@@ -272,8 +296,15 @@ class ParticleTokenizer(Tagger):
         return token_features(batch.p4[: batch.num_particles], axis)
 
 
-def _coder(options: TokenizerOptions, num_inputs: int) -> NormFormer:
-    return NormFormer(
+def _output(options: TokenizerOptions, width_out: int) -> nn.Module:
+    if options.architecture == "omnijet":
+        return nn.Linear(options.width, width_out)
+    return dense_network(options.width, options.hidden_dim, width_out, norm=options.output_norm)
+
+
+def _coder(options: TokenizerOptions, num_inputs: int) -> NormFormer | OmniJetCoder:
+    kind = OmniJetCoder if options.architecture == "omnijet" else NormFormer
+    return kind(
         num_inputs,
         options.width,
         options.hidden_dim,

@@ -35,7 +35,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from parttag.jets import pair_features
@@ -48,6 +48,11 @@ from parttag.models.layers.masking import pairs_in_full, visible_jets
 from parttag.models.layers.pair_network import PairNetwork
 from parttag.models.layers.particle_blocks import ClassBlock, ParticleBlock
 from parttag.models.layers.particle_embedding import Embedding
+from parttag.models.layers.swiglu_blocks import (
+    SwiGLUClassBlock,
+    SwiGLUParticleBlock,
+    make_norm,
+)
 from parttag.models.registry import register_model
 from parttag.models.tagger import ModelOptions, ParticleEncoder
 from parttag.ops.attention import spread_bias
@@ -81,6 +86,14 @@ class ParticleTransformerOptions(ModelOptions, Heads):
     """Width of a block's hidden layer, in units of its own width."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Of attention weights, activations and residuals in the particle blocks."""
+    block: Literal["normformer", "swiglu"] = "normformer"
+    """normformer: the paper's. swiglu: weaver's of version 2, whose hidden layer is gated, without
+    the scales and the norms of heads and hidden layer."""
+    rms_norm: bool = False
+    """RMS norms in place of layer norms after the embedding, and no biases in the blocks, as in
+    weaver's version 3 (with dropout 0 and drop_path 0.1); for block: swiglu."""
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
+    """Share of jets that skip a branch of a block, drawn anew for each; for block: swiglu."""
     trim: bool = True
     """In training, cut the longest jets of a batch to a random length by dropping particles."""
     initialization: Literal["torch", "xavier"] = "torch"
@@ -92,6 +105,14 @@ class ParticleTransformerOptions(ModelOptions, Heads):
     """What computes attention and the pair network: triton, torch, or (auto) Triton's kernels on
     CUDA where they fit. For comparisons: padded is torch's own attention, on jets padded to the
     longest of a batch; reference is the definitions in plain torch, jet by jet."""
+
+    @model_validator(mode="after")
+    def _fits_the_block(self) -> "ParticleTransformerOptions":
+        if self.block == "normformer" and (self.rms_norm or self.drop_path):
+            raise ValueError(
+                "rms_norm and drop_path belong to block: swiglu; set it, or leave them"
+            )
+        return self
 
 
 @register_model(
@@ -140,9 +161,13 @@ class ParticleTransformer(ParticleEncoder):
 
     @classmethod
     def footnotes(cls, options: ModelOptions) -> tuple[str, ...]:
-        """Return whether the pair bias is missing."""
+        """Return whether the pair bias is missing, and whether the blocks are others."""
         assert isinstance(options, ParticleTransformerOptions)
-        return () if options.pair_bias else ("the Particle Transformer without the pair bias",)
+        notes = [] if options.pair_bias else ["the Particle Transformer without the pair bias"]
+        if options.block == "swiglu":
+            version = 3 if options.rms_norm else 2
+            notes.append(f"the blocks of weaver's Particle Transformer of version {version}")
+        return tuple(notes)
 
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the normalized class token of each jet."""
@@ -216,16 +241,12 @@ class Backbone(nn.Module):
         self.pair_network = (
             PairNetwork((*options.pair_dims, options.num_heads)) if options.pair_bias else None
         )
-        self.blocks = nn.ModuleList(
-            ParticleBlock(width, options.num_heads, options.feedforward_factor, options.dropout)
-            for _ in range(options.num_layers)
-        )
+        self.blocks = nn.ModuleList(_particle_block(options) for _ in range(options.num_layers))
         self.class_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(width), std=0.02))
         self.class_blocks = nn.ModuleList(
-            ClassBlock(width, options.num_heads, options.feedforward_factor, dropout=0.0)
-            for _ in range(options.num_class_layers)
+            _class_block(options) for _ in range(options.num_class_layers)
         )
-        self.norm = nn.LayerNorm(width)
+        self.norm = make_norm(width, rms=options.rms_norm)
 
     def forward(
         self,
@@ -372,6 +393,20 @@ class ParticleTrimmer(nn.Module):
         return batch.keep_particles(random_subset(batch.lengths, longest))
 
 
+def _particle_block(options: ParticleTransformerOptions) -> nn.Module:
+    sizes = (options.embed_dims[-1], options.num_heads, options.feedforward_factor, options.dropout)
+    if options.block == "normformer":
+        return ParticleBlock(*sizes)
+    return SwiGLUParticleBlock(*sizes, drop_path=options.drop_path, rms_norm=options.rms_norm)
+
+
+def _class_block(options: ParticleTransformerOptions) -> nn.Module:
+    sizes = (options.embed_dims[-1], options.num_heads, options.feedforward_factor, 0.0)
+    if options.block == "normformer":
+        return ClassBlock(*sizes)
+    return SwiGLUClassBlock(*sizes, drop_path=options.drop_path, rms_norm=options.rms_norm)
+
+
 @torch.no_grad()
 def _initialize_xavier(network: ParticleTransformer) -> None:
     """Initialize as weaver 0.5 does: all linear layers but the pair network's."""
@@ -382,7 +417,8 @@ def _initialize_xavier(network: ParticleTransformer) -> None:
             # Query, key and value are three matrices in one.
             for matrix in module.weight.chunk(3 if name.endswith(".qkv") else 1):
                 nn.init.xavier_uniform_(matrix)
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
     for depth, block in enumerate(network.backbone.blocks, start=1):
         for name in ("out", "feedforward.out"):
             block.get_parameter(f"{name}.weight").div_((2 * depth) ** 0.5)

@@ -24,6 +24,8 @@ from pydantic import (
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.readers.more_columns import WantedColumns
 from parttag.data.selection.cuts import CutOptions
+from parttag.data.selection.folds import FoldOptions
+from parttag.data.selection.jet_weights import NegativeWeights
 from parttag.data.selection.reweight import FlattenOptions, ReweightOptions
 from parttag.errors import InputError
 from parttag.jets.column_features import ColumnFeature, ColumnName
@@ -89,6 +91,12 @@ class DataOptions(Options):
     reweight: ReweightOptions | None = None
     """Weigh the training jets so that every class has the same spectrum of one or two jet
     variables."""
+    negative_weights: NegativeWeights = "refuse"
+    """What jets of negative weight count for in loss and metrics: refuse them, ``keep`` the signs,
+    or take the weights as ``absolute``."""
+    folds: FoldOptions | None = None
+    """Train as many networks as folds, each without the jets of its fold: every jet is then scored
+    by the one that has not seen it."""
     strict: bool = False
     """Refuse bad jets instead of leaving them out."""
 
@@ -211,7 +219,11 @@ class RunConfig(Options):
     def wanted_columns(self) -> WantedColumns:
         """The columns that these are made of, besides those that parttag knows."""
         of_network = momenta_of_network(self.model, self.network_features)
-        return wanted_columns(self.features, self.jet_features, self.data.columns, of_network)
+        found = wanted_columns(self.features, self.jet_features, self.data.columns, of_network)
+        folds = self.data.folds
+        if folds is None or folds.by in found.jets:
+            return found
+        return replace(found, either=(folds.by,), asked_by="data.folds.by")
 
     @property
     def training_columns(self) -> WantedColumns:

@@ -22,13 +22,18 @@ from parttag.system.files import refuse_damaged, refuse_unwritable
 from parttag.training.distributed import Ranks
 
 
-def refuse_other_run(directory: Path, config: RunConfig) -> None:
+def refuse_other_run(directory: Path, config: RunConfig, *, begun: bool | None = None) -> None:
     """Refuse a directory that holds something else than this run.
 
     Its jets may have other names: ``create`` compares what is in the files. Those of ``data.test``,
     of which a run keeps no sums, may lie in another folder, under the same names.
 
     A run without a checkpoint, such as one whose first weights could not be used, is nothing yet.
+
+    Parameters
+    ----------
+    begun
+        Whether a training in it has begun, if its checkpoints are elsewhere.
     """
     if not directory.exists():
         return
@@ -37,7 +42,7 @@ def refuse_other_run(directory: Path, config: RunConfig) -> None:
             f"{directory} holds an ensemble, which is not trained; give another {option('out', '')}"
         )
     path = directory / "config.yaml"
-    if path.is_file() and not is_begun(directory):
+    if path.is_file() and not (is_begun(directory) if begun is None else begun):
         return
     if path.is_file():
         key = _difference(read_config(directory), config)
@@ -98,7 +103,9 @@ def create(
                 f"in {path.name}; give another {option('out', '')} to train on the new ones"
             )
         moved = moved if is_begun(directory) else []
-    refuse_shared_files(hashes, JetFiles(config.data.test, config.data.columns).paths)
+    # With folds, jets of the training are measured by the network that has not seen them.
+    test = () if config.data.folds is not None else config.data.test
+    refuse_shared_files(hashes, JetFiles(test, config.data.columns).paths)
     starts.append(describe_start(ranks, config))
     with refuse_unwritable(directory):
         (directory / "checkpoints").mkdir(parents=True, exist_ok=True)

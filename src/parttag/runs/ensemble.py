@@ -124,6 +124,8 @@ def _member_config(directory: Path) -> RunConfig:
     if is_ensemble(directory):
         raise InputError(f"{directory} is an ensemble itself; name its members")
     config = read_config(directory)
+    if config.data.folds is not None and config.data.folds.held_out is None:
+        raise InputError(f"{directory} holds a network a fold; an ensemble is of one network each")
     if not config.is_classifier:
         raise InputError(
             f"{directory} was trained on the objective {config.objective.name}, which gives jets "

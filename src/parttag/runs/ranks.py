@@ -18,25 +18,18 @@ from parttag.training.rendezvous import RENDEZVOUS
 # Ranks that have lost another one notice it at once; one that does not is stopped.
 _SECONDS_TO_NOTICE = 20.0
 _POLL_SECONDS = 0.05
-# What the user's OMP_NUM_THREADS allows; the ranks' own is their share.
-_ALLOWED = "PARTTAG_THREADS_ALLOWED"
-
-
-def threads_allowed() -> int:
-    """Return how many threads a process may have: as many as cores, or ``OMP_NUM_THREADS``.
-
-    In a rank that ``run_ranks`` started, this is what the user had set, not the rank's own share.
-    """
-    cores = len(os.sched_getaffinity(0))
-    # Of nested teams, the number of the outermost comes first.
-    first = os.environ.get(_ALLOWED, os.environ.get("OMP_NUM_THREADS", "")).split(",")[0].strip()
-    return min(cores, int(first)) if first.isdecimal() and int(first) > 0 else cores
 
 
 def threads_of_rank(number: int) -> dict[str, str]:
-    """Return the variables that say to each of so many ranks how many threads it has."""
-    cores, allowed = len(os.sched_getaffinity(0)), threads_allowed()
-    return {"OMP_NUM_THREADS": str(min(cores // number, allowed)), _ALLOWED: str(allowed)}
+    """Return the variable that says to each of so many ranks how many threads it has.
+
+    They share the cores; none has more threads than the user's ``OMP_NUM_THREADS``.
+    """
+    cores = len(os.sched_getaffinity(0))
+    # Of nested teams, the number of the outermost comes first.
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    allowed = int(first) if first.isdecimal() and int(first) > 0 else cores
+    return {"OMP_NUM_THREADS": str(min(cores // number, allowed))}
 
 
 def is_rank() -> bool:

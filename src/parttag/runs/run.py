@@ -1,6 +1,7 @@
 """A finished run: a trained network, its configuration and where they came from."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,8 @@ from parttag.options import local_name
 from parttag.runs import calibration as calibrations
 from parttag.runs import ensemble as ensembles
 from parttag.runs.calibration import Calibration, read_calibration
-from parttag.runs.config import RunConfig
+from parttag.runs.config import CONFIG, RunConfig
+from parttag.runs.folds import fold_directories, has_folds
 from parttag.runs.plugin_parts import read_config
 from parttag.system.files import sha256
 from parttag.training import checkpoint
@@ -36,11 +38,33 @@ class Run:
     """Which epoch the weights are of."""
     calibration: Calibration | None = None
     """What makes its scores mean what they say, in what ``model`` returns already."""
+    fold_models: tuple[Tagger, ...] = ()
+    """Of ``data.folds``, the network that has not seen the jets of each fold; ``model`` is the
+    first of them."""
 
     def with_columns(self, columns: ColumnsOptions | None) -> "Run":
         """Return the run with another ``data.columns``, for files of other branches."""
         data = self.config.data.model_copy(update={"columns": columns})
         return replace(self, config=self.config.model_copy(update={"data": data}))
+
+    def refuse_folds(self, what: str) -> None:
+        """Refuse to do with several networks what can be done with one.
+
+        Parameters
+        ----------
+        what
+            What was to be done.
+
+        Raises
+        ------
+        InputError
+            If the run is of ``data.folds``.
+        """
+        if self.fold_models:
+            raise InputError(
+                f"{self.directory} holds a network a fold, which {what} cannot take: give one of "
+                f"them, such as {self.directory / 'fold_0'}"
+            )
 
 
 def load_run(
@@ -64,13 +88,18 @@ def load_run(
     ------
     InputError
         If the directory is no run, a plug-in that its network came from is missing, the checkpoint
-        is missing, damaged or of another network, or the calibration of other weights.
+        is missing, damaged or of another network, or the calibration of other weights; of
+        ``data.folds``, that of any fold.
     """
     directory = Path(local_name(directory))
-    if not (directory / "config.yaml").is_file():
+    if not (directory / CONFIG).is_file():
         raise InputError(f"{directory} is not a run: it has no config.yaml")
     config = read_config(directory)
     classes = tuple(config.data.classes)
+    if has_folds(config):
+        places = fold_directories(config, directory)
+        runs = [load_run(place, checkpoint_name, calibrated=calibrated) for place in places]
+        return replace(join_folds(runs), directory=directory, config=config)
     if ensembles.is_ensemble(directory):
         return _load_ensemble(directory, config, checkpoint_name, calibrated=calibrated)
     model, _ = build_network(config)
@@ -121,6 +150,49 @@ def with_calibration(run: Run) -> Run:
     if found is not None:
         scale_logits(run.model, found.scaling)
     return replace(run, calibration=found)
+
+
+def join_folds(runs: Sequence[Run]) -> Run:
+    """Return one run of the runs of all folds, which scores each jet by the one without it.
+
+    Raises
+    ------
+    InputError
+        If they are not the runs of all folds, each once, of the same classes.
+    """
+    runs = sorted(runs, key=_held_out)
+    first = runs[0]
+    folds = first.config.data.folds
+    assert folds is not None
+    for run in runs:
+        own = run.config.data.folds
+        assert own is not None
+        if (own.number, own.by) != (folds.number, folds.by) or run.classes != first.classes:
+            raise InputError(
+                f"{run.directory} and {first.directory} are folds of different runs: give the "
+                "folds of one run, or its own directory"
+            )
+    there = [_held_out(run) for run in runs]
+    if there != list(range(folds.number)):
+        missing = sorted(set(range(folds.number)) - set(there))
+        named = ", ".join(map(str, missing)) or "none"
+        raise InputError(
+            f"{first.directory}: of {folds.number} folds there are {len(there)} runs, and that of "
+            f"fold {named} is missing: give each fold once"
+        )
+    whole = folds.model_copy(update={"held_out": None})
+    data = first.config.data.model_copy(update={"folds": whole})
+    config = first.config.model_copy(update={"data": data})
+    models = tuple(run.model for run in runs)
+    return replace(first, config=config, fold_models=models, calibration=None)
+
+
+def _held_out(run: Run) -> int:
+    """Return the fold that a run has left out."""
+    folds = run.config.data.folds
+    if folds is None or folds.held_out is None:
+        raise InputError(f"{run.directory} is no run of a fold: give it alone")
+    return folds.held_out
 
 
 def build_network(config: RunConfig) -> tuple[Tagger, Objective]:

@@ -20,6 +20,7 @@ from parttag.options import local_name
 from parttag.progress import Progress, no_progress
 from parttag.runs.config import RunConfig, build_config
 from parttag.runs.directory import create, is_begun, log_to, refuse_other_run
+from parttag.runs.folds import claim, fold_runs, has_folds
 from parttag.runs.kind_options import left_out
 from parttag.runs.lock import only_training
 from parttag.runs.overlap import shared_jets_warning
@@ -27,10 +28,12 @@ from parttag.runs.plugin_parts import plugin_parts
 from parttag.runs.reweighting import write_reweighting
 from parttag.runs.run import build_network
 from parttag.runs.standardization import standardized, with_earlier
+from parttag.runs.teachers import take_teacher
 from parttag.training import checkpoint
 from parttag.training.distributed import Ranks, join_ranks
 from parttag.training.loop import Trainer
 from parttag.training.memory import allocator_hint
+from parttag.training.objectives import Distill
 from parttag.training.optimizers import build_optimizer
 from parttag.training.tokenizers import take_tokenizer
 from parttag.training.transfer import (
@@ -43,11 +46,21 @@ logger = logging.getLogger(__name__)
 
 
 def train_run(
-    config: RunConfig, directory: str | Path, *, progress: Progress = no_progress
+    config: RunConfig,
+    directory: str | Path,
+    *,
+    ranks: Ranks | None = None,
+    progress: Progress = no_progress,
 ) -> Path:
     """Train what a configuration describes, or continue where a run of it stopped.
 
-    Under ``torchrun`` all processes call it, and the first one writes.
+    Under ``torchrun`` all processes call it, and the first one writes. Of ``data.folds`` there is a
+    run in ``fold_0``, ``fold_1`` and so on, one after the other.
+
+    Parameters
+    ----------
+    ranks
+        Those that have joined already, of ``join_ranks``; by default they join here.
 
     Returns
     -------
@@ -66,9 +79,27 @@ def train_run(
     if not config.data.train:
         raise InputError("data.train is empty: name the files to train on, data.train=FILES")
     options = config.training
+    with ExitStack() as joined:
+        if ranks is None:
+            ranks = joined.enter_context(join_ranks(options.device, options.rank_timeout))
+        if not has_folds(config):
+            _train_one(config, directory, ranks, progress)
+            return directory
+        if ranks.is_first:
+            claim(config, directory)
+        ranks.wait()
+        for own, place in fold_runs(config, directory):
+            if ranks.is_first:
+                logger.info("%s: without the jets of this fold", place)
+            _train_one(own, place, ranks, progress)
+    return directory
+
+
+def _train_one(config: RunConfig, directory: Path, ranks: Ranks, progress: Progress) -> None:
+    """Train one network."""
     begun = is_begun(directory)
     config = with_earlier(config, directory if begun else None)
-    with ExitStack() as alone, join_ranks(options.device, options.rank_timeout) as ranks:
+    with ExitStack() as alone:
         if ranks.is_first:
             refuse_other_run(directory, config)
             alone.enter_context(only_training(directory))
@@ -97,8 +128,27 @@ def train_run(
             if ranks.is_first and train_data.reweighting is not None:
                 write_reweighting(train_data.reweighting, directory)
             trainer = _build_trainer(config, directory, train_data, val_data, ranks, progress)
+            if isinstance(trainer.objective, Distill):
+                _teach(trainer.objective, config, directory, ranks, progress)
             trainer.run()
-    return directory
+
+
+def _teach(
+    objective: Distill, config: RunConfig, directory: Path, ranks: Ranks, progress: Progress
+) -> None:
+    """Give a distillation its teacher's logits: the first rank makes them, the others read them."""
+    if not ranks.is_first:
+        ranks.wait()
+    take_teacher(
+        objective,
+        config,
+        directory,
+        lambda reading: _training_jets(reading, progress),
+        (lambda reading: open_jets(reading, "val", progress)) if config.data.val else None,
+        ranks.device,
+    )
+    if ranks.is_first:
+        ranks.wait()
 
 
 def _training_jets(config: RunConfig, progress: Progress) -> JetDataset:
@@ -146,6 +196,8 @@ def open_jets(
         ),
         config.data.classes,
         require_extras=required_extras(config.network_features),
+        negative_weights=config.data.negative_weights,
+        folds=config.data.folds if part == "train" else None,
         progress=progress,
     )
 

@@ -189,10 +189,11 @@ class Trainer:
             self.schedule, self.state.step, self.num_steps, self.steps_per_epoch
         )
         multiply_learning_rates(self.optimizer, multiplier)
-        loss_sum, sums = self._sums(batch)
-        sums = self.ranks.sum(sums)
-        mean_loss = sums[_LOSS] / sums[_WEIGHT]
-        torch.autograd.backward(loss_sum / sums[_WEIGHT].to(loss_sum.dtype))
+        loss_sum, sums, size = self._sums(batch)
+        sums = self.ranks.sum(torch.cat([sums, size]))
+        sums, size = sums[:-1], sums[-1]
+        mean_loss = sums[_LOSS] / size
+        torch.autograd.backward(loss_sum / size.to(loss_sum.dtype))
         self.ranks.sum_gradients(self.model.parameters())
         if self.options.max_grad_norm is not None:
             clip_grad_norm_(self.model.parameters(), self.options.max_grad_norm)
@@ -203,15 +204,20 @@ class Trainer:
         self._watch.add(self.state.step, mean_loss, batch.index)
         self._refuse_bad_loss(self._watch.first_bad())
 
-    def _sums(self, batch: JetBatch) -> tuple[Tensor, Tensor]:
-        """Return the loss to differentiate, and all sums of this rank's jets in float64."""
+    def _sums(self, batch: JetBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the loss to differentiate, and in float64 all sums of this rank's jets.
+
+        The last is what the loss is divided by, ``BatchSums.size``.
+        """
         batch = batch.to(self.ranks.device, self._dtype)
         bf16 = self.options.precision == "bf16"
         with torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=bf16):
             sums = self.objective(self.model, batch)
         values = [sums.weight, sums.loss, *(sums.metrics[k] for k in self.objective.metric_names)]
         num_jets = torch.full_like(sums.weight, len(batch))
-        return sums.loss, torch.stack([v.detach().double() for v in (num_jets, *values)])
+        size = sums.weight if sums.size is None else sums.size
+        stacked = torch.stack([v.detach().double() for v in (num_jets, *values)])
+        return sums.loss, stacked, size.detach().double()[None]
 
     # ------------------------------------------------------------------------- end of an epoch
 

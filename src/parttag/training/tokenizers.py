@@ -10,7 +10,7 @@ from parttag.training.checkpoint import BEST, read_checkpoint
 from parttag.training.transfer import InitOptions
 
 # What does not change the code of a particle.
-_IRRELEVANT = {"dropout"}
+_IRRELEVANT = {"dropout", "raw_labels"}
 _KIND = "particle_tokenizer"
 
 
@@ -103,10 +103,10 @@ def frozen_tokenizers(model: Tagger) -> dict[str, FrozenTokenizer]:
 def _refuse_other_options(
     options: TokenizerOptions, trained: dict[str, object], path: Path
 ) -> None:
-    for key in TokenizerOptions.model_fields:
-        ours = getattr(options, key)
-        if key not in _IRRELEVANT and trained.get(key) != ours:
+    for key, field in TokenizerOptions.model_fields.items():
+        ours, theirs = getattr(options, key), trained.get(key, field.get_default())
+        if key not in _IRRELEVANT and theirs != ours:
             raise InputError(
-                f"tokenizer_from: the tokenizer in {path} has {key} {trained.get(key)}, the "
+                f"tokenizer_from: the tokenizer in {path} has {key} {theirs}, the "
                 f"configuration's has {ours}; give the options it was trained with"
             )

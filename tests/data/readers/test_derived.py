@@ -11,6 +11,7 @@ from helpers.files import write_root
 from parttag.data.jet_files import JetFiles
 from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.readers.derived import DerivedColumns
+from parttag.data.readers.expressions import Expression
 from parttag.errors import InputError
 from parttag.options import read_options
 
@@ -173,3 +174,42 @@ def test_formulas_that_the_file_does_not_fit_are_one_sentence(tmp_path, name, fo
     columns = {**COLUMNS, "derived": {**COLUMNS["derived"], name: formula}}
     with pytest.raises(InputError, match=message):
         JetFiles([path], read_options(ColumnsOptions, columns)).read()
+
+
+FLAT = {
+    "lists": lists(RNG.normal(size=len(PT)).astype(np.float32)),
+    "others": lists(RNG.integers(0, 9, len(PT)).astype(np.int16)),
+    "of_jets": np.array([1.0, -2.0, 0.5, 3.0], dtype=np.float32),
+}
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "lists * 2",
+        "log(abs(lists) / abs(of_jets))",
+        "where(lists > of_jets, others, -1.5)",
+        "lists if others > 4 else 0.0",
+        "(others > 3) & ~(lists < 0)",
+        "clip(lists, -0.5, 0.5) ** 2",
+        "others // 2 + of_jets",
+    ],
+)
+def test_formulas_of_flat_numbers_are_those_of_the_lists(formula):
+    """Those without functions of lists are computed of what the lists hold, to the same bits."""
+    branches = {name: ak.Array(values) for name, values in FLAT.items()}
+    expression = Expression(formula)
+    assert expression.is_elementwise
+    found = DerivedColumns({"new": formula}).added(branches, Path("file"))["new"]
+    direct = expression(branches)
+    assert found.type == direct.type
+    np.testing.assert_array_equal(ak.flatten(found), ak.flatten(direct))
+    # Of a part of a file, whose lists begin somewhere.
+    part = {name: array[1:3] for name, array in branches.items()}
+    some = DerivedColumns({"new": formula}).added(part, Path("file"))["new"]
+    assert some.to_list() == found[1:3].to_list()
+
+
+def test_functions_of_lists_are_no_matter_of_flat_numbers():
+    for formula in ("ak.sum(x, axis=1)", "x[:, 0]", "x / ak.max(x, axis=1)", "zeros_like(x)"):
+        assert not Expression(formula).is_elementwise

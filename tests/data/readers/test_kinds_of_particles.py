@@ -352,3 +352,15 @@ def test_files_to_score_are_refused_where_a_kind_lacks_what_the_network_reads(tm
     wanted = WantedColumns(of_kinds=(("muons", ()),))
     with pytest.raises(InputError, match=r"features.muons: .* no particles of that kind"):
         list(JetFiles(path, columns(text), wanted=wanted).all_jets())
+
+
+def test_particles_one_after_the_other_are_read_of_one_kind_only(tmp_path):
+    with h5py.File(tmp_path / "jets.h5", "w") as file:
+        file["pt"], file["d0"], file["n"] = np.ones(1), np.arange(5.0), np.array([5])
+    tracks = "tracks: {count: n, extra: {impact: d0}}"
+    jet = "jet: {pt: pt, eta: 0, phi: 0, mass: 0}"
+    jets = read(tmp_path / "jets.h5", f"{{particles: {{{tracks}}}, {jet}}}")
+    assert jets["impact"].tolist() == [0, 1, 2, 3, 4]
+    two = f"{{particles: {{{tracks}, vertices: {{count: n, extra: {{d3d: d0}}}}}}, {jet}}}"
+    with pytest.raises(InputError, match=r"d0 holds the particles of all jets one after the other"):
+        read(tmp_path / "jets.h5", two)

@@ -49,6 +49,23 @@ def test_a_kaon_of_known_rapidity_has_its_four_momentum(tmp_path):
     np.testing.assert_allclose(jets.jet_p4[0], np.add(kaon, photon), rtol=1e-6)
 
 
+def test_hadrons_are_told_apart_by_their_pdg_numbers(tmp_path):
+    numbers = [22, 211, -211, 321, -321, 130, 310, 2112, -2112, 2212, -2212, 3122]
+    slots = [[[20.0 - i, 0, 0, number] for i, number in enumerate(numbers)]]
+    jets = read(write(tmp_path / "a.npz", slots, [0]))
+    expected = {
+        "is_long_kaon": {130},
+        "is_pion": {211},
+        "is_kaon": {321},
+        "is_neutron": {2112},
+        "is_proton": {2212},
+    }
+    assert jets.particle_column_names == tuple(expected)
+    assert quarkgluon.read_schema(tmp_path / "a.npz", None).columns == tuple(expected)
+    for name, meant in expected.items():
+        assert jets[name].tolist() == [abs(number) in meant for number in numbers]
+
+
 def test_charge_and_flags_follow_from_the_pdg_number(tmp_path):
     numbers = [22, 11, -11, 13, -13, 211, -211, 321, -2212, 130, 2112, -2112]
     slots = [[[20.0 - i, 0, 0, number] for i, number in enumerate(numbers)]]

@@ -66,8 +66,8 @@ def test_provenance_names_the_file_and_what_wrote_it(weights, tmp_path):
         "bytes": weights.stat().st_size,
         "sha256": sha256(weights),
         "written_by": "weaver-core before 0.5",
-        "recognized": f"Particle Transformer, {number:,} parameters, written by weaver-core "
-        "before 0.5",
+        "recognized": f"Particle Transformer of version 1, {number:,} parameters, written by "
+        "weaver-core before 0.5",
     }
     assert provenance["starts"][0]["packages"]["torch"] == torch.__version__
 

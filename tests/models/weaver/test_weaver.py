@@ -224,8 +224,8 @@ def test_weights_of_another_network_are_told_by_the_first_key(save):
 
 
 def test_an_unknown_key_is_named(save):
-    state = {**weaver_golden("0.5.3")[0], "mod.blocks.0.ls1.gamma": torch.ones(16)}
-    with pytest.raises(InputError, match=r"blocks\.0\.ls1\.gamma belongs to no part"):
+    state = {**weaver_golden("0.5.3")[0], "mod.blocks.0.extra.gamma": torch.ones(16)}
+    with pytest.raises(InputError, match=r"blocks\.0\.extra\.gamma belongs to no part"):
         read_network(save(state), "kin")
 
 

@@ -38,6 +38,25 @@ def test_the_loss_is_the_mean_over_a_jets_particles_then_over_jets(reconstructio
     assert sums.weight == 4.5
 
 
+def test_the_published_losses_add_up_features_or_divide_by_the_slots():
+    network, objective, batch = tokenizer_and_batch(
+        reconstruction="l1", sum_features=True, commitment=0.7
+    )
+    network.eval()
+    tokens, features = network.tokenize(batch), network.inputs(batch)
+    losses = (tokens.features - features).abs().sum(dim=1) + 0.7 * tokens.commitment
+    means = [jet.mean() if len(jet) else torch.tensor(0.0) for jet in losses.split(LENGTHS)]
+    expected = means[0] + 2 * means[1] + 0.5 * means[3]
+    torch.testing.assert_close(objective(network, batch).loss, expected, **FLOAT64)
+
+    objective = build_objective(TokenizeOptions(slots=20, commitment=0), network)
+    padded = torch.zeros(4, 20, 3, dtype=torch.float64)
+    for number, jet in enumerate((tokens.features - features).split(LENGTHS)):
+        padded[number, : len(jet)] = jet
+    expected = (batch.jet_weights * padded.square().mean(dim=(1, 2))).sum()
+    torch.testing.assert_close(objective(network, batch).loss, expected, **FLOAT64)
+
+
 def test_metrics_are_what_their_names_say():
     network, objective, batch = tokenizer_and_batch()
     network.eval()

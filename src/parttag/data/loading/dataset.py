@@ -10,14 +10,21 @@ from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int, Int16, Int64
+from jaxtyping import Int, Int16, Int64
 
 from parttag.data.jet_files import JetFiles, Patterns, jet_files
 from parttag.data.loading.parts import InMemory, InStore, Part
 from parttag.data.readers import read_chunks
 from parttag.data.selection.classes import ClassCheck, assign_classes
 from parttag.data.selection.cuts import CutOptions, passing
+from parttag.data.selection.folds import FoldOptions
 from parttag.data.selection.good_jets import JetCounts, describe_sources
+from parttag.data.selection.jet_weights import (
+    NegativeWeights,
+    WeightSums,
+    used_weights,
+    with_weights,
+)
 from parttag.data.selection.reweight import (
     FlattenOptions,
     JetSpectra,
@@ -37,8 +44,6 @@ _SUBSET_SEED = 20
 # If fewer of a store's jets are used, they are picked out of it, not read with all others.
 _LEAST_SHARE_TO_STREAM = 0.5
 
-_LARGEST_SUM = 1e36
-
 
 class JetDataset:
     """Labeled jets, numbered from 0.
@@ -55,6 +60,8 @@ class JetDataset:
         Of the reading: jets read, and dropped by reason.
     check
         What was noticed about labels and classes while they were read.
+    negative_weights
+        What jets of negative weight count for.
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class JetDataset:
         entries: Sequence[Path] = (),
         counts: JetCounts | None = None,
         check: ClassCheck | None = None,
+        negative_weights: NegativeWeights = "refuse",
     ) -> None:
         self._parts = tuple(InMemory(p) if isinstance(p, JetArrays) else p for p in parts)
         self._starts = offsets_of([len(part) for part in parts])
@@ -77,6 +85,7 @@ class JetDataset:
         self.classes: Int16[np.ndarray, " jets"] = classes[labeled].astype(np.int16)
         self.counts = counts or JetCounts(read=len(classes))
         self.check = check
+        self._negative_weights = negative_weights
         self.reweighting: Reweighting | None = None
 
     def __len__(self) -> int:
@@ -178,7 +187,8 @@ class JetDataset:
         classes = self._class_of_row(np.arange(len(self))).astype(np.int64)
         start = 0
         for jets in (jets for part in self._parts for jets in part.without_particles()):
-            spectra.add(jets, classes[start : start + len(jets)])
+            own = classes[start : start + len(jets)]
+            spectra.add(self._weighed(jets), own)
             start += len(jets)
         other = copy(self)
         other.reweighting = spectra.weights()
@@ -194,7 +204,14 @@ class JetDataset:
     ) -> JetDataset:
         """Return the chosen jets, from parts like these."""
         classes = self._class_of_row(chosen)
-        other = JetDataset(parts, classes, entries=self._entries, counts=counts, check=self.check)
+        other = JetDataset(
+            parts,
+            classes,
+            entries=self._entries,
+            counts=counts,
+            check=self.check,
+            negative_weights=self._negative_weights,
+        )
         other.reweighting = self.reweighting
         return other
 
@@ -241,9 +258,14 @@ class JetDataset:
         return self._reweighed(concatenate(pieces), rows)
 
     def _reweighed(self, jets: JetArrays, rows: Int[np.ndarray, " jets"]) -> JetArrays:
+        jets = self._weighed(jets)
         if self.reweighting is None:
             return jets
         return self.reweighting.reweighed(jets, self.classes[rows].astype(np.int64))
+
+    def _weighed(self, jets: JetArrays) -> JetArrays:
+        # Those that are refused have been looked for when the files were opened.
+        return with_weights(jets, "absolute") if self._negative_weights == "absolute" else jets
 
     def _split(self, ranges: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
         """Yield the number of a part, and the first and last jet in it, for each range."""
@@ -271,6 +293,8 @@ def open_dataset(
     classes: Mapping[str, Sequence[str]],
     *,
     require_extras: Sequence[str] = (),
+    negative_weights: NegativeWeights = "refuse",
+    folds: FoldOptions | None = None,
     progress: Progress = no_progress,
 ) -> JetDataset:
     """Return the good jets of these files that belong to a class.
@@ -286,12 +310,16 @@ def open_dataset(
         The labels of each class, in the order of the class indices.
     require_extras
         Particle columns that must be there, by their names in ``features.EXTRA_NAMES``.
+    negative_weights
+        What jets of negative weight count for.
+    folds
+        Jets of its fold ``held_out`` are left out.
 
     Raises
     ------
     InputError
         If a file cannot be read or lacks a label or a required column, a jet belongs to two
-        classes, or no jet is left.
+        classes, weights cannot be used, or no jet is left.
     """
     files = jet_files(files)
     entries, cuts = files.paths, files.cuts or CutOptions()
@@ -299,13 +327,15 @@ def open_dataset(
     parts: list[JetArrays | Part] = []
     class_of_jet: list[Int64[np.ndarray, " jets"]] = []
     stores: dict[int, InStore] = {}
-    check, weights = ClassCheck(classes), _WeightSum()
+    check, weights = ClassCheck(classes), WeightSums(tuple(classes))
     for number, chunk in intake.numbered_chunks(progress):
         _require(require_extras, chunk)
         if files.wanted is not None:
             files.wanted.require(chunk, source_name(chunk))
         on_disk = is_store(entries[number])
         jets, passed = chunk, passing(chunk, cuts, intake.counts)
+        if folds is not None:
+            passed = folds.not_held_out(chunk, passed, intake.counts)
         if not on_disk and not passed.all():
             jets, passed = chunk.take(np.flatnonzero(passed)), passed[passed]
         own = assign_classes(jets, classes)
@@ -316,7 +346,7 @@ def open_dataset(
             check.add(jets.take(np.flatnonzero(passed)), own[passed])
         own[~passed] = -1
         class_of_jet.append(own)
-        weights.add(jets.jet_weights[own >= 0])
+        weights.add(used_weights(jets, own, negative_weights), own[own >= 0])
         if not on_disk:
             parts.append(jets)
         elif number not in stores:
@@ -334,29 +364,8 @@ def open_dataset(
         entries=entries,
         counts=intake.counts,
         check=check,
+        negative_weights=negative_weights,
     )
-
-
-class _WeightSum:
-    """Whether the weights of the jets have a sum that a mean can be divided by."""
-
-    def __init__(self) -> None:
-        self.sum = 0.0
-        self.largest = 0.0
-
-    def add(self, weights: Float[np.ndarray, " jets"]) -> None:
-        self.sum += float(weights.sum(dtype=np.float64))
-        self.largest = max(self.largest, float(weights.max(initial=0)))
-
-    def check(self, names: str) -> None:
-        if self.sum == 0:
-            raise InputError(f"{names}: the weights of the jets are all 0; one must be larger")
-        # A loss is summed in single precision.
-        if not self.sum < _LARGEST_SUM:
-            raise InputError(
-                f"{names}: the weights of the jets, up to {self.largest:.3g}, are too large for "
-                "sums in single precision; divide them by a constant"
-            )
 
 
 def try_files(

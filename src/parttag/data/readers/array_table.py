@@ -232,6 +232,11 @@ def array_table(path: Path, layout: ColumnLayout, columns: Mapping[str, ArrayCol
     _, leading = table.found(layout.leading_in_file)
     table = replace(table, num_jets=len(leading))
     is_flat = not table.row_shape(layout.leading_in_file) and leading.lists_of is None
+    if is_flat and len(layout.columns.kinds) > 1:
+        raise InputError(
+            f"{path}: {layout.leading} holds the particles of all jets one after the other, which "
+            "can be read where there is one kind of them; write a row of slots a jet for each kind"
+        )
     if is_flat and sections[0].count in names:
         table = _cut(table, names, str(sections[0].count), by_count=True)
     elif is_flat and layout.offsets is not None:

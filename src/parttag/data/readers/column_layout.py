@@ -299,11 +299,11 @@ class ColumnLayout:
         if branch is None or not table.has([branch]):
             return None
         values = table.of_jets(branch)
-        wrong = np.flatnonzero(~((values >= 0) & np.isfinite(values)))
+        wrong = np.flatnonzero(~np.isfinite(values))
         if len(wrong):
             raise InputError(
                 f"{table.path}: {branch} is {values[wrong[0]]:g} for "
-                f"{table.name_of(int(wrong[0]))}, but a weight must be finite and not below 0"
+                f"{table.name_of(int(wrong[0]))}, but a weight must be finite"
             )
         return values
 

@@ -162,7 +162,8 @@ class ColumnsOptions(Options):
     names a branch takes them. Formulas have numbers, branches, arithmetic, comparisons, slices and
     functions of NumPy and Awkward Array (``sqrt``, ``where``, ``ak.sum``); nothing runs as code."""
     jet_weight: str | None = None
-    """The weight of the jet in loss and metrics, 0 or more; 1 if not given."""
+    """The weight of the jet in loss and metrics; 1 if not given. What negative ones count for,
+    ``data.negative_weights`` says."""
     tree: str | tuple[str, ...] | dict[str, str] | None = None
     """The TTree or RNTuple of ROOT files; needed if there are several and none is named tree.
     ``dir/T;2`` is a cycle of it. Of a list, the first that a file has is read; where files differ,

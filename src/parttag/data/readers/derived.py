@@ -5,6 +5,8 @@ from functools import cached_property
 from pathlib import Path
 
 import awkward as ak
+import numpy as np
+from jaxtyping import Int64, Shaped
 
 from parttag.data.readers.expressions import Expression, Value
 from parttag.data.readers.slices import find, leaves, nearest_branch
@@ -101,7 +103,9 @@ class DerivedColumns:
             if not all(other in found for other in formula.names):
                 continue  # of what is not wanted
             try:
-                value = formula({other: _as_lists(found[other]) for other in formula.names})
+                arrays = {other: _as_lists(found[other]) for other in formula.names}
+                flat = _flattened(arrays) if formula.is_elementwise else None
+                value = formula(arrays) if flat is None else _in_lists(formula(flat[0]), flat[1])
             except InputError as error:
                 raise InputError(f"{path}: data.columns.derived.{name}: {error}") from None
             if not isinstance(value, ak.Array) or len(value) != len(next(iter(branches.values()))):
@@ -110,6 +114,45 @@ class DerivedColumns:
                 )
             found[name] = value
         return found
+
+
+def _flattened(
+    arrays: Mapping[str, ak.Array],
+) -> tuple[dict[str, Shaped[np.ndarray, " _numbers"]], Int64[np.ndarray, " _bounds"]] | None:
+    """Return lists of equal lengths as the numbers in them, and where each begins.
+
+    A number an entry is repeated for all of its list. None, if the arrays are anything else.
+    """
+    contents, flat = {}, {}
+    offsets: Int64[np.ndarray, " _bounds"] | None = None
+    for name, array in arrays.items():
+        layout = array.layout
+        if isinstance(layout, ak.contents.NumpyArray) and layout.purelist_depth == 1:
+            flat[name] = np.asarray(layout.data)
+            continue
+        if not isinstance(layout, ak.contents.ListOffsetArray):
+            return None
+        content, own = layout.content, np.asarray(layout.offsets.data).astype(np.int64, copy=False)
+        if not isinstance(content, ak.contents.NumpyArray) or content.purelist_depth != 1:
+            return None
+        contents[name] = np.asarray(content.data)[own[0] : own[-1]]
+        own = own - own[0]
+        if offsets is not None and not np.array_equal(offsets, own):
+            return None
+        offsets = own
+    if offsets is None:
+        return None
+    lengths = np.diff(offsets)
+    if any(len(values) != len(lengths) for values in flat.values()):
+        return None
+    return {**contents, **{n: np.repeat(v, lengths) for n, v in flat.items()}}, offsets
+
+
+def _in_lists(value: Value, offsets: Int64[np.ndarray, " _bounds"]) -> Value:
+    if not isinstance(value, np.ndarray) or value.shape != (int(offsets[-1]),):
+        return value
+    content = ak.contents.NumpyArray(value)
+    return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), content))
 
 
 def _as_lists(array: ak.Array) -> ak.Array:

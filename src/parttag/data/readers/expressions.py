@@ -38,7 +38,10 @@ def _clip(values: Value, low: Value, high: Value) -> Value:
 
 def _where(condition: Value, yes: Value, no: Value) -> Value:
     lists = any(isinstance(value, ak.Array) for value in (condition, yes, no))
-    return ak.where(condition, yes, no) if lists else np.where(condition, yes, no)
+    if lists:
+        return ak.where(condition, yes, no)
+    # A number has its own precision, as for Awkward Array, and not that of the array beside it.
+    return np.where(condition, np.asarray(yes), np.asarray(no))
 
 
 def _power(base: Value, exponent: Value) -> Value:
@@ -63,6 +66,8 @@ _OF_LISTS = (
     "zeros_like ones_like firsts fill_none local_index nan_to_num flatten concatenate singletons "
     "pad_none is_none"
 )
+
+_LISTS = frozenset(_OF_LISTS.split())
 
 FUNCTIONS: dict[str, Callable[..., Value]] = {
     **{name: getattr(np, name) for name in _UFUNCS.split()},
@@ -143,14 +148,21 @@ class Expression:
 
     def __post_init__(self) -> None:
         names: dict[str, None] = {}
-        self.__dict__["_node"] = _Parser(self.text, names).parse()
+        parser = _Parser(self.text, names)
+        self.__dict__["_node"] = parser.parse()
         self.__dict__["_names"] = tuple(names)
+        self.__dict__["_is_elementwise"] = parser.is_elementwise
 
     @property
     def names(self) -> tuple[str, ...]:
         """The branches that it reads, in their order."""
         found: tuple[str, ...] = self.__dict__["_names"]
         return found
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether each number that comes of it depends on the numbers at its own place alone."""
+        return bool(self.__dict__["_is_elementwise"])
 
     def __call__(self, branches: Mapping[str, Value]) -> Value:
         """Return its value, with one entry where the branches have one.
@@ -178,7 +190,7 @@ class _Parser:
     """Turns Python's tree of a formula into functions of the branches."""
 
     def __init__(self, text: str, names: dict[str, None]) -> None:
-        self.text, self.names = text, names
+        self.text, self.names, self.is_elementwise = text, names, True
 
     def parse(self) -> Node:
         if len(self.text) > MOST_LETTERS:
@@ -311,6 +323,7 @@ class _Parser:
             hint = f" ({near[0]} is)" if near else ""
             raise self.refusal(tree, f"the function {_short(name or 'of an expression', 60)}{hint}")
         function = FUNCTIONS[rest]
+        self.is_elementwise &= rest not in _LISTS
         arguments = [self.argument(part, depth) for part in tree.args]
         options: dict[str, object] = {}
         for keyword in tree.keywords:
@@ -328,6 +341,7 @@ class _Parser:
         return lambda branches: [part(branches) for part in parts]
 
     def part_of(self, tree: ast.Subscript, depth: int) -> Node:
+        self.is_elementwise = False
         of = self.node(tree.value, depth)
         index = tree.slice
         steps = index.elts if isinstance(index, ast.Tuple) else [index]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, UInt8
 
 from parttag.errors import InputError
 
@@ -54,6 +54,25 @@ _IDENTITIES = np.zeros((len(_NUMBERS), len(IDENTITY_NAMES)), dtype=np.float32)
 for _row, _number in enumerate(_NUMBERS):
     _, _charge, _kind = _ALL[int(_number)]
     _IDENTITIES[_row, 0], _IDENTITIES[_row, _kind] = _charge, 1
+
+
+_SPECIES = {
+    "is_long_kaon": 130,
+    "is_pion": 211,
+    "is_kaon": 321,
+    "is_neutron": 2112,
+    "is_proton": 2212,
+}
+SPECIES_NAMES = tuple(_SPECIES)
+"""What tells hadrons apart, beyond what a detector mostly sees; with electron, muon and photon the
+eight classes of the published networks for quarks and gluons."""
+
+
+def species(
+    numbers: Float64[np.ndarray, " particles"],
+) -> dict[str, UInt8[np.ndarray, " particles"]]:
+    """Return the columns ``SPECIES_NAMES`` of particles, or antiparticles, by their PDG numbers."""
+    return {name: (np.abs(numbers) == number).astype(np.uint8) for name, number in _SPECIES.items()}
 
 
 Kind = Literal["charged_hadron", "neutral_hadron", "photon", "electron", "muon"]

@@ -2,7 +2,8 @@
 
 ``X`` (jets, most particles, 4) holds pT in GeV, rapidity, azimuth and PDG number of every particle,
 padded with zeros; ``y`` is 1 for a quark jet and 0 for a gluon jet. Masses, charges and kinds are
-those of the PDG numbers, in which the set counts on.
+those of the PDG numbers, in which the set counts on; the columns ``SPECIES_NAMES`` tell hadrons
+apart.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from jaxtyping import Shaped, UInt8
 
 from parttag.data.readers.layout import Layout, Schema
 from parttag.data.readers.npz import ArrayStream, open_array, open_npz
-from parttag.data.readers.pdg import IDENTITY_NAMES, identify
+from parttag.data.readers.pdg import IDENTITY_NAMES, SPECIES_NAMES, identify, species
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, pack_jets
 from parttag.jets.kinematics import four_momenta, transverse
@@ -38,7 +39,7 @@ def read_schema(path: Path, layout: Layout | None) -> Schema:
     """Return what the jets of every such file have."""
     del layout
     with _open(path):
-        return Schema(label_names=_LABEL_NAMES, extra_names=IDENTITY_NAMES)
+        return Schema(label_names=_LABEL_NAMES, extra_names=IDENTITY_NAMES, columns=SPECIES_NAMES)
 
 
 def read_chunks(
@@ -138,6 +139,7 @@ def _to_jets(
         label_names=_LABEL_NAMES,
         path=path,
         first_row=first_row,
+        columns=species(number),
     )
 
 

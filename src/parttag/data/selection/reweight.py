@@ -342,9 +342,9 @@ class JetSpectra:
         size = reduce(np.multiply.outer, widths)
         wanted = np.tile(size, (len(self.classes), *(1,) * len(widths))).astype(np.float64)
         if self._like is not None:
-            wanted[:] = self._sums[self.classes.index(self._like)]
+            wanted[:] = np.maximum(self._sums[self.classes.index(self._like)], 0)
         if self._is_flattening:
-            wanted[self._sums == 0] = 0
+            wanted[self._sums <= 0] = 0
         else:
             few = (self._sums <= 0) | (self._counts < self._options.min_jets)
             wanted[:, few.any(axis=0)] = 0

@@ -129,6 +129,7 @@ def generate(
 
 
 def _decoder(run: Run) -> OmniJet:
+    run.refuse_folds("a generation")
     if run.config.objective.name != "next_particle" or not isinstance(run.model, OmniJet):
         raise InputError(
             f"{run.directory} was trained for objective {run.config.objective.name}, from which no "
@@ -143,6 +144,7 @@ def _reference(run: Run, files: Sequence[str], progress: Progress) -> JetDataset
     reference = open_dataset(
         JetFiles(files, data.columns, data.cuts, wanted=run.config.wanted_columns),
         data.classes,
+        negative_weights=data.negative_weights,
         progress=progress,
     )
     return reference.subset(min(len(reference), _MOST_REFERENCE_JETS))

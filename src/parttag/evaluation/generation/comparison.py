@@ -216,7 +216,7 @@ def _variance(
     values: Float64[np.ndarray, " jets"], jet_weights: Float64[np.ndarray, " jets"]
 ) -> float:
     mean = np.average(values, weights=jet_weights)
-    return float(np.average((values - mean) ** 2, weights=jet_weights))
+    return max(float(np.average((values - mean) ** 2, weights=jet_weights)), 0.0)
 
 
 def _ratio(one: Estimate, other: Estimate) -> Estimate:

@@ -17,6 +17,7 @@ from parttag.export.networks import (
 )
 from parttag.export.networks.particles import KindOfParticles, Particles
 from parttag.models import PCNN, PFN, LorentzNet, ParticleNet, ParticleTransformer, Tagger
+from parttag.models.layers.particle_blocks import ClassBlock, ParticleBlock
 
 __all__ = ["EXPORTED", "InputPart", "KindOfParticles", "NetworkExport", "Particles", "find_network"]
 
@@ -57,7 +58,29 @@ def find_network(network: Tagger, name: str) -> NetworkExport:
             f"the network {name} cannot be exported, because parttag has no ONNX graph for it; "
             f"those that can be are {known}"
         )
+    if without := _without_graph(network):
+        raise InputError(
+            f"the network {name} with {without} cannot be exported, because parttag has no ONNX "
+            "graph for it yet"
+        )
     found = EXPORTED[type(network)]
     if isinstance(network, ParticleTransformer) and network.backbone.pair_network is None:
         return NetworkExport(found.encode, ("features",))
     return found
+
+
+def _without_graph(network: Tagger) -> str:
+    """Return the options of a network that no graph is written for, if it has any."""
+    if isinstance(network, ParticleTransformer):
+        blocks = [*network.backbone.blocks, *network.backbone.class_blocks]
+        return (
+            ""
+            if all(isinstance(b, ParticleBlock | ClassBlock) for b in blocks)
+            else "block: swiglu"
+        )
+    if isinstance(network, LorentzNet):
+        if network.backbone.feature_names is not None:
+            return "scalars: features"
+        if network.backbone.length is not None:
+            return "reference_padding: true"
+    return ""

@@ -11,7 +11,7 @@ import numpy as np
 from parttag.export.graph import Value, folded, layers, linear, mean_over_slots, weighted
 from parttag.export.networks.particles import Particles
 from parttag.models import LorentzNet, Tagger
-from parttag.models.lorentz_net import Block
+from parttag.models.lorentz_net import CLAMP, Block
 
 Components = Sequence[Value]
 """px, py, pz and E, each alone."""
@@ -87,10 +87,12 @@ def _block(
     messages = messages * (linear(messages, block.gate).apply("Sigmoid") * nodes.is_pair)
     if block.step is not None:
         steps = (layers(messages, block.step) * nodes.is_pair).squeeze(3).cast("float32")
-        total = steps.sum(2)
-        moved = [
-            (v * total - (steps @ v.unsqueeze(2)).squeeze(2)) / nodes.num_others for v in vectors
-        ]
+        if block.is_clamped:
+            sums = [(d * steps).clip(-CLAMP, CLAMP).sum(2) for d in differences]
+        else:
+            total = steps.sum(2)
+            sums = [v * total - (steps @ v.unsqueeze(2)).squeeze(2) for v in vectors]
+        moved = [one / nodes.num_others for one in sums]
         vectors = [v + m * block.coordinate_step for v, m in zip(vectors, moved, strict=True)]
     everything = graph.concat([hidden, messages.sum(2), nodes.inputs], 2)
     return hidden + layers(everything, block.update), vectors

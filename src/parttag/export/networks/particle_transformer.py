@@ -51,7 +51,7 @@ def encode(network: Tagger, particles: Particles) -> Value:
         assert isinstance(block, ClassBlock)
         seen = layer_norm(graph.concat([tokens, rows], 1), block.pre_attention_norm)
         tokens = _residuals(block, tokens, _attend(block, tokens, seen, mask, None))
-    return layer_norm(tokens.squeeze(1), backbone.norm)
+    return layer_norm(tokens.squeeze(1), cast(nn.LayerNorm, backbone.norm))
 
 
 def _embed(rows: Value, network: nn.Module) -> Value:

@@ -24,16 +24,18 @@ _SLOPE = 0.1
 
 
 def dense_network(
-    width_in: int, hidden: int, width_out: int, *, zero: bool = False
+    width_in: int, hidden: int, width_out: int, *, zero: bool = False, norm: bool = True
 ) -> nn.Sequential:
-    """Return linear → leaky ReLU → LN → linear, the last layer at zero if asked for."""
+    """Return linear → leaky ReLU → LN → linear, the last layer at zero or without LN if asked for.
+
+    Without the norm something else stands in its place, so that names stay.
+    """
     last = nn.Linear(hidden, width_out)
     if zero:
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-    return nn.Sequential(
-        nn.Linear(width_in, hidden), nn.LeakyReLU(_SLOPE), nn.LayerNorm(hidden), last
-    )
+    middle = nn.LayerNorm(hidden) if norm else nn.Identity()
+    return nn.Sequential(nn.Linear(width_in, hidden), nn.LeakyReLU(_SLOPE), middle, last)
 
 
 class NormFormerLayer(nn.Module):

@@ -8,9 +8,9 @@
   has chosen since are put on random vectors of the batch.
 
 The published tokenizers use vqtorch, whose codebook learns by gradients, with one shift and scale
-for all codes that learns faster. Running means need neither, and no learning rate. Its loss with
-β = 0.9 draws vectors with 1 − β = 0.1 of its weight; the other 0.9, which move the codes, are what
-the running means do here.
+for all codes that learns faster: that is ``gradient_quantizer.py``. Running means need neither, and
+no learning rate. The published loss with β = 0.9 draws vectors with 1 − β = 0.1 of its weight; the
+other 0.9, which move the codes, are what the running means do here.
 
 With several ranks sums are taken over all of them and random vectors are the first rank's, so that
 all hold the same codebook.
@@ -60,6 +60,7 @@ class VectorQuantizer(nn.Module):
     sums: Tensor
     uses: Tensor
     is_initialized: Tensor
+    replace_every: int = _REPLACE_EVERY
 
     def __init__(self, num_codes: int, width: int) -> None:
         super().__init__()
@@ -101,13 +102,18 @@ class VectorQuantizer(nn.Module):
             values = vectors + (chosen - vectors).detach()
             return Quantized(values, codes, (vectors - chosen).square().mean(dim=1))
 
+    def table(self) -> Float[Tensor, "codes width"]:
+        """Return the vectors of all codes."""
+        return self.codebook
+
     @torch.no_grad()
     def nearest(self, vectors: Float[Tensor, "vectors width"]) -> Int64[Tensor, " vectors"]:
         """Return the number of the nearest code of each vector."""
         rows = max(_MAX_DISTANCES // len(self.codebook), 1)
-        half = 0.5 * self.codebook.square().sum(dim=1)
+        table = self.table()
+        half = 0.5 * table.square().sum(dim=1)
         parts = [
-            torch.addmm(half, part, self.codebook.t(), alpha=-1).argmin(dim=1)
+            torch.addmm(half, part, table.t(), alpha=-1).argmin(dim=1)
             for part in vectors.split(rows)
         ]
         return torch.cat(parts)
@@ -129,10 +135,14 @@ class VectorQuantizer(nn.Module):
             counts, sums = self._sums(vectors, self.nearest(vectors))
             means = sums / counts.clamp(min=1)[:, None]
             self.codebook.copy_(torch.where(counts[:, None] > 0, means, self.codebook))
-        self.sizes.copy_(counts.clamp(min=1))
-        self.sums.copy_(self.codebook * self.sizes[:, None])
+        self._begin(counts)
         self.is_initialized.fill_(True)
         self._is_initialized = True
+
+    def _begin(self, counts: Float[Tensor, " codes"]) -> None:
+        """Start the running means from the clusters of the first batch."""
+        self.sizes.copy_(counts.clamp(min=1))
+        self.sums.copy_(self.codebook * self.sizes[:, None])
 
     @torch.no_grad()
     def _follow(
@@ -144,17 +154,20 @@ class VectorQuantizer(nn.Module):
         self.sums.lerp_(sums, 1 - _DECAY)
         self.uses += counts
         self.num_batches += 1
-        if self.num_batches % _REPLACE_EVERY == 0:
+        if self.num_batches % self.replace_every == 0:
             self._replace(vectors)
         self.codebook.copy_(self.sums / (self.sizes + _SMOOTHING)[:, None])
 
     def _replace(self, vectors: Float[Tensor, "vectors width"]) -> None:
         """Put codes that nobody has chosen on random vectors, each as if chosen once."""
         drawn, has_vectors = self._draw(vectors)
-        is_dead = (self.uses == 0) & has_vectors
-        self.sizes.copy_(torch.where(is_dead, 1.0, self.sizes))
-        self.sums.copy_(torch.where(is_dead[:, None], drawn, self.sums))
+        self._put((self.uses == 0) & has_vectors, drawn)
         self.uses.zero_()
+
+    def _put(self, is_new: Tensor, vectors: Float[Tensor, "codes width"]) -> None:
+        """Make codes stand for these vectors."""
+        self.sizes.copy_(torch.where(is_new, 1.0, self.sizes))
+        self.sums.copy_(torch.where(is_new[:, None], vectors, self.sums))
 
     def _draw(self, vectors: Float[Tensor, "vectors width"]) -> tuple[Tensor, Tensor]:
         """Return as many random vectors of the first rank as there are codes, and if it has any."""

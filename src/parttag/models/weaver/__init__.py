@@ -120,6 +120,7 @@ def read_network(
     # No memory is taken and no random number drawn: all that is needed are names and shapes.
     with torch.device("meta"):
         network = conversion.network(sizes.options, names, sizes.num_classes)
+    state = conversion.completed(state)
     keys = conversion.keys(sizes.options, state)
     weights = translate(network.state_dict(), keys, state, path, conversion.their_shape)
     weights, written_by = conversion.finish(weights, state)

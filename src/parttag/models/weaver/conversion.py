@@ -55,6 +55,10 @@ class Conversion(ABC, Generic[AnyOptions]):
             If a key that tells a size is missing, or the sizes fit no network of this kind.
         """
 
+    def completed(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the state with what the program leaves out because it is zero."""
+        return state
+
     @abstractmethod
     def keys(self, options: AnyOptions, state: Mapping[str, Tensor]) -> dict[str, str]:
         """Return the program's name of every module, or parameter, of ours that holds weights."""

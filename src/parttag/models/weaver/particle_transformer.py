@@ -1,10 +1,13 @@
-"""Weaver's Particle Transformer, of version 1.
+"""Weaver's Particle Transformer, of versions 1 to 3.
 
 Up to version 0.4.17, with which all official weights were made, weaver multiplied the heads by
 ``c_attn`` *and* transposed (head, channel) to (channel, head); version 0.5.0 dropped the
 transposition and kept the name, so that older weights load there silently and wrongly. The two
 differ in one other key: ``attn.in_proj_weight`` became ``attn.in_proj.weight``. By it they are told
 apart here, and older weights are converted: see ``_without_transposition``.
+
+Versions 2 (SwiGLU) and 3 (RMS norms, no biases) are told by what their blocks hold. The pair
+network of version 3 has no biases either; ours keeps them, as zeros: a batch norm follows each.
 """
 
 from collections.abc import Mapping
@@ -32,6 +35,25 @@ _BLOCK_PARTS = {
     "residual_scale": "w_resid",
 }
 
+# Of versions 2 and 3.
+_SWIGLU_PARTS = {
+    "pre_attention_norm": "pre_attn_norm",
+    "qkv": "attn.in_proj",
+    "out": "attn.out_proj",
+    "feedforward.norm": "pre_fc_norm",
+    "feedforward.hidden": "fc1",
+    "feedforward.gate": "fc1_g",
+    "feedforward.out": "fc2",
+}
+# What later or other versions have, and what they are called.
+_OTHERS = {
+    "attn.q_norm.": "version 3.5 or 3.6, with norms of queries and keys",
+    "attn.gate_proj.": "version 3.5 or 3.6, with gates of the attention's output",
+    ".ls1.": "a network with layer scales",
+    ".c_mask": "a network that scales the pair bias",
+    "conv_embed.": "a network with a convolutional embedding",
+}
+
 
 class ParticleTransformerConversion(Conversion[ParticleTransformerOptions]):
     """From weaver's keys and shapes to ours."""
@@ -42,12 +64,18 @@ class ParticleTransformerConversion(Conversion[ParticleTransformerOptions]):
 
     def sizes(self, state: Mapping[str, Tensor], path: Path) -> Sizes[ParticleTransformerOptions]:
         """Return options, number of features and number of classes from the shapes of weights."""
+        for part, name in _OTHERS.items():
+            if any(part in key for key in state):
+                raise InputError(
+                    f"{path} holds weaver's ParticleTransformer of {name}; parttag reads versions "
+                    "1, 2 and 3"
+                )
 
         def size(key: str) -> int:
             if key not in state or state[key].numel() == 0 or state[key].ndim == 0:
                 raise InputError(
-                    f"{path}: there is no {key} in it; parttag reads version 1 of weaver's "
-                    "ParticleTransformer with all its norms and scales"
+                    f"{path}: there is no {key} in it; parttag reads versions 1, 2 and 3 of "
+                    "weaver's ParticleTransformer with all their norms and scales"
                 )
             return len(state[key])
 
@@ -61,16 +89,25 @@ class ParticleTransformerConversion(Conversion[ParticleTransformerOptions]):
 
         num_features, num_classes = size("embed.input_bn.weight"), size("fc.0.weight")
         width, hidden = size("norm.weight"), size("blocks.0.fc1.weight")
+        version, pair_dims = _version(state), widths("pair_embed.embed")
         options = self.options(
             path,
             embed_dims=tuple(widths("embed.embed")),
-            pair_dims=tuple(widths("pair_embed.embed")[:-1]),
-            num_heads=size("blocks.0.c_attn"),
+            pair_dims=tuple(pair_dims[:-1]),
+            num_heads=size("blocks.0.c_attn") if version == 1 else pair_dims[-1],
             num_layers=count("blocks"),
             num_class_layers=count("cls_blocks"),
             feedforward_factor=max(hidden // width, 1),
+            **_RECIPES[version],
         )
-        return Sizes(options, num_features, num_classes)
+        return Sizes(options, num_features, num_classes, variant=f"of version {version}")
+
+    def completed(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the state with zeros for the biases that a pair network of version 3 lacks."""
+        weights = [key for key in state if key.startswith("pair_embed.embed.")]
+        matrices = [key for key in weights if key.endswith(".weight") and state[key].ndim > 1]
+        biases = {key.replace(".weight", ".bias"): torch.zeros(len(state[key])) for key in matrices}
+        return biases | state if _version(state) == 3 else state
 
     def keys(
         self, options: ParticleTransformerOptions, state: Mapping[str, Tensor]
@@ -98,7 +135,8 @@ class ParticleTransformerConversion(Conversion[ParticleTransformerOptions]):
         ):
             for number in range(num_blocks):
                 block, their_block = f"backbone.{ours}.{number}", f"{theirs}.{number}"
-                for part, name in _BLOCK_PARTS.items():
+                parts = _BLOCK_PARTS if options.block == "normformer" else _SWIGLU_PARTS
+                for part, name in parts.items():
                     names[f"{block}.{part}"] = f"{their_block}.{name}"
                 if is_transposed:
                     for leaf in ("weight", "bias"):
@@ -119,6 +157,19 @@ class ParticleTransformerConversion(Conversion[ParticleTransformerOptions]):
         if _is_transposed(state):
             return _without_transposition(weights), "weaver-core before 0.5"
         return weights, "weaver-core 0.5 or later"
+
+
+_RECIPES: dict[int, dict[str, object]] = {
+    1: {},
+    2: {"block": "swiglu"},
+    3: {"block": "swiglu", "rms_norm": True, "dropout": 0.0, "drop_path": 0.1},
+}
+
+
+def _version(state: Mapping[str, Tensor]) -> int:
+    if "blocks.0.fc1_g.weight" not in state:
+        return 1
+    return 2 if "blocks.0.pre_attn_norm.bias" in state else 3
 
 
 def _is_transposed(state: Mapping[str, Tensor]) -> bool:

@@ -124,6 +124,8 @@ class _Converter:
 
     def convert(self, network: str | None, options: Sequence[str]) -> Conversion:
         file, truth = self.file, self.truth
+        given = network or self.flags.network_config or "particle_transformer"
+        self.network = network_name(given)
         if not self.kinds:
             raise file.wrong(
                 "no group of inputs is of particles, and parttag's networks read particles: there "
@@ -147,7 +149,7 @@ class _Converter:
         content["features"] = features
         if jet_entries:
             content["jet_features"] = jet_entries
-        content["model"] = self._model(network, options)
+        content["model"] = self._model(options)
         content |= training_sections(self.flags, self.remarks)
         self._weights_to_start_from()
         return self._conversion(content, keep)
@@ -210,10 +212,13 @@ class _Converter:
                 kind.line,
             )
         if "points" in kind.groups and len(kind.inputs("points")) > 2:
-            self.remarks.missing(
+            say = self.remarks.note
+            if self.network == "particle_net":
+                say = self.remarks.missing
+            say(
                 "points",
                 f"{kind.groups['points'].name} has more than two coordinates; networks that look "
-                "for neighbours take Δη and Δφ of the momenta",
+                "for neighbours take Δη and Δφ of the momenta, others read none",
                 kind.groups["points"].line,
             )
 
@@ -258,8 +263,7 @@ class _Converter:
                 self.file.line("preprocess", "method"),
             )
 
-    def _model(self, network: str | None, options: Sequence[str]) -> dict[str, object]:
-        name = network or self.flags.network_config or "particle_transformer"
+    def _model(self, options: Sequence[str]) -> dict[str, object]:
         pairs = [*options, *(text for pair in self.flags.network_option for text in pair)]
         lengths: dict[str, object] = {
             kind.name: kind.length for kind in self.kinds if kind.length is not None
@@ -267,16 +271,16 @@ class _Converter:
         most: object = lengths or None
         if self.has_one_kind:
             most = next(iter(lengths.values()), None)
-        section = model_section(network_name(name), network_options(pairs), most, self.remarks)
-        return section | self._without_pairs(str(section["name"]))
+        section = model_section(self.network, network_options(pairs), most, self.remarks)
+        return section | self._without_pairs()
 
-    def _without_pairs(self, network: str) -> dict[str, object]:
+    def _without_pairs(self) -> dict[str, object]:
         """Return what the network is told where kinds have no four-momenta."""
         if not self.without_momenta:
             return {}
         names = ", ".join(kind.name for kind in self.without_momenta)
         line = self.without_momenta[0].line
-        if network != "particle_transformer":
+        if self.network != "particle_transformer":
             return {}
         if len(self.without_momenta) == len(self.kinds):
             self.remarks.note(

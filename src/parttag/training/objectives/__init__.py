@@ -2,6 +2,7 @@
 
 from parttag.training.objectives.classify import Classify
 from parttag.training.objectives.contrastive import Contrastive
+from parttag.training.objectives.distill import Distill
 from parttag.training.objectives.encoder_decoder import EncodeDecode
 from parttag.training.objectives.masked import Masked
 from parttag.training.objectives.next_particle import NextParticle
@@ -14,6 +15,7 @@ __all__ = [
     "BatchSums",
     "Classify",
     "Contrastive",
+    "Distill",
     "EncodeDecode",
     "Masked",
     "NextParticle",

@@ -31,5 +31,6 @@ class Classify(Objective):
         return BatchSums(
             loss=(batch.jet_weights * losses).sum(),
             weight=batch.jet_weights.sum(),
+            size=batch.jet_weights.abs().sum(),
             metrics={"accuracy": (batch.jet_weights * right).sum()},
         )

@@ -89,6 +89,7 @@ class Contrastive(Objective):
         return BatchSums(
             loss=(jet_weights * contrast.loss).sum(),
             weight=jet_weights.sum(),
+            size=jet_weights.abs().sum(),
             metrics={
                 name: (jet_weights * getattr(contrast, name)).sum() for name in self.metric_names
             },

@@ -123,6 +123,7 @@ class EncodeDecode(Objective):
         return BatchSums(
             loss=(batch.jet_weights * loss).sum(),
             weight=batch.jet_weights.sum(),
+            size=batch.jet_weights.abs().sum(),
             metrics={name: (batch.jet_weights * metrics[name]).sum() for name in self.metric_names},
         )
 

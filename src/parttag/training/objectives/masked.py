@@ -4,7 +4,8 @@
   the published code hides none of up to three. Kinds without four-momenta are seen, never hidden.
 - The network represents all of them, a learned vector in place of each hidden one; nothing of it
   reaches an output (``ParticleEncoder.encode_particles``). The published code puts the learned
-  vector in place of the three inputs; here it is as wide as the network's particles.
+  vector in place of the three inputs (``placeholder: inputs``, for the network ``mpm``); here it is
+  as wide as the network's particles.
 - A dense network turns each representation into scores of the tokenizer's codes, or (``target:
   features``) into the three token features, seen from the axis of the visible particles.
 - Hidden particles of a jet look the same to the network. So learned positions are added to these
@@ -35,6 +36,7 @@ from parttag.jets.packing import places
 from parttag.models import MODELS, ParticleEncoder, Tagger
 from parttag.models.layers.masking import visible_jets
 from parttag.models.layers.normformer import NormFormer, dense_network, layout_for
+from parttag.models.mpm import MPM
 from parttag.models.particle_tokenizer import (
     NUM_FEATURES,
     FrozenTokenizer,
@@ -71,7 +73,15 @@ class MaskedOptions(ObjectiveOptions, Heads):
     width: PositiveInt = 256
     """Its width."""
     dense_dim: PositiveInt = 128
-    """Width of the hidden layer of every dense network."""
+    """Width of the hidden layer of every dense network after the positions."""
+    output_dim: PositiveInt | None = None
+    """Width of the hidden layer of the dense network before them; null for dense_dim. In the
+    published code it is that of the encoder's own: 512 for the largest, else 256."""
+    placeholder: Literal["embedding", "inputs"] = "embedding"
+    """What stands for a hidden particle: a learned vector as wide as the network's particles, or,
+    as published and for mpm only, one of the three inputs, which is standardized as they are."""
+    sum_features: bool = False
+    """Add up the differences of the three features, as published, instead of taking their mean."""
     num_heads: PositiveInt = 8
     """Attention heads of a layer."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
@@ -83,15 +93,18 @@ class MaskedHead(nn.Module):
 
     token_counts: Tensor
 
-    def __init__(self, options: MaskedOptions, particle_width: int) -> None:
+    def __init__(
+        self, options: MaskedOptions, particle_width: int, placeholder: Tensor | None = None
+    ) -> None:
         super().__init__()
         predicts_tokens = options.target == "tokens"
         self.tokenizer = FrozenTokenizer(options.tokenizer) if predicts_tokens else None
         num_outputs = options.tokenizer.num_codes if predicts_tokens else NUM_FEATURES
-        self.placeholder = nn.Parameter(
-            nn.init.trunc_normal_(torch.empty(particle_width), std=0.02)
-        )
-        self.output = dense_network(particle_width, options.dense_dim, num_outputs)
+        if placeholder is None:
+            placeholder = nn.init.trunc_normal_(torch.empty(particle_width), std=0.02)
+        self.placeholder = nn.Parameter(placeholder)
+        hidden = options.output_dim or options.dense_dim
+        self.output = dense_network(particle_width, hidden, num_outputs)
         self.positions = None
         if options.positions != "none":
             self.positions = PositionHead(options, num_outputs)
@@ -193,7 +206,14 @@ class Masked(Objective):
                 "objective.name: masked needs a network that represents each particle; choose "
                 f"model.name from {', '.join(names)}"
             )
-        return MaskedHead(self.options, model.particle_width)
+        if self.options.placeholder == "embedding":
+            return MaskedHead(self.options, model.particle_width)
+        if not isinstance(model, MPM):
+            raise InputError(
+                "objective.placeholder: inputs takes a network whose inputs are three numbers of a "
+                "particle; choose model.name=mpm, or objective.placeholder=embedding"
+            )
+        return MaskedHead(self.options, model.particle_width, torch.ones(model.num_inputs))
 
     def __call__(self, model: Tagger, batch: JetBatch) -> BatchSums:
         """Return the sums over the jets of a batch."""
@@ -214,6 +234,7 @@ class Masked(Objective):
         return BatchSums(
             loss=(jet_weights * losses).sum(),
             weight=batch.jet_weights.sum(),
+            size=batch.jet_weights.abs().sum(),
             metrics={name: (jet_weights * values).sum() for name, values in metrics.items()},
         )
 
@@ -228,6 +249,8 @@ class Masked(Objective):
         targets = token_features(batch.p4[rows], axis)
         predictions = predictions.to(targets.dtype)
         losses = feature_distances(predictions, targets, self.options.distance)
+        if self.options.sum_features:
+            losses = losses * NUM_FEATURES
         pt_error, angle_error = token_errors(predictions.detach(), targets)
         return losses, {"pt_error": pt_error, "angle_error": angle_error}
 

@@ -77,6 +77,7 @@ def token_sums(model: OmniJet, batch: JetBatch) -> BatchSums:
     return BatchSums(
         loss=(jet_weights * losses).sum(),
         weight=jet_weights.sum(),
+        size=jet_weights.abs().sum(),
         metrics={
             "token_accuracy": (jet_weights * right).sum(),
             "unigram_accuracy": counts.max(),

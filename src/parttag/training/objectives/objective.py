@@ -24,6 +24,9 @@ class BatchSums(NamedTuple):
     """Sum of the weights, by which the others are divided."""
     metrics: dict[str, Tensor]
     """Sums of weight times whatever else is worth logging, by name."""
+    size: Tensor | None = None
+    """Sum of the weights without their signs; none is ``weight``. The gradient of a step is divided
+    by it: where weights are negative, their sum in a batch may come near 0, or below."""
 
 
 class ObjectiveOptions(Options):

@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from parttag.errors import InputError
@@ -33,6 +33,13 @@ class TokenizeOptions(ObjectiveOptions):
     commitment: float = Field(default=1.0, ge=0)
     """Weight of the squared difference between a latent and its code. Both papers give the
     quantizer's loss a weight of 10, of which β = 0.9 leaves a tenth to this part."""
+    sum_features: bool = False
+    """Add up the differences of the three features, as arXiv:2401.13537's code does, instead of
+    taking their mean; commitment then counts a third as much beside them."""
+    slots: PositiveInt | None = None
+    """Divide what the particles of a jet add up to by so many, as the code of arXiv:2403.05618
+    does, which takes the mean over 128 slots, padding and all (commitment of padding left out);
+    null for the number of its particles."""
 
 
 @register_objective("tokenize")
@@ -86,14 +93,22 @@ class Tokenize(Objective):
         tokens = model.backbone(features, batch.lengths)
         decoded = tokens.features.to(features.dtype)
         distances = feature_distances(decoded, features, self.options.reconstruction)
+        if self.options.sum_features:
+            distances = distances * features.shape[1]
         losses = distances + self.options.commitment * tokens.commitment
         with torch.no_grad():
             metrics = self._metrics(model, batch, features, decoded, tokens.codes)
         return BatchSums(
-            loss=(batch.jet_weights * jet_means(losses, batch)).sum(),
+            loss=(batch.jet_weights * self._of_jets(losses, batch)).sum(),
             weight=batch.jet_weights.sum(),
+            size=batch.jet_weights.abs().sum(),
             metrics={name: (batch.jet_weights * value).sum() for name, value in metrics.items()},
         )
+
+    def _of_jets(self, losses: Float[Tensor, " particles"], batch: JetBatch) -> Tensor:
+        if self.options.slots is None:
+            return jet_means(losses, batch)
+        return sum_over_particles(losses[:, None], batch)[:, 0] / self.options.slots
 
     def _metrics(
         self,
