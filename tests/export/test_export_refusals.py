@@ -119,7 +119,8 @@ main()
     [
         ('sys.modules["onnxruntime"] = None', "pip install 'parttag[export]'"),
         (
-            'old = types.ModuleType("onnxruntime"); old.__version__ = "1.12.1"; old.__spec__ = spec; '
+            'old = types.ModuleType("onnxruntime"); old.__version__ = "1.12.1"; '
+            "old.__spec__ = spec; "
             'sys.modules["onnxruntime"] = old',
             "onnxruntime 1.12.1 is too old",
         ),
