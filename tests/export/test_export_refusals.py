@@ -104,7 +104,9 @@ def test_another_suffix(run, tmp_path):
 
 
 WITHOUT = """
-import importlib.metadata, sys, types
+import sys, types
+from importlib.machinery import ModuleSpec
+spec = ModuleSpec("onnxruntime", None)
 {change}
 from parttag.cli import main
 sys.argv = ["parttag", "export", {run!r}, "--out", {out!r}]
@@ -118,6 +120,7 @@ main()
         ('sys.modules["onnxruntime"] = None', "pip install 'parttag[export]'"),
         (
             'old = types.ModuleType("onnxruntime"); old.__version__ = "1.12.1"; '
+            "old.__spec__ = spec; "
             'sys.modules["onnxruntime"] = old',
             "onnxruntime 1.12.1 is too old",
         ),

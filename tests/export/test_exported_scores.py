@@ -9,8 +9,11 @@ import onnxruntime
 import pytest
 
 from helpers.preprocessing import make_inputs
-from helpers.untrained import small_run
+from helpers.untrained import small_config, small_run, write_run
+from parttag.errors import InputError
 from parttag.jets.columns import pack_columns
+from parttag.models.ensemble import Ensemble
+from parttag.models.scaling import LogitScaling, scale_logits
 from parttag.testing import toy_jets
 
 NETWORKS = [
@@ -240,3 +243,30 @@ def test_less_precision_is_stated_and_limited(precision, kind, network, runs, tm
 
 def found_metadata(path):
     return session(path).get_modelmeta().custom_metadata_map
+
+
+def test_a_calibration_and_an_ensemble_are_in_the_model(jets, tmp_path):
+    runs = [
+        write_run(small_config("pfn", features="kin"), tmp_path / f"run_{seed}", seed)
+        for seed in range(2)
+    ]
+    scale_logits(runs[1].model, LogitScaling(1.7, (0.2, -0.1)))
+    together = replace(runs[0], model=Ensemble([run.model for run in runs]).eval())
+    scale_logits(together.model, LogitScaling(0.8, (0.0, 0.3)))
+    made, others = jets
+    for number, run in enumerate((runs[1], together)):
+        path = tmp_path / str(number) / "model.onnx"
+        run.export(path)
+        preprocess = json.loads((path.parent / "preprocess.json").read_text())
+        (scores,) = session(path).run(None, make_inputs(preprocess, as_read(made, others)))
+        expected = run.predict(made).columns()["score_top"]
+        np.testing.assert_allclose(scores[:, 0], expected, rtol=0, atol=1e-5)
+
+
+def test_members_that_read_other_features_are_not_one_model(tmp_path):
+    runs = [
+        small_run("pfn", tmp_path / features, features=features) for features in ("kin", "full")
+    ]
+    together = replace(runs[0], model=Ensemble([run.model for run in runs]).eval())
+    with pytest.raises(InputError, match="members of this ensemble read different features"):
+        together.export(tmp_path / "model.onnx")

@@ -48,8 +48,10 @@ def write_run(config: RunConfig, directory: Path, seed: int = 3) -> Run:
 
 def _spread_logits(network: Tagger) -> None:
     """Scale the last layer so that jets differ: an agreement of scores then says something."""
-    has_kinds = bool(names_by_kind(network.feature_names))
-    batch = make_batch(kind_jets()) if has_kinds else toy_batch(40, seed=5)
+    kinds = set(names_by_kind(network.feature_names))
+    if not kinds <= {"charged", "neutral", "vertices"}:
+        return
+    batch = make_batch(kind_jets()) if kinds else toy_batch(40, seed=5)
     columns = [name for name in network.feature_names if isinstance(name, ColumnName)]
     if columns or network.jet_feature_names:
         return

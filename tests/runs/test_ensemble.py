@@ -173,14 +173,16 @@ def test_files_that_are_not_those_of_all_are_left_out(members, folder, tmp_path)
         run.calibrate()
 
 
-def test_an_ensemble_is_neither_trained_nor_probed_nor_exported(both, folder, test_file):
+def test_an_ensemble_is_neither_trained_nor_probed(both, folder, test_file):
     config = toy_config(folder, "training.epochs=1")
     with pytest.raises(InputError, match="holds an ensemble, which is not trained"):
         train_run(config, both.directory)
     with pytest.raises(InputError, match="probe a member"):
         both.probe(test_file)
-    with pytest.raises(InputError, match="is an ensemble, of which there is no graph yet"):
-        both.export(folder / "model.onnx")
+
+
+def test_an_ensemble_is_exported_as_one_model(both, tmp_path):
+    assert both.export(tmp_path / "model.onnx").differences.largest < 1e-5
 
 
 def test_the_command_makes_one(members, tmp_path):

@@ -31,10 +31,11 @@ from parttag.export.runtime import Session, quantized, require_packages
 from parttag.export.variables import Labels
 from parttag.jets.batch import JetBatch
 from parttag.jets.kinds import names_by_kind
+from parttag.models import Tagger
 from parttag.models.ensemble import Ensemble
 from parttag.models.scaling import scaling_of
 from parttag.runs.config import CONFIG
-from parttag.runs.run import Run
+from parttag.runs.run import Run, weights_sum
 from parttag.system.atomic_files import made_directory, new_files, refuse_existing
 from parttag.system.files import sha256
 
@@ -85,21 +86,24 @@ class Exporter:
                 f"jets with {option('output', 'embedding')}, or fine-tune it with "
                 f"init_from.path={run.directory}"
             )
-        if isinstance(run.model, Ensemble):
-            raise InputError(
-                f"{run.directory} is an ensemble, of which there is no graph yet; export its "
-                f"members, such as {run.directory / 'members' / '0'}"
-            )
         run.refuse_folds("an export")
-        network = find_network(run.model, run.config.model.name)
+        members = _members(run.model)
+        found = [find_network(member, run.config.model.name) for member in members]
+        if len({_reads(*pair) for pair in zip(members, found, strict=True)}) > 1:
+            raise InputError(
+                f"{run.directory}: the members of this ensemble read different features or are "
+                "networks of different kinds, which one model cannot be made of; export each alone"
+            )
+        network = found[0]
         return cls(run, options, network, Labels(options.names))
 
     @property
     def inputs(self) -> tuple[Input, ...]:
         """The inputs as CMS has them."""
-        return ModelInputs(
-            self.run.model, self.network, self.options.inputs == "raw", self.labels
-        ).describe()
+        return self._inputs_of(_members(self.run.model)[0]).describe()
+
+    def _inputs_of(self, network: Tagger) -> ModelInputs:
+        return ModelInputs(network, self.network, self.options.inputs == "raw", self.labels)
 
     @property
     def of_atlas(self) -> atlas.AtlasInputs:
@@ -110,7 +114,7 @@ class Exporter:
     def output_names(self) -> list[str]:
         """Names of the scores in order."""
         if self.options.output == "embedding":
-            width = self.run.model.encoded_width
+            width = sum(member.encoded_width for member in _members(self.run.model))
             return [f"embedding_{number}" for number in range(width)]
         return [f"label_{name}" for name in self.run.classes]
 
@@ -120,13 +124,7 @@ class Exporter:
         precision = "float16" if self.options.precision == "fp16" else "float32"
         graph = Graph(precision, fused=self.options.attention == "fused")
         given = self.of_atlas.read(graph) if is_atlas else self._declare(graph)
-        model_inputs = ModelInputs(
-            self.run.model, self.network, self.options.inputs == "raw", self.labels
-        )
-        particles, beside = model_inputs.read(given)
-        values = self.network.encode(self.run.model, particles)
-        if self.options.output != "embedding":
-            values = self._scores(values, beside)
+        values = self._output(given)
         if is_atlas:
             self._name_scores(graph, values)
         else:
@@ -145,15 +143,30 @@ class Exporter:
             for item in self.inputs
         }
 
-    def _scores(self, encoded: Value, beside: Value | None) -> Value:
+    def _output(self, given: Mapping[str, Value]) -> Value:
+        members = _members(self.run.model)
+        is_embedding = self.options.output == "embedding"
+        found = [self._of_member(member, given, is_embedding=is_embedding) for member in members]
+        graph = found[0].graph
+        if is_embedding:
+            return graph.concat(found, 1)
+        logits = found[0]
+        if isinstance(self.run.model, Ensemble):
+            logits = _mean_of_scores(found)
+            logits = _scaled(logits, self.run.model)
+        return logits.apply("Softmax", axis=1) if self.options.output == "softmax" else logits
+
+    def _of_member(
+        self, network: Tagger, given: Mapping[str, Value], *, is_embedding: bool
+    ) -> Value:
+        """Return the logits of a network, or its representation."""
+        particles, beside = self._inputs_of(network).read(given)
+        encoded = self.network.encode(network, particles)
+        if is_embedding:
+            return encoded
         if beside is not None:
             encoded = encoded.graph.concat([encoded, beside.squeeze(2).cast(encoded.dtype)], 1)
-        logits = layers(encoded, self.run.model.head).cast("float32")
-        scaling = scaling_of(self.run.model)
-        if scaling is not None:
-            shifts = encoded.graph.constant(list(scaling.shifts), "float32")
-            logits = logits / scaling.temperature + shifts
-        return logits.apply("Softmax", axis=1) if self.options.output == "softmax" else logits
+        return _scaled(layers(encoded, network.head).cast("float32"), network)
 
     def _name_scores(self, graph: Graph, values: Value) -> None:
         names = atlas.output_names(self._model_name, self.run.classes)
@@ -167,7 +180,6 @@ class Exporter:
     def _properties(self) -> Mapping[str, str]:
         """Return the metadata: classes, versions, run and hashes."""
         run, directory = self.run, self.run.directory
-        checkpoint = directory / "checkpoints" / f"{run.checkpoint}.pt"
         found = {
             "classes": json.dumps(run.classes),
             **({} if run.calibration is None else {"calibration": run.calibration.name}),
@@ -175,7 +187,8 @@ class Exporter:
             "parttag_version": parttag.__version__,
             "run": directory.name,
             "checkpoint": run.checkpoint,
-            "checkpoint_sha256": sha256(checkpoint),
+            "checkpoint_sha256": weights_sum(run),
+            "is_calibrated": json.dumps(run.calibration is not None),
             "config_sha256": sha256(directory / CONFIG),
             "precision": self.options.precision,
             "parttag": json.dumps(self.sources()),
@@ -223,6 +236,33 @@ class Exporter:
         kinds = tuple(names_by_kind(network.feature_names))
         columns = ToyColumns(wanted.particles, wanted.jets, kinds)
         return toy_batches(columns, network.max_particles)
+
+
+def _members(network: Tagger) -> list[Tagger]:
+    """Return the members of an ensemble, or the network alone."""
+    if isinstance(network, Ensemble):
+        return [member for member in network.members if isinstance(member, Tagger)]
+    return [network]
+
+
+def _reads(network: Tagger, export: NetworkExport) -> tuple[object, ...]:
+    return type(network), export.reads, network.feature_names, network.jet_feature_names
+
+
+def _scaled(logits: Value, network: Tagger) -> Value:
+    """Return logits as the network's calibration has them, if there is one."""
+    scaling = scaling_of(network)
+    if scaling is None:
+        return logits
+    return logits / scaling.temperature + np.array(scaling.shifts)
+
+
+def _mean_of_scores(logits: Sequence[Value]) -> Value:
+    """Return the logarithm of the mean of the scores of all members."""
+    logs = [one.apply("LogSoftmax", axis=1) for one in logits]
+    stacked = logs[0].graph.stack(logs, 0)
+    total = stacked.apply("ReduceLogSumExp", axes=[0], keepdims=0)
+    return total - float(np.log(len(logs)))
 
 
 def export_run(

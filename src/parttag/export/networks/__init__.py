@@ -19,7 +19,7 @@ from parttag.export.networks.particles import KindOfParticles, Particles
 from parttag.models import PCNN, PFN, LorentzNet, ParticleNet, ParticleTransformer, Tagger
 from parttag.models.layers.particle_blocks import ClassBlock, ParticleBlock
 
-__all__ = ["InputPart", "KindOfParticles", "NetworkExport", "Particles", "find_network"]
+__all__ = ["EXPORTED", "InputPart", "KindOfParticles", "NetworkExport", "Particles", "find_network"]
 
 InputPart = Literal["points", "features", "vectors"]
 """What a network reads of its particles, besides which slots are real."""
@@ -35,7 +35,7 @@ class NetworkExport:
     finds_neighbours: bool = False
 
 
-_NETWORKS: dict[type[Tagger], NetworkExport] = {
+EXPORTED: dict[type[Tagger], NetworkExport] = {
     ParticleTransformer: NetworkExport(particle_transformer.encode, ("features", "vectors")),
     ParticleNet: NetworkExport(particle_net.encode, ("points", "features"), finds_neighbours=True),
     PFN: NetworkExport(pfn.encode, ("features",)),
@@ -52,8 +52,8 @@ def find_network(network: Tagger, name: str) -> NetworkExport:
     InputError
         If it cannot be.
     """
-    if type(network) not in _NETWORKS:
-        known = ", ".join(str(n.options_class.model_fields["name"].default) for n in _NETWORKS)
+    if type(network) not in EXPORTED:
+        known = ", ".join(str(n.options_class.model_fields["name"].default) for n in EXPORTED)
         raise InputError(
             f"the network {name} cannot be exported, because parttag has no ONNX graph for it; "
             f"those that can be are {known}"
@@ -63,7 +63,7 @@ def find_network(network: Tagger, name: str) -> NetworkExport:
             f"the network {name} with {without} cannot be exported, because parttag has no ONNX "
             "graph for it yet"
         )
-    found = _NETWORKS[type(network)]
+    found = EXPORTED[type(network)]
     if isinstance(network, ParticleTransformer) and network.backbone.pair_network is None:
         return NetworkExport(found.encode, ("features",))
     return found
