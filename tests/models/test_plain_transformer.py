@@ -24,7 +24,7 @@ def test_its_logits_are_those_of_a_particle_transformer_whose_bias_is_zero(monke
     monkeypatch.setattr(
         biased.backbone.pair_network,
         "forward",
-        lambda pairs, uses_kernels: pairs.new_zeros(4, len(pairs)),
+        lambda pairs, **_: pairs.new_zeros(4, len(pairs)),
     )
     with torch.no_grad():
         torch.testing.assert_close(plain(batch), biased(batch), **FLOAT64_NETWORK)

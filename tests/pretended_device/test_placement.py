@@ -163,8 +163,17 @@ def test_objectives_without_labels(jets, objective, model, precision, tmp_path):
     assert_no_new_waits(ledger)
 
 
+def test_distillation(jets, tmp_path):
+    path = tmp_path / "teacher.yaml"
+    path.write_text(yaml.safe_dump(_plain(configuration(jets, network("pfn"), device="cpu"))))
+    teacher = train_run(load_config(path), tmp_path / "teacher")
+    objective = {"name": "distill", "teacher": str(teacher)}
+    content = configuration(jets, network("particle_net"), objective=objective)
+    assert_no_new_waits(waits_of_a_training(content, tmp_path))
+
+
 def test_every_objective_is_in_the_tests():
-    assert {*WITHOUT_LABELS, "classify"} == set(OBJECTIVES)
+    assert {*WITHOUT_LABELS, "classify", "distill"} == set(OBJECTIVES)
 
 
 @pytest.mark.parametrize("name", FOR_KERNELS)

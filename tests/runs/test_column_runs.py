@@ -149,6 +149,8 @@ def test_train_continue_evaluate_and_predict_with_columns(run_command, folder, t
         "scale": 10.0,
         "clip": [-5.0, 5.0],
         "missing": 0.0,
+        "infinite": "missing",
+        "width": "middle",
     }
     softdrop = np.quantile(jet_columns["jet_softdrop"].astype(np.float64), (0.16, 0.5, 0.84))
     assert of_jets[1]["centre"] == pytest.approx(softdrop[1], rel=1e-5)

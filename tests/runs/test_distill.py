@@ -65,8 +65,7 @@ def test_a_student_that_agrees_has_no_loss_and_no_gradient():
 def test_a_jet_that_the_teacher_has_not_seen_is_no_other_jet():
     network, objective, batch, _ = student()
     objective.train_logits = TeacherLogits(np.array([10**6]), np.zeros((1, 3)))
-    with pytest.raises(KeyError, match="has not seen a jet"):
-        objective(network.train(), batch)
+    assert objective(network.train(), batch).loss.isnan()  # which a training refuses
 
 
 @pytest.fixture(scope="module")

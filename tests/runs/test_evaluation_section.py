@@ -16,7 +16,7 @@ from parttag.runs.config import (
 from parttag.runs.evaluation_section import parse_evaluation
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-RECIPES = sorted(CONFIGS.rglob("*.yaml"))
+RECIPES = sorted(p for p in CONFIGS.rglob("*.yaml") if p.parent.name != "examples")
 TEN = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
 
 

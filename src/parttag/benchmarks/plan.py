@@ -9,7 +9,7 @@ from parttag.benchmarks.options import BenchmarkOptions, PretrainingOptions, Row
 from parttag.data.jet_files import JetFiles
 from parttag.errors import InputError, option
 from parttag.jets.features import feature_names
-from parttag.runs.config import RunConfig, first_difference
+from parttag.runs.config import HOW_FAST, RunConfig, first_difference
 from parttag.runs.plugin_parts import read_config
 from parttag.samples.toys import toy_files
 from parttag.system.files import refuse_damaged, sha256
@@ -149,7 +149,7 @@ def refuse_other_configuration(job: Job) -> None:
     if job.config is None:
         _refuse_other_weights(job)
         return
-    key = first_difference(read_config(path.parent), job.config)
+    key = first_difference(read_config(path.parent), job.config, except_for=HOW_FAST)
     if key is not None:
         raise InputError(
             f"{job.directory} holds a run whose {key} is different; give another "

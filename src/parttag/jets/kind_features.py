@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch._compile import _disable_dynamo
 
 from parttag.errors import InputError
 from parttag.jets.batch import JetBatch
@@ -69,9 +70,10 @@ def _kind_tables(batch: JetBatch, by_kind: Mapping[str, tuple[str, ...]]) -> Kin
     return KindTables(tables, order.argsort())
 
 
-# How many particles of a kind there are differs with every batch: nothing for a compiler.
+# How many particles of a kind there are differs with every batch: nothing for a compiler. Not
+# torch.compiler.disable, which loads the compiler, a second, for everybody who imports parttag.
 _untraced_tables: Callable[[JetBatch, Mapping[str, tuple[str, ...]]], KindTables] = (
-    torch.compiler.disable(_kind_tables)
+    _disable_dynamo(_kind_tables)
 )
 
 

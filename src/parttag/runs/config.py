@@ -362,6 +362,10 @@ def dump_config(config: RunConfig) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None)
 
 
+HOW_FAST = ("training.compile", "training.graph")
+"""Keys that say how fast a training is and not what it does; runs of before have other defaults."""
+
+
 def first_difference(
     one: RunConfig, other: RunConfig, *, except_for: Sequence[str] = ()
 ) -> str | None:

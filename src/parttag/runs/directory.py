@@ -11,7 +11,7 @@ from parttag.data.jet_files import JetFiles
 from parttag.data.loading.dataset import JetDataset
 from parttag.errors import InputError, option
 from parttag.printable import PrintableFormatter
-from parttag.runs.config import RunConfig, dump_config, first_difference
+from parttag.runs.config import HOW_FAST, RunConfig, dump_config, first_difference
 from parttag.runs.ensemble import is_ensemble
 from parttag.runs.lock import LOCK
 from parttag.runs.overlap import refuse_shared_files
@@ -57,7 +57,7 @@ def refuse_other_run(directory: Path, config: RunConfig, *, begun: bool | None =
 
 
 def _difference(earlier: RunConfig, config: RunConfig) -> str | None:
-    moved = ["data.train", "data.val"]
+    moved = ["data.train", "data.val", *HOW_FAST]
     if _file_names(earlier.data.test) == _file_names(config.data.test):
         moved.append("data.test")
     return first_difference(earlier, config, except_for=moved)

@@ -52,9 +52,10 @@ def take_teacher(
     """
     runs = [_teacher(name, config) for name in objective.options.teachers]
     train = _logits(runs, config, "train", directory, open_train, device)
-    objective.train_logits = train
+    objective.train_logits = train.to(device)
     if open_val is not None:
-        objective.val_logits = _logits(runs, config, "val", directory, open_val, device)
+        val = _logits(runs, config, "val", directory, open_val, device)
+        objective.val_logits = val.to(device)
 
 
 def _teacher(name: str, config: RunConfig) -> Run:

@@ -17,7 +17,10 @@ def folder(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=lambda case: case.name)
+# The loss of a distillation is that of a classification, of targets that a training gives it.
+@pytest.mark.parametrize(
+    "case", [c for c in CASES.values() if c.objective != "distill"], ids=lambda case: case.name
+)
 def test_a_share_without_jets_has_no_loss_and_gradients_of_the_same_parameters(case, folder):
     overrides = [option.replace("{folder}", str(folder)) for option in case.options]
     config = toy_config(

@@ -45,9 +45,10 @@ def _where(condition: Value, yes: Value, no: Value) -> Value:
 
 
 def _power(base: Value, exponent: Value) -> Value:
-    if isinstance(base, int) and isinstance(exponent, int):  # no integers without end
-        base = float(base)
     try:
+        if isinstance(base, int) and isinstance(exponent, int):
+            is_short = 0 <= exponent * base.bit_length() < 64  # no integers without end
+            return operator.pow(base if is_short else float(base), exponent)
         return operator.pow(base, exponent)
     except OverflowError:
         return math.inf

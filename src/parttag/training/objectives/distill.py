@@ -60,21 +60,19 @@ class TeacherLogits:
         self._index = torch.from_numpy(index[order])
         self._logits = torch.from_numpy(logits[order]).float()
 
-    def of(self, batch: JetBatch) -> Float[Tensor, "jets classes"]:
-        """Return the logits of the jets of a batch.
+    def to(self, device: torch.device) -> "TeacherLogits":
+        """Return them, moved to a device."""
+        self._index, self._logits = self._index.to(device), self._logits.to(device)
+        return self
 
-        Raises
-        ------
-        KeyError
-            If the teacher has not seen one of them.
+    def of(self, batch: JetBatch) -> Float[Tensor, "jets classes"]:
+        """Return the logits of the jets of a batch, NaN for a jet that the teacher has not seen.
+
+        So no GPU is waited for: the training refuses a loss that is not finite.
         """
-        if self._index.device != batch.index.device:
-            self._index = self._index.to(batch.index.device)
-            self._logits = self._logits.to(batch.index.device)
         rows = torch.searchsorted(self._index, batch.index).clamp(max=len(self._index) - 1)
-        if not bool((self._index[rows] == batch.index).all()):
-            raise KeyError("the teacher has not seen a jet of the batch")
-        return self._logits[rows]
+        is_known = (self._index[rows] == batch.index)[:, None]
+        return torch.where(is_known, self._logits[rows], torch.nan)
 
 
 @register_objective("distill")
