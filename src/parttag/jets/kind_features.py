@@ -72,8 +72,8 @@ def _kind_tables(batch: JetBatch, by_kind: Mapping[str, tuple[str, ...]]) -> Kin
 
 # How many particles of a kind there are differs with every batch: nothing for a compiler. Not
 # torch.compiler.disable, which loads the compiler, a second, for everybody who imports parttag.
-_untraced_tables: Callable[[JetBatch, Mapping[str, tuple[str, ...]]], KindTables] = (
-    _disable_dynamo(_kind_tables)
+_untraced_tables: Callable[[JetBatch, Mapping[str, tuple[str, ...]]], KindTables] = _disable_dynamo(
+    _kind_tables
 )
 
 
