@@ -92,14 +92,16 @@ def _empty(tmp_path):
 
 def test_twenty_thousand_keys_are_read_in_time(tmp_path):
     path = tmp_path / "keys.yaml"
-    path.write_text("\n".join(f"key{n}: {n}" for n in range(20_000)))
-    began = time.process_time()
-    assert len(read_content(path)) == 20_000
-    taken = time.process_time() - began
-    path.write_text("\n".join(f"key{n}: {n}" for n in range(5_000)))
-    began = time.process_time()
-    read_content(path)
-    assert taken < 8 * (time.process_time() - began)
+
+    def seconds(number):
+        path.write_text("\n".join(f"key{n}: {n}" for n in range(number)))
+        began = time.process_time()
+        assert len(read_content(path)) == number
+        return time.process_time() - began
+
+    # The better of two: whatever else the process cleans up meanwhile is not the reader's.
+    many, few = (min(seconds(number) for _ in range(2)) for number in (20_000, 5_000))
+    assert many < 8 * few
 
 
 def test_a_file_larger_than_any_configuration_is_refused_unread(tmp_path):
