@@ -61,7 +61,7 @@ def parts(stores: Path, work: Path, peer: Path | None, device: str, *, tiny: boo
         speed += ["--jets", str(2 * batch), "--rounds", "1" if tiny else "3"]
         speed += ["--steps", "1" if tiny else "8", "--device", device, "--json", str(path)]
         if tiny:
-            speed += ["--precisions", "fp32"]
+            speed += ["--precisions", "fp32", "--model", "particle_transformer_small"]
         if device == "cuda":
             speed += ["--compiled", "--graphed"]
         if peer is not None:
