@@ -1,5 +1,7 @@
 """Tasks here, in processes, and on a Dask cluster."""
 
+import os
+import signal
 import sys
 import warnings
 
@@ -8,7 +10,7 @@ import pytest
 from helpers.files import write_jetclass_root
 from parttag.data import prepare
 from parttag.errors import InputError
-from parttag.system.processes import map_tasks
+from parttag.system.processes import children_deaf_to_interrupts, map_tasks
 from parttag.testing import toy_jets
 
 
@@ -65,3 +67,19 @@ def test_without_dask_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
     with pytest.raises(InputError, match=r"needs Dask: install the extra, pip install 'parttag"):
         list(map_tasks(print, [1], scheduler="tcp://127.0.0.1:9"))
+
+
+def test_an_interrupt_waits_until_all_processes_have_started():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    began = ended = False
+    try:
+        with pytest.raises(KeyboardInterrupt), children_deaf_to_interrupts():  # noqa: PT012
+            began = True
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            ended = True
+        assert began
+        assert ended
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

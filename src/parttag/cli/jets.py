@@ -57,9 +57,9 @@ def simulate(
 
     Example: parttag simulate toptagging --jets 20000 --out jets --windows demonstration
     """
-    from parttag.api.jets import simulate as run
-
     try:
+        from parttag.api.jets import simulate as run
+
         provenance = run(
             sample,
             jets,
@@ -100,9 +100,9 @@ def download(
 
     Given again after an interruption, the command continues.
     """
-    from parttag.api.jets import download as fetch
-
     try:
+        from parttag.api.jets import download as fetch
+
         downloads = fetch(data_set, out, values_of(files), progress=show_progress)
     except KeyboardInterrupt:
         raise interrupted() from None

@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import FrameType
 from typing import TypeVar
 
 from parttag.errors import InputError, option
@@ -98,7 +99,7 @@ def run_all(
         min(num_processes, len(items)), context, initializer=_start, initargs=(listening,)
     )
     try:
-        with _children_deaf_to_interrupts():
+        with children_deaf_to_interrupts():
             futures = [executor.submit(function, item) for item in items]
         for future in as_completed(futures):
             yield future.result()
@@ -109,16 +110,27 @@ def run_all(
 
 
 @contextmanager
-def _children_deaf_to_interrupts() -> Iterator[None]:
+def children_deaf_to_interrupts() -> Iterator[None]:
     """Start processes inside that never get SIGINT: they inherit which signals are blocked.
 
-    Ctrl-C reaches every process of a terminal, but only the first one is to decide.
+    Ctrl-C reaches every process of a terminal, but only the first one is to decide. It waits until
+    all have started, for one that is half told what to do would end with a traceback. (To block
+    the signal here is not enough: any other thread, of a library, may take it.)
     """
+    caught: list[tuple[int, FrameType | None]] = []
+    handler = signal.getsignal(signal.SIGINT)
+    here = threading.current_thread() is threading.main_thread() and handler is not None
+    if here:
+        signal.signal(signal.SIGINT, lambda *signalled: caught.append(signalled))
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+        if here:
+            signal.signal(signal.SIGINT, handler)
+    if caught and callable(handler):
+        handler(*caught[0])
 
 
 def _start(listening: Connection) -> None:

@@ -82,7 +82,7 @@ def test_killed_then_interrupted_then_continued_gives_the_same_jets(tmp_path, un
 
     (out / FILES[1]).unlink(missing_ok=True)
     interrupted = command(out, start_new_session=True, preexec_fn=_hear_interrupts)
-    while not children(interrupted.pid):  # they take longer to start than the signal takes
+    while not workers_of(interrupted.pid):  # they take longer to start than the signal takes
         assert interrupted.poll() is None, interrupted.communicate()
         time.sleep(0.01)
     os.killpg(interrupted.pid, signal.SIGINT)  # as a terminal does
@@ -173,6 +173,18 @@ def children(pid):
     """Return the processes that a process has started, by Linux's book-keeping."""
     listing = Path(f"/proc/{pid}/task/{pid}/children")
     return [int(child) for child in listing.read_text().split()] if listing.exists() else []
+
+
+def workers_of(pid):
+    """Return those that simulate: libraries start others while they are imported."""
+    return [child for child in children(pid) if "spawn_main" in command_line(child)]
+
+
+def command_line(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode()
+    except OSError:  # it has ended
+        return ""
 
 
 def wait_until_gone(pids):
