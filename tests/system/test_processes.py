@@ -73,7 +73,7 @@ def test_an_interrupt_waits_until_all_processes_have_started():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     began = ended = False
     try:
-        with pytest.raises(KeyboardInterrupt), children_deaf_to_interrupts():  # noqa: PT012
+        with pytest.raises(KeyboardInterrupt), children_deaf_to_interrupts():
             began = True
             os.kill(os.getpid(), signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
