@@ -1,0 +1,27 @@
+"""The packages of the extra ``equivariant``: imported when a network of theirs is built."""
+
+from importlib import import_module
+from types import ModuleType
+from warnings import catch_warnings, simplefilter
+
+from parttag.errors import InputError
+
+
+def import_for(network: str, module: str) -> ModuleType:
+    """Return a module that a network is made of.
+
+    Raises
+    ------
+    InputError
+        If the package is not installed.
+    """
+    try:
+        with catch_warnings():
+            # What lloca imports of torch_geometric uses what torch has deprecated.
+            simplefilter("ignore")
+            return import_module(module)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"model.name: {network} is made of the package {module.partition('.')[0]}, and {error.name} is not "
+            "installed: pip install 'parttag[equivariant]'"
+        ) from error
