@@ -13,9 +13,11 @@ included, gives the same logits with the same weights.
 
 Needs the extra ``equivariant``: pip install 'parttag[equivariant]'.
 
-Jets are padded to the longest of the batch: the package's batch norms are of padded particles and
-pairs, and padding takes part in them in training, as in the published network. Jets without
-particles, of which the package makes no numbers, are left out.
+Jets are padded to the longest of the batch: padding takes part in training in the batch norm of the
+package's inputs, as in the published network. Jets without
+particles, of which the package makes no numbers, are left out. What is made of pairs gives no
+gradient to the frames, as when the published numbers were made; in version 2.0.0 of the package it
+does, and is not a number, because the distance of a particle from itself is a root of 0.
 
 References
 ----------
@@ -114,8 +116,9 @@ class LLoCaParticleTransformer(Tagger):
         return (*frames_footnote(options), padding_footnote(True))
 
     def no_weight_decay(self) -> set[str]:
-        """Return the name of the class token."""
-        return {"backbone.network.cls_token"}
+        """Return the names of the class token and of the parameters of the frames."""
+        frames = (n for n, _ in self.named_parameters() if n.startswith("backbone.frames."))
+        return {"backbone.network.cls_token", *frames}
 
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the class token of each jet."""
@@ -142,8 +145,8 @@ class Backbone(nn.Module):
             return nothing.expand(len(batch), self.network.embed_dim)
         local = self.frames(batch)
         layout = JetLayout(batch.lengths, batch.device, path="padded")
-        # (px, py, pz, E) are what pairs are made of.
-        momenta = local.momenta.roll(-1, dims=-1)
+        # Pairs are made of (px, py, pz, E), without a gradient.
+        momenta = local.momenta.roll(-1, dims=-1).detach()
         packed = torch.cat([momenta.to(dtype), pack(local, dtype)], dim=1)
         (padded,), (group,) = layout.spread(packed), layout.groups
         tokens = self._attend(padded, ~group.key_is_padding)
@@ -155,9 +158,9 @@ class Backbone(nn.Module):
     ) -> Float[Tensor, "jets width"]:
         jets, matrices, features = unpack(padded[..., 4:])
         frames = self._make_frames(matrices=matrices, det=torch.ones_like(matrices[..., 0, 0]))
-        inputs = torch.cat([padded[..., :4], features], dim=-1) * is_real[..., None]
-        momenta, features = inputs.transpose(1, 2).split([4, features.shape[-1]], dim=1)
+        inputs = torch.cat([padded[..., :4], features], dim=-1)
+        inputs = torch.where(is_real[..., None], inputs, 0).transpose(1, 2)
         tokens: Tensor = self.network(
-            features, frames, v=momenta, mask=is_real[:, None], p_ref=jets[:, 0]
+            inputs[:, 4:], frames, v=inputs[:, :4], mask=is_real[:, None], p_ref=jets[:, 0]
         )
         return tokens

@@ -102,6 +102,10 @@ class LLoCaTransformer(Tagger):
         assert isinstance(options, LLoCaTransformerOptions)
         return frames_footnote(options)
 
+    def no_weight_decay(self) -> set[str]:
+        """Return the names of the parameters of the frames."""
+        return {name for name, _ in self.named_parameters() if name.startswith("backbone.frames.")}
+
     def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
         """Return the mean over the particles of each jet."""
         if self.max_particles is not None:
@@ -159,5 +163,4 @@ def unpack(
     Float[Tensor, "*shape 4"], Float[Tensor, "*shape 4 4"], Float[Tensor, "*shape features"]
 ]:
     """Return the parts of what ``pack`` made."""
-    jets, matrices, features = packed.split([4, 16, packed.shape[-1] - 20], dim=-1)
-    return jets, matrices.unflatten(-1, (4, 4)), features
+    return packed[..., :4], packed[..., 4:20].unflatten(-1, (4, 4)), packed[..., 20:]

@@ -4,6 +4,8 @@ from importlib import import_module
 from types import ModuleType
 from warnings import catch_warnings, simplefilter
 
+import torch
+
 from parttag.errors import InputError
 
 
@@ -16,8 +18,9 @@ def import_for(network: str, module: str) -> ModuleType:
         If the package is not installed.
     """
     try:
-        with catch_warnings():
-            # What lloca imports of torch_geometric uses what torch has deprecated.
+        # Modules of these packages make tensors, which belong on the host wherever a network is
+        # built; what lloca imports of torch_geometric uses what torch has deprecated.
+        with catch_warnings(), torch.device("cpu"):
             simplefilter("ignore")
             return import_module(module)
     except ModuleNotFoundError as error:
