@@ -53,9 +53,9 @@ from parttag.models.registry import register_model
 from parttag.models.tagger import ModelOptions, Tagger
 
 # Where the package has the parts of a multivector, and the weights of its linear maps from scalars
-# and pseudoscalars to scalars.
+# and, with the other sign, from pseudoscalars to scalars.
 _VECTOR, _BIVECTOR, _PSEUDOSCALAR = 1, 5, 15
-_FROM_SCALAR, _FROM_PSEUDOSCALAR = 0, 5
+_FROM_SCALAR, _FROM_PSEUDOSCALAR = 0, 9
 
 
 class LGATrOptions(EquivariantOptions):
@@ -91,7 +91,7 @@ class LGATr(Tagger):
         super().__init__()
         names = feature_names if options.scalars == "features" else ()
         self.feature_names = feature_names
-        self.max_particles = options.max_particles
+        self.max_particles: int | None = options.max_particles
         package = import_for("lgatr", "lgatr")
         network = package.LGATr(
             num_blocks=options.num_layers,
@@ -186,7 +186,7 @@ def head_of(linear: Any) -> nn.Linear:
     """Return the scalar part of the package's last layer, from scalar numbers to logits."""
     weights, of_scalars = linear.weight.data, linear.s2mvs
     # For each output the layer has a row for its scalar part, and one for its pseudoscalar.
-    parts = (weights[..., _FROM_SCALAR], weights[..., _FROM_PSEUDOSCALAR])
+    parts = (weights[..., _FROM_SCALAR], -weights[..., _FROM_PSEUDOSCALAR])
     weight = torch.cat([*parts, of_scalars.weight.data[::2]], dim=1)
     head = nn.Linear(weight.shape[1], len(weight))
     head.weight.data.copy_(weight)

@@ -105,7 +105,7 @@ class LGATrSlim(Tagger):
         super().__init__()
         names = feature_names if options.scalars == "features" else ()
         self.feature_names = feature_names
-        self.max_particles = options.max_particles
+        self.max_particles: int | None = options.max_particles
         package = import_for("lgatr_slim", "lgatr")
         network = package.LGATrSlim(
             num_blocks=options.num_layers,

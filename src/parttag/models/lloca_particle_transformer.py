@@ -85,7 +85,7 @@ class LLoCaParticleTransformer(Tagger):
     ) -> None:
         super().__init__()
         self.feature_names = feature_names
-        self.max_particles = options.max_particles
+        self.max_particles: int | None = options.max_particles
         frames = LocalFrames(options, feature_names)
         width = options.num_heads * (options.scalars_per_head + 4 * options.vectors_per_head)
         dropout = dict.fromkeys(("dropout", "attn_dropout", "activation_dropout"), options.dropout)

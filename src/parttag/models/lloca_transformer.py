@@ -79,7 +79,7 @@ class LLoCaTransformer(Tagger):
     ) -> None:
         super().__init__()
         self.feature_names = feature_names
-        self.max_particles = options.max_particles
+        self.max_particles: int | None = options.max_particles
         frames = LocalFrames(options, feature_names)
         package = import_for("lloca_transformer", "lloca.backbone.transformer")
         network = package.Transformer(

@@ -6,7 +6,7 @@ turn with the jet: momenta in them do not change when the jet is transformed. By
 ``lloca`` (arXiv:2505.20280, arXiv:2508.14898).
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Float64, Int64
@@ -176,8 +176,9 @@ class EdgeVectors(nn.Module):
             self._standardize(momenta, pairs)
         self.block._edge_inited_checked = True
         jet = layout.jet_of_particle
-        vectors: Tensor = self.block(momenta, scalars, pairs, layout.offsets, batch=jet)
-        return vectors.unflatten(1, (3, 4))
+        vectors = self.block(momenta, scalars, pairs, layout.offsets, batch=jet)
+        parts: Tensor = vectors.unflatten(1, (3, 4))
+        return parts
 
     @torch.no_grad()
     def _standardize(self, momenta: Tensor, pairs: Tensor) -> None:
@@ -252,7 +253,8 @@ def kinematic_features(
     relative = log_pt - jet_log_pt, log_energy - jet_log_energy
     values = torch.stack([log_pt, log_energy, *relative, delta_phi, delta_eta, delta_r], dim=1)
     centre, scale = _STANDARD.to(values.device, non_blocking=True).t()
-    return (values - centre) * scale
+    standardized: Tensor = (values - centre) * scale
+    return standardized
 
 
 def _cylindrical(p4: Float64[Tensor, "particles 4"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
