@@ -4,8 +4,8 @@ The network is left as it is. The representation of some labeled jets is standar
 regression with an L2 penalty is fitted to it by scikit-learn, and takes the place of the network's
 head: the network with it is evaluated as any other. The strength of the penalty is the one with the
 lowest cross-entropy on a fifth of the labeled jets that the others were fitted without
-(``logistic_regression.STRENGTHS``); then all of them are fitted. Nothing is random but the choice of jets and of that
-fifth, which are the same every time.
+(``logistic_regression.STRENGTHS``); then all of them are fitted. Nothing is random but the choice
+of jets and of that fifth, which are the same every time.
 
 What a probe is worth shows beside the same probe of the inputs and of an untrained network.
 """
