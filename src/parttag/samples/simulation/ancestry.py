@@ -165,5 +165,6 @@ def has_quark(kind: Int64[np.ndarray, " kinds"], flavour: int) -> Bool[np.ndarra
     baryon, meson, light = (kind // unit % 10 for unit in (1000, 100, 10))
     hadron = (kind > 100) & (kind < 10**7) & (light > 0) & (meson > 0)
     hidden = (baryon == 0) & (meson == light)
-    found: Bool[np.ndarray, " kinds"] = (baryon == flavour) | (meson == flavour)
-    return found & hadron & ~hidden
+    found: Bool[np.ndarray, " kinds"]
+    found = hadron & ~hidden & ((baryon == flavour) | (meson == flavour))
+    return found
