@@ -1,4 +1,4 @@
-"""Trained networks that come with parttag: found by name, and listed. Needs no torch.
+"""Trained networks that come with parttag: found by name, and listed.
 
 Each is a folder ``NAME`` below ``models/pretrained`` of the package, or below a folder that the
 environment variable ``PARTTAG_PRETRAINED`` names: weights as safetensors, and a model card, once
