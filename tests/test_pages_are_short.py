@@ -12,7 +12,9 @@ PAGES = sorted(
     for path in DOCS.rglob("*.md")
     if not {"_build", "generated"} & set(path.relative_to(DOCS).parts)
 )
-OUTSIDE = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "data/README.md")]
+OUTSIDE = [
+    ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "data/README.md")
+]
 MOST_WORDS = 1500
 MOST_WORDS_OF_THE_README = 900
 MOST_WORDS_OF_A_PARAGRAPH = 90
@@ -20,7 +22,13 @@ MOST_WORDS_OF_A_PARAGRAPH = 90
 COMMIT = re.compile(r"\b(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{7,40}\b")
 # The file of a link or a picture, without a place in it.
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
-TO_BE_SPLIT: dict[str, str] = {}
+TO_BE_SPLIT = {
+    "explanation/simulation.md",
+    "how_to/columns.md",
+    "how_to/export.md",
+    "how_to/pretraining.md",
+    "how_to/training.md",
+}
 
 
 def blocks(text: str) -> list[str]:
@@ -38,8 +46,9 @@ def faults(path: Path, most_words: int) -> list[str]:
     if len(text.split()) > most_words:
         found.append(f"{len(text.split())} words")
     for block in blocks(text):
-        if len(block.split()) > MOST_WORDS_OF_A_PARAGRAPH:
-            found.append(f"{len(block.split())} words in: {block.strip()[:60]}")
+        words = block.split()
+        if len(words) > MOST_WORDS_OF_A_PARAGRAPH:
+            found.append(f"{len(words)} words in: {' '.join(words[:8])}")
     if path.name != "log.md":
         lines = [line for line in text.splitlines() if not line.lstrip().startswith("|")]
         found += [f"commit {c} outside of a table" for c in COMMIT.findall("\n".join(lines))]
@@ -63,10 +72,10 @@ def test_the_readme_is_short():
 def test_what_is_too_long_is_seen(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("# Title\n\n" + "word " * 91 + "\n\n- " + "item " * 90 + "\n- item\n")
-    assert faults(page, 300) == ["91 words in: " + ("word " * 12).strip()]
+    assert faults(page, 300) == ["91 words in: word word word word word word word word"]
     page.write_text("| at | 1a2b3c4 |\n|---|---|\n\nAt 1a2b3c4, of 1234567 jets that faded.\n")
     assert faults(page, 300) == ["commit 1a2b3c4 outside of a table"]
-    assert faults(page, 10) == ["12 words", "commit 1a2b3c4 outside of a table"]
+    assert faults(page, 10) == ["13 words", "commit 1a2b3c4 outside of a table"]
 
 
 @pytest.mark.parametrize("path", OUTSIDE + PAGES, ids=lambda path: path.name)
