@@ -16,6 +16,7 @@ from parttag.evaluation.batches import Precision
 from parttag.evaluation.calibrate import calibrate_run
 from parttag.evaluation.evaluate import evaluate_run, score_run
 from parttag.evaluation.evaluation import Evaluation, check_target
+from parttag.evaluation.explain import check_explanation_target
 from parttag.evaluation.generation import Comparison as GenerationComparison
 from parttag.evaluation.generation import Sampling, generate
 from parttag.evaluation.predict import PredictReport
@@ -53,6 +54,7 @@ __all__ = [
     "Sampling",
     "benchmark",
     "calibrate_run",
+    "check_explanation_target",
     "check_probe_target",
     "check_target",
     "compare",

@@ -17,6 +17,7 @@ from parttag.evaluation.batches import Precision
 from parttag.evaluation.calibrate import calibrate_run
 from parttag.evaluation.evaluate import evaluate_run
 from parttag.evaluation.evaluation import Evaluation, read_epochs
+from parttag.evaluation.explain import Explanation, explain_run
 from parttag.evaluation.predict import score_files, score_jets
 from parttag.evaluation.probe import LabeledJets, ProbeOf, probe_run
 from parttag.evaluation.scores import Scores
@@ -325,6 +326,63 @@ class Run(runs.Run):
             _measured(data),
             strict=strict,
             precision=precision,
+            device=device,
+            progress=progress,
+        )
+
+    def explain(
+        self,
+        jets: Jets,
+        *,
+        target: str | None = None,
+        num_jets: int = 500,
+        steps: int = 32,
+        seed: int = 0,
+        columns: ColumnsLike = None,
+        strict: bool = False,
+        device: DeviceName = "auto",
+        progress: Progress = no_progress,
+    ) -> Explanation:
+        """Say what the tagger goes by: gradients, attention, and importance of its inputs.
+
+        Nothing is written before ``save`` of what comes back.
+
+        Parameters
+        ----------
+        jets
+            As of ``predict``; importance as a rise of the loss needs their classes.
+        target
+            The class whose log-odds the gradients explain; by default that of the highest score of
+            each jet.
+        num_jets
+            How many jets are taken, at random.
+        steps
+            Of the integrated gradients.
+        seed
+            Of the choice, and of the exchanges of values.
+        columns, strict, device
+            As of ``predict``.
+
+        Raises
+        ------
+        InputError
+            If there is no such class or no good jet, or the jets do not fit the network.
+
+        Examples
+        --------
+        >>> found = run.explain("test.h5", num_jets=20, steps=4)
+        >>> found.ranking[0] in found.share
+        True
+        >>> found.save("explained")
+        """
+        return explain_run(
+            self.reading(columns),
+            file_list(jets) if is_files(jets) else in_memory(jets, self._particle_columns),
+            target=target,
+            num_jets=num_jets,
+            steps=steps,
+            seed=seed,
+            strict=strict,
             device=device,
             progress=progress,
         )
