@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         ensemble,
         import_weaver,
         load,
+        report,
         train,
     )
     from parttag.data.loading.loader import JetLoader as Loader
@@ -78,6 +79,7 @@ __all__ = [
     "prepare",
     "read",
     "register",
+    "report",
     "simulate",
     "train",
 ]
@@ -112,6 +114,7 @@ _HOMES = {
     "prepare": "api.jets:prepare",
     "read": "api.jets:read",
     "register": "api.register:",
+    "report": "api.runs:report",
     "simulate": "api.jets:simulate",
     "train": "api.runs:train",
 }

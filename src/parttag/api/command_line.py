@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from parttag.api.run import Run
-from parttag.api.runs import Outcome, benchmark, compare, configure, ensemble, load
+from parttag.api.runs import Outcome, benchmark, compare, configure, ensemble, load, report
 from parttag.data.jet_files import JetFiles
 from parttag.evaluation.batches import Precision
 from parttag.evaluation.calibrate import calibrate_run
@@ -27,6 +27,7 @@ from parttag.evaluation.probe import (
     probe_directory,
     probe_run,
 )
+from parttag.evaluation.report.write import report_evaluation
 from parttag.evaluation.scores import Scorer
 from parttag.evaluation.working_points import asked_points
 from parttag.metrics import Estimate, Report
@@ -77,6 +78,8 @@ __all__ = [
     "predict",
     "probe_directory",
     "probe_run",
+    "report",
+    "report_evaluation",
     "score_run",
     "train_run",
 ]

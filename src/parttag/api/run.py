@@ -20,6 +20,8 @@ from parttag.evaluation.evaluation import Evaluation, read_epochs
 from parttag.evaluation.explain import Explanation, explain_run
 from parttag.evaluation.predict import score_files, score_jets
 from parttag.evaluation.probe import LabeledJets, ProbeOf, probe_run
+from parttag.evaluation.report.page import REPORT
+from parttag.evaluation.report.write import report_runs
 from parttag.evaluation.scores import Scores
 from parttag.evaluation.working_points import asked_points
 from parttag.export.export import ExportReport, export_run
@@ -386,6 +388,32 @@ class Run(runs.Run):
             device=device,
             progress=progress,
         )
+
+    def report(self, out: str | Path | None = None, *, overwrite: bool = False) -> Path:
+        """Write one page that shows the run in a browser, without network, and return its path.
+
+        It shows what is in the run's directory ``evaluation``, and some of the jets.
+
+        Parameters
+        ----------
+        out
+            The file; by default ``report.html`` in the run's directory.
+        overwrite
+            Replace a file that is there.
+
+        Raises
+        ------
+        InputError
+            If packages of the extra ``report`` are missing, or ``out`` exists or cannot be written.
+
+        Examples
+        --------
+        >>> run.evaluate("test.h5").save(run.directory / "evaluation", overwrite=True)
+        >>> run.report("first.html").name
+        'first.html'
+        """
+        target = self.directory / REPORT if out is None else Path(local_name(out))
+        return report_runs([self], target, overwrite=overwrite)
 
     def export(
         self,

@@ -14,7 +14,7 @@ from parttag.cli.check import check
 from parttag.cli.compare import compare
 from parttag.cli.convert import convert
 from parttag.cli.encoding import spell_out_what_cannot_be_encoded
-from parttag.cli.explain import explain
+from parttag.cli.explain import explain, report
 from parttag.cli.export import export
 from parttag.cli.generate import generate
 from parttag.cli.jets import inspect, layouts, prepare, simulate
@@ -40,6 +40,7 @@ __all__ = [
     "main",
     "predict",
     "prepare",
+    "report",
     "schema",
     "simulate",
     "train",

@@ -83,3 +83,26 @@ def explain(
     for sentence in found.sentences():
         say(sentence)
     say(f"written to {out}")
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(parser=local_path, help="Directories of runs.")],
+    out: Annotated[Path, typer.Option(parser=local_path, help="The page to write.")] = Path(
+        "report.html"
+    ),
+    title: Annotated[
+        str | None, typer.Option(help="Of the page.", show_default="what is in it")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write one page that shows runs in a browser, without network.
+
+    Example: parttag report runs/particle_net runs/part --out report.html
+
+    It has what is in RUN/evaluation: metrics, curves of all runs on top of each other, scores,
+    training; of a single run some jets as well, if their files are still where they were.
+    """
+    from parttag.api import command_line as api
+
+    say(f"written: {api.report(runs, out, title=title, overwrite=overwrite)}")

@@ -362,7 +362,8 @@ def targets_of(
 ) -> Int64[np.ndarray, " jets"]:
     """Return the class of each jet that is explained."""
     if target is None:
-        return scores.logits.argmax(axis=1).astype(np.int64)
+        highest: Int64[np.ndarray, " jets"] = scores.logits.argmax(axis=1).astype(np.int64)
+        return highest
     return np.full(len(scores), list(classes).index(target), dtype=np.int64)
 
 

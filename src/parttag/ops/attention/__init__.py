@@ -130,4 +130,5 @@ def class_attention_weights(
     top = own_logits.scatter_reduce(0, index, logits, "amax")
     weight = (logits - top.index_select(0, jet)).exp()
     total = (own_logits - top).exp().index_add(0, jet, weight)
-    return weight / total.index_select(0, jet)
+    weights: Tensor = weight / total.index_select(0, jet)
+    return weights
