@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -101,7 +101,7 @@ def _looks(run: Run, data: Sequence[str], jets: ScoredJets) -> Iterator[Look]:
     own = np.array([at[row] for _, row in chosen])
     order = np.argsort(numbers)
     places = order[np.searchsorted(numbers[order], jets.rows[own])]
-    pooled = concatenate([part for part, _, _ in parts])
+    pooled = _together([part for part, _, _ in parts])
     taken = pooled.take(places)
     if not np.allclose(taken.pt, jets.jet_pt[own], rtol=1e-3):
         raise InputError("the files hold other jets than those that were evaluated")
@@ -132,6 +132,14 @@ def _candidates(
         steps = files.at([paths[number]]).all_jets(step_jets=STEP_JETS)
         _, jets = next(iter(steps))
         yield jets, starts[number] + np.arange(len(jets)), paths[number].name
+
+
+def _together(parts: Sequence[JetArrays]) -> JetArrays:
+    """Return jets of several files as those of one."""
+    try:
+        return concatenate([replace(part, sources=("evaluated",)) for part in parts])
+    except ValueError as error:
+        raise InputError(f"the files differ in what they hold: {error}") from None
 
 
 def _some(jets: JetArrays) -> JetArrays:

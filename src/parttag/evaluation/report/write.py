@@ -10,6 +10,7 @@ from parttag.evaluation.evaluation import Evaluation
 from parttag.evaluation.report.content import ReportedRun, RowTable, read_run
 from parttag.evaluation.report.page import REPORT, missing_packages, write_report
 from parttag.runs.run import Run, load_run
+from parttag.system.atomic_files import refuse_existing
 
 
 def report_runs(
@@ -30,6 +31,8 @@ def report_runs(
     """
     if not runs:
         raise InputError("there is nothing to report: name one run or more")
+    if not overwrite:
+        refuse_existing([out])
     alone = len(runs) == 1
     names = distinct_names([run.directory for run in runs])
     read = [read_run(run, name=name, looks=alone) for run, name in zip(runs, names, strict=True)]
