@@ -178,7 +178,7 @@ def vega() -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError:
-        text: str = vl_convert.javascript_bundle(None)
+        text: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
     # As it stands in a page, no text of it may end the script.
     text = text.replace("</script", "<\\/script")
     with suppress(InputError):  # of a home that cannot be written to: made anew the next time
