@@ -208,7 +208,7 @@ def files_to_evaluate(run: Run, data: Patterns | None) -> JetFiles:
             f"{run.directory}: the run has no data.test; name the files to evaluate on with "
             f"{option('data', '')}"
         )
-    return JetFiles(patterns, own.columns, own.cuts_of_test, wanted=run.config.wanted_columns)
+    return JetFiles(patterns, own.columns, own.cuts_of_test, wanted=run.config.truth_columns)
 
 
 def _chunks(data: Data | None, files: JetFiles | None, progress: Progress) -> Iterator[JetArrays]:

@@ -20,7 +20,7 @@ from parttag.runs.folds import fold_directories, has_folds
 from parttag.runs.plugin_parts import read_config
 from parttag.system.files import sha256
 from parttag.training import checkpoint
-from parttag.training.objectives import Objective, build_objective
+from parttag.training.objectives import Objective, Truth, build_objective
 
 logger = logging.getLogger(__name__)
 
@@ -204,4 +204,5 @@ def build_network(config: RunConfig) -> tuple[Tagger, Objective]:
         len(config.data.classes) or 1,
         config.head_features,
     )
-    return model, build_objective(config.objective, model)
+    truth = Truth(tuple(config.data.classes), config.learned_targets)
+    return model, build_objective(config.objective, model, truth)

@@ -194,6 +194,15 @@ class JetDataset:
         other.reweighting = spectra.weights()
         return other
 
+    def without_particles(self) -> Iterator[JetArrays]:
+        """Yield all jets in order, a part of them at a time, with or without their particles."""
+        classes = self._class_of_row(np.arange(len(self)))
+        start = 0
+        for jets in (jets for part in self._parts for jets in part.without_particles()):
+            own = classes[start : start + len(jets)] >= 0
+            start += len(jets)
+            yield self._weighed(jets if own.all() else jets.take(np.flatnonzero(own)))
+
     def without_extras(self) -> JetDataset:
         """Return the same jets without the particle columns besides the four-momentum."""
         parts = [part.without_extras() for part in self._parts]
