@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+import awkward as ak
 import numpy as np
 import torch
 from jaxtyping import Bool
@@ -19,6 +21,7 @@ from parttag.evaluation.applications import applications
 from parttag.evaluation.batches import Precision
 from parttag.evaluation.evaluation import Epochs, Evaluation, read_epochs
 from parttag.evaluation.scores import Scorer, Scores, join
+from parttag.evaluation.task_reports import task_reports
 from parttag.jets.arrays import JetArrays
 from parttag.metrics import EvaluationOptions, Reweighted, check_options, class_rocs, measure
 from parttag.progress import Progress, no_progress
@@ -49,8 +52,25 @@ class ScoredRun:
     def measured(self) -> Evaluation:
         """Return what the scores are worth."""
         used = ~np.any(list(self.left_out.values()), axis=0)
-        files, options, run = self.files, self.options, self.run
+        files, run = self.files, self.run
         jets = self.scores.take(np.flatnonzero(used))
+        more: dict[str, Any] = {
+            "num_left_out": {reason: int(jets.sum()) for reason, jets in self.left_out.items()},
+            "data": () if files is None else tuple(map(str, files.paths)),
+            "reweighting": self.reweighting,
+            "tasks": task_reports(run.config, jets),
+            "scores": self.scores,
+            "used": used,
+            "options": self.options,
+            "name": run.directory.name,
+            "epochs": self.epochs,
+            # Whatever the run was trained on: it is the jets of this evaluation that are drawn.
+            "beside_published": files is not None and not files.is_simulated,
+        }
+        if not run.config.is_classifier:
+            numbers = {name: int((jets.labels == n).sum()) for n, name in enumerate(jets.classes)}
+            return Evaluation(num_jets=numbers or {"jets": len(jets)}, **more)
+        options = self.options
         logits, labels, weights = jets.logits, jets.labels, jets.jet_weights
         rocs = class_rocs(logits, labels, jets.classes, weights, options)
         report = measure(
@@ -63,21 +83,7 @@ class ScoredRun:
             jet_mass=jets.jet_mass,
             rocs=rocs,
         )
-        return Evaluation.of_report(
-            report,
-            num_left_out={reason: int(jets.sum()) for reason, jets in self.left_out.items()},
-            data=() if files is None else tuple(map(str, files.paths)),
-            reweighting=self.reweighting,
-            scores=self.scores,
-            used=used,
-            rocs=rocs,
-            **applications(run, jets, options),
-            options=options,
-            name=run.directory.name,
-            epochs=self.epochs,
-            # Whatever the run was trained on: it is the jets of this evaluation that are drawn.
-            beside_published=files is not None and not files.is_simulated,
-        )
+        return Evaluation.of_report(report, rocs=rocs, **applications(run, jets, options), **more)
 
 
 def evaluate_run(
@@ -156,7 +162,8 @@ def score_run(
         As ``evaluate_run``.
     """
     options = options if options is not None else run.config.evaluation
-    check_options(run.classes, options)
+    if run.config.is_classifier:
+        check_options(run.classes, options)
     files = None if isinstance(data, JetArrays) else files_to_evaluate(run, data)
     scorer = Scorer.of_run(
         run, labels_required=True, strict=strict, precision=precision, device=device, ranks=ranks
@@ -256,10 +263,27 @@ def _gathered(scores: Scores, ranks: Ranks) -> Scores:
     """Return the scores with the logits that the other ranks have computed."""
     if ranks.size == 1:
         return scores
-    # What another rank has computed is NaN here, and 0 in the sum.
-    logits = ranks.sum(torch.from_numpy(np.nan_to_num(scores.logits))).numpy()
-    logits[~scores.valid] = np.nan
-    return replace(scores, logits=logits)
+    # What another rank has computed is NaN here, and 0 in the sum; of particles it is −1.
+    def whole(values: np.ndarray) -> np.ndarray:
+        summed = ranks.sum(torch.from_numpy(np.nan_to_num(values))).numpy()
+        summed[~scores.valid] = np.nan
+        return summed
+
+    def of_particles(values: ak.Array) -> ak.Array:
+        flat = torch.from_numpy(ak.flatten(values).to_numpy().copy()) + 1
+        return ak.unflatten(ranks.sum(flat).numpy() - 1, ak.num(values))
+
+    predictions = {
+        name: (
+            values
+            if not name.startswith("pred_")
+            else whole(values)
+            if isinstance(values, np.ndarray)
+            else of_particles(values)
+        )
+        for name, values in scores.predictions.items()
+    }
+    return replace(scores, logits=whole(scores.logits), predictions=predictions)
 
 
 def _left_out(

@@ -40,6 +40,7 @@ from parttag.plotting.kinematics import (
 )
 from parttag.plotting.spectra import reweighting_figure, spectra
 from parttag.plotting.styles import FORMATS, PictureFormat, Style, save_figure
+from parttag.plotting.tasks import confusion, regression, task_figure, vertices
 
 __all__ = [
     "FORMATS",
@@ -49,6 +50,7 @@ __all__ = [
     "SignalMasses",
     "SignalScores",
     "Style",
+    "confusion",
     "distribution",
     "distribution_figure",
     "distribution_histograms",
@@ -59,6 +61,7 @@ __all__ = [
     "mass_sculpting",
     "mass_sculpting_figure",
     "rejection_by_pt",
+    "regression",
     "rejection_by_pt_figure",
     "reliability",
     "reliability_figure",
@@ -72,6 +75,8 @@ __all__ = [
     "signal_masses",
     "signal_scores",
     "spectra",
+    "task_figure",
     "training",
     "training_figure",
+    "vertices",
 ]
