@@ -263,6 +263,7 @@ def _gathered(scores: Scores, ranks: Ranks) -> Scores:
     """Return the scores with the logits that the other ranks have computed."""
     if ranks.size == 1:
         return scores
+
     # What another rank has computed is NaN here, and 0 in the sum; of particles it is −1.
     def whole(values: np.ndarray) -> np.ndarray:
         summed = ranks.sum(torch.from_numpy(np.nan_to_num(values))).numpy()

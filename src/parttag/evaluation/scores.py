@@ -110,7 +110,7 @@ class Scores:
     def take(self, rows: Int64[np.ndarray, " chosen"]) -> Scores:
         """Return the jets at these rows."""
         arrays = {name: getattr(self, name)[rows] for name in _PER_JET}
-        columns = {
+        columns: dict[str, Any] = {
             kind: {name: c[rows] for name, c in getattr(self, kind).items()} for kind in _COLUMNS
         }
         return replace(self, **arrays, **columns, files=None)

@@ -15,8 +15,6 @@ from parttag.metrics.tasks import TaskReport
 from parttag.runs.config import RunConfig
 from parttag.training.objectives.task_options import TasksOptions
 
-_OF_JETS = ("jet_pt", "jet_mass")
-
 
 def task_reports(config: RunConfig, jets: Scores) -> dict[str, TaskReport]:
     """Return what each task besides the classes is worth; nothing if there is none.
@@ -78,8 +76,9 @@ def _beside(column: str, jets: Scores) -> Float[np.ndarray, " jets"] | None:
     if column in jets.predictions:
         return np.asarray(jets.predictions[column])
     if column == "jet_energy":
-        return np.hypot(jets.jet_pt * np.cosh(jets.jet_eta), jets.jet_mass)
-    return getattr(jets, column) if column in _OF_JETS else None
+        energy: np.ndarray = np.hypot(jets.jet_pt * np.cosh(jets.jet_eta), jets.jet_mass)
+        return energy
+    return {"jet_pt": jets.jet_pt, "jet_mass": jets.jet_mass}.get(column)
 
 
 def _particles(

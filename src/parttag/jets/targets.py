@@ -1,7 +1,7 @@
 """Targets: columns of the jets that a network learns to tell, and how its outputs become such.
 
-A network sees y = (f(t/r) − centre) · scale of the target t, with the ``transform`` f and a quantity
-r of the jet, and its outputs go the same way back: into the units of the column. A jet lacks its
+A network sees y = (f(t/r) − centre) · scale of the target t, with the ``transform`` f and a
+quantity r of the jet, and its outputs go the same way back: into the units of the column. A jet lacks its
 target where y is not finite: a missing value, or one that r or the logarithm makes none of.
 """
 
@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from pydantic import BeforeValidator, Field, PositiveFloat, field_validator
 from torch import Tensor
-
 
 from parttag.errors import InputError
 from parttag.jets import kinematics
@@ -32,8 +31,8 @@ _INVERSES = {
 _LEAST = {"log": 0.0, "sqrt": 0.0, "log1p": -1.0}
 
 JET_REFERENCES = {
-    "jet_pt": lambda p4: kinematics.pt(p4),
-    "jet_mass": lambda p4: kinematics.mass(p4),
+    "jet_pt": kinematics.pt,
+    "jet_mass": kinematics.mass,
     "jet_energy": lambda p4: p4[:, 3],
 }
 """What a target may be relative to besides columns: of the jet's four-momentum, in GeV."""
@@ -67,7 +66,7 @@ class TargetOptions(Options):
     another column of the jets. Jets where that is not positive lack the target."""
     loss: TargetLoss = "mse"
     """mse: the squared difference; huber: squared up to ``delta``, linear beyond; log_cosh;
-    quantiles: several at once, which never cross; gaussian: a Gaussian with a width for each jet."""
+    quantiles: several at once, which never cross; gaussian: one with a width for each jet."""
     delta: PositiveFloat = 1.0
     """Where ``huber`` becomes linear, in units of the target's width."""
     quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(

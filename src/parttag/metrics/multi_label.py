@@ -17,7 +17,7 @@ from parttag.metrics.regression import share_of
 
 @dataclass(frozen=True, eq=False)
 class MultiLabelReport:
-    """Each class as a question of its own: is the jet of it?"""
+    """What the scores of each class are worth on their own."""
 
     accuracy: Mapping[str, Estimate]
     """Share of the jets whose score is on the right side of one half."""

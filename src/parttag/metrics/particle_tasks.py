@@ -215,9 +215,7 @@ def _numbered(
     vertex: Integer[np.ndarray, " particles"], jet: Int64[np.ndarray, " particles"]
 ) -> tuple[Int64[np.ndarray, " vertices"], Int64[np.ndarray, " particles"]]:
     """Return the jet of each vertex of all jets, and the number of each particle's among them."""
-    pairs, number = np.unique(
-        np.stack([jet, vertex.astype(np.int64)]), axis=1, return_inverse=True
-    )
+    pairs, number = np.unique(np.stack([jet, vertex.astype(np.int64)]), axis=1, return_inverse=True)
     return pairs[0], number.reshape(-1)
 
 

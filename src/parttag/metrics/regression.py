@@ -176,7 +176,8 @@ def measure_regression(
 
     def off(values: Float[np.ndarray, " jets"]) -> Float64[np.ndarray, " known"]:
         wide = values[known].astype(np.float64)
-        return wide / true - 1 if response == "ratio" else wide - true
+        difference: np.ndarray = wide / true - 1 if response == "ratio" else wide - true
+        return difference
 
     found = {name: off(values) for name, values in predictions.items()}
 
@@ -250,9 +251,7 @@ def measure_resolution(
     return Resolution(len(off), middle, Estimate(width, error), tails)
 
 
-def share_of(
-    chosen: Bool[np.ndarray, " jets"], weights: Float64[np.ndarray, " jets"]
-) -> Estimate:
+def share_of(chosen: Bool[np.ndarray, " jets"], weights: Float64[np.ndarray, " jets"]) -> Estimate:
     """Return the share of the weight that is chosen, with its binomial error."""
     number = effective_number(weights)
     if not number:

@@ -46,9 +46,7 @@ def regression(
     """
     binned = report.by_target
     with drawing(ax, style, label, (7.2, 4.6)) as axes:
-        for color, (which, found) in zip(
-            cycle(len(binned.by)), binned.by.items(), strict=True
-        ):
+        for color, (which, found) in zip(cycle(len(binned.by)), binned.by.items(), strict=True):
             text = name if which == PREDICTION else which
             values = [getattr(own, measure) for own in found]
             _draw_estimates(axes, binned.edges, values, color, text)

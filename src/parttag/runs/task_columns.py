@@ -11,6 +11,7 @@ from parttag.data.readers.columns import ColumnsOptions
 from parttag.data.readers.more_columns import WantedColumns
 from parttag.errors import InputError
 from parttag.jets.targets import JET_REFERENCES, TargetOptions
+from parttag.options import Options
 from parttag.training.objectives import ObjectiveOptions
 from parttag.training.objectives.classify import ClassificationOptions
 from parttag.training.objectives.task_options import CLASSIFY, ORIGIN, VERTEX, TasksOptions
@@ -50,7 +51,8 @@ def check_tasks(
     InputError
         If there are such.
     """
-    classification, key = objective, "objective.class_weights"
+    classification: Options | None = objective
+    key = "objective.class_weights"
     if isinstance(objective, TasksOptions):
         for name in objective.targets:
             if name not in targets:
@@ -93,7 +95,7 @@ def with_truth(
         return wanted
     asked = {target.column: f"targets.{name}.column" for name, target in targets.items()}
     jets = tuple(dict.fromkeys((*wanted.jets, *asked)))
-    optional = []
+    optional: list[str] = []
     for name, target in targets.items():
         for column in target.compared:
             if column in (*JET_REFERENCES, *jets, *optional):
@@ -122,9 +124,7 @@ def with_truth(
     )
 
 
-def _of_kind(
-    kind: str, names: tuple[str, ...], columns: ColumnsOptions | None
-) -> tuple[str, ...]:
+def _of_kind(kind: str, names: tuple[str, ...], columns: ColumnsOptions | None) -> tuple[str, ...]:
     """Return which of the columns a kind of particles has: those it names, or all if none does."""
     if columns is None or not columns.kinds:
         return names

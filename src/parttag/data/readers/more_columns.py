@@ -80,9 +80,9 @@ class WantedColumns:
             for column in wanted:
                 if column not in there:
                     near = nearest(column, [*there, *self.known])
-                    key = dict(self.asked).get(column, key)
+                    asked_by = dict(self.asked).get(column, key)
                     raise InputError(
-                        f"{key}: {name} has no {what} {column!r}{near}; prepare it with that "
+                        f"{asked_by}: {name} has no {what} {column!r}{near}; prepare it with that "
                         "column, or name another"
                     )
 

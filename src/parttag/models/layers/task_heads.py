@@ -131,7 +131,9 @@ class TaskHead(nn.Module):
         )
         self.origin = ParticleHead(particle_width, width, num_origins) if num_origins else None
         self.vertex = VertexHead(particle_width, width) if has_vertex else None
-        self.log_variances = nn.Parameter(torch.zeros(num_uncertainties))
+        # Of no tasks there is none: a parameter without a gradient is none of an optimizer's.
+        known = nn.Parameter(torch.zeros(num_uncertainties)) if num_uncertainties else None
+        self.log_variances = known
 
     def forward(self, jets: Float[Tensor, "jets width"]) -> Float[Tensor, "jets classes"]:
         """Return the logits of the classes; none if they are not told apart."""

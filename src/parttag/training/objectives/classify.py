@@ -114,6 +114,4 @@ class Classify(Objective):
     def __call__(self, model: Tagger, batch: JetBatch) -> BatchSums:
         """Return the sums over the jets of a batch, whose labels must all be known."""
         sums = classification_sums(model(batch), batch, self.options, self.truth.classes)
-        return BatchSums(
-            loss=sums.loss, weight=sums.weight, metrics=sums.metrics, size=sums.size
-        )
+        return BatchSums(loss=sums.loss, weight=sums.weight, metrics=sums.metrics, size=sums.size)

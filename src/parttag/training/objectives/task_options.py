@@ -133,7 +133,7 @@ class TasksOptions(ObjectiveOptions):
     @property
     def particle_columns(self) -> dict[str, tuple[str, ...]]:
         """The columns of the particles that hold the truth, by task."""
-        found = {}
+        found: dict[str, tuple[str, ...]] = {}
         if self.origin is not None:
             found[ORIGIN] = (self.origin.column,)
         if self.vertex is not None:

@@ -84,9 +84,7 @@ class Tasks(Objective):
                 "choose model.name=particle_transformer, or leave the task out"
             )
         self.metric_names = tuple(
-            metric
-            for task in options.tasks
-            for metric in (f"{task}_loss", *_accuracies(task))
+            metric for task in options.tasks for metric in (f"{task}_loss", *_accuracies(task))
         )
         return TaskHead(
             model.encoded_width + len(model.jet_feature_names),
@@ -114,12 +112,13 @@ class Tasks(Objective):
         learned = self.learns_uncertainty_of
         for number, (name, sums) in enumerate(found.items()):
             part = self.options.tasks[name].weight * sums.loss * factors[number].to(own.dtype)
-            if name in learned:
+            if head.log_variances is not None and name in learned:
                 log_variance = head.log_variances[learned.index(name)]
                 is_there = (counted[number] > 0).to(own.dtype)
                 part = part * torch.exp(-log_variance) + own * is_there * log_variance
             loss = loss + part
-        metrics, weights = {}, {}
+        metrics: dict[str, Tensor] = {}
+        weights: dict[str, Tensor] = {}
         for name, sums in found.items():
             rights = zip(_accuracies(name), sums.metrics.values(), strict=True)
             named = {f"{name}_loss": sums.loss, **dict(rights)}
