@@ -64,6 +64,7 @@ def calibrate_run(
         fit the classes, or there is a calibration that is not to be replaced.
     """
     run.refuse_folds("a calibration")
+    run.refuse_multi_label("a calibration")
     if run.checkpoint != "best":
         raise InputError(f"{run.directory}: the best epoch is calibrated; load the run with that")
     if not overwrite:

@@ -28,6 +28,7 @@ from parttag.progress import Progress, no_progress
 from parttag.runs.reweighting import read_reweighting
 from parttag.runs.run import Run
 from parttag.training.distributed import DeviceName, Ranks
+from parttag.training.objectives.task_options import CLASSIFY
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +68,11 @@ class ScoredRun:
             # Whatever the run was trained on: it is the jets of this evaluation that are drawn.
             "beside_published": files is not None and not files.is_simulated,
         }
-        if not run.config.is_classifier:
+        if not run.config.is_classifier or run.config.is_multi_label:
             numbers = {name: int((jets.labels == n).sum()) for n, name in enumerate(jets.classes)}
+            if run.config.is_multi_label:
+                report = more["tasks"][CLASSIFY]
+                return Evaluation(num_jets=report.num_jets, loss=report.loss, **more)
             return Evaluation(num_jets=numbers or {"jets": len(jets)}, **more)
         options = self.options
         logits, labels, weights = jets.logits, jets.labels, jets.jet_weights
@@ -234,7 +238,8 @@ def _scored(
 ) -> tuple[Scores, dict[str, Bool[np.ndarray, " jets"]]]:
     """Return the scores of all jets, and which the metrics leave out; there are others."""
     scored, passed = _score(scorer, chunks, run, negative_weights)
-    left_out = _left_out(scored, passed if run.config.data.cuts_of_test.given else None)
+    cuts = run.config.data.cuts_of_test.given
+    left_out = _left_out(scored, passed if cuts else None, all_known=run.config.is_multi_label)
     if np.any(list(left_out.values()), axis=0).all():
         place = "" if files is None else f"{files.paths[0]}: "
         raise InputError(
@@ -253,8 +258,9 @@ def _score(
     for jets, scores in scorer.score_all(weighted):
         parts.append(scores)
         passed.append(passing(jets, run.config.data.cuts_of_test))
-        check.add(jets, parts[-1].labels)
-    for warning in check.warnings("the jets to evaluate on"):
+        if not scorer.multi_label:
+            check.add(jets, parts[-1].labels)
+    for warning in () if scorer.multi_label else check.warnings("the jets to evaluate on"):
         logger.warning("%s", warning)
     return _gathered(join(parts), scorer.ranks), np.concatenate(passed)
 
@@ -288,10 +294,10 @@ def _gathered(scores: Scores, ranks: Ranks) -> Scores:
 
 
 def _left_out(
-    scored: Scores, passed: Bool[np.ndarray, " jets"] | None
+    scored: Scores, passed: Bool[np.ndarray, " jets"] | None, *, all_known: bool
 ) -> dict[str, Bool[np.ndarray, " jets"]]:
     """Return which jets the metrics leave out, by the first reason that fits."""
-    known = scored.labels >= 0
+    known = (scored.labels >= 0) | all_known
     reasons = {"bad": ~scored.valid, "no_class": scored.valid & ~known}
     if passed is not None:
         reasons["outside_cuts"] = scored.valid & known & ~passed

@@ -89,8 +89,9 @@ class Evaluation(Report):
 
     @property
     def told_apart(self) -> tuple[str, ...]:
-        """The classes that the network tells apart."""
-        return self.scores.classes if self.scores.logits.shape[1] else ()
+        """The classes that the network tells apart, each jet being of one."""
+        is_asked = self.scores.logits.shape[1] and not self.scores.multi_label
+        return self.scores.classes if is_asked else ()
 
     @property
     def plot(self) -> Pictures:
@@ -163,7 +164,8 @@ def check_target(
     """
     directory = Path(directory)
     options = options if options is not None else run.config.evaluation
-    classes = run.classes if run.config.is_classifier else ()
+    excludes = run.config.is_classifier and not run.config.is_multi_label
+    classes = run.classes if excludes else ()
     objective = run.config.objective
     tasks = tuple(objective.tasks) if isinstance(objective, TasksOptions) else ()
     names = _picture_names(classes, options, read_epochs(run.directory), tasks)
@@ -313,6 +315,7 @@ class Pictures:
             "training": lambda: plots.training_figure(of.epochs),
         }
         for name, report in of.tasks.items():
+            # Classes that stand on their own have no picture.
             drawn[_picture_of(name)] = partial(plots.task_figure, name, report)
         wanted = _picture_names(of.told_apart, of.options, of.epochs, tuple(of.tasks))
         return {name: drawn[name]() for name in wanted}

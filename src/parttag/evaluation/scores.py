@@ -15,7 +15,7 @@ from torch import Tensor
 
 from parttag.data.jet_files import JetFiles
 from parttag.data.readers import read_branches
-from parttag.data.selection.classes import assign_classes
+from parttag.data.selection.classes import assign_classes, carried_classes
 from parttag.data.selection.folds import FoldOptions
 from parttag.errors import InputError, option
 from parttag.evaluation.batches import CPU_BATCH, Precision, Rows, computing_in, for_a_gpu
@@ -62,6 +62,8 @@ class Scores:
     """``pass_NAME`` of each working point that was asked for: 1 for jets that pass."""
     kept: Columns = field(default_factory=dict)
     """Columns of the input that ride along, by name."""
+    multi_label: bool = False
+    """Whether the score of each class stands on its own, as a jet may be of several."""
     files: JetFiles | None = None
     """Where the jets were read from, if all of these files' are here."""
 
@@ -103,6 +105,8 @@ class Scores:
 
     def _probabilities(self) -> Float64[np.ndarray, "jets classes"]:
         wide = self.logits.astype(np.float64)
+        if self.multi_label:
+            return 0.5 * (1 + np.tanh(0.5 * wide))
         exponentials = np.exp(wide - wide.max(axis=1, keepdims=True, initial=-np.inf))
         scores: np.ndarray = exponentials / exponentials.sum(axis=1, keepdims=True)
         return scores
@@ -179,7 +183,7 @@ class Scores:
 
 
 _COLUMNS = ("places", "predictions", "passes", "kept")
-_NOT_PER_JET = ("classes", *_COLUMNS, "files")
+_NOT_PER_JET = ("classes", "multi_label", *_COLUMNS, "files")
 _PER_JET = tuple(f.name for f in fields(Scores) if f.name not in _NOT_PER_JET)
 
 
@@ -201,7 +205,8 @@ def join(parts: Sequence[Scores]) -> Scores:
         kind: {name: _joined([getattr(p, kind)[name] for p in parts]) for name in named}
         for kind, named in ((kind, getattr(parts[0], kind)) for kind in _COLUMNS)
     }
-    return Scores(classes=parts[0].classes, **arrays, **columns)
+    first = parts[0]
+    return Scores(classes=first.classes, multi_label=first.multi_label, **arrays, **columns)
 
 
 def _joined(parts: Sequence[np.ndarray | ak.Array]) -> np.ndarray | ak.Array:
@@ -209,6 +214,12 @@ def _joined(parts: Sequence[np.ndarray | ak.Array]) -> np.ndarray | ak.Array:
     if all(isinstance(part, np.ndarray) for part in parts):
         return np.concatenate(parts)
     return ak.concatenate(parts)
+
+
+def _only_class(jets: JetArrays, classes: Classes) -> Int64[np.ndarray, " jets"]:
+    """Return the class of each jet that is of one, −1 of others."""
+    carried = carried_classes(jets, classes)
+    return np.where(carried.sum(axis=1) == 1, carried.argmax(axis=1), -1).astype(np.int64)
 
 
 def _places_of(jets: JetArrays) -> dict[str, Int64[np.ndarray, " jets"]]:
@@ -261,6 +272,8 @@ class Scorer:
         Of several, each computes its share of the batches, and leaves the logits of others NaN.
     tasks
         What the network says besides the classes.
+    multi_label
+        Whether a jet may be of several classes, or of none.
     """
 
     model: Tagger
@@ -273,6 +286,7 @@ class Scorer:
     fold_models: tuple[Tagger, ...] = ()
     ranks: Ranks = field(default_factory=Ranks)
     tasks: TaskOutputs | None = None
+    multi_label: bool = False
 
     @classmethod
     def of_run(
@@ -312,6 +326,7 @@ class Scorer:
             folds=run.config.data.folds if run.fold_models else None,
             fold_models=run.fold_models,
             ranks=ranks or Ranks(),
+            multi_label=run.config.is_multi_label,
             tasks=TaskOutputs.of_run(run.config, run.model, with_truth=labels_required),
         )
 
@@ -395,7 +410,7 @@ class Scorer:
         return Scores(
             classes=tuple(self.classes),
             logits=outputs if self.tasks is None else outputs[:, : self.tasks.num_classes],
-            predictions={} if self.tasks is None else self.tasks.columns(jets, outputs, particles),
+            predictions=self._predictions(jets, outputs, particles),
             labels=self._labels(jets),
             valid=valid,
             jet_weights=np.asarray(jets.jet_weights),
@@ -404,7 +419,20 @@ class Scorer:
             jet_mass=mass,
             num_particles=jets.lengths,
             places=_places_of(jets),
+            multi_label=self.multi_label,
         )
+
+    def _predictions(
+        self,
+        jets: JetArrays,
+        outputs: Float32[np.ndarray, "jets width"],
+        particles: Int64[np.ndarray, "particles tasks"],
+    ) -> Columns:
+        found = {} if self.tasks is None else self.tasks.columns(jets, outputs, particles)
+        if self.multi_label and self.labels_required:
+            carried = carried_classes(jets, self.classes).astype(np.uint8)
+            found |= {f"is_{name}": carried[:, n] for n, name in enumerate(self.classes)}
+        return found
 
     def _batches(
         self, jets: JetArrays, valid: Bool[np.ndarray, " jets"]
@@ -441,8 +469,9 @@ class Scorer:
         return (logits,)
 
     def _labels(self, jets: JetArrays) -> Int64[np.ndarray, " jets"]:
+        assign = _only_class if self.multi_label else assign_classes
         if self.labels_required:
-            return assign_classes(jets, self.classes)
+            return assign(jets, self.classes)
         known = {
             name: labels
             for name, labels in self.classes.items()
@@ -451,7 +480,7 @@ class Scorer:
         if not known:
             return np.full(len(jets), -1, dtype=np.int64)
         position = np.array([list(self.classes).index(name) for name in known] + [-1])
-        found: Int64[np.ndarray, " jets"] = position[assign_classes(jets, known)]
+        found: Int64[np.ndarray, " jets"] = position[assign(jets, known)]
         return found
 
     def _refuse_nonfinite(

@@ -11,11 +11,13 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
+from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import JetBatch, make_batch
 from parttag.jets.kinds import KIND_COLUMN, KindLimits, MaxParticles
 from parttag.jets.packing import offsets_of, places, take_packed
 from parttag.jets.targets import TargetOptions, jet_quantity
+from parttag.jets.validity import source_name
 from parttag.models import Tagger
 from parttag.models.ensemble import Ensemble
 from parttag.models.layers.task_heads import TaskHead
@@ -167,6 +169,14 @@ class TaskOutputs:
         origin, vertex = self.options.origin, self.options.vertex
         if origin is None and vertex is None:
             return found
+        for task, own in self.options.particle_columns.items():
+            lacking = [name for name in own if name not in jets.particle_column_names]
+            if lacking:
+                raise InputError(
+                    f"objective.tasks.{task}.column: {source_name(jets)} has no particle column "
+                    f"{lacking[0]}, which says what is true of particles; evaluate on jets that "
+                    "have it"
+                )
         whole = make_batch(jets)
         if origin is not None:
             found["true_origin"] = _jagged(origins(whole, origin).numpy(), jets)

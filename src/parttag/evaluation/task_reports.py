@@ -9,11 +9,12 @@ from jaxtyping import Float, Int64
 from parttag.evaluation.scores import Scores
 from parttag.jets.targets import TargetOptions, quantile_suffix
 from parttag.metrics.estimate import checked_weights
+from parttag.metrics.multi_label import measure_multi_label
 from parttag.metrics.particle_tasks import measure_origins, measure_vertices
 from parttag.metrics.regression import PREDICTION, RegressionReport, measure_regression
 from parttag.metrics.tasks import TaskReport
 from parttag.runs.config import RunConfig
-from parttag.training.objectives.task_options import TasksOptions
+from parttag.training.objectives.task_options import CLASSIFY, TasksOptions
 
 
 def task_reports(config: RunConfig, jets: Scores) -> dict[str, TaskReport]:
@@ -30,13 +31,16 @@ def task_reports(config: RunConfig, jets: Scores) -> dict[str, TaskReport]:
         If a jet weight is not finite.
     """
     options = config.objective
-    if not isinstance(options, TasksOptions) or not jets.predictions:
-        return {}
     weights = checked_weights(jets.jet_weights, len(jets))
-    found: dict[str, TaskReport] = {
-        name: _regression(name, target, jets, weights)
-        for name, target in config.learned_targets.items()
-    }
+    found: dict[str, TaskReport] = {}
+    if config.is_multi_label:
+        carried = [np.asarray(jets.predictions[f"is_{name}"]) == 1 for name in jets.classes]
+        labels = np.stack(carried, axis=1)
+        found[CLASSIFY] = measure_multi_label(jets.logits, labels, weights, jets.classes)
+    if not isinstance(options, TasksOptions) or not jets.predictions:
+        return found
+    for name, target in config.learned_targets.items():
+        found[name] = _regression(name, target, jets, weights)
     if options.origin is not None:
         truth, said, jet = _particles("origin", jets)
         found["origin"] = measure_origins(truth, said, jet, weights, tuple(options.origin.classes))

@@ -1,8 +1,8 @@
 """Targets: columns of the jets that a network learns to tell, and how its outputs become such.
 
 A network sees y = (f(t/r) − centre) · scale of the target t, with the ``transform`` f and a
-quantity r of the jet, and its outputs go the same way back: into the units of the column. A jet lacks its
-target where y is not finite: a missing value, or one that r or the logarithm makes none of.
+quantity r of the jet, and its outputs go the same way back: into the units of the column. A jet
+lacks its target where y is not finite: a missing value, or one that r or a logarithm makes none of.
 """
 
 import math
@@ -56,7 +56,8 @@ class TargetOptions(Options):
     """A column of the jets that a network learns to tell, in any unit."""
 
     column: Name
-    """A column of ``data.columns.jet_extra``, or a branch of the files. Jets whose value is not
+    """A column of ``data.columns.jet_extra``, a branch of the files, or jet_pt, jet_mass or
+    jet_energy of the jet's four-momentum. Jets whose value is not
     finite lack the target: they count for the other tasks alone."""
     transform: TargetTransform = "none"
     """Of the value, or of its ratio to ``relative_to``. Logarithm and square root refuse negative
@@ -131,7 +132,7 @@ class TargetOptions(Options):
 
     def values(self, batch: JetBatch) -> Float64[Tensor, " jets"]:
         """Return the target of each jet, in the column's unit."""
-        return _column(batch, self.column)
+        return jet_quantity(batch, self.column)
 
     def reference(self, batch: JetBatch) -> Float64[Tensor, " jets"]:
         """Return what the target of each jet is divided by."""

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64
 
 from parttag.metrics.classification import auc, bootstrap_errors
-from parttag.metrics.estimate import UNKNOWN, Estimate
+from parttag.metrics.estimate import UNKNOWN, Estimate, from_json_number, json_number
 from parttag.metrics.regression import share_of
 
 
@@ -25,6 +25,8 @@ class MultiLabelReport:
     """Area under the ROC of the jets of the class against all others."""
     num_jets: Mapping[str, int]
     """Jets of each class."""
+    loss: float
+    """Mean of −ln of the probability that is given to what is true, over jets and classes."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as ``metrics.json`` holds it."""
@@ -33,6 +35,7 @@ class MultiLabelReport:
             "accuracy": {name: own.to_json() for name, own in self.accuracy.items()},
             "auc": {name: own.to_json() for name, own in self.auc.items()},
             "num_jets": dict(self.num_jets),
+            "loss": json_number(self.loss),
         }
 
     @classmethod
@@ -42,11 +45,13 @@ class MultiLabelReport:
             accuracy={str(n): Estimate.from_json(e) for n, e in content["accuracy"].items()},
             auc={str(n): Estimate.from_json(e) for n, e in content["auc"].items()},
             num_jets={str(n): int(number) for n, number in content["num_jets"].items()},
+            loss=from_json_number(content["loss"]),
         )
 
     def rows(self, name: str) -> list[tuple[str, Estimate]]:
         """Return the numbers of its table, by what they are."""
         accuracies = [(f"{name}: accuracy of {own}", e) for own, e in self.accuracy.items()]
+        accuracies.append((f"{name}: loss", Estimate(self.loss)))
         return accuracies + [(f"{name}: AUC of {own}", e) for own, e in self.auc.items()]
 
 
@@ -64,6 +69,8 @@ def measure_multi_label(
         Whether each jet is of each class.
     """
     found = {}
+    # −ln p = ln(1 + exp(∓logit)), for logits of any size.
+    losses = np.logaddexp(0, np.where(carried, -1, 1) * logits.astype(np.float64))
     for number, name in enumerate(classes):
         own = carried[:, number]
         both = np.stack([-logits[:, number], logits[:, number]], axis=1)
@@ -77,4 +84,5 @@ def measure_multi_label(
         },
         auc=found,
         num_jets={name: int(carried[:, n].sum()) for n, name in enumerate(classes)},
+        loss=float(np.average(losses.mean(axis=1), weights=jet_weights)),
     )

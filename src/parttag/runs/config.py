@@ -58,7 +58,7 @@ from parttag.runs.task_columns import (
 )
 from parttag.runs.yaml_files import apply_overrides, read_content
 from parttag.training.objectives import OBJECTIVES, ObjectiveOptions
-from parttag.training.objectives.classify import ClassifyOptions
+from parttag.training.objectives.classify import ClassificationOptions, ClassifyOptions
 from parttag.training.objectives.task_options import TasksOptions
 from parttag.training.optimizers import OptimizerOptions, RangerOptions
 from parttag.training.options import TrainingOptions
@@ -178,6 +178,11 @@ class RunConfig(Options):
     @model_validator(mode="after")
     def _tasks_are_known(self) -> "RunConfig":
         check_tasks(self.objective, self.targets, tuple(self.data.classes))
+        if self.is_multi_label and (self.data.reweight or self.data.flatten_pt):
+            raise InputError(
+                "data.reweight: it weighs classes of which each jet is of one; leave it out with "
+                "multi_label"
+            )
         return self
 
     @model_validator(mode="after")
@@ -276,6 +281,13 @@ class RunConfig(Options):
     def is_classifier(self) -> bool:
         """Whether the trained network tells the classes apart."""
         return OBJECTIVES[self.objective.name].gives_scores_with(self.objective)
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a jet may be of several classes, or of none."""
+        task = self.objective
+        classification = task.classify if isinstance(task, TasksOptions) else task
+        return isinstance(classification, ClassificationOptions) and classification.multi_label
 
     @property
     def gives_predictions(self) -> bool:

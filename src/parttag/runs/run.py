@@ -66,6 +66,25 @@ class Run:
                 f"them, such as {self.directory / 'fold_0'}"
             )
 
+    def refuse_multi_label(self, what: str) -> None:
+        """Refuse what is made of scores of classes of which each jet is of one.
+
+        Parameters
+        ----------
+        what
+            What was to be done.
+
+        Raises
+        ------
+        InputError
+            If the run has no such scores.
+        """
+        if self.config.is_multi_label or not self.config.is_classifier:
+            raise InputError(
+                f"{self.directory}: {what} needs scores of classes of which each jet is of one, "
+                "which this run does not give; choose a run without multi_label that has them"
+            )
+
 
 def load_run(
     directory: str | Path,

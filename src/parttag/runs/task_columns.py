@@ -93,7 +93,11 @@ def with_truth(
     """Return these columns and those of the truth: of jets, and of their particles."""
     if not isinstance(objective, TasksOptions):
         return wanted
-    asked = {target.column: f"targets.{name}.column" for name, target in targets.items()}
+    asked = {
+        target.column: f"targets.{name}.column"
+        for name, target in targets.items()
+        if target.column not in JET_REFERENCES
+    }
     jets = tuple(dict.fromkeys((*wanted.jets, *asked)))
     optional: list[str] = []
     for name, target in targets.items():

@@ -114,6 +114,7 @@ def _train_one(config: RunConfig, directory: Path, ranks: Ranks, progress: Progr
             JetFiles(config.data.test, config.data.columns, wanted=config.truth_columns),
             config.data.classes if config.is_classifier else {},
             require_extras=required_extras(config.network_features),
+            multi_label=config.is_multi_label,
         )
         train_data = _training_jets(config, progress)
         val_data = open_jets(config, "val", progress) if config.data.val else None
@@ -205,6 +206,7 @@ def open_jets(
         require_extras=required_extras(config.network_features),
         negative_weights=config.data.negative_weights,
         folds=config.data.folds if part == "train" else None,
+        multi_label=config.is_multi_label,
         progress=progress,
     )
 
