@@ -7,7 +7,7 @@
 
 Both get the same flags, those of ``FLAGS`` below, and the same small Particle Transformer. weaver
 takes no seed: its runs differ by themselves. Prints the AUC of the first class against all others
-for every run, on the jets of ``--test``, and writes it as JSON.
+for every run, on the jets of ``--test``. Given again with the same ``--json``, it goes on.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import uproot
 
 import parttag
 
-EPOCHS = 10
+EPOCHS = 4
 FLAGS = [
     *("--num-epochs", str(EPOCHS), "--batch-size", "128", "--start-lr", "1e-3", "--gpus", ""),
     *("--optimizer", "ranger", "--fetch-step", "1", "--num-workers", "0"),
@@ -80,7 +80,9 @@ def by_weaver(options: argparse.Namespace, flags: list[str], folder: Path) -> fl
     command = [options.peer_python, "-W", "ignore", "-m", "weaver.train", *flags]
     command += ["--data-config", options.data, "--network-config", network]
     command += ["--model-prefix", folder / "net", "--predict-output", out]
-    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    told = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True)
+    if told.returncode:
+        sys.exit(f"weaver-core ended with exit code {told.returncode}:\n{told.stderr[-4000:]}")
     with uproot.open(out) as file:
         table = file["Events"].arrays(library="np")
     first = next(name for name in table if name.startswith("score_"))
@@ -115,19 +117,22 @@ def main() -> None:
     for name, value in OPTIONS.items():
         flags += ["--network-option", name, value]
     found: dict[str, list[float]] = {"weaver": [], "parttag": []}
+    if options.json and options.json.exists():
+        found = json.loads(options.json.read_text())
     for seed in range(options.seeds):
         for name, values in found.items():
+            if len(values) > seed:
+                continue
             with TemporaryDirectory() as folder:
                 if name == "weaver":
                     values.append(by_weaver(options, flags, Path(folder)))
                 else:
                     values.append(by_parttag(options, flags, Path(folder), seed))
             print(f"{name} {seed}: AUC {values[-1]:.4f}", flush=True)
+            if options.json:
+                options.json.write_text(json.dumps(found) + "\n")
     for name, values in found.items():
         print(f"{name}: {np.mean(values):.4f} ± {np.std(values, ddof=min(1, len(values) - 1)):.4f}")
-    if options.json:
-        options.json.write_text(json.dumps(found) + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

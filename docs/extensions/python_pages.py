@@ -18,7 +18,10 @@ GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
     "runs": (
         "Training and runs",
-        ("train", "load", "Run", "RunConfig", "import_weaver", "benchmark", "compare", "check"),
+        (
+            "train", "load", "Run", "RunConfig", "pretrained", "import_weaver", "benchmark",
+            "compare", "check",
+        ),
     ),
     "results": ("Scores and reports", ("Scores", "Report", "plot")),
     "extending": ("Extending parttag", ("register", "Tagger", "Objective", "InputError")),

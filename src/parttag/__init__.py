@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         read,
         simulate,
     )
+    from parttag.api.pretrained import pretrained
     from parttag.api.runs import (
         Run,
         batch,
@@ -76,6 +77,7 @@ __all__ = [
     "open_store",
     "plot",
     "prepare",
+    "pretrained",
     "read",
     "register",
     "simulate",
@@ -110,6 +112,7 @@ _HOMES = {
     "open_store": "api.jets:open_store",
     "plot": "plotting:",
     "prepare": "api.jets:prepare",
+    "pretrained": "api.pretrained:pretrained",
     "read": "api.jets:read",
     "register": "api.register:",
     "simulate": "api.jets:simulate",

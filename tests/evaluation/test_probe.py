@@ -14,8 +14,8 @@ from helpers.files import write_toptagging_h5
 from parttag.data.loading.dataset import open_dataset
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import evaluate_run
+from parttag.evaluation.logistic_regression import STRENGTHS
 from parttag.evaluation.probe import (
-    STRENGTHS,
     LabeledJets,
     RawInputs,
     check_probe_target,

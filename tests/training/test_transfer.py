@@ -213,3 +213,30 @@ def test_freezing_a_part_does_not_change_the_gradient_of_the_rest(name):
         assert 0 < len(left) < len(whole)
         for n, gradient in left.items():
             torch.testing.assert_close(gradient, whole[n], rtol=1e-3, atol=1e-4)
+
+
+def test_rates_fall_with_depth_from_the_head():
+    model = small_network("particle_transformer", "kin", 2, num_layers=2, num_class_layers=1)
+    options = InitOptions(
+        path="", layer_decay=0.5, lr_multipliers={"head.*": 10, "backbone.norm.*": 4}
+    )
+    found = learning_rate_multipliers(model, options)
+    # From the particles on: embedding, pair network, two particle blocks, a class block, a norm.
+    depths = {
+        "embedding": 6, "pair_network": 5, "blocks.0": 4, "blocks.1": 3, "class_blocks.0": 2,
+        "norm": 1, "class_token": 6,
+    }  # fmt: skip
+    for name, _ in model.named_parameters():
+        if name.startswith("head."):
+            assert found[name] == 10
+            continue
+        depth = next(d for part, d in depths.items() if name.startswith(f"backbone.{part}"))
+        assert found[name] == 0.5**depth * (4 if ".norm." in name and depth == 1 else 1)
+    even = learning_rate_multipliers(model, InitOptions(path="", layer_decay=1.0))
+    assert set(even.values()) == {1.0}
+    plain = learning_rate_multipliers(
+        build_model(OPTIONS, "kin", 2), options.model_copy(update={"lr_multipliers": {}})
+    )
+    assert plain == {
+        "backbone.0.weight": 0.5, "backbone.0.bias": 0.5,
+    }  # fmt: skip

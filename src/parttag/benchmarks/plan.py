@@ -9,6 +9,7 @@ from parttag.benchmarks.options import BenchmarkOptions, PretrainingOptions, Row
 from parttag.data.jet_files import JetFiles
 from parttag.errors import InputError, option
 from parttag.jets.features import feature_names
+from parttag.models.shipped import find_pretrained
 from parttag.runs.config import HOW_FAST, RunConfig, first_difference
 from parttag.runs.plugin_parts import read_config
 from parttag.samples.toys import toy_files
@@ -195,7 +196,9 @@ def _check_files(job: Job, config: RunConfig, plan: Plan) -> None:
         "tokenizer_from": config.tokenizer_from,
     }
     for key, path in begins.items():
-        if path is not None and Path(path) not in job.needs and not Path(path).exists():
+        if path is None or Path(path) in job.needs or find_pretrained(path) is not None:
+            continue
+        if not Path(path).exists():
             raise InputError(
                 f"{job.name}: {key}: {path}: there is no such run; train it first, or let the row "
                 "say what it needs from the section pretraining"

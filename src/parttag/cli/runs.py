@@ -361,3 +361,26 @@ def recipes() -> None:
     for one in api.list_recipes():
         # Names come whole, to be copied, whatever the width of the terminal.
         say(f"{one.name}\n    {one.network}, {one.objective}: {one.description}")
+
+
+@app.command()
+def pretrained() -> None:
+    """List the trained networks that come with parttag: each name goes wherever a run does.
+
+    Example: parttag pretrained
+
+    They are networks to start from, init_from.path=pretrained/NAME, or to probe, parttag evaluate
+    pretrained/NAME --probe linear. PARTTAG_PRETRAINED names folders with more of them.
+    """
+    from parttag.api.pretrained import pretrained as there
+
+    found = there()
+    if not found:
+        say("no trained network comes with this parttag")
+    for one in found:
+        classes = f"{len(one.card.classes)} classes"
+        say(
+            f"{one.name}\n    {one.card.num_parameters:,} parameters, {classes}: {one.card.summary}"
+        )
+        for limit in one.card.limits:
+            say(f"    limit: {limit}")

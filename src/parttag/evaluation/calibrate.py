@@ -21,6 +21,7 @@ from parttag.metrics.calibration import (
     measure_reliability,
 )
 from parttag.metrics.estimate import UNKNOWN, checked_weights
+from parttag.models.shipped import refuse_pretrained
 from parttag.progress import Progress, no_progress
 from parttag.runs.calibration import FILE, Calibration
 from parttag.runs.run import Run, load_run, weights_sum
@@ -65,6 +66,7 @@ def calibrate_run(
     """
     run.refuse_folds("a calibration")
     run.refuse_multi_label("a calibration")
+    refuse_pretrained(run.directory, "a calibration is kept in the run")
     if run.checkpoint != "best":
         raise InputError(f"{run.directory}: the best epoch is calibrated; load the run with that")
     if not overwrite:

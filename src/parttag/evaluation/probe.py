@@ -2,17 +2,16 @@
 
 The network is left as it is. The representation of some labeled jets is standardized, a logistic
 regression with an L2 penalty is fitted to it by scikit-learn, and takes the place of the network's
-head: the network with it is evaluated as any other. The strength of the penalty is the one of
-``STRENGTHS`` with the lowest cross-entropy on a fifth of the labeled jets that the others were
-fitted without; then all of them are fitted. Nothing is random but the choice of jets and of that
-fifth, which are the same every time.
+head: the network with it is evaluated as any other. The strength of the penalty is the one with the
+lowest cross-entropy on a fifth of the labeled jets that the others were fitted without
+(``logistic_regression.STRENGTHS``); then all of them are fitted. Nothing is random but the choice
+of jets and of that fifth, which are the same every time.
 
 What a probe is worth shows beside the same probe of the inputs and of an untrained network.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
-from sklearn.model_selection import train_test_split
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from parttag.data.loading.dataset import JetDataset
@@ -52,13 +47,9 @@ from parttag.training.objectives.classify import ClassifyOptions
 ProbeOf = Literal["linear", "untrained", "raw"]
 """Probe the trained network, a network of the same kind without training, or its inputs."""
 
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Of the fit, against the penalty: scikit-learn's C, which multiplies the sum of the losses."""
-
 _DIRECTORIES = {"linear": "probe", "untrained": "probe_untrained", "raw": "probe_raw"}
 _RAW_PARTICLES = 20
 _BATCH = 512
-_MOST_ITERATIONS = 500
 # To hold a fifth back, with every class in it.
 _LEAST_JETS_OF_A_CLASS = 5
 
@@ -365,43 +356,12 @@ def fit_probe(
     mean, scale = inputs.mean(axis=0, dtype=np.float64), inputs.std(axis=0, dtype=np.float64)
     scale = np.where(scale > 0, scale, 1.0)
     values = (inputs - mean) / scale
-    strength = _choose_strength(values, labels, jet_weights)
-    regression = _regression(strength)
-    _fit(regression, values, labels, jet_weights)
+    # scikit-learn takes two seconds to import, and most runs are never probed.
+    from parttag.evaluation.logistic_regression import regress
+
+    regression, strength = regress(values, labels, jet_weights)
     coefficients, intercepts = regression.coef_, regression.intercept_
     if len(classes) == 2:  # scikit-learn has the log-odds of the second class alone
         coefficients = np.concatenate([-coefficients, coefficients]) / 2
         intercepts = np.concatenate([-intercepts, intercepts]) / 2
     return LinearProbe(mean, scale, coefficients, intercepts), strength
-
-
-def _choose_strength(
-    values: Float64[np.ndarray, "jets width"],
-    labels: Int[np.ndarray, " jets"],
-    jet_weights: Float[np.ndarray, " jets"],
-) -> float:
-    rows = np.arange(len(labels))
-    fitted, held = train_test_split(rows, test_size=0.2, stratify=labels, random_state=0)
-    losses = []
-    regression = _regression(STRENGTHS[0], warm_start=True)
-    for strength in STRENGTHS:
-        _fit(regression.set_params(C=strength), values[fitted], labels[fitted], jet_weights[fitted])
-        chances = regression.predict_proba(values[held])
-        losses.append(log_loss(labels[held], chances, sample_weight=jet_weights[held]))
-    return STRENGTHS[int(np.argmin(losses))]
-
-
-def _regression(strength: float, *, warm_start: bool = False) -> LogisticRegression:
-    return LogisticRegression(C=strength, max_iter=_MOST_ITERATIONS, warm_start=warm_start)
-
-
-def _fit(
-    regression: LogisticRegression,
-    values: Float64[np.ndarray, "jets width"],
-    labels: Int[np.ndarray, " jets"],
-    jet_weights: Float[np.ndarray, " jets"],
-) -> None:
-    with warnings.catch_warnings():
-        # A fit that ends before it has converged is a probe too, of a stronger penalty.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        regression.fit(values, labels, sample_weight=jet_weights)

@@ -15,6 +15,7 @@ from parttag.jets.feature_lists import required_extras
 from parttag.jets.kinds import names_by_kind
 from parttag.migrations.applications import ENSEMBLE
 from parttag.migrations.formats import VERSION_KEY
+from parttag.models.shipped import refuse_pretrained
 from parttag.options import local_name
 from parttag.runs import calibration
 from parttag.runs.config import CONFIG, PROVENANCE, RunConfig, dump_config, first_difference
@@ -119,6 +120,7 @@ def _places(directory: Path, number: int) -> list[Path]:
 
 
 def _member_config(directory: Path) -> RunConfig:
+    refuse_pretrained(directory, "an ensemble has copies of its members")
     if not (directory / CONFIG).is_file():
         raise InputError(f"{directory} is not a run: it has no {CONFIG}")
     if is_ensemble(directory):

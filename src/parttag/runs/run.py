@@ -11,11 +11,12 @@ from parttag.errors import InputError
 from parttag.models import Tagger, build_model
 from parttag.models.ensemble import Ensemble
 from parttag.models.scaling import scale_logits
+from parttag.models.shipped import find_pretrained
 from parttag.options import local_name
 from parttag.runs import calibration as calibrations
 from parttag.runs import ensemble as ensembles
 from parttag.runs.calibration import Calibration, read_calibration
-from parttag.runs.config import CONFIG, RunConfig
+from parttag.runs.config import CONFIG, RunConfig, build_config
 from parttag.runs.folds import fold_directories, has_folds
 from parttag.runs.plugin_parts import read_config
 from parttag.system.files import sha256
@@ -30,6 +31,7 @@ class Run:
     """A trained tagger and where it comes from."""
 
     directory: Path
+    """Or ``pretrained/NAME`` of a network that comes with parttag."""
     config: RunConfig
     model: Tagger
     """In evaluation mode, on the CPU."""
@@ -97,7 +99,7 @@ def load_run(
     Parameters
     ----------
     directory
-        Of the run.
+        Of the run, or ``pretrained/NAME``.
     checkpoint_name
         Which epoch; a calibration is of the best.
     calibrated
@@ -111,6 +113,8 @@ def load_run(
         ``data.folds``, that of any fold.
     """
     directory = Path(local_name(directory))
+    if find_pretrained(directory) is not None:
+        return _load_pretrained(directory)
     if not (directory / CONFIG).is_file():
         raise InputError(f"{directory} is not a run: it has no config.yaml")
     config = read_config(directory)
@@ -126,6 +130,17 @@ def load_run(
     checkpoint.load_weights(model, checkpoint.read_checkpoint(path), classes, path)
     run = Run(directory, config, model.eval(), classes, checkpoint_name)
     return with_calibration(run) if calibrated else run
+
+
+def _load_pretrained(name: Path) -> Run:
+    """Return a network that comes with parttag; its weights are those of a single epoch."""
+    path = checkpoint.weights_file(name)
+    content = checkpoint.read_checkpoint(path)
+    config = build_config(content["config"])
+    classes = tuple(config.data.classes)
+    model, _ = build_network(config)
+    checkpoint.load_weights(model, content, classes, path)
+    return Run(name, config, model.eval(), classes)
 
 
 def _load_ensemble(
@@ -148,7 +163,9 @@ def weights_sum(run: Run) -> str:
     """Return the SHA-256 of the file of a run's weights, or of all of an ensemble's."""
     if ensembles.is_ensemble(run.directory):
         return ensembles.weights_sum(run.directory)
-    return sha256(run.directory / "checkpoints" / f"{run.checkpoint}.pt")
+    if run.checkpoint == "best":
+        return sha256(checkpoint.weights_file(run.directory))
+    return sha256(run.directory / "checkpoints" / checkpoint.LAST)
 
 
 def with_calibration(run: Run) -> Run:

@@ -168,10 +168,7 @@ def with_earlier(config: RunConfig, directory: Path | None) -> RunConfig:
 def _initial(init_from: InitOptions | None) -> RunConfig | None:
     if init_from is None:
         return None
-    path = Path(init_from.path)
-    if path.is_dir():
-        path = path / "checkpoints" / checkpoint.BEST
-    content = checkpoint.read_checkpoint(path)
+    content = checkpoint.read_checkpoint(checkpoint.weights_file(init_from.path))
     return build_config(content["config"])
 
 

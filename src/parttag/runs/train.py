@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from parttag.data.loading.loader import JetLoader
 from parttag.data.loading.resident import resident_device
 from parttag.errors import InputError
 from parttag.jets.feature_lists import required_extras
-from parttag.models import MODELS
+from parttag.models import MODELS, Tagger
 from parttag.options import local_name
 from parttag.progress import Progress, no_progress
 from parttag.runs.config import RunConfig, build_config
@@ -31,6 +31,7 @@ from parttag.runs.standardization import standardized, with_earlier
 from parttag.runs.target_scales import measured_targets, with_earlier_targets
 from parttag.runs.teachers import take_teacher
 from parttag.training import checkpoint
+from parttag.training.batch_norm_statistics import adapt_batch_norms
 from parttag.training.determinism import deterministic
 from parttag.training.distributed import Ranks, join_ranks
 from parttag.training.loop import Trainer
@@ -236,14 +237,7 @@ def _build_trainer(
         tuple(config.data.classes),
         plugin_parts(config),
     )
-    multipliers: dict[str, float] = {}
-    if config.init_from is not None:
-        if last is None:
-            load_initial_weights(model, config.init_from, description)
-        freeze_parameters(model, config.init_from)
-        multipliers = learning_rate_multipliers(model, config.init_from)
-    if last is None:
-        take_tokenizer(model, config.tokenizer_from, config.init_from)
+    multipliers = _begin(model, config, description, fresh=last is None)
     model.to(ranks.device, torch.float64 if options.precision == "fp64" else torch.float32)
     speedups = choose_speedups(model, objective, options, ranks)
     if speedups.is_compiled:
@@ -278,13 +272,16 @@ def _build_trainer(
             trim=trimmer.kept if trimmer is not None and train else None,
         )
 
+    own_loader = loader(train_data, train=True)
+    if last is None:  # before the optimizer, which remembers the weights that it begins with
+        adapt_batch_norms(model, config.init_from, own_loader, ranks)
     trainer = Trainer(
         model=model,
         objective=objective,
         optimizer=build_optimizer(model, config.optimizer, multipliers),
         schedule=config.schedule,
         options=options,
-        train_loader=loader(train_data, train=True),
+        train_loader=own_loader,
         val_loader=None if val_data is None else loader(val_data, train=False),
         sources=train_data.sources,
         directory=directory,
@@ -297,6 +294,21 @@ def _build_trainer(
         trainer.restore(last)
         logger.info("continuing after step %d of %d", trainer.state.step, trainer.num_steps)
     return trainer
+
+
+def _begin(
+    model: Tagger, config: RunConfig, description: Mapping[str, Any], *, fresh: bool
+) -> dict[str, float]:
+    """Load what the training starts from, if it is fresh; return the multipliers of rates."""
+    multipliers: dict[str, float] = {}
+    if config.init_from is not None:
+        if fresh:
+            load_initial_weights(model, config.init_from, description)
+        freeze_parameters(model, config.init_from)
+        multipliers = learning_rate_multipliers(model, config.init_from)
+    if fresh:
+        take_tokenizer(model, config.tokenizer_from, config.init_from)
+    return multipliers
 
 
 def _seed_of_rank(seed: int, rank: int) -> int:

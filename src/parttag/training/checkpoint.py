@@ -19,8 +19,10 @@ from parttag.errors import InputError
 from parttag.migrations.checkpoints import marked_checkpoint, upgraded_checkpoint
 from parttag.migrations.formats import NewerFormatError
 from parttag.models import Tagger
+from parttag.models.shipped import find_pretrained
 from parttag.models.tensor_files import load_tensors, refuse_unusual_tensor
 from parttag.system.atomic_files import write_file
+from parttag.training.shared_weights import SUFFIX, read_shared
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +43,30 @@ def write_checkpoint(
     write_file(path, buffer.getbuffer(), keep_old_as)
 
 
+def weights_file(name: str | Path) -> Path:
+    """Return the file of weights that a name means.
+
+    Parameters
+    ----------
+    name
+        A run, for its best epoch, a checkpoint, or a network that comes with parttag.
+
+    Raises
+    ------
+    InputError
+        If it begins as the name of one that comes with parttag, and is none.
+    """
+    shipped = find_pretrained(name)
+    if shipped is not None:
+        return shipped.weights
+    path = Path(name)
+    return path / "checkpoints" / BEST if path.is_dir() else path
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Return what ``write_checkpoint`` wrote, on the CPU, older files in the present form.
+
+    Files of ``write_shared`` are such too, by their suffix.
 
     Raises
     ------
@@ -52,7 +76,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         If the file is missing, damaged, or is no checkpoint.
     """
     try:
-        content = load_tensors(path)
+        content = read_shared(path) if path.suffix == SUFFIX else load_tensors(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such checkpoint") from error
     except PermissionError as error:

@@ -10,6 +10,7 @@ import json
 import logging
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -29,6 +30,7 @@ from parttag.models import Tagger
 from parttag.progress import Progress, no_progress
 from parttag.system.atomic_files import write_file
 from parttag.training import checkpoint
+from parttag.training.averaging import WeightAverage
 from parttag.training.distributed import Ranks
 from parttag.training.graph import GraphedSteps
 from parttag.training.memory import HeapWatch
@@ -114,6 +116,8 @@ class Trainer:
         tensorboard = self.options.tensorboard and self.ranks.is_first
         self._record = Record(self.directory, tensorboard=tensorboard)
         self._graphed_steps = self._capture() if self.is_graphed else None
+        decay = self.options.weight_average
+        self._average = None if decay is None else WeightAverage(self.model, decay)
 
     def _capture(self) -> GraphedSteps:
         longest = self.model.max_particles
@@ -212,6 +216,8 @@ class Trainer:
             self.optimizer.zero_grad()
         sums, size = summed[:-1], summed[-1]
         self.state.step += 1
+        if self._average is not None:
+            self._average.update(self.state.step)
         self.state.sums = sums if self.state.sums is None else self.state.sums + sums
         self._watch.add(self.state.step, sums[_LOSS] / size, batch.index)
         self._refuse_bad_loss(self._watch.first_bad())
@@ -261,15 +267,18 @@ class Trainer:
             "jets_per_second": self.state.sums[_JETS].item() / self.state.seconds,
         }
         last = epoch == self.num_epochs or self.state.is_cut
-        if self.val_loader is not None and (last or epoch % self.options.validate_every == 0):
+        validates = last or epoch % self.options.validate_every == 0
+        if self.val_loader is not None and validates:
             self._save()  # so that nothing is lost if the validation is interrupted
-            entry |= self._means("val", self._validate(self.val_loader))
-        if self.state.is_cut:
-            entry["cut"] = True
-        self.state.history.append(entry)
-        self.state.sums, self.state.seconds, self.state.cpu_seconds = None, 0.0, 0.0
-        if self.ranks.is_first:
-            self._write_epoch(entry)
+        with nullcontext() if self._average is None else self._average.in_place():
+            if self.val_loader is not None and validates:
+                entry |= self._means("val", self._validate(self.val_loader))
+            if self.state.is_cut:
+                entry["cut"] = True
+            self.state.history.append(entry)
+            self.state.sums, self.state.seconds, self.state.cpu_seconds = None, 0.0, 0.0
+            if self.ranks.is_first:
+                self._write_epoch(entry)
 
     @torch.no_grad()
     def _validate(self, loader: JetLoader) -> Tensor:
@@ -352,6 +361,8 @@ class Trainer:
                 for rank in range(self.ranks.size)
             ],
         }
+        if self._average is not None:
+            content["average"] = self._average.state_dict()
         checkpoint.write_last(self._checkpoints, content)
 
     def _network(self) -> dict[str, Any]:
@@ -383,6 +394,8 @@ class Trainer:
             num_epochs=self.num_epochs,
         )
         self.optimizer.load_state_dict(content["optimizer"])
+        if self._average is not None:
+            self._average.load_state_dict(content.get("average"), path)
         self.state = TrainingState(**content["state"])
         if self.state.sums is not None:
             self.state.sums = self.state.sums.to(self.ranks.device)

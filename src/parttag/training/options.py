@@ -44,6 +44,10 @@ class TrainingOptions(Options):
     """Of initial weights, order of jets and dropout."""
     max_grad_norm: PositiveFloat | None = None
     """Clip the norm of the gradient of all parameters to this; null for no clipping."""
+    weight_average: float | None = Field(default=None, gt=0, lt=1)
+    """Validate and keep an average of the weights: after each step it keeps so much of itself
+    (0.999: the last thousand steps or so). ``last.pt`` goes on with the weights themselves. null
+    for none."""
     best_by: Literal["accuracy", "loss"] = "accuracy"
     """What makes the best epoch: highest accuracy or lowest loss of the validation. Where the
     objective has no accuracy it is the loss."""

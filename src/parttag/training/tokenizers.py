@@ -6,7 +6,7 @@ from pathlib import Path
 from parttag.errors import InputError
 from parttag.models import Tagger
 from parttag.models.particle_tokenizer import FrozenTokenizer, TokenizerOptions
-from parttag.training.checkpoint import BEST, read_checkpoint
+from parttag.training.checkpoint import read_checkpoint, weights_file
 from parttag.training.transfer import InitOptions
 
 # What does not change the code of a particle.
@@ -69,9 +69,7 @@ def load_tokenizer(model: Tagger, path: str | Path) -> None:
     InputError
         If the network has none, the checkpoint is of no tokenizer, or of one that differs.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "checkpoints" / BEST
+    path = weights_file(path)
     frozen = frozen_tokenizers(model)
     if not frozen:
         raise InputError(

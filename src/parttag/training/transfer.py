@@ -1,18 +1,22 @@
 """Starting from weights that another run has trained, on whatever objective."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat
+from torch import nn
 
 from parttag.errors import InputError
 from parttag.models import Tagger
+from parttag.models.layers.batch_norm import PackedBatchNorm
 from parttag.options import LocalName, Options, Texts
-from parttag.training.checkpoint import BEST, read_checkpoint, refuse_other_shapes
+from parttag.training.checkpoint import read_checkpoint, refuse_other_shapes, weights_file
+
+BatchNorms = Literal["frozen", "adapted", "batch"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +32,8 @@ class InitOptions(Options):
     """
 
     path: LocalName
-    """A run directory, of which the best checkpoint is read, or a checkpoint."""
+    """A run directory, of which the best checkpoint is read, a checkpoint, or a network that comes
+    with parttag, ``pretrained/NAME`` (``parttag pretrained`` lists them)."""
     load: Literal["backbone", "all"] = "backbone"
     """Load the backbone and start with a fresh head, or load both."""
     lr_multipliers: dict[str, PositiveFloat] = Field(default_factory=dict)
@@ -37,6 +42,16 @@ class InitOptions(Options):
     freeze: Texts = ()
     """Patterns of parameters that stay as they are loaded. Modules with no others stay in
     evaluation mode: their norms and their dropout are frozen too."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Rates by depth: each layer of the backbone learns so many times more slowly than the layer
+    after it, the last one than the head (arXiv:1801.06146 has 1/2.6). ``lr_multipliers`` come on
+    top. null for the same rate at every depth."""
+    batch_norms: BatchNorms = "batch"
+    """What batch norms normalize with in training: the statistics of the ``batch``, as if they had
+    never been trained elsewhere; those that were loaded, ``frozen`` with scale and shift; or
+    ``adapted``, of the batch too, after the statistics were measured anew on jets of this training
+    and scale and shift changed so that the network begins as what was loaded. That matters where
+    the statistics are of something else, such as padded batches in weaver's weights."""
 
 
 def load_initial_weights(
@@ -56,9 +71,7 @@ def load_initial_weights(
         If there are none, or they are of another network, other features, another tokenizer or,
         where the head is loaded, another order of the classes.
     """
-    path = Path(options.path)
-    if path.is_dir():
-        path = path / "checkpoints" / BEST
+    path = weights_file(options.path)
     content = read_checkpoint(path)
     if content["features"] != list(model.feature_names):
         raise InputError(
@@ -108,12 +121,13 @@ def _is_fresh(name: str, load: Literal["backbone", "all"]) -> bool:
 
 
 def freeze_parameters(model: Tagger, options: InitOptions) -> None:
-    """Let the parameters that ``options.freeze`` names take no gradient.
+    """Let the parameters that ``options.freeze`` names take no gradient, and frozen batch norms'.
 
     Raises
     ------
     InputError
-        If a pattern fits no parameter, or none is left to train.
+        If a pattern fits no parameter, there are no batch norms to do anything with, or nothing is
+        left to train.
     """
     names = [name for name, _ in model.named_parameters()]
     for pattern in options.freeze:
@@ -121,17 +135,31 @@ def freeze_parameters(model: Tagger, options: InitOptions) -> None:
     for name, parameter in model.named_parameters():
         if any(fnmatchcase(name, pattern) for pattern in options.freeze):
             parameter.requires_grad_(False)
+    norms = batch_norms(model)
+    if options.batch_norms != "batch" and not norms:
+        raise InputError(
+            f"init_from.batch_norms is {options.batch_norms}, but this network has no batch norms; "
+            "leave it out"
+        )
+    if options.batch_norms == "frozen":
+        for norm in norms:
+            norm.requires_grad_(False)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError("init_from.freeze leaves nothing to train; freeze less")
 
 
+def batch_norms(model: Tagger) -> list[PackedBatchNorm]:
+    """Return the batch norms of a network, in the order of its modules."""
+    return [module for module in model.modules() if isinstance(module, PackedBatchNorm)]
+
+
 def learning_rate_multipliers(model: Tagger, options: InitOptions) -> dict[str, float]:
-    """Return the multiplier of every parameter that a pattern of ``lr_multipliers`` fits.
+    """Return the multiplier of every parameter whose learning rate is not ``optimizer.lr``.
 
     Raises
     ------
     InputError
-        If a pattern fits no parameter.
+        If a pattern of ``lr_multipliers`` fits no parameter.
     """
     names = [name for name, _ in model.named_parameters()]
     multipliers: dict[str, float] = {}
@@ -140,7 +168,34 @@ def learning_rate_multipliers(model: Tagger, options: InitOptions) -> dict[str, 
         for name in names:
             if fnmatchcase(name, pattern):
                 multipliers.setdefault(name, multiplier)
+    if options.layer_decay is not None:
+        for name, depth in _depths(model).items():
+            multipliers[name] = multipliers.get(name, 1.0) * options.layer_decay**depth
     return multipliers
+
+
+def _depths(model: Tagger) -> dict[str, int]:
+    """Return how many layers each parameter of the backbone is before the head.
+
+    Layers are what the backbone consists of, in its order, a list of blocks being one layer each;
+    parameters of its own, such as a class token, are of the first.
+    """
+    layers = [
+        module for module in _layers(model.backbone) if any(True for _ in module.parameters())
+    ]
+    of_layer = {id(p): n for n, layer in enumerate(layers) for p in layer.parameters()}
+    return {
+        f"backbone.{name}": len(layers) - of_layer.get(id(parameter), 0)
+        for name, parameter in model.backbone.named_parameters()
+    }
+
+
+def _layers(module: nn.Module) -> Iterator[nn.Module]:
+    for child in module.children():
+        if isinstance(child, nn.ModuleList):
+            yield from child
+        else:
+            yield child
 
 
 def _refuse_unfitting(key: str, pattern: str, names: list[str]) -> None:
