@@ -430,8 +430,7 @@ class Trainer:
         raise InputError(
             f"the loss of step {bad.step} is {bad.value.item():g}, not a finite number, for the "
             f"batch of {named} (all in {path}): look at these jets with `parttag inspect`, lower "
-            "optimizer.lr or set training.max_grad_norm; docs/training.md says more under "
-            '"A loss that is not finite"'
+            "optimizer.lr or set training.max_grad_norm; docs/how_to/loss_not_finite.md says more"
         )
 
 
