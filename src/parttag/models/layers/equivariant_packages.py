@@ -24,8 +24,8 @@ def import_for(network: str, module: str) -> ModuleType:
             simplefilter("ignore")
             return import_module(module)
     except ModuleNotFoundError as error:
-        package = module.partition(".")[0]
+        package, missing = (name.partition(".")[0] for name in (module, error.name or module))
         raise InputError(
-            f"model.name: {network} is made of the package {package}, and {error.name} is not "
+            f"model.name: {network} is made of the package {package}, and {missing} is not "
             "installed: pip install 'parttag[equivariant]'"
         ) from error
