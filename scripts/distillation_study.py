@@ -45,12 +45,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--jets", type=int, default=20_000, help="training jets of a student")
     parser.add_argument("--epochs", type=int, default=10, help="of a student")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--student", action="append", choices=STUDENTS, help="some only")
     parser.add_argument("--toy", action="store_true", help="tiny students, one epoch")
     options = parser.parse_args(arguments)
     teacher = pt.load(options.teacher) if options.teacher else train_teacher(options)
     print("| network | AUC | 1/ε_B at 50 % | 1/ε_B at 30 % |\n|---|---|---|---|")
     print(line("teacher", [teacher.evaluate(str(options.test))]), flush=True)
-    for name in STUDENTS:
+    for name in options.student or STUDENTS:
         for is_taught in (False, True):
             runs = [
                 train_student(name, seed, options, teacher if is_taught else None)
