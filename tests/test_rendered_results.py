@@ -98,3 +98,14 @@ def test_a_table_without_origin_or_page_is_refused(script, tmp_path):
     (tmp_path / "cpu" / "provenance.json").write_text(json.dumps({**ORIGIN, "commit": ""}))
     with pytest.raises(SystemExit, match="must say commit"):
         script.rendered(tmp_path)
+
+
+def test_numbers_of_the_readme_and_the_first_page_are_those_of_the_results():
+    """They stand in three places, for who reads one; a row is the same in all."""
+    results = (ROOT / "docs" / "results" / "toptagging.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (ours,) = (line for line in readme.splitlines() if line.endswith("| ours |"))
+    assert ours in results.splitlines()
+    _, _, jets, _, _, auc, half, *_ = (part.strip() for part in ours.split("|"))
+    first = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert f"| {jets} | {auc} | {half} |" in first
