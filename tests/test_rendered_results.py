@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -54,6 +55,21 @@ def keep(folder, **changes):
 def test_the_pages_are_those_of_the_tables_that_are_kept(script):
     for path, text in script.rendered(ROOT / "docs" / "results").items():
         assert path.read_text(encoding="utf-8") == text, "run scripts/render_results.py"
+
+
+def test_marks_are_pairs_and_name_benchmarks():
+    pages = sorted((ROOT / "docs" / "results").glob("*.md"))
+    marks = [
+        mark
+        for page in pages
+        for mark in re.findall(
+            r"^<!-- (table|end) (\w+) -->$", page.read_text("utf-8"), re.MULTILINE
+        )
+    ]
+    names = [name for kind, name in marks if kind == "table"]
+    assert marks == [mark for name in names for mark in (("table", name), ("end", name))]
+    assert "toptagging_cpu" in names
+    assert all((ROOT / "configs" / "benchmarks" / f"{name}.yaml").exists() for name in names)
 
 
 def test_a_table_has_numbers_errors_limits_notes_and_its_origin(script):
