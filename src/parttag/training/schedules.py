@@ -208,7 +208,7 @@ def lr_multiplier(
         return _one_cycle(options, step, num_steps)
     if options.name == "one_cycle+cos":
         return _one_cycle_cos(options, step, num_steps)
-    if options.name in ("flat+linear", "flat+cos"):
+    if options.name == "flat+linear" or options.name == "flat+cos":
         return _flat_tail(options, step, num_steps)
     risen = min(1.0, (step + 1) / options.warmup_steps) if options.warmup_steps else 1.0
     return risen * _after_warmup(options, step, num_steps, steps_per_epoch)

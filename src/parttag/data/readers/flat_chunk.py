@@ -145,14 +145,20 @@ def _in_lists(flat: _Flattened) -> ak.Array:
     return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(flat.offsets), content))
 
 
+# By their attributes: ``isinstance`` takes longer with Awkward Array's classes than a formula's
+# arithmetic does.
 def _holds_numbers(layout: ak.contents.Content) -> bool:
-    return isinstance(layout, ak.contents.NumpyArray) and layout.inner_shape == ()
+    return bool(layout.is_numpy) and len(layout.data.shape) == 1
+
+
+def _is_of_offsets(layout: ak.contents.Content) -> bool:
+    return type(layout) is ak.contents.ListOffsetArray
 
 
 def _as_lists(array: ak.Array) -> ak.Array:
     """Return rows of slots as lists."""
     layout = array.layout
-    if isinstance(layout, ak.contents.ListOffsetArray) and _holds_numbers(layout.content):
+    if _is_of_offsets(layout) and _holds_numbers(layout.content):
         return array  # already: to ask Awkward Array takes as long as a formula
     for axis in range(1, array.ndim):
         array = ak.from_regular(array, axis=axis)
