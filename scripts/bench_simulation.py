@@ -68,7 +68,7 @@ def report(name: str, mpi: bool, num_jets: int) -> dict[str, float]:
     print("class | jets per CPU-second | mean particles | median mass in GeV (plain loop's)")
     ratios, seconds = {}, []
     for label in sample.labels:
-        plain = PLAIN_LOOP.get(label) or PLAIN_LOOP[f"{name} {label}"]
+        plain = PLAIN_LOOP.get(label) or PLAIN_LOOP.get(f"{name} {label}", (np.nan,) * 3)
         jets, took = make(sample, label, num_jets)
         found = (len(jets) / took, jets.lengths.mean(), np.median(mass(jets)))
         seconds.append(took / len(jets))
@@ -83,7 +83,9 @@ def report(name: str, mpi: bool, num_jets: int) -> dict[str, float]:
 def main() -> None:
     """Measure, print, and write the ratios if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sample", choices=["toptagging", "jetclass"], default="toptagging")
+    parser.add_argument(
+        "--sample", choices=["toptagging", "jetclass", "masses"], default="toptagging"
+    )
     parser.add_argument("--jets", type=int, default=2000, help="of each class and setting")
     parser.add_argument(
         "--mpi",

@@ -63,7 +63,7 @@ def toy_table(num_jets: int, name: str, rng: np.random.Generator) -> JetClassTab
         "d0err": np.where(charged, rng.gamma(2, 0.02, len(jet)), 0),
         "dzval": np.where(charged, rng.standard_t(2, len(jet)) * 0.08, 0),
         "dzerr": np.where(charged, rng.gamma(2, 0.04, len(jet)), 0),
-        "charge": np.where(charged, rng.choice((-1, 1), len(jet)), 0),
+        "charge": np.where(charged, rng.choice((-1.0, 1.0), len(jet)), 0),
         **{flag: (kind == number).astype(float) for number, flag in enumerate(_FLAGS)},
     }
     jets = Jets(

@@ -21,7 +21,7 @@ from parttag.runs.sections import load_columns
 from parttag.runs.train import train_run
 from parttag.testing import toy_jets
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how_to" / "read_files.md"
 
 
 def run(monkeypatch, *arguments: object) -> int:
@@ -124,8 +124,8 @@ def test_columns_that_are_missing_or_null(tmp_path):
         load_columns(path)
 
 
-def test_the_example_of_the_readme_reads_an_ntuple(tmp_path):
-    blocks = re.findall(r"```yaml\n(.*?)```", README.read_text(), flags=re.DOTALL)
+def test_the_example_of_the_documentation_reads_an_ntuple(tmp_path):
+    blocks = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
     (text,) = [block for block in blocks if "columns:" in block]
     path = tmp_path / "columns.yaml"
     path.write_text(text)

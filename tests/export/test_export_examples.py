@@ -1,4 +1,4 @@
-"""The examples of docs/export.md, run as they stand."""
+"""The examples of docs/how_to/export.md, run as they stand."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ from helpers.untrained import small_run
 from parttag import cli
 from parttag.testing import toy_jets
 
-DOC = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+DOC = (Path(__file__).parents[2] / "docs" / "how_to" / "export.md").read_text(encoding="utf-8")
 ALONE, COFFEA_RUN, COFFEA_MODEL = re.findall(r"```python\n(.*?)```", DOC, re.DOTALL)
 (PREDICT,) = re.findall(r"```\n(parttag predict .*?)\n```", DOC)
 WITHOUT_TORCH = """

@@ -1,4 +1,4 @@
-"""What exported models give in ONNX Runtime, fed by a reader that knows docs/export.md alone."""
+"""What exported models give in ONNX Runtime, fed by a reader that knows docs/how_to/export.md."""
 
 import json
 from dataclasses import replace

@@ -1,5 +1,7 @@
 """Stable particles and jets made by hand, for tests of the simulation."""
 
+from dataclasses import fields
+
 import numpy as np
 
 from parttag.jets.clustered import Jets
@@ -17,7 +19,7 @@ def p4(pt, eta, phi, mass=0.0):
     return np.stack([px, py, pz, np.sqrt(px**2 + py**2 + pz**2 + mass**2)], axis=1)
 
 
-def particles(pdg_id, pt, eta=0.0, phi=0.0, vertex=(0.0, 0.0, 0.0), event=0):
+def particles(pdg_id, pt, eta=0.0, phi=0.0, vertex=(0.0, 0.0, 0.0), event=0, origin=0):
     """Return particles of one kind; a negative ``pdg_id`` is the antiparticle."""
     kind = abs(pdg_id)
     momenta = p4(pt, eta, phi, MASSES.get(kind, 0.0))
@@ -28,12 +30,15 @@ def particles(pdg_id, pt, eta=0.0, phi=0.0, vertex=(0.0, 0.0, 0.0), event=0):
         p4=momenta,
         vertex=np.broadcast_to(np.array(vertex, dtype=np.float64), (count, 3)).copy(),
         charge=np.full(count, float(np.sign(pdg_id) * CHARGED.get(kind, 0))),
+        origin=np.full(count, origin),
+        ancestor=np.zeros(count, dtype=np.int64),
+        mother_id=np.zeros(count, dtype=np.int64),
     )
 
 
 def together(*parts):
     """Return the particles of all parts."""
-    names = ("event", "pdg_id", "p4", "vertex", "charge")
+    names = [field.name for field in fields(Particles)]
     return Particles(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 

@@ -1,4 +1,4 @@
-"""A reader of ``preprocess.json`` from docs/export.md alone: NumPy, and nothing of parttag.
+"""A reader of ``preprocess.json`` from docs/how_to/export.md alone: NumPy, and nothing of parttag.
 
 Jets are lists of particles: a dictionary of columns, ``px, py, pz, energy`` in GeV and what else
 the files have, and one of the jet's own quantities.

@@ -372,7 +372,7 @@ def test_a_loss_that_is_not_finite_names_step_files_and_rows(tmp_path):
         train_run(config, tmp_path / "run")
     message = str(refusal.value)
     assert "the loss of step 2 is nan, not a finite number" in message
-    assert "docs/training.md" in message
+    assert "docs/how_to/loss_not_finite.md" in message
     bad = json.loads((tmp_path / "run" / "bad_batch.json").read_text())
     assert bad["step"] == 2
     data = open_dataset(config.data.train, config.data.classes)

@@ -155,7 +155,7 @@ def prepare(
 
 
 def simulate(
-    sample: Literal["toptagging", "jetclass"],
+    sample: Literal["toptagging", "jetclass", "masses"],
     num_jets: int,
     out: str | Path,
     *,
@@ -172,7 +172,8 @@ def simulate(
     Parameters
     ----------
     sample
-        Top and QCD jets like those of the top-tagging set, or JetClass's ten classes.
+        Top and QCD jets like those of the top-tagging set, JetClass's ten classes, or Higgs bosons
+        of many masses and QCD.
     num_jets
         In all, the same number of each class.
     out
@@ -200,7 +201,7 @@ def simulate(
     ...     "toptagging", 20_000, "jets", windows="demonstration"
     ... )  # doctest: +SKIP
     """
-    _refuse_other("sample", sample, ("toptagging", "jetclass"))
+    _refuse_other("sample", sample, ("toptagging", "jetclass", "masses"))
     options: dict[str, Any] = {"num_jets": num_jets, "seed": seed, "mpi": mpi}
     if windows is not None:
         if sample != "toptagging":

@@ -24,8 +24,11 @@ from parttag.errors import InputError
 @app.command()
 def simulate(
     sample: Annotated[
-        Literal["toptagging", "jetclass"],
-        typer.Argument(help="Top and QCD jets like those of the top-tagging set, or ten classes."),
+        Literal["toptagging", "jetclass", "masses"],
+        typer.Argument(
+            help="Top and QCD jets like those of the top-tagging set, the ten classes of JetClass, "
+            "or Higgs bosons of many masses and QCD."
+        ),
     ],
     jets: Annotated[int, typer.Option(min=20, help="Jets in all, the same number of each class.")],
     out: Annotated[

@@ -67,11 +67,14 @@ def suggested_columns(tables: Iterable[Table]) -> str:
             lines.append(
                 "  # There are several kinds of lists: an entry may be an event of several"
             )
-            lines.append("  # jets (jets and of_jet in docs/data.md); others: " + _others(momenta))
+            lines.append("  # jets (jets and of_jet in docs/how_to/events.md)")
+            lines.append("  # others: " + _others(momenta))
         chosen = momenta[_by_likelihood(momenta)[0]]
         lines += ["  particles:", *_section(chosen)]
         if any(_RELATIVE.search(name) for name in chosen.values()):
-            lines.append("    relative_to_jet: true  # or which ones: docs/data.md; it needs jet")
+            lines.append(
+                "    relative_to_jet: true  # it needs jet; docs/how_to/columns.md has more"
+            )
     else:
         lines += _by_slices(best)
     jets = [group for common, group in _momenta(single).items() if _JET.search(common)]

@@ -6,9 +6,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Shaped
 
-from parttag.jets.packing import offsets_of
+from parttag.jets.packing import offsets_of, take_packed
+
+
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """Other objects of jets, packed: jet ``b`` has the rows ``offsets[b]:offsets[b + 1]``."""
+
+    offsets: Int64[np.ndarray, " jets_and_one"]
+    columns: Mapping[str, Shaped[np.ndarray, " objects"]]
+
+    @property
+    def lengths(self) -> Int64[np.ndarray, " jets"]:
+        """Number of objects of each jet."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: Int64[np.ndarray, " chosen"]) -> Lists:
+        """Return the objects of the jets at ``rows``, in that order."""
+        offsets, taken = take_packed([*self.columns.values()], self.offsets, rows)
+        return Lists(offsets, dict(zip(self.columns, taken, strict=True)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,15 +35,17 @@ class Jets:
 
     ``event`` numbers the event of each jet, ``p4`` is the sum of its particles. Jet ``b`` owns the
     rows ``offsets[b]:offsets[b + 1]`` of ``particles``, which are in order of falling pT. What else
-    is known is in ``columns`` (of the particles) and ``jet_columns``.
+    is known is in ``columns`` (of the particles), ``jet_columns`` and ``lists`` (of other objects
+    in the jets, by their name).
     """
 
     event: Int64[np.ndarray, " jets"]
     p4: Float64[np.ndarray, "jets 4"]
     offsets: Int64[np.ndarray, " jets_and_one"]
     particles: Float64[np.ndarray, "particles 4"]
-    columns: Mapping[str, Float64[np.ndarray, " particles"]] = field(default_factory=dict)
-    jet_columns: Mapping[str, Float64[np.ndarray, " jets"]] = field(default_factory=dict)
+    columns: Mapping[str, Shaped[np.ndarray, " particles"]] = field(default_factory=dict)
+    jet_columns: Mapping[str, Shaped[np.ndarray, " jets"]] = field(default_factory=dict)
+    lists: Mapping[str, Lists] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.event)
@@ -37,17 +57,17 @@ class Jets:
 
     def take(self, rows: Int64[np.ndarray, " chosen"]) -> Jets:
         """Return the jets at ``rows``, in that order."""
-        lengths = self.lengths[rows]
-        offsets = offsets_of(lengths)
-        shift = np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
-        of_particles = np.arange(offsets[-1]) + shift
+        offsets, (particles, *taken) = take_packed(
+            [self.particles, *self.columns.values()], self.offsets, rows
+        )
         return Jets(
             self.event[rows],
             self.p4[rows],
             offsets,
-            self.particles[of_particles],
-            {name: column[of_particles] for name, column in self.columns.items()},
+            particles,
+            dict(zip(self.columns, taken, strict=True)),
             {name: column[rows] for name, column in self.jet_columns.items()},
+            {name: own.take(rows) for name, own in self.lists.items()},
         )
 
     def truncate(self, num_particles: int) -> Jets:
@@ -61,7 +81,7 @@ class Jets:
             columns={name: column[kept] for name, column in self.columns.items()},
         )
 
-    def with_columns(self, **jet_columns: Float64[np.ndarray, " jets"]) -> Jets:
+    def with_columns(self, **jet_columns: Shaped[np.ndarray, " jets"]) -> Jets:
         """Return the jets with more known of each."""
         return replace(self, jet_columns={**self.jet_columns, **jet_columns})
 
@@ -75,7 +95,15 @@ def join(parts: Sequence[Jets]) -> Jets:
         particles=np.concatenate([part.particles for part in parts]),
         columns=_joined([part.columns for part in parts]),
         jet_columns=_joined([part.jet_columns for part in parts]),
+        lists={
+            name: _joined_lists([part.lists[name] for part in parts]) for name in parts[0].lists
+        },
     )
+
+
+def _joined_lists(parts: Sequence[Lists]) -> Lists:
+    offsets = offsets_of(np.concatenate([part.lengths for part in parts]))
+    return Lists(offsets, _joined([part.columns for part in parts]))
 
 
 def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -2,5 +2,5 @@
 
 Everything else in the package knows the present form alone. A file says its form by
 ``schema_version``; each format has one small function a step, applied in order when an older file
-is read (``docs/formats.md`` says what is promised).
+is read (``docs/reference/formats.md`` says what is promised).
 """

@@ -70,7 +70,7 @@ def gather_tensors(rows: Shaped[Tensor, "rows ..."]) -> list[Tensor]:
         if not 0 <= count * row_bytes <= _MOST_BYTES:
             raise InputError(
                 f"rank {rank} says that it sends {count} rows: it is none of this training's; "
-                "start the ranks where no other can join them (docs/training.md)"
+                "start the ranks where no other can join them (docs/how_to/several_gpus.md)"
             )
     padded = rows.new_zeros((max(counts), *rows.shape[1:]))
     padded[: len(rows)] = rows

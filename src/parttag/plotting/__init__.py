@@ -16,6 +16,7 @@ from parttag.plotting.distributions import (
     scores,
     signal_scores,
 )
+from parttag.plotting.explanation import importance_figure, places_figure
 from parttag.plotting.figures import (
     distribution_figure,
     fraction_scan_figure,
@@ -40,6 +41,7 @@ from parttag.plotting.kinematics import (
 )
 from parttag.plotting.spectra import reweighting_figure, spectra
 from parttag.plotting.styles import FORMATS, PictureFormat, Style, save_figure
+from parttag.plotting.tasks import confusion, regression, task_figure, vertices
 
 __all__ = [
     "FORMATS",
@@ -49,15 +51,19 @@ __all__ = [
     "SignalMasses",
     "SignalScores",
     "Style",
+    "confusion",
     "distribution",
     "distribution_figure",
     "distribution_histograms",
     "efficiency_by_pt",
     "fraction_scan",
     "fraction_scan_figure",
+    "importance_figure",
     "mass_histograms",
     "mass_sculpting",
     "mass_sculpting_figure",
+    "places_figure",
+    "regression",
     "rejection_by_pt",
     "rejection_by_pt_figure",
     "reliability",
@@ -72,6 +78,8 @@ __all__ = [
     "signal_masses",
     "signal_scores",
     "spectra",
+    "task_figure",
     "training",
     "training_figure",
+    "vertices",
 ]

@@ -38,8 +38,8 @@ class TrainingOptions(Options):
     resident: Resident = "auto"
     """Keep all training jets on the device; auto: if it is a GPU with enough free memory."""
     deterministic: bool = False
-    """The same numbers in every run on the same GPU, more slowly; docs/gpu.md says for what it
-    matters."""
+    """The same numbers in every run on the same GPU, more slowly; docs/how_to/gpu.md says for
+    what it matters."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Of initial weights, order of jets and dropout."""
     max_grad_norm: PositiveFloat | None = None

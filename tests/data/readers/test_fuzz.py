@@ -1,6 +1,7 @@
 """Any arrays go through every writer and reader; of damaged files nothing is guessed.
 
-``scripts/fuzz_readers.py`` does the second at length; its counts are in ``docs/robustness.md``.
+``scripts/fuzz_readers.py`` does the second at length; its counts are in
+``docs/developers/damaged_files.md``.
 """
 
 from dataclasses import replace

@@ -13,6 +13,7 @@ import pytest
 from parttag.errors import InputError
 from parttag.samples.simulation import campaign
 from parttag.samples.simulation.campaign import simulate
+from parttag.samples.simulation.samples import make_sample
 from parttag.samples.simulation.toptagging import TopTagging, TopTaggingOptions
 
 OPTIONS = TopTaggingOptions(num_jets=40, seed=4, windows="demonstration")
@@ -154,6 +155,22 @@ def test_another_version_of_a_generator_is_another_simulation(tmp_path):
     written.write_text(written.read_text().replace("8.317.2", "8.316"))
     with pytest.raises(InputError, match=r"pythia8mc 8.316, not 8.317.2"):
         simulate(SAMPLE, tmp_path)
+
+
+def test_files_with_other_branches_are_not_mixed(tmp_path):
+    written = tmp_path / "provenance.json"
+    jets = make_sample("jetclass", {"num_jets": 100})
+    older = {name: value for name, value in campaign.describe(jets).items() if name != "format"}
+    written.write_text(json.dumps(older))
+    with pytest.raises(InputError, match=r"holds another simulation \(format 1, not 2\)"):
+        simulate(jets, tmp_path)
+
+
+def test_a_directory_that_says_no_format_is_continued_where_branches_are_the_same(finished):
+    written = finished / "provenance.json"
+    content = json.loads(written.read_text())
+    written.write_text(json.dumps({n: v for n, v in content.items() if n != "format"}))
+    assert simulate(SAMPLE, finished) == content
 
 
 def test_a_directory_with_something_else_is_refused(tmp_path):

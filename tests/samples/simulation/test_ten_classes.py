@@ -105,14 +105,20 @@ def test_a_jet_of_a_decay_remembers_the_parent():
     decays = Decays(
         event=np.array([0]),
         parent_id=np.array([-24]),
-        parent=p4(610.0, 0.2, 1.1),
+        parent=p4(610.0, 0.2, 1.1, 80.4),
         product_ids=np.array([[1, -2]]),
         products=products[None],
     )
     held, lost = p4(600.0, 0.2, 1.1), p4(600.0, -0.7, 1.1)
     found = select(jets(held, lost, event=[0, 0]), decays)
     assert len(found) == 1
-    parent = {name.removeprefix("aux_genpart_"): c[0] for name, c in found.jet_columns.items()}
+    target = found.jet_columns["jet_target_mass"]
+    assert target == pytest.approx([80.4])
+    parent = {
+        name.removeprefix("aux_genpart_"): column[0]
+        for name, column in found.jet_columns.items()
+        if name.startswith("aux_genpart_")
+    }
     assert parent == pytest.approx({"pt": 610.0, "eta": 0.2, "phi": 1.1, "pid": -24})
 
 
@@ -160,15 +166,20 @@ def trees(finished):
     }
 
 
-def test_every_file_has_every_branch_of_jetclass(trees):
+def test_every_file_has_every_branch_of_jetclass_and_of_the_truth(trees):
     particle = "px py pz energy deta dphi d0val d0err dzval dzerr charge isChargedHadron"
     particle += " isNeutralHadron isPhoton isElectron isMuon"
+    particle += " origin vertex prod_vertex_x prod_vertex_y prod_vertex_z"
     jet = "pt eta phi energy nparticles sdmass tau1 tau2 tau3 tau4"
+    jet += " genpt genmass gensdmass target_mass"
+    vertex = "px py pz energy x y z flight flight_sig flight_xy flight_xy_sig pointing chi2"
+    vertex += " num_tracks"
     wanted = {f"part_{name}" for name in particle.split()} | {f"jet_{name}" for name in jet.split()}
     wanted |= {f"label_{label}" for label in LABELS.values()}
     wanted |= {f"aux_genpart_{name}" for name in ("pt", "eta", "phi", "pid")}
+    wanted |= {f"sv_{name}" for name in vertex.split()}
     for tree in trees.values():
-        assert set(tree.fields) - {"npart"} == wanted
+        assert set(tree.fields) - {"npart", "nsv"} == wanted
 
 
 def test_every_jet_carries_the_label_of_its_file_and_no_other(trees):

@@ -2,7 +2,8 @@
 
 Branches are ``part_px`` to ``part_energy``, ``part_deta``, ``part_dphi``, ``jet_pt``, ``jet_eta``,
 ``jet_phi``, ``jet_energy``, ``jet_nparticles``, one for each label, and what else is known of the
-particles and jets. Momenta are in GeV, impact parameters in mm; floats have 32 bits.
+particles and jets, and of other objects in them. Momenta are in GeV, impact parameters in mm;
+floats have 32 bits.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from jaxtyping import Bool, Float64, Int64, Shaped
 
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
-from parttag.jets.clustered import Jets
+from parttag.jets.clustered import Jets, Lists
 from parttag.jets.kinematics import delta_phi, pt_eta_phi
 from parttag.system.atomic_files import OutputFile, whole_file
 from parttag.system.files import refuse_damaged
@@ -46,11 +47,14 @@ class JetClassTable:
         What is known of the jets, and their labels, by branch.
     lengths
         Number of particles of each jet.
+    lists
+        Other objects of the jets, by what their branches begin with, as ``sv`` of ``sv_px``.
     """
 
     particles: Mapping[str, Shaped[np.ndarray, " particles"]]
     jets: Mapping[str, Shaped[np.ndarray, " jets"]]
     lengths: Int64[np.ndarray, " jets"]
+    lists: Mapping[str, Lists] = field(default_factory=dict)
 
     @classmethod
     def of_jets(cls, jets: JetArrays) -> JetClassTable:
@@ -88,15 +92,20 @@ class JetClassTable:
             particles=_particle_columns(jets.particles, jets.lengths, jets.p4, axis, jets.columns),
             jets=_jet_columns(jets.p4, jets.lengths, jets.jet_columns, labels),
             lengths=jets.lengths,
+            lists={
+                name: Lists(own.offsets, {key: _short(one) for key, one in own.columns.items()})
+                for name, own in jets.lists.items()
+            },
         )
 
     def branches(self) -> dict[str, ak.Array]:
         """Return all branches by name, those of particles jagged."""
-        of_particles = {
-            f"part_{name}": ak.unflatten(column, self.lengths)
-            for name, column in self.particles.items()
+        of_lists = {
+            f"{kind}_{name}": ak.unflatten(column, lengths)
+            for kind, (columns, lengths) in self._kinds().items()
+            for name, column in columns.items()
         }
-        return {**of_particles, **{name: ak.Array(column) for name, column in self.jets.items()}}
+        return {**of_lists, **{name: ak.Array(column) for name, column in self.jets.items()}}
 
     def sha256(self) -> str:
         """Return a hash of all columns: equal for equal jets, whenever they were written."""
@@ -104,7 +113,22 @@ class JetClassTable:
         for name, column in {**self.particles, **self.jets}.items():
             content.update(name.encode())
             content.update(column.tobytes())
+        for name, own in self.lists.items():
+            for key, column in {"": own.lengths, **own.columns}.items():
+                content.update(f"{name}_{key}".encode())
+                content.update(column.tobytes())
         return content.hexdigest()
+
+    def records(self) -> dict[str, ak.Array]:
+        """Return each kind of objects as lists of records, by what their branches begin with."""
+        return {
+            kind: ak.unflatten(ak.zip(dict(columns)), lengths)
+            for kind, (columns, lengths) in self._kinds().items()
+        }
+
+    def _kinds(self) -> dict[str, tuple[Mapping[str, np.ndarray], Int64[np.ndarray, " jets"]]]:
+        others = {name: (own.columns, own.lengths) for name, own in self.lists.items()}
+        return {"part": (self.particles, self.lengths), **others}
 
 
 def _particle_columns(
@@ -125,19 +149,24 @@ def _particle_columns(
         "dphi": delta_phi(phi, axis[jet, 1]),
         **others,
     }
-    return {name: column.astype(np.float32) for name, column in columns.items()}
+    return {name: _short(column) for name, column in columns.items()}
+
+
+def _short(column: Shaped[np.ndarray, " rows"]) -> Shaped[np.ndarray, " rows"]:
+    """Return floats in 32 bits, and whole numbers in the type that they have."""
+    return column if column.dtype.kind in "iu" else column.astype(np.float32)
 
 
 def _jet_columns(
     p4: Float64[np.ndarray, "jets 4"],
     lengths: Int64[np.ndarray, " jets"],
-    others: Mapping[str, Float64[np.ndarray, " jets"]],
+    others: Mapping[str, Shaped[np.ndarray, " jets"]],
     labels: Mapping[str, Bool[np.ndarray, " jets"]],
 ) -> dict[str, np.ndarray]:
     pt, eta, phi = pt_eta_phi(p4)
     floats = {"jet_pt": pt, "jet_eta": eta, "jet_phi": phi, "jet_energy": p4[:, 3], **others}
     return {
-        **{name: column.astype(np.float32) for name, column in floats.items()},
+        **{name: _short(column) for name, column in floats.items()},
         "jet_nparticles": lengths.astype(np.int32),
         **labels,
     }
@@ -208,9 +237,8 @@ def _write_root(
     with opened as file:
         tree = None
         for table in tables:
-            # One record, so that the particles of a jet are counted in one branch.
-            particles = ak.unflatten(ak.zip(dict(table.particles)), table.lengths)
-            branches = {"part": particles, **table.jets}
+            # Of records, so that the particles of a jet are counted in one branch.
+            branches = {**table.records(), **table.jets}
             if tree is None:
                 types = {name: ak.Array(column).type.content for name, column in branches.items()}
                 # Assignment would write an RNTuple, which weaver and older ROOT cannot read.

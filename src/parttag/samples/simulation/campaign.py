@@ -64,7 +64,7 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
         _write(out, settings)
         return
     try:
-        found = json.loads(written.read_text(encoding="utf-8"))
+        found = {"format": 1, **json.loads(written.read_text(encoding="utf-8"))}
         differing = [name for name in settings if found[name] != settings[name]]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(

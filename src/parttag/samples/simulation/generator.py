@@ -14,6 +14,7 @@ import awkward as ak
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from parttag.samples.simulation.ancestry import Record, ancestry
 from parttag.samples.simulation.packages import require_packages
 
 MAX_SEED = 900_000_000
@@ -28,7 +29,9 @@ class Particles:
     """Particles of a batch of events, one a row, those of one event after those of the other.
 
     ``event`` numbers the event, ``p4`` is (px, py, pz, E) in GeV, ``vertex`` is (x, y, z) of the
-    production in mm, ``charge`` is in units of e.
+    production in mm, ``charge`` is in units of e. ``origin`` says what the particle comes from
+    (``ancestry.Origin``), ``ancestor`` is a number of that ancestor, no other one's in the batch,
+    and ``mother_id`` the PDG id of what it was made by.
     """
 
     event: Int64[np.ndarray, " particles"]
@@ -36,6 +39,9 @@ class Particles:
     p4: Float64[np.ndarray, "particles 4"]
     vertex: Float64[np.ndarray, "particles 3"]
     charge: Float64[np.ndarray, " particles"]
+    origin: Int64[np.ndarray, " particles"]
+    ancestor: Int64[np.ndarray, " particles"]
+    mother_id: Int64[np.ndarray, " particles"]
 
     def take(self, rows: np.ndarray) -> Particles:
         """Return the particles at ``rows``, given by number or as a mask."""
@@ -121,6 +127,8 @@ class Generator:
         records = ak.flatten(events)
         stable = np.flatnonzero(ak.to_numpy(records.status) > 0)
         pdg_id = ak.to_numpy(records.id)[stable].astype(np.int64)
+        first_row = np.cumsum(lengths) - lengths
+        known = ancestry(_record(records, first_row[event]), stable)
         return EventBatch(
             num_events=len(events),
             stable=Particles(
@@ -129,8 +137,11 @@ class Generator:
                 p4=_p4(records, stable),
                 vertex=_vertices(records, stable),
                 charge=self._charges(pdg_id),
+                origin=known.origin,
+                ancestor=known.ancestor,
+                mother_id=known.mother_id,
             ),
-            decays=_decays(records, event, np.cumsum(lengths) - lengths, self._parent),
+            decays=_decays(records, event, first_row, self._parent),
         )
 
     def _charges(
@@ -139,6 +150,15 @@ class Generator:
         kinds, kind = np.unique(pdg_id, return_inverse=True)
         table = self._pythia.particleData
         return np.array([table.chargeType(int(one)) / 3 for one in kinds])[kind]
+
+
+def _record(records: ak.Array, first: Int64[np.ndarray, " records"]) -> Record:
+    momentum = np.stack([ak.to_numpy(records.p[axis]) for axis in ("px", "py", "pz")], axis=1)
+    pdg_id, status, *mothers = (
+        ak.to_numpy(records[name]).astype(np.int64)
+        for name in ("id", "status", "mother1", "mother2")
+    )
+    return Record(first, pdg_id, status, np.stack(mothers, axis=1), momentum)
 
 
 def _p4(records: ak.Array, rows: Int64[np.ndarray, " rows"]) -> Float64[np.ndarray, "rows 4"]:

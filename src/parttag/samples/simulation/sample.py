@@ -66,6 +66,8 @@ class Sample(ABC):
     """What must be said of the jets wherever they go."""
     labels: ClassVar[tuple[str, ...]]
     """The label branches of every file."""
+    file_format: ClassVar[int] = 1
+    """Raised whenever files get other branches, so that no directory holds two sorts of files."""
     options: SimulationOptions
 
     @property

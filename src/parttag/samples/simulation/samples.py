@@ -7,11 +7,14 @@ from typing import Any, Literal
 
 from parttag.options import read_options
 from parttag.samples.simulation.jetclass import JetClass, JetClassOptions
+from parttag.samples.simulation.masses import Masses
 from parttag.samples.simulation.sample import Sample
 from parttag.samples.simulation.toptagging import TopTagging, TopTaggingOptions
 
+SampleName = Literal["toptagging", "jetclass", "masses"]
 
-def make_sample(name: Literal["toptagging", "jetclass"], options: Mapping[str, Any]) -> Sample:
+
+def make_sample(name: SampleName, options: Mapping[str, Any]) -> Sample:
     """Return the sample of this name.
 
     Raises
@@ -24,3 +27,5 @@ def make_sample(name: Literal["toptagging", "jetclass"], options: Mapping[str, A
             return TopTagging(read_options(TopTaggingOptions, options))
         case "jetclass":
             return JetClass(read_options(JetClassOptions, options))
+        case "masses":
+            return Masses(read_options(JetClassOptions, options))

@@ -49,6 +49,7 @@ def describe(sample: Sample) -> dict[str, Any]:
     return {
         "statement": sample.statement,
         "sample": sample.name,
+        "format": sample.file_format,
         "options": sample.options.model_dump(),
         "pythia": {channel.name: list(channel.settings) for channel in sample.channels},
         **sample.details(),

@@ -8,6 +8,7 @@ from jaxtyping import Float64, Int64
 from parttag.jets.clustered import Jets
 from parttag.jets.kinematics import delta_phi, pt_eta_phi
 from parttag.samples.simulation.generator import Decays
+from parttag.samples.simulation.pairs import matches
 
 NEUTRINOS = (12, 14, 16)  # |PDG id|
 
@@ -20,9 +21,7 @@ def held_decay(
     A jet holds a decay of its own event if all products but neutrinos, and on demand the parent
     before it decayed, are within ``radius`` of the jet's axis in (η, φ).
     """
-    first, last = (np.searchsorted(decays.event, jets.event, side) for side in ("left", "right"))
-    jet = np.repeat(np.arange(len(jets)), last - first)
-    decay = np.arange(len(jet)) - np.repeat(np.cumsum(last - first) - last, last - first)
+    jet, decay = matches(jets.event, decays.event)
     _, jet_eta, jet_phi = pt_eta_phi(jets.p4)
     distance = _distance(decays.products[decay], jet_eta[jet, None], jet_phi[jet, None])
     near = distance < radius

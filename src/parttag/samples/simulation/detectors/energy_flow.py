@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Shaped
 
 from parttag.samples.simulation.detectors.card import Card, EnergyResolution
+from parttag.samples.simulation.detectors.tracking import MeasuredTracks
+from parttag.samples.simulation.generator import Particles
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,12 +18,15 @@ class EnergyFlow:
     """Reconstructed particles of a batch, those of one event after the other; p4 in GeV.
 
     ``columns`` holds what else is known of them, by the name that it has in JetClass after
-    ``part_``.
+    ``part_``. ``tracks`` are all that were found, those that energy flow drops too, and
+    ``tracked`` the particles that made them.
     """
 
     event: Int64[np.ndarray, " particles"]
     p4: Float64[np.ndarray, "particles 4"]
-    columns: Mapping[str, Float64[np.ndarray, " particles"]] = field(default_factory=dict)
+    columns: Mapping[str, Shaped[np.ndarray, " particles"]] = field(default_factory=dict)
+    tracks: MeasuredTracks | None = None
+    tracked: Particles | None = None
 
 
 def deposit_shares(

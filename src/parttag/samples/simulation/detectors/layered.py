@@ -24,12 +24,14 @@ arXiv:1307.6346 (Delphes 3), sections 2.1 to 2.4; the module ``SimpleCalorimeter
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Shaped
 
 from parttag.jets.kinematics import massless
+from parttag.samples.simulation.ancestry import Origin
 from parttag.samples.simulation.detectors.card import Layer, LayeredCard
 from parttag.samples.simulation.detectors.energy_flow import (
     EnergyFlow,
@@ -41,6 +43,7 @@ from parttag.samples.simulation.detectors.propagation import reach_calorimeter
 from parttag.samples.simulation.detectors.tracking import (
     ELECTRON,
     MUON,
+    MeasuredTracks,
     Tracks,
     find_tracks,
     impact_parameters,
@@ -49,6 +52,9 @@ from parttag.samples.simulation.generator import Particles
 
 IDENTITIES = ("isChargedHadron", "isNeutralHadron", "isPhoton", "isElectron", "isMuon")
 _IMPACT = ("d0val", "d0err", "dzval", "dzerr")
+_AXES = "xyz"
+# What tracks count for in the truth of an excess: all where there is nothing else in the tower.
+_LITTLE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,13 +77,17 @@ def detect(particles: Particles, card: LayeredCard, rng: np.random.Generator) ->
     """Return what the detector ``card`` reconstructs of the stable particles of a batch.
 
     The columns are those of JetClass: ``charge``, the five identities, ``d0val``, ``d0err``,
-    ``dzval`` and ``dzerr`` in mm, which are 0 for what has no track.
+    ``dzval`` and ``dzerr`` in mm, which are 0 for what has no track; and of the truth ``origin``
+    and ``prod_vertex_x`` to ``_z``. What has no track has the origin of most of the energy in its
+    tower, and the vertex of the particle with the greatest part of it, tracks left out.
     """
     particles, eta, phi = reach_calorimeter(particles, card)
     tracks = _massive(find_tracks(particles, eta, card, rng), particles)
     impact = impact_parameters(tracks, particles, card, rng)
     shares = deposit_shares(particles.pdg_id, card)
     scale = np.ones(len(tracks.particle))
+    untracked = np.ones(len(shares))
+    untracked[tracks.particle] = _LITTLE
     flows = []
     for i, (layer, identity) in enumerate(
         ((card.electromagnetic, "isPhoton"), (card.hadronic, "isNeutralHadron"))
@@ -86,9 +96,14 @@ def detect(particles: Particles, card: LayeredCard, rng: np.random.Generator) ->
         own = np.flatnonzero(shares[tracks.particle, i] == 1)
         deposit = particles.p4[:, 3] * shares[:, i]
         scale[own], excess = _compare(layer, towers, deposit, tracks.take(own), rng)
-        flows.append(_neutral(towers, excess, identity, rng))
+        source = _sources(towers, particles, deposit * untracked)
+        flows.append(_neutral(towers, excess, identity, source, rng))
     flows.append(_charged(tracks, scale, particles, impact))
-    return _in_order(flows)
+    return replace(
+        _in_order(flows),
+        tracks=MeasuredTracks.of(tracks, impact, particles),
+        tracked=particles.take(tracks.particle),
+    )
 
 
 def _massive(tracks: Tracks, particles: Particles) -> Tracks:
@@ -150,10 +165,32 @@ def _compare(
     return scale[tower], np.where(counts, excess, 0.0)
 
 
+def _sources(
+    towers: _Towers, particles: Particles, deposit: Float64[np.ndarray, " particles"]
+) -> dict[str, Shaped[np.ndarray, " towers"]]:
+    """Return the truth of each tower: origin of most of the energy, vertex of the greatest part."""
+    hits = np.flatnonzero(towers.of >= 0)
+    tower, energy, origin = towers.of[hits], deposit[hits], particles.origin[hits]
+    by_origin = sum_by_tower(
+        tower * len(Origin) + origin, energy, len(towers) * len(Origin)
+    ).reshape(len(towers), len(Origin))
+    order = np.lexsort((energy, tower))
+    greatest = hits[order[np.flatnonzero(np.diff(tower[order], append=-1))]]
+    return {
+        "origin": by_origin.argmax(axis=1).astype(np.int8),
+        **_vertices(particles.vertex[greatest]),
+    }
+
+
+def _vertices(vertex: Float64[np.ndarray, "rows 3"]) -> dict[str, Float64[np.ndarray, " rows"]]:
+    return {f"prod_vertex_{axis}": column for axis, column in zip(_AXES, vertex.T, strict=True)}
+
+
 def _neutral(
     towers: _Towers,
     energy: Float64[np.ndarray, " towers"],
     identity: str,
+    source: Mapping[str, Shaped[np.ndarray, " towers"]],
     rng: np.random.Generator,
 ) -> EnergyFlow:
     eta = rng.uniform(towers.eta_edges[:, 0], towers.eta_edges[:, 1])
@@ -161,6 +198,7 @@ def _neutral(
     rows = np.flatnonzero(energy)
     zero, one = np.zeros(len(rows)), np.ones(len(rows))
     columns = {"charge": zero, **dict.fromkeys((*IDENTITIES, *_IMPACT), zero), identity: one}
+    columns |= {name: column[rows] for name, column in source.items()}
     return EnergyFlow(towers.event[rows], massless(energy, eta, phi)[rows], columns)
 
 
@@ -181,6 +219,8 @@ def _charged(
         "charge": particles.charge[particle],
         **identity,
         **{name: impact[name][rows] for name in _IMPACT},
+        "origin": particles.origin[particle].astype(np.int8),
+        **_vertices(particles.vertex[particle]),
     }
     p4 = _with_mass_of(tracks.p4[rows], tracks.p4[rows, :3] * scale[rows, None])
     return EnergyFlow(particles.event[particle], p4, columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -25,6 +26,37 @@ class Tracks:
     def take(self, rows: np.ndarray) -> Tracks:
         """Return the tracks at ``rows``, given by number or as a mask."""
         return Tracks(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredTracks:
+    """Tracks as the tracker measures them, those of one event after those of the other.
+
+    ``momentum`` is (px, py, pz) in GeV at the point nearest to the beam; impact parameters and
+    their errors are in mm.
+    """
+
+    event: Int64[np.ndarray, " tracks"]
+    momentum: Float64[np.ndarray, "tracks 3"]
+    d0: Float64[np.ndarray, " tracks"]
+    d0_error: Float64[np.ndarray, " tracks"]
+    dz: Float64[np.ndarray, " tracks"]
+    dz_error: Float64[np.ndarray, " tracks"]
+
+    @classmethod
+    def of(
+        cls,
+        tracks: Tracks,
+        impact: Mapping[str, Float64[np.ndarray, " tracks"]],
+        particles: Particles,
+    ) -> MeasuredTracks:
+        """Return tracks with what ``impact_parameters`` gave for them."""
+        columns = (impact[name] for name in ("d0val", "d0err", "dzval", "dzerr"))
+        return cls(particles.event[tracks.particle], tracks.p4[:, :3], *columns)
+
+    def take(self, rows: np.ndarray) -> MeasuredTracks:
+        """Return the tracks at ``rows``, given by number or as a mask."""
+        return MeasuredTracks(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 def find_tracks(
