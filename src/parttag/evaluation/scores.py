@@ -399,7 +399,8 @@ class Scorer:
         particles = np.zeros((0, 0), dtype=np.int64)
         if sent:
             outputs[rows] = sent[0].read().numpy()
-            self._refuse_nonfinite(jets, outputs, rows)
+            own = outputs if self.tasks is None else outputs[:, -1:]
+            self._refuse_nonfinite(jets, own, rows)
         if self.tasks is not None:
             own = sent[1].read().numpy() if sent else particles
             particles = self.tasks.of_all_particles(jets, own, rows, self.model.max_particles)

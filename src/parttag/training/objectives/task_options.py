@@ -45,7 +45,14 @@ def _numbers(value: Any) -> Any:
     return (value,) if isinstance(value, int) else value
 
 
-class OriginTask(Options):
+class OfParticles(Options):
+    """What tasks about particles have in common."""
+
+    kinds: Texts = ()
+    """Of several kinds of particles, those that it is about; without any, all."""
+
+
+class OriginTask(OfParticles):
     """The class of each particle, by a column of the particles that holds whole numbers."""
 
     weight: PositiveFloat = 1.0
@@ -67,7 +74,7 @@ class OriginTask(Options):
         return classes
 
 
-class VertexTask(Options):
+class VertexTask(OfParticles):
     """Whether two particles of a jet come from one vertex."""
 
     weight: PositiveFloat = 1.0
