@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         ensemble,
         import_weaver,
         load,
+        report,
         train,
     )
     from parttag.data.loading.loader import JetLoader as Loader
@@ -80,6 +81,7 @@ __all__ = [
     "pretrained",
     "read",
     "register",
+    "report",
     "simulate",
     "train",
 ]
@@ -115,6 +117,7 @@ _HOMES = {
     "pretrained": "api.pretrained:pretrained",
     "read": "api.jets:read",
     "register": "api.register:",
+    "report": "api.runs:report",
     "simulate": "api.jets:simulate",
     "train": "api.runs:train",
 }

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from parttag.api.run import Run
-from parttag.api.runs import Outcome, benchmark, compare, configure, ensemble, load
+from parttag.api.runs import Outcome, benchmark, compare, configure, ensemble, load, report
 from parttag.data.jet_files import JetFiles
 from parttag.evaluation.batches import Precision
 from parttag.evaluation.calibrate import calibrate_run
 from parttag.evaluation.evaluate import evaluate_run, score_run
 from parttag.evaluation.evaluation import Evaluation, check_target
+from parttag.evaluation.explain import check_explanation_target
 from parttag.evaluation.generation import Comparison as GenerationComparison
 from parttag.evaluation.generation import Sampling, generate
 from parttag.evaluation.predict import PredictReport
@@ -26,6 +27,7 @@ from parttag.evaluation.probe import (
     probe_directory,
     probe_run,
 )
+from parttag.evaluation.report.write import report_evaluation
 from parttag.evaluation.scores import Scorer
 from parttag.evaluation.working_points import asked_points
 from parttag.metrics import Estimate, Report
@@ -53,6 +55,7 @@ __all__ = [
     "Sampling",
     "benchmark",
     "calibrate_run",
+    "check_explanation_target",
     "check_probe_target",
     "check_target",
     "compare",
@@ -75,6 +78,8 @@ __all__ = [
     "predict",
     "probe_directory",
     "probe_run",
+    "report",
+    "report_evaluation",
     "score_run",
     "train_run",
 ]

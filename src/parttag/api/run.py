@@ -18,8 +18,11 @@ from parttag.evaluation.batches import Precision
 from parttag.evaluation.calibrate import calibrate_run
 from parttag.evaluation.evaluate import evaluate_run
 from parttag.evaluation.evaluation import Evaluation, read_epochs
+from parttag.evaluation.explain import Explanation, explain_run
 from parttag.evaluation.predict import score_files, score_jets
 from parttag.evaluation.probe import LabeledJets, ProbeOf, probe_run
+from parttag.evaluation.report.page import REPORT
+from parttag.evaluation.report.write import report_runs
 from parttag.evaluation.scores import Scores
 from parttag.evaluation.working_points import asked_points
 from parttag.export.export import ExportReport, export_run
@@ -329,6 +332,89 @@ class Run(runs.Run):
             device=device,
             progress=progress,
         )
+
+    def explain(
+        self,
+        jets: Jets,
+        *,
+        target: str | None = None,
+        num_jets: int = 500,
+        steps: int = 32,
+        seed: int = 0,
+        columns: ColumnsLike = None,
+        strict: bool = False,
+        device: DeviceName = "auto",
+        progress: Progress = no_progress,
+    ) -> Explanation:
+        """Say what the tagger goes by: gradients, attention, and importance of its inputs.
+
+        Nothing is written before ``save`` of what comes back.
+
+        Parameters
+        ----------
+        jets
+            As of ``predict``; importance as a rise of the loss needs their classes.
+        target
+            The class whose log-odds the gradients explain; by default that of the highest score of
+            each jet.
+        num_jets
+            How many jets are taken, at random.
+        steps
+            Of the integrated gradients.
+        seed
+            Of the choice, and of the exchanges of values.
+        columns, strict, device
+            As of ``predict``.
+
+        Raises
+        ------
+        InputError
+            If there is no such class or no good jet, or the jets do not fit the network.
+
+        Examples
+        --------
+        >>> found = run.explain("test.h5", num_jets=20, steps=4)
+        >>> found.ranking[0] in found.share
+        True
+        >>> found.save("explained")
+        """
+        return explain_run(
+            self.reading(columns),
+            file_list(jets) if is_files(jets) else in_memory(jets, self._particle_columns),
+            target=target,
+            num_jets=num_jets,
+            steps=steps,
+            seed=seed,
+            strict=strict,
+            device=device,
+            progress=progress,
+        )
+
+    def report(self, out: str | Path | None = None, *, overwrite: bool = False) -> Path:
+        """Write one page that shows the run in a browser, without network, and return its path.
+
+        It shows what is in the run's directory ``evaluation``, and some of the jets.
+
+        Parameters
+        ----------
+        out
+            The file; by default ``report.html`` in the run's directory.
+        overwrite
+            Replace a file that is there.
+
+        Raises
+        ------
+        InputError
+            If packages of the extra ``report`` are missing, or ``out`` exists or cannot be written.
+
+        Examples
+        --------
+        >>> run.evaluate("test.h5").save(run.directory / "evaluation", overwrite=True)
+        >>> run.report("first.html").name
+        'first.html'
+        """
+        target = self.directory / REPORT if out is None else Path(local_name(out))
+        return report_runs([self], target, overwrite=overwrite)
 
     def export(
         self,

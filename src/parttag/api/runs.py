@@ -16,6 +16,8 @@ from parttag.benchmarks.planning import load_benchmark, make_plan
 from parttag.benchmarks.run import Outcome, run_benchmark
 from parttag.errors import InputError, option
 from parttag.evaluation.evaluation import METRICS, SCORES, Evaluation
+from parttag.evaluation.report.page import REPORT
+from parttag.evaluation.report.write import report_runs
 from parttag.evaluation.scored_jets import ScoredJets, read_scored_jets
 from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import JetBatch, make_batch
@@ -42,6 +44,7 @@ __all__ = [
     "ensemble",
     "import_weaver",
     "load",
+    "report",
     "train",
 ]
 
@@ -322,6 +325,42 @@ def _row(
         scores = path.parent / SCORES
         known = read_scored_jets(scores, result.classes) if scores.is_file() else None
     return Row(name or result.directory.name, report, result.num_parameters, known, options)
+
+
+def report(
+    runs: Run | str | Path | Sequence[Run | str | Path],
+    out: str | Path = REPORT,
+    *,
+    title: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write one page that shows runs in a browser, without network, and return its path.
+
+    Parameters
+    ----------
+    runs
+        Runs or their directories, which were evaluated: curves of several are drawn together.
+    out
+        The file.
+    title
+        Of the page.
+    overwrite
+        Replace a file that is there.
+
+    Raises
+    ------
+    InputError
+        If a directory is no run, packages of the extra ``report`` are missing, or ``out`` exists or
+        cannot be written.
+
+    Examples
+    --------
+    >>> pt.load("runs/first").evaluate("test.h5").save("runs/first/evaluation", overwrite=True)
+    >>> page = pt.report(["runs/first"], "report.html")
+    """
+    several = [runs] if isinstance(runs, Run | str | Path) else runs
+    loaded = [one if isinstance(one, Run) else load(one) for one in several]
+    return report_runs(loaded, Path(out), title=title, overwrite=overwrite)
 
 
 def benchmark(

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -16,6 +16,8 @@ from parttag.benchmarks.results import RowResult, gather
 from parttag.benchmarks.scheduler import run_jobs
 from parttag.benchmarks.table import Table, make_table
 from parttag.errors import InputError, option
+from parttag.evaluation.report.content import RowTable
+from parttag.evaluation.report.write import report_table
 from parttag.progress import Progress, no_progress
 from parttag.samples.toys import make_toys
 from parttag.system.atomic_files import write_file
@@ -30,6 +32,13 @@ class Outcome:
     table: Table
     files: tuple[Path, ...]
     failures: Mapping[Path, Failure]
+    runs: Mapping[str, Path] = field(default_factory=dict)
+    """Of each row that has one, the run of its first seed."""
+
+    def report(self) -> str:
+        """Write ``report.html`` beside the table; return a line that says so, or why not."""
+        shown = RowTable(self.table.headers, self.table.lines, self.table.notes)
+        return report_table(self.runs, shown, self.directory)
 
 
 def run_benchmark(
@@ -73,7 +82,16 @@ def run_benchmark(
     results = compare_rows(shown, reference_row(plan.options))
     table = make_table(results)
     files = [*write_tables(plan.directory, table, results), *draw_all(plan.directory, results)]
-    return Outcome(plan.directory, table, tuple(files), failures)
+    runs = {
+        _row_name(result): next(iter(result.seeds.values())).job.directory
+        for result in results
+        if result.seeds
+    }
+    return Outcome(plan.directory, table, tuple(files), failures, runs)
+
+
+def _row_name(result: RowResult) -> str:
+    return result.name if result.labels is None else f"{result.name}, {result.labels:,} labels"
 
 
 def _create(plan: Plan) -> None:

@@ -14,6 +14,7 @@ from parttag.cli.check import check
 from parttag.cli.compare import compare
 from parttag.cli.convert import convert
 from parttag.cli.encoding import spell_out_what_cannot_be_encoded
+from parttag.cli.explain import explain, report
 from parttag.cli.export import export
 from parttag.cli.generate import generate
 from parttag.cli.jets import inspect, layouts, prepare, simulate
@@ -30,6 +31,7 @@ __all__ = [
     "convert",
     "ensemble",
     "evaluate",
+    "explain",
     "export",
     "generate",
     "import_weights",
@@ -38,6 +40,7 @@ __all__ = [
     "main",
     "predict",
     "prepare",
+    "report",
     "schema",
     "simulate",
     "train",

@@ -7,6 +7,7 @@ import typer
 
 from parttag.cli.application import app
 from parttag.cli.terminal import (
+    Report,
     console,
     errors,
     interrupted,
@@ -55,6 +56,7 @@ def benchmark(
     table_only: Annotated[
         bool, typer.Option("--table-only", help="Train nothing: gather what is there.")
     ] = False,
+    report: Report = True,
 ) -> None:
     """Train and evaluate every row of a table with every seed, and write the table.
 
@@ -89,6 +91,8 @@ def benchmark(
     console.print(text_table(str(outcome.directory), table.headers[shown], lines))
     for text in (*table.notes, *(f"written: {path}" for path in outcome.files)):
         say(text)
+    if report:
+        say(outcome.report())
     if outcome.failures:
         is_users = all(failure.is_users for failure in outcome.failures.values())
         raise typer.Exit(2 if is_users else 1)

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from parttag.api.command_line import Evaluation, Ranks, RunConfig
 
 
-def evaluate_training(settings: RunConfig, directory: Path, ranks: Ranks) -> None:
+def evaluate_training(
+    settings: RunConfig, directory: Path, ranks: Ranks, *, report: bool = True
+) -> None:
     """Evaluate a training that is complete, on the processes that it was trained on."""
     from parttag.api import command_line as api
 
@@ -42,6 +44,8 @@ def evaluate_training(settings: RunConfig, directory: Path, ranks: Ranks) -> Non
         found = scored.measured()
         found.save(out)
         report_evaluation(str(directory), found, out)
+        if report:
+            say(api.report_evaluation(tagger, found, out))
 
 
 def report_evaluation(title: str, found: Evaluation, out: Path, plan: float | None = None) -> None:

@@ -17,6 +17,7 @@ from parttag.cli.terminal import (
     OptionalFile,
     Overwrite,
     Precision,
+    Report,
     Strict,
     errors,
     local_path,
@@ -49,6 +50,7 @@ def train(
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the whole configuration; do not train.")
     ] = False,
+    report: Report = True,
 ) -> None:
     """Train a tagger, or continue an interrupted training; then evaluate it on data.test.
 
@@ -74,7 +76,7 @@ def train(
     try:
         with api.join_ranks(options.device, options.rank_timeout) as ranks:
             api.train_run(settings, directory, ranks=ranks, progress=show_progress)
-            evaluate_training(settings, directory, ranks)
+            evaluate_training(settings, directory, ranks, report=report)
     except api.PreemptionError as preemption:
         if api.first_to_report():
             errors.print(str(preemption), highlight=False, soft_wrap=True)
@@ -166,6 +168,7 @@ def evaluate(
         ),
     ] = None,
     columns: Columns = None,
+    report: Report = True,
     overwrite: Overwrite = False,
     strict: Strict = False,
     precision: Precision = "fp32",
@@ -214,6 +217,8 @@ def evaluate(
         title = f"{run}: probe ({probe}) fitted to {found.probe.num_jets:,} jets"
     found.save(out, forms, overwrite=overwrite)
     report_evaluation(title, found, out, plan)
+    if report and probe is None:
+        say(api.report_evaluation(tagger, found, out))
 
 
 @app.command(cls=OptionalFile)

@@ -71,6 +71,9 @@ Strict = Annotated[bool, typer.Option("--strict", help="Refuse bad jets.")]
 Precision = Annotated[
     Literal["fp32", "bf16"], typer.Option(help="bf16 is faster on a GPU; scores to 3 digits.")
 ]
+Report = Annotated[
+    bool, typer.Option("--report/--no-report", help="Write report.html, to look at in a browser.")
+]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: a GPU if any.")]
 
 

@@ -27,11 +27,14 @@ class ScoredJets:
     """In GeV."""
     jet_mass: Float[np.ndarray, " jets"]
     """In GeV."""
+    rows: Int64[np.ndarray, " jets"]
+    """Their numbers among all jets that were scored, from 0 on."""
 
     @classmethod
     def of_evaluation(cls, evaluation: Evaluation) -> ScoredJets:
         """Return the jets of an evaluation in memory."""
-        jets = evaluation.scores.take(np.flatnonzero(evaluation.used))
+        rows = np.flatnonzero(evaluation.used)
+        jets = evaluation.scores.take(rows)
         return cls(
             jets.classes,
             jets.logits,
@@ -39,6 +42,7 @@ class ScoredJets:
             jets.jet_weights.astype(np.float64),
             jets.jet_pt,
             jets.jet_mass,
+            rows,
         )
 
     def are_those_of(self, other: ScoredJets) -> bool:
@@ -93,4 +97,5 @@ def read_scored_jets(path: Path, classes: Sequence[str]) -> ScoredJets:
             np.ones(int(rows.sum())) if weights is None else weights[rows].astype(np.float64),
             pt[rows],
             mass[rows],
+            np.flatnonzero(rows),
         )

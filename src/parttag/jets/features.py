@@ -127,12 +127,18 @@ class FeatureContext:
 
     def table(self, features: str | Sequence[str]) -> Float[Tensor, "rows features"]:
         """Return the features of every particle; see ``particle_features``."""
-        values = [self._standardized(name) for name in feature_names(features)]
+        values = [self._read(name) for name in feature_names(features)]
         # Twice as fast on a CPU as stacking along the last dimension.
         stacked = torch.stack(values).t().contiguous()
         if not self.batch.has_filling:
             return stacked
         return torch.where(self._is_real()[:, None], stacked, 0)
+
+    def _read(self, name: str) -> Float[Tensor, " rows"]:
+        given = given_name(name)
+        if self.raw or given not in self.batch.extra_names:
+            return self._standardized(name)
+        return self.batch.extra[:, self.batch.extra_names.index(given)]
 
     def _standardized(self, name: str) -> Float[Tensor, " rows"]:
         if not isinstance(name, ColumnName):
@@ -204,6 +210,14 @@ class Feature:
         if self.centre != 0 or self.scale != 1:
             value = (value - self.centre) * self.scale
         return value if self.clip is None else value.clamp(*self.clip)
+
+
+def given_name(name: str) -> str:
+    """Return the column of ``extra`` that, where a batch has it, stands for a feature.
+
+    It holds what networks read, standardized: for gradients by features, and for other values.
+    """
+    return f"given.{own_name(name)}"
 
 
 FEATURES: Registry[Feature] = Registry("feature")

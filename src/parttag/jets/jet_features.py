@@ -52,8 +52,15 @@ def jet_features(batch: JetBatch, names: Sequence[ColumnName]) -> Float[Tensor, 
     InputError
         If the jets lack a column, or centre and scale of a feature are not known.
     """
-    columns = [
-        name.feature.standardize(name.feature.finite(transformed_of_jets(batch, name)))
-        for name in names
-    ]
-    return torch.stack(columns, dim=1)
+    return torch.stack([_read(batch, name) for name in names], dim=1)
+
+
+def given_jet_name(name: str) -> str:
+    """Return the column of jets that, where a batch has it, is what networks read of a feature."""
+    return f"given.{name}"
+
+
+def _read(batch: JetBatch, name: ColumnName) -> Float[Tensor, " jets"]:
+    if batch.jet_column_types and given_jet_name(name) in column_names(batch.jet_column_types):
+        return batch.jet_column(given_jet_name(name))
+    return name.feature.standardize(name.feature.finite(transformed_of_jets(batch, name)))

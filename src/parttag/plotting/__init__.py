@@ -16,6 +16,7 @@ from parttag.plotting.distributions import (
     scores,
     signal_scores,
 )
+from parttag.plotting.explanation import importance_figure, places_figure
 from parttag.plotting.figures import (
     distribution_figure,
     fraction_scan_figure,
@@ -57,9 +58,11 @@ __all__ = [
     "efficiency_by_pt",
     "fraction_scan",
     "fraction_scan_figure",
+    "importance_figure",
     "mass_histograms",
     "mass_sculpting",
     "mass_sculpting_figure",
+    "places_figure",
     "regression",
     "rejection_by_pt",
     "rejection_by_pt_figure",

@@ -11,7 +11,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from parttag.models.layers.basic import Dropout, Linear, LinearGELU
-from parttag.ops.attention import AttentionBias, attend, class_attend
+from parttag.ops.attention import (
+    AttentionBias,
+    attend,
+    class_attend,
+    class_attention_weights,
+)
 from parttag.ops.layout import JetLayout
 from parttag.ops.linear import linear
 
@@ -95,6 +100,13 @@ class ClassBlock(Block):
     ) -> Float[Tensor, "jets width"]:
         """Return the class tokens; as queries they are not normalized."""
         return self._residuals(tokens, class_attend(*self._inputs(tokens, particles), layout))
+
+    def attention(
+        self, tokens: Tensor, particles: Tensor, layout: JetLayout
+    ) -> Float[Tensor, "particles heads"]:
+        """Return the weight that each particle has for its jet's token, in every head."""
+        query, own, others = self._inputs(tokens, particles)
+        return class_attention_weights(query, own, others, layout)
 
     def _inputs(self, tokens: Tensor, particles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the queries, and keys and values of tokens and particles."""

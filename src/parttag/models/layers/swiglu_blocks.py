@@ -18,7 +18,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from parttag.models.layers.basic import Dropout
-from parttag.ops.attention import AttentionBias, attend, class_attend
+from parttag.ops.attention import (
+    AttentionBias,
+    attend,
+    class_attend,
+    class_attention_weights,
+)
 from parttag.ops.layout import JetLayout
 
 
@@ -132,6 +137,18 @@ class SwiGLUClassBlock(SwiGLUBlock):
         layout: JetLayout,
     ) -> Float[Tensor, "jets width"]:
         """Return the class tokens; as queries they are not normalized."""
+        attended = class_attend(*self._inputs(tokens, particles), layout)
+        return self._residuals(tokens, attended, None, layout.num_jets)
+
+    def attention(
+        self, tokens: Tensor, particles: Tensor, layout: JetLayout
+    ) -> Float[Tensor, "particles heads"]:
+        """Return the weight that each particle has for its jet's token, in every head."""
+        query, own, others = self._inputs(tokens, particles)
+        return class_attention_weights(query, own, others, layout)
+
+    def _inputs(self, tokens: Tensor, particles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the queries, and keys and values of tokens and particles."""
         width = tokens.shape[1]
         weight_q, weight_kv = self.qkv.weight.split([width, 2 * width])
         bias_q = bias_kv = None
@@ -142,5 +159,4 @@ class SwiGLUClassBlock(SwiGLUBlock):
             self._heads(F.linear(self.pre_attention_norm(x), weight_kv, bias_kv), 2)
             for x in (tokens, particles)
         )
-        attended = class_attend(query, own, others, layout)
-        return self._residuals(tokens, attended, None, layout.num_jets)
+        return query, own, others

@@ -110,3 +110,25 @@ def class_attend(
     )
     output: Tensor = values / total[..., None]
     return output
+
+
+def class_attention_weights(
+    query: Float[Tensor, "jets heads width"],
+    own: Float[Tensor, "jets 2 heads width"],
+    particles: Float[Tensor, "particles 2 heads width"],
+    layout: JetLayout,
+) -> Float[Tensor, "particles heads"]:
+    """Return the weights of the particles in ``class_attend``, which never writes them down.
+
+    Those of a jet, and that of the query's own token, sum up to 1.
+    """
+    jet, scale = layout.jet_of_particle, query.shape[-1] ** -0.5
+    query, own_keys, keys = query.float(), own[:, 0].float(), particles[:, 0].float()
+    own_logits = (query * own_keys).sum(dim=-1) * scale
+    logits = (query.index_select(0, jet) * keys).sum(dim=-1) * scale
+    index = jet[:, None].expand_as(logits)
+    top = own_logits.scatter_reduce(0, index, logits, "amax")
+    weight = (logits - top.index_select(0, jet)).exp()
+    total = (own_logits - top).exp().index_add(0, jet, weight)
+    weights: Tensor = weight / total.index_select(0, jet)
+    return weights
