@@ -328,7 +328,7 @@ SAME = {"column": "jet_same"}
             {"vertex": {"weigth": 2}},
             "objective.tasks.vertex.weigth: there is no such .*weight",
         ),
-        ({}, {"origin": {}}, "objective.tasks.origin.classes: a value is missing"),
+        ({}, {"origin": {"classes": {"a": 1}}}, "origin.classes .* must have 2 or more entries"),
         (
             {},
             {"origin": {"classes": {"a": 1, "b": [1, 2]}}},
