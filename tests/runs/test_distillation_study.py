@@ -14,9 +14,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "distillation_study.py"
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_the_study_compares_a_student_with_and_without_the_teacher(
-    tmp_path, capsys
-):
+def test_the_study_compares_a_student_with_and_without_the_teacher(tmp_path, capsys):
     spec = importlib.util.spec_from_file_location("distillation_study", SCRIPT)
     study = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(study)
