@@ -60,6 +60,9 @@ class LionOptions(Options):
     """Strength of the decay; biases and other one-dimensional parameters are spared."""
     betas: tuple[Beta, Beta] = (0.9, 0.99)
     """What the running mean keeps of itself: for the direction of a step, and after it."""
+    lr_multipliers: dict[str, PositiveFloat] = Field(default_factory=dict)
+    """The learning rate of parameters by pattern, in units of ``lr``; of several patterns that fit
+    a parameter, the first one counts. Those of ``init_from`` come on top."""
 
 
 class RangerOptions(_CommonOptions):
