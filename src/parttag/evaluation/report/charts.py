@@ -82,7 +82,7 @@ def colored(field: str, title: str | None, order: Sequence[str]) -> Spec:
             "domain": list(order),
             "range": [COLORS[i % len(COLORS)] for i in range(len(order))],
         },
-        "legend": {"labelLimit": 320, "symbolLimit": 40, "columns": 1},
+        "legend": {"labelLimit": 320, "symbolLimit": 40},
     }
 
 
@@ -118,6 +118,8 @@ def panels(
         "facet": {"field": "signal", "type": "nominal", "title": None, "sort": list(signals)},
         "columns": 3,
         "spec": {"width": NARROW[0], "height": NARROW[1], "layer": list(layers)},
+        # Beside three panels there is no room.
+        "config": {"legend": {"orient": "bottom", "columns": 4}},
     }
 
 
