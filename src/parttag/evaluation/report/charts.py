@@ -57,7 +57,10 @@ def data(rows: Sequence[Mapping[str, Cell]], numbers: Sequence[str]) -> Spec:
 
 
 def _short(value: Cell) -> Cell:
-    return float(f"{value:.5g}") if isinstance(value, float) and math.isfinite(value) else None
+    """Return a number with five digits; what is not finite is none."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.5g}") if math.isfinite(value) else None
 
 
 def quantitative(field: str, title: str, *, log: bool = False, **scale: Any) -> Spec:
