@@ -22,13 +22,6 @@ MOST_WORDS_OF_A_PARAGRAPH = 90
 COMMIT = re.compile(r"\b(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{7,40}\b")
 # The file of a link or a picture, without a place in it.
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
-TO_BE_SPLIT = {
-    "explanation/simulation.md",
-    "how_to/columns.md",
-    "how_to/export.md",
-    "how_to/pretraining.md",
-    "how_to/training.md",
-}
 
 
 def blocks(text: str) -> list[str]:
@@ -57,12 +50,8 @@ def faults(path: Path, most_words: int) -> list[str]:
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
 def test_a_page_is_short(path):
-    name = path.relative_to(DOCS).as_posix()
-    if name in TO_BE_SPLIT:
-        assert faults(path, MOST_WORDS), f"{name} is short by now: strike it from the list"
-        return
-    words = 10_000 if name.startswith("reference/") else MOST_WORDS
-    assert not faults(path, words)
+    is_reference = path.is_relative_to(DOCS / "reference")
+    assert not faults(path, 10_000 if is_reference else MOST_WORDS)
 
 
 def test_the_readme_is_short():

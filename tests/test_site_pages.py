@@ -81,6 +81,14 @@ def test_every_layout_is_on_its_page(made):
         assert layout.text.strip() in made["layouts"]
 
 
+def test_numbers_of_tables_stay_on_a_line(made):
+    markdown = sys.modules["markdown"]
+    source = ["| PFN of 3 | 0.93 ± 0.01 | 241 +59 −47 | 1.3 min | 50 % |\n3 ± 1"]
+    markdown.keep_numbers_together(None, "page", source)
+    expected = "| PFN of 3 | 0.93_±_0.01 | 241_+59_−47 | 1.3_min | 50_% |\n3 ± 1"
+    assert source[0].replace("\u00a0", "_") == expected
+
+
 @pytest.mark.parametrize("path", sorted(TUTORIALS.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_tutorials_are_listed_and_hold_no_errors(path):
     notebook = json.loads(path.read_text())

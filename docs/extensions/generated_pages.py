@@ -10,6 +10,7 @@ from pathlib import Path
 import command_pages
 import configuration_pages
 import layout_pages
+import markdown
 import network_pages
 import outside_pages
 import python_pages
@@ -50,4 +51,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the writing of the pages."""
     app.connect("builder-inited", _write)
     app.connect("source-read", outside_pages.turn_links)
+    app.connect("source-read", markdown.keep_numbers_together)
     return {"parallel_read_safe": True}

@@ -1,4 +1,5 @@
 import csv
+import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -164,3 +165,18 @@ def test_csv_has_plain_numbers_under_flat_names(results):
 )
 def test_a_number_stands_with_what_is_known_of_its_error(value, text):
     assert quantity(value, ".2f") == text
+
+
+def test_the_documentation_shows_the_cells_of_the_table(results, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "scripts")
+    script = importlib.import_module("render_results")
+    for result, line in zip(results, make_table(results).lines, strict=True):
+        row = json.loads(json.dumps(to_json(result)))
+        points = row["rejection"].get("top", {})
+        shown = [script.cell(row[key], 4) for key in ("accuracy", "auc")]
+        shown += [script.cell(points.get(eps_s)) for eps_s in ("0.5", "0.3")]
+        assert shown == list(line[2:6])
+        assert script.count(row["parameters"]) == line[6]
+        assert script.count(row["jets_seen"]) == line[8].split(" [")[0]
+        assert script.duration(row) == line[9]
+        assert script.published_auc(row) in line

@@ -101,6 +101,17 @@ CASES = {
             variant="tokens",
         ),
         Case("pfn", "distill", ("objective.teacher={folder}/teacher",)),
+        Case(
+            "particle_transformer",
+            "tasks",
+            (
+                "targets={mass: {column: jet_mass, transform: log, relative_to: jet_pt, "
+                "loss: quantiles}}",
+                "objective.tasks={classify: {label_smoothing: 0.1}, mass: {weight: 0.1}}",
+                "objective.weights=uncertainty",
+            ),
+            variant="plain_transformer",
+        ),
     )
 }
 

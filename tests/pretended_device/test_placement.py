@@ -172,8 +172,28 @@ def test_distillation(jets, tmp_path):
     assert_no_new_waits(waits_of_a_training(content, tmp_path))
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_several_tasks(jets, precision, tmp_path):
+    origin = {"column": "part_charge", "classes": {"top": 0, "else": [1, -1]}}
+    tasks = {"classify": {"class_weights": {"top": 2.0}}, "mass": {}, "origin": origin}
+    objective = {"name": "tasks", "weights": "uncertainty", "tasks": tasks}
+    objective["tasks"]["vertex"] = {"column": ["part_d0val", "part_dzval"], "within": 1.0}
+    content = configuration(
+        jets, network("particle_transformer"), objective=objective, precision=precision
+    )
+    content["targets"] = {"mass": {"column": "jet_mass", "relative_to": "jet_pt"}}
+    content["data"]["classes"] = {"top": ["label_top"], "QCD": ["label_QCD"]}
+    assert_no_new_waits(waits_of_a_training(content, tmp_path, scores=False))
+    with pretended_device():
+        run = load_run(tmp_path / "run")
+        scorer = Scorer.of_run(run, labels_required=False, device="cuda")
+        scored = scorer.score(toy_jets(seed=7, lengths=[2, 9, 1]))
+    assert np.isfinite(scored.predictions["pred_mass"]).all()
+    assert scored.predictions["pred_vertex"][1, 0] == 0
+
+
 def test_every_objective_is_in_the_tests():
-    assert {*WITHOUT_LABELS, "classify", "distill"} == set(OBJECTIVES)
+    assert {*WITHOUT_LABELS, "classify", "distill", "tasks"} == set(OBJECTIVES)
 
 
 @pytest.mark.parametrize("name", FOR_KERNELS)

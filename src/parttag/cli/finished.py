@@ -20,7 +20,7 @@ def evaluate_training(
     if ranks.is_first:
         console.print(f"trained: {directory}", highlight=False, soft_wrap=True)
     test = settings.data.test or (settings.data.folds and settings.data.train)
-    if not settings.is_classifier:
+    if not settings.gives_predictions:
         if settings.data.test and ranks.is_first:
             say(
                 f"data.test is not evaluated: objective {settings.objective.name} gives jets no "

@@ -65,6 +65,7 @@ def calibrate_run(
         fit the classes, or there is a calibration that is not to be replaced.
     """
     run.refuse_folds("a calibration")
+    run.refuse_multi_label("a calibration")
     refuse_pretrained(run.directory, "a calibration is kept in the run")
     if run.checkpoint != "best":
         raise InputError(f"{run.directory}: the best epoch is calibrated; load the run with that")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+import awkward as ak
 import numpy as np
 import torch
 from jaxtyping import Bool
@@ -19,12 +21,14 @@ from parttag.evaluation.applications import applications
 from parttag.evaluation.batches import Precision
 from parttag.evaluation.evaluation import Epochs, Evaluation, read_epochs
 from parttag.evaluation.scores import Scorer, Scores, join
+from parttag.evaluation.task_reports import task_reports
 from parttag.jets.arrays import JetArrays
 from parttag.metrics import EvaluationOptions, Reweighted, check_options, class_rocs, measure
 from parttag.progress import Progress, no_progress
 from parttag.runs.reweighting import read_reweighting
 from parttag.runs.run import Run
 from parttag.training.distributed import DeviceName, Ranks
+from parttag.training.objectives.task_options import CLASSIFY
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +53,28 @@ class ScoredRun:
     def measured(self) -> Evaluation:
         """Return what the scores are worth."""
         used = ~np.any(list(self.left_out.values()), axis=0)
-        files, options, run = self.files, self.options, self.run
+        files, run = self.files, self.run
         jets = self.scores.take(np.flatnonzero(used))
+        more: dict[str, Any] = {
+            "num_left_out": {reason: int(jets.sum()) for reason, jets in self.left_out.items()},
+            "data": () if files is None else tuple(map(str, files.paths)),
+            "reweighting": self.reweighting,
+            "tasks": task_reports(run.config, jets),
+            "scores": self.scores,
+            "used": used,
+            "options": self.options,
+            "name": run.directory.name,
+            "epochs": self.epochs,
+            # Whatever the run was trained on: it is the jets of this evaluation that are drawn.
+            "beside_published": files is not None and not files.is_simulated,
+        }
+        if not run.config.is_classifier or run.config.is_multi_label:
+            numbers = {name: int((jets.labels == n).sum()) for n, name in enumerate(jets.classes)}
+            if run.config.is_multi_label:
+                report = more["tasks"][CLASSIFY]
+                return Evaluation(num_jets=report.num_jets, loss=report.loss, **more)
+            return Evaluation(num_jets=numbers or {"jets": len(jets)}, **more)
+        options = self.options
         logits, labels, weights = jets.logits, jets.labels, jets.jet_weights
         rocs = class_rocs(logits, labels, jets.classes, weights, options)
         report = measure(
@@ -63,21 +87,7 @@ class ScoredRun:
             jet_mass=jets.jet_mass,
             rocs=rocs,
         )
-        return Evaluation.of_report(
-            report,
-            num_left_out={reason: int(jets.sum()) for reason, jets in self.left_out.items()},
-            data=() if files is None else tuple(map(str, files.paths)),
-            reweighting=self.reweighting,
-            scores=self.scores,
-            used=used,
-            rocs=rocs,
-            **applications(run, jets, options),
-            options=options,
-            name=run.directory.name,
-            epochs=self.epochs,
-            # Whatever the run was trained on: it is the jets of this evaluation that are drawn.
-            beside_published=files is not None and not files.is_simulated,
-        )
+        return Evaluation.of_report(report, rocs=rocs, **applications(run, jets, options), **more)
 
 
 def evaluate_run(
@@ -156,7 +166,8 @@ def score_run(
         As ``evaluate_run``.
     """
     options = options if options is not None else run.config.evaluation
-    check_options(run.classes, options)
+    if run.config.is_classifier:
+        check_options(run.classes, options)
     files = None if isinstance(data, JetArrays) else files_to_evaluate(run, data)
     scorer = Scorer.of_run(
         run, labels_required=True, strict=strict, precision=precision, device=device, ranks=ranks
@@ -208,7 +219,7 @@ def files_to_evaluate(run: Run, data: Patterns | None) -> JetFiles:
             f"{run.directory}: the run has no data.test; name the files to evaluate on with "
             f"{option('data', '')}"
         )
-    return JetFiles(patterns, own.columns, own.cuts_of_test, wanted=run.config.wanted_columns)
+    return JetFiles(patterns, own.columns, own.cuts_of_test, wanted=run.config.truth_columns)
 
 
 def _chunks(data: Data | None, files: JetFiles | None, progress: Progress) -> Iterator[JetArrays]:
@@ -227,7 +238,8 @@ def _scored(
 ) -> tuple[Scores, dict[str, Bool[np.ndarray, " jets"]]]:
     """Return the scores of all jets, and which the metrics leave out; there are others."""
     scored, passed = _score(scorer, chunks, run, negative_weights)
-    left_out = _left_out(scored, passed if run.config.data.cuts_of_test.given else None)
+    cuts = run.config.data.cuts_of_test.given
+    left_out = _left_out(scored, passed if cuts else None, all_known=run.config.is_multi_label)
     if np.any(list(left_out.values()), axis=0).all():
         place = "" if files is None else f"{files.paths[0]}: "
         raise InputError(
@@ -246,8 +258,9 @@ def _score(
     for jets, scores in scorer.score_all(weighted):
         parts.append(scores)
         passed.append(passing(jets, run.config.data.cuts_of_test))
-        check.add(jets, parts[-1].labels)
-    for warning in check.warnings("the jets to evaluate on"):
+        if not scorer.multi_label:
+            check.add(jets, parts[-1].labels)
+    for warning in () if scorer.multi_label else check.warnings("the jets to evaluate on"):
         logger.warning("%s", warning)
     return _gathered(join(parts), scorer.ranks), np.concatenate(passed)
 
@@ -256,17 +269,35 @@ def _gathered(scores: Scores, ranks: Ranks) -> Scores:
     """Return the scores with the logits that the other ranks have computed."""
     if ranks.size == 1:
         return scores
-    # What another rank has computed is NaN here, and 0 in the sum.
-    logits = ranks.sum(torch.from_numpy(np.nan_to_num(scores.logits))).numpy()
-    logits[~scores.valid] = np.nan
-    return replace(scores, logits=logits)
+
+    # What another rank has computed is NaN here, and 0 in the sum; of particles it is −1.
+    def whole(values: np.ndarray) -> np.ndarray:
+        summed = ranks.sum(torch.from_numpy(np.nan_to_num(values))).numpy()
+        summed[~scores.valid] = np.nan
+        return summed
+
+    def of_particles(values: ak.Array) -> ak.Array:
+        flat = torch.from_numpy(ak.flatten(values).to_numpy().copy()) + 1
+        return ak.unflatten(ranks.sum(flat).numpy() - 1, ak.num(values))
+
+    predictions = {
+        name: (
+            values
+            if not name.startswith("pred_")
+            else whole(values)
+            if isinstance(values, np.ndarray)
+            else of_particles(values)
+        )
+        for name, values in scores.predictions.items()
+    }
+    return replace(scores, logits=whole(scores.logits), predictions=predictions)
 
 
 def _left_out(
-    scored: Scores, passed: Bool[np.ndarray, " jets"] | None
+    scored: Scores, passed: Bool[np.ndarray, " jets"] | None, *, all_known: bool
 ) -> dict[str, Bool[np.ndarray, " jets"]]:
     """Return which jets the metrics leave out, by the first reason that fits."""
-    known = scored.labels >= 0
+    known = (scored.labels >= 0) | all_known
     reasons = {"bad": ~scored.valid, "no_class": scored.valid & ~known}
     if passed is not None:
         reasons["outside_cuts"] = scored.valid & known & ~passed

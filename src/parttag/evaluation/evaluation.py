@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack, cast
 
@@ -34,6 +35,7 @@ from parttag.runs.run import Run
 from parttag.system.atomic_files import made_directory, new_files, refuse_existing
 from parttag.system.files import refuse_damaged, refuse_unwritable
 from parttag.system.row_files import score_rows
+from parttag.training.objectives.task_options import CLASSIFY, ORIGIN, VERTEX, TasksOptions
 
 Panel = TypeVar("Panel")
 
@@ -65,10 +67,10 @@ class Evaluation(Report):
     """Of all jets, those too that the metrics leave out."""
     used: Bool[np.ndarray, " jets"]
     """Which of them are measured: good ones of a class, inside the cuts."""
-    rocs: Mapping[str, Roc]
+    rocs: Mapping[str, Roc] = field(default_factory=dict)
     """Of each signal class."""
-    working_points: WorkingPoints
-    """The cuts of its working points."""
+    working_points: WorkingPoints | None = None
+    """The cuts of its working points; ``None`` if classes are not told apart."""
     fraction_scans: Mapping[str, FractionScan] = field(default_factory=dict)
     """By signal class."""
     options: EvaluationOptions
@@ -84,6 +86,12 @@ class Evaluation(Report):
         """Return a report with what it was made from; ``more`` are the other fields."""
         numbers = {one.name: getattr(report, one.name) for one in fields(Report)}
         return cls(**(numbers | more))
+
+    @property
+    def told_apart(self) -> tuple[str, ...]:
+        """The classes that the network tells apart, each jet being of one."""
+        is_asked = self.scores.logits.shape[1] and not self.scores.multi_label
+        return self.scores.classes if is_asked else ()
 
     @property
     def plot(self) -> Pictures:
@@ -120,8 +128,8 @@ class Evaluation(Report):
         """
         directory = Path(directory)
         formats = [formats] if isinstance(formats, str) else formats
-        pictures = _picture_names(self.scores.classes, self.options, self.epochs)
-        names = _file_names(pictures, formats, self.scores.classes, self.options)
+        pictures = _picture_names(self.told_apart, self.options, self.epochs, tuple(self.tasks))
+        names = _file_names(pictures, formats, self.told_apart, self.options)
         with (
             made_directory(directory),
             new_files([directory / name for name in names], overwrite=overwrite) as opened,
@@ -132,7 +140,7 @@ class Evaluation(Report):
                     plots.save_figure(figure, files[f"{picture}.{form}"], cast(PictureFormat, form))
             with score_rows(files[SCORES], directory / SCORES) as append:
                 append({**self.scores.columns(), "used": self.used.astype(np.uint8)})
-            if TABLES in files:
+            if TABLES in files and self.working_points is not None:
                 write_tables(files, self.working_points, self.fraction_scans, self.data)
             text = json.dumps(self.to_json(), indent=2, allow_nan=False)
             files[METRICS].write(text.encode() + b"\n")
@@ -156,8 +164,12 @@ def check_target(
     """
     directory = Path(directory)
     options = options if options is not None else run.config.evaluation
-    names = _picture_names(run.classes, options, read_epochs(run.directory))
-    paths = [directory / name for name in _file_names(names, formats, run.classes, options)]
+    excludes = run.config.is_classifier and not run.config.is_multi_label
+    classes = run.classes if excludes else ()
+    objective = run.config.objective
+    tasks = tuple(objective.tasks) if isinstance(objective, TasksOptions) else ()
+    names = _picture_names(classes, options, read_epochs(run.directory), tasks)
+    paths = [directory / name for name in _file_names(names, formats, classes, options)]
     if not overwrite:
         refuse_existing(paths)
     there = next(place for place in (directory, *directory.parents) if place.exists())
@@ -184,20 +196,28 @@ def read_epochs(run: Path) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in epoch.items()} for epoch in epochs]
 
 
-def _picture_names(classes: Sequence[str], options: EvaluationOptions, epochs: Epochs) -> list[str]:
-    """Return the pictures that an evaluation has."""
-    found = discriminants(classes, options)
+def _picture_names(
+    classes: Sequence[str], options: EvaluationOptions, epochs: Epochs, tasks: Sequence[str]
+) -> list[str]:
+    """Return the pictures that an evaluation has; of no classes, those of the other tasks."""
+    found = discriminants(classes, options) if classes else {}
     quotes = any(score.working_points for score in found.values())
     wanted = {
-        "scores": True,
+        "scores": bool(classes),
         "roc": bool(found),
         "rejection_pt": quotes and "rejection_by_pt" in options.metrics,
         "mass_sculpting": bool(found) and "mass_sculpting" in options.metrics,
-        "reliability": options.reliability,
-        "fraction_scan": bool(options.fraction_scan),
+        "reliability": bool(classes) and options.reliability,
+        "fraction_scan": bool(classes) and bool(options.fraction_scan),
+        **{_picture_of(name): True for name in tasks if name != CLASSIFY},
         "training": bool(epochs),
     }
     return [name for name, is_wanted in wanted.items() if is_wanted]
+
+
+def _picture_of(task: str) -> str:
+    """Return the name of the picture of a task: no target's is that of another picture."""
+    return task if task in (ORIGIN, VERTEX) else f"regression_{task}"
 
 
 def _file_names(
@@ -211,7 +231,7 @@ def _file_names(
         if form not in plots.FORMATS:
             known = ", ".join(plots.FORMATS)
             raise InputError(f"formats: {form!r} is none of {known}; choose of these")
-    has_tables = bool(discriminants(classes, options) or options.fraction_scan)
+    has_tables = bool(classes and (discriminants(classes, options) or options.fraction_scan))
     tables = [TABLES, CORRECTIONS] if has_tables else []
     drawn = [f"{name}.{form}" for name in pictures for form in formats]
     return [SCORES, *drawn, *tables, METRICS]
@@ -294,7 +314,10 @@ class Pictures:
             "fraction_scan": lambda: plots.fraction_scan_figure(of.fraction_scans),
             "training": lambda: plots.training_figure(of.epochs),
         }
-        wanted = _picture_names(of.scores.classes, of.options, of.epochs)
+        for name, report in of.tasks.items():
+            # Classes that stand on their own have no picture.
+            drawn[_picture_of(name)] = partial(plots.task_figure, name, report)
+        wanted = _picture_names(of.told_apart, of.options, of.epochs, tuple(of.tasks))
         return {name: drawn[name]() for name in wanted}
 
     def _reliability(self) -> Reliability:

@@ -104,7 +104,7 @@ def score_files(
     scorer = Scorer.of_run(
         run, labels_required=False, strict=strict, precision=precision, device=device
     )
-    refuse_hidden_columns(keep, run.classes)
+    refuse_hidden_columns(keep, run.classes, scorer.prediction_names)
     if not isinstance(files, JetFiles):
         files = JetFiles(
             files,
@@ -149,7 +149,7 @@ def predict(
         ``out`` exists or cannot be written; nothing is left then.
     """
     check_format(out)
-    refuse_hidden_columns(keep, list(scorer.classes))
+    refuse_hidden_columns(keep, list(scorer.classes), scorer.prediction_names)
     num_jets = num_bad = num_unlabelled = 0
     with new_score_file(out, overwrite=overwrite) as append:
         for scored in _score_files(scorer, jet_files(files), keep, step_jets, progress):

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any, get_args
 import awkward as ak
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 from parttag.data.jet_files import JetFiles
 from parttag.data.readers import read_branches
-from parttag.data.selection.classes import assign_classes
+from parttag.data.selection.classes import assign_classes, carried_classes
 from parttag.data.selection.folds import FoldOptions
 from parttag.errors import InputError, option
 from parttag.evaluation.batches import CPU_BATCH, Precision, Rows, computing_in, for_a_gpu
 from parttag.evaluation.late_reads import Sent, one_behind, prepared_ahead
+from parttag.evaluation.task_outputs import TaskOutputs
 from parttag.jets.arrays import JetArrays, split_index, split_rows
 from parttag.jets.batch import JetBatch, make_batch
 from parttag.jets.validity import FAULTS, jet_faults, jet_name
@@ -54,10 +55,15 @@ class Scores:
     places: Columns = field(default_factory=dict)
     """Of files whose entries hold several jets: ``event``, the entry, and ``jet``, the number of
     the jet in it, both from 0 on."""
+    predictions: Columns = field(default_factory=dict)
+    """``pred_TARGET`` of each target, ``pred_origin`` and ``pred_vertex`` of the particles; in an
+    evaluation also ``true_TARGET`` and the like, and what stands beside them."""
     passes: Columns = field(default_factory=dict)
     """``pass_NAME`` of each working point that was asked for: 1 for jets that pass."""
     kept: Columns = field(default_factory=dict)
     """Columns of the input that ride along, by name."""
+    multi_label: bool = False
+    """Whether the score of each class stands on its own, as a jet may be of several."""
     files: JetFiles | None = None
     """Where the jets were read from, if all of these files' are here."""
 
@@ -79,12 +85,12 @@ class Scores:
         Scores are in float64, which ties fewer of the best jets at 1; a cut near 1 belongs on the
         logits. Those that were kept come last, and take the place of jet quantities of their name.
         """
-        wide = self.logits.astype(np.float64)
-        exponentials = np.exp(wide - wide.max(axis=1, keepdims=True))
-        scores = exponentials / exponentials.sum(axis=1, keepdims=True)
+        named = self.classes if self.logits.shape[1] else ()
+        scores = self._probabilities()
         return {
-            **{f"score_{name}": scores[:, i].copy() for i, name in enumerate(self.classes)},
-            **{f"logit_{name}": self.logits[:, i].copy() for i, name in enumerate(self.classes)},
+            **{f"score_{name}": scores[:, i].copy() for i, name in enumerate(named)},
+            **{f"logit_{name}": self.logits[:, i].copy() for i, name in enumerate(named)},
+            **self.predictions,
             "label": self.labels,
             "valid": self.valid.astype(np.uint8),
             "jet_weight": self.jet_weights,
@@ -97,13 +103,21 @@ class Scores:
             **self.kept,
         }
 
+    def _probabilities(self) -> Float64[np.ndarray, "jets classes"]:
+        wide = self.logits.astype(np.float64)
+        if self.multi_label:
+            return 0.5 * (1 + np.tanh(0.5 * wide))
+        exponentials = np.exp(wide - wide.max(axis=1, keepdims=True, initial=-np.inf))
+        scores: np.ndarray = exponentials / exponentials.sum(axis=1, keepdims=True)
+        return scores
+
     def take(self, rows: Int64[np.ndarray, " chosen"]) -> Scores:
         """Return the jets at these rows."""
         arrays = {name: getattr(self, name)[rows] for name in _PER_JET}
-        kept = {name: c[rows] for name, c in self.kept.items()}
-        places = {name: c[rows] for name, c in self.places.items()}
-        passes = {name: c[rows] for name, c in self.passes.items()}
-        return replace(self, **arrays, places=places, passes=passes, kept=kept, files=None)
+        columns: dict[str, Any] = {
+            kind: {name: c[rows] for name, c in getattr(self, kind).items()} for kind in _COLUMNS
+        }
+        return replace(self, **arrays, **columns, files=None)
 
     def to_awkward(self) -> ak.Array:
         """Return one record a jet, with the columns as its fields."""
@@ -136,7 +150,7 @@ class Scores:
         missing = [name for name in names if name not in self.kept]
         if not missing:
             return self
-        refuse_hidden_columns(missing, self.classes)
+        refuse_hidden_columns(missing, self.classes, self.predictions)
         if self.files is None:
             raise InputError(
                 f"{option('keep', ','.join(missing))} names branches of files, but these jets were "
@@ -168,7 +182,8 @@ class Scores:
             append(written.columns())
 
 
-_NOT_PER_JET = ("classes", "places", "passes", "kept", "files")
+_COLUMNS = ("places", "predictions", "passes", "kept")
+_NOT_PER_JET = ("classes", "multi_label", *_COLUMNS, "files")
 _PER_JET = tuple(f.name for f in fields(Scores) if f.name not in _NOT_PER_JET)
 
 
@@ -186,12 +201,25 @@ def join(parts: Sequence[Scores]) -> Scores:
     arrays: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts]) for name in _PER_JET
     }
-    kept = {name: ak.concatenate([part.kept[name] for part in parts]) for name in parts[0].kept}
-    places, passes = (
-        {name: np.concatenate([getattr(p, kind)[name] for p in parts]) for name in columns}
-        for kind, columns in (("places", parts[0].places), ("passes", parts[0].passes))
-    )
-    return Scores(classes=parts[0].classes, **arrays, places=places, passes=passes, kept=kept)
+    columns: dict[str, Any] = {
+        kind: {name: _joined([getattr(p, kind)[name] for p in parts]) for name in named}
+        for kind, named in ((kind, getattr(parts[0], kind)) for kind in _COLUMNS)
+    }
+    first = parts[0]
+    return Scores(classes=first.classes, multi_label=first.multi_label, **arrays, **columns)
+
+
+def _joined(parts: Sequence[np.ndarray | ak.Array]) -> np.ndarray | ak.Array:
+    """Return parts of a column, one after the other."""
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.concatenate(parts)
+    return ak.concatenate(parts)
+
+
+def _only_class(jets: JetArrays, classes: Classes) -> Int64[np.ndarray, " jets"]:
+    """Return the class of each jet that is of one, −1 of others."""
+    carried = carried_classes(jets, classes)
+    return np.where(carried.sum(axis=1) == 1, carried.argmax(axis=1), -1).astype(np.int64)
 
 
 def _places_of(jets: JetArrays) -> dict[str, Int64[np.ndarray, " jets"]]:
@@ -201,8 +229,10 @@ def _places_of(jets: JetArrays) -> dict[str, Int64[np.ndarray, " jets"]]:
     return {"event": event, "jet": number} if (number >= 0).any() else {}
 
 
-def refuse_hidden_columns(keep: Sequence[str], classes: Sequence[str]) -> None:
-    """Refuse columns to keep that would take the place of scores.
+def refuse_hidden_columns(
+    keep: Sequence[str], classes: Sequence[str], predictions: Iterable[str] = ()
+) -> None:
+    """Refuse columns to keep that would take the place of scores, or of predictions.
 
     Raises
     ------
@@ -210,7 +240,7 @@ def refuse_hidden_columns(keep: Sequence[str], classes: Sequence[str]) -> None:
         If there is one.
     """
     own = {"label", "valid"} | {f"{kind}_{name}" for kind in ("score", "logit") for name in classes}
-    taken = own & set(keep)
+    taken = (own | set(predictions)) & set(keep)
     if taken:
         raise InputError(
             f"{option('keep', min(taken))}: the scores have a column of this name; leave it out"
@@ -240,6 +270,10 @@ class Scorer:
         Of ``data.folds``: what says the fold of a jet, and the network that scores those of each.
     ranks
         Of several, each computes its share of the batches, and leaves the logits of others NaN.
+    tasks
+        What the network says besides the classes.
+    multi_label
+        Whether a jet may be of several classes, or of none.
     """
 
     model: Tagger
@@ -251,6 +285,8 @@ class Scorer:
     folds: FoldOptions | None = None
     fold_models: tuple[Tagger, ...] = ()
     ranks: Ranks = field(default_factory=Ranks)
+    tasks: TaskOutputs | None = None
+    multi_label: bool = False
 
     @classmethod
     def of_run(
@@ -270,7 +306,7 @@ class Scorer:
         InputError
             If the run is of an objective without classes, or there is no such device.
         """
-        if not run.config.is_classifier:
+        if not run.config.gives_predictions:
             raise InputError(
                 f"{run.directory}: this run was trained on the objective "
                 f"{run.config.objective.name}, which gives jets no scores; fine-tune it with "
@@ -290,6 +326,8 @@ class Scorer:
             folds=run.config.data.folds if run.fold_models else None,
             fold_models=run.fold_models,
             ranks=ranks or Ranks(),
+            multi_label=run.config.is_multi_label,
+            tasks=TaskOutputs.of_run(run.config, run.model, with_truth=labels_required),
         )
 
     def score(self, jets: JetArrays) -> Scores:
@@ -318,11 +356,19 @@ class Scorer:
             yield jets, self._read(jets, valid, rows, sent)
 
     @property
+    def prediction_names(self) -> tuple[str, ...]:
+        """The columns of what the network says besides the classes."""
+        return () if self.tasks is None else self.tasks.names
+
+    @property
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def _ask(self, jets: JetArrays) -> tuple[Bool[np.ndarray, " jets"], Rows, Sent | None]:
-        """Let the device compute: return which jets are valid, and the rows of the logits sent."""
+    def _ask(self, jets: JetArrays) -> tuple[Bool[np.ndarray, " jets"], Rows, list[Sent]]:
+        """Let the device compute: return which jets are valid, and the rows of what is sent.
+
+        That is the logits, or all outputs of several tasks, and then those of the particles.
+        """
         faults = jet_faults(jets)
         valid = faults < 0
         if self.strict and not valid.all():
@@ -334,30 +380,37 @@ class Scorer:
             )
         batches = list(self._batches(jets, valid))[self.ranks.rank :: self.ranks.size]
         if not batches:
-            return valid, np.zeros(0, dtype=np.int64), None
+            return valid, np.zeros(0, dtype=np.int64), []
 
         def prepare(own: tuple[Tagger, Rows]) -> tuple[Tagger, JetBatch]:
             return own[0], self._batch(own[0], jets.take(own[1]))
 
         prepared = prepared_ahead(prepare, batches, self._device)
         # Read once, when all have been asked for: a GPU then has its next batch in time.
-        computed = torch.cat([self._logits(model, batch) for model, batch in prepared])
-        return valid, np.concatenate([rows for _, rows in batches]), Sent(computed)
+        computed = zip(*(self._outputs(model, batch) for model, batch in prepared), strict=True)
+        sent = [Sent(torch.cat(parts)) for parts in computed]
+        return valid, np.concatenate([rows for _, rows in batches]), sent
 
     def _read(
-        self, jets: JetArrays, valid: Bool[np.ndarray, " jets"], rows: Rows, sent: Sent | None
+        self, jets: JetArrays, valid: Bool[np.ndarray, " jets"], rows: Rows, sent: list[Sent]
     ) -> Scores:
-        logits = np.full((len(jets), len(self.classes)), np.nan, dtype=np.float32)
-        if sent is not None:
-            logits[rows] = sent.read().numpy()
-            self._refuse_nonfinite(jets, logits, rows)
+        width = len(self.classes) if self.tasks is None else self.tasks.width
+        outputs = np.full((len(jets), width), np.nan, dtype=np.float32)
+        particles = np.zeros((0, 0), dtype=np.int64)
+        if sent:
+            outputs[rows] = sent[0].read().numpy()
+            self._refuse_nonfinite(jets, outputs, rows)
+        if self.tasks is not None:
+            own = sent[1].read().numpy() if sent else particles
+            particles = self.tasks.of_all_particles(jets, own, rows, self.model.max_particles)
         pt, eta, mass = (
             np.where(valid, values, np.nan).astype(np.float32)
             for values in (jets.pt, jets.eta, jets.mass)
         )
         return Scores(
             classes=tuple(self.classes),
-            logits=logits,
+            logits=outputs if self.tasks is None else outputs[:, : self.tasks.num_classes],
+            predictions=self._predictions(jets, outputs, particles),
             labels=self._labels(jets),
             valid=valid,
             jet_weights=np.asarray(jets.jet_weights),
@@ -366,7 +419,20 @@ class Scorer:
             jet_mass=mass,
             num_particles=jets.lengths,
             places=_places_of(jets),
+            multi_label=self.multi_label,
         )
+
+    def _predictions(
+        self,
+        jets: JetArrays,
+        outputs: Float32[np.ndarray, "jets width"],
+        particles: Int64[np.ndarray, "particles tasks"],
+    ) -> Columns:
+        found = {} if self.tasks is None else self.tasks.columns(jets, outputs, particles)
+        if self.multi_label and self.labels_required:
+            carried = carried_classes(jets, self.classes).astype(np.uint8)
+            found |= {f"is_{name}": carried[:, n] for n, name in enumerate(self.classes)}
+        return found
 
     def _batches(
         self, jets: JetArrays, valid: Bool[np.ndarray, " jets"]
@@ -394,15 +460,18 @@ class Scorer:
         batch = make_batch(jets, max_particles=model.max_particles)
         return batch.pin_memory() if self._device.type == "cuda" else batch
 
-    def _logits(self, model: Tagger, batch: JetBatch) -> Float32[Tensor, "jets classes"]:
+    def _outputs(self, model: Tagger, batch: JetBatch) -> tuple[Tensor, ...]:
         device = self._device
         with torch.inference_mode(), computing_in(self.precision, device):
+            if self.tasks is not None:
+                return self.tasks.compute(model, batch.to(device))
             logits: Tensor = model(batch.to(device)).float()
-        return logits
+        return (logits,)
 
     def _labels(self, jets: JetArrays) -> Int64[np.ndarray, " jets"]:
+        assign = _only_class if self.multi_label else assign_classes
         if self.labels_required:
-            return assign_classes(jets, self.classes)
+            return assign(jets, self.classes)
         known = {
             name: labels
             for name, labels in self.classes.items()
@@ -411,16 +480,16 @@ class Scorer:
         if not known:
             return np.full(len(jets), -1, dtype=np.int64)
         position = np.array([list(self.classes).index(name) for name in known] + [-1])
-        found: Int64[np.ndarray, " jets"] = position[assign_classes(jets, known)]
+        found: Int64[np.ndarray, " jets"] = position[assign(jets, known)]
         return found
 
     def _refuse_nonfinite(
         self,
         jets: JetArrays,
-        logits: Float32[np.ndarray, "jets classes"],
+        outputs: Float32[np.ndarray, "jets width"],
         computed: Int64[np.ndarray, " computed"],
     ) -> None:
-        lost = np.sort(computed[~np.isfinite(logits[computed]).all(axis=1)])
+        lost = np.sort(computed[~np.isfinite(outputs[computed]).all(axis=1)])
         if len(lost):
             raise InputError(
                 f"{jet_name(jets, int(lost[0]))}: the network gives no finite "

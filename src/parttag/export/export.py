@@ -87,6 +87,8 @@ class Exporter:
                 f"init_from.path={run.directory}"
             )
         run.refuse_folds("an export")
+        if options.output == "softmax":
+            run.refuse_multi_label("an export of probabilities")
         members = _members(run.model)
         found = [find_network(member, run.config.model.name) for member in members]
         if len({_reads(*pair) for pair in zip(members, found, strict=True)}) > 1:

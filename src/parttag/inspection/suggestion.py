@@ -67,7 +67,7 @@ def suggested_columns(tables: Iterable[Table]) -> str:
             lines.append(
                 "  # There are several kinds of lists: an entry may be an event of several"
             )
-            lines.append("  # jets (jets and of_jet in docs/how_to/columns.md)")
+            lines.append("  # jets (jets and of_jet in docs/how_to/events.md)")
             lines.append("  # others: " + _others(momenta))
         chosen = momenta[_by_likelihood(momenta)[0]]
         lines += ["  particles:", *_section(chosen)]

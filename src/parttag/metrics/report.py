@@ -16,6 +16,7 @@ from parttag.metrics.estimate import UNKNOWN, Estimate, from_json_number, json_n
 from parttag.metrics.options import point_key
 from parttag.metrics.pt_bins import RejectionByPt
 from parttag.metrics.sculpting import Sculpting
+from parttag.metrics.tasks import TaskReport, read_task
 from parttag.migrations.evaluations import REPORT
 from parttag.migrations.formats import VERSION_KEY
 from parttag.system.files import refuse_damaged
@@ -138,6 +139,8 @@ class Report:
     """What was fitted, if it is a linear probe that was measured."""
     reweighting: Mapping[str, Reweighted] = field(default_factory=dict)
     """What ``data.reweight`` did to the training jets of each class."""
+    tasks: Mapping[str, TaskReport] = field(default_factory=dict)
+    """What the other tasks of the network are worth: targets by their names, origin and vertex."""
     errors_of_counts: bool = False
     """Whether the errors of the rejections leave out how well the signal jets fix the cut, as those
     of reports before version 3 do."""
@@ -170,6 +173,11 @@ class Report:
             **(
                 {"reweighting": {name: own.to_json() for name, own in self.reweighting.items()}}
                 if self.reweighting
+                else {}
+            ),
+            **(
+                {"tasks": {name: own.to_json() for name, own in self.tasks.items()}}
+                if self.tasks
                 else {}
             ),
             **({"errors_of_counts": True} if self.errors_of_counts else {}),
@@ -205,7 +213,11 @@ class Report:
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Return the table that the terminal shows: what, its value, its error."""
-        return report_text.rows(self.accuracy, self.auc, self.rejection, self.loss, self.extra)
+        tasks = [row for name, own in self.tasks.items() for row in own.rows(name)]
+        if tasks and math.isnan(self.accuracy.value):
+            return report_text.task_rows(tasks)  # of a network that is not asked for classes
+        found = report_text.rows(self.accuracy, self.auc, self.rejection, self.loss, self.extra)
+        return found + report_text.task_rows(tasks)
 
     def plan(self, relative_error: float) -> str:
         """Return how many jets like these give the rejections a relative error, in one line.
@@ -282,6 +294,7 @@ def _read(content: Mapping[str, Any]) -> Report:
             str(name): Reweighted.from_json(own)
             for name, own in content.get("reweighting", {}).items()
         },
+        tasks={str(name): read_task(own) for name, own in content.get("tasks", {}).items()},
         errors_of_counts=bool(content.get("errors_of_counts", False)),
     )
 

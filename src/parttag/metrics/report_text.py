@@ -39,6 +39,11 @@ def rows(
     return found + [(name, *_cells(estimate, ".4g")) for name, estimate in extra.items()]
 
 
+def task_rows(numbers: Sequence[tuple[str, Estimate]]) -> Rows:
+    """Return the numbers of tasks with their errors, a dash for what is not known."""
+    return [(name, *_cells(estimate, ".4f")) for name, estimate in numbers]
+
+
 def _cells(estimate: Estimate, style: str) -> tuple[str, str]:
     if math.isnan(estimate.value):
         return "–", ""

@@ -189,6 +189,16 @@ class ParticleTransformer(ParticleEncoder):
         tokens: Tensor = self.backbone(*self._inputs(batch), self._layout(batch))
         return tokens
 
+    def encode_both(
+        self, batch: JetBatch
+    ) -> tuple[JetBatch, Float[Tensor, "jets width"], Float[Tensor, "particles particle_width"]]:
+        """Return the particles that are left after trimming, jets and particles in one pass."""
+        if self.backbone.trimmer is not None:
+            batch = self.backbone.trimmer(batch)
+        layout = self._layout(batch)
+        particles = self.backbone.particles(*self._inputs(batch), layout)
+        return batch, self.backbone.tokens(particles, layout), particles
+
     def encode_particles(
         self,
         batch: JetBatch,
@@ -273,7 +283,12 @@ class Backbone(nn.Module):
         layout: JetLayout,
     ) -> Float[Tensor, "jets width"]:
         """Return the normalized class token of each jet."""
-        particles = self.particles(features, p4, layout)
+        return self.tokens(self.particles(features, p4, layout), layout)
+
+    def tokens(
+        self, particles: Float[Tensor, "particles width"], layout: JetLayout
+    ) -> Float[Tensor, "jets width"]:
+        """Return the normalized class token of each jet, from its particles."""
         tokens = self.class_token.repeat(layout.num_jets, 1)
         for block in self.class_blocks:
             tokens = block(tokens, particles, layout)

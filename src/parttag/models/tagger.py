@@ -14,6 +14,7 @@ from parttag.jets.batch import JetBatch
 from parttag.jets.column_features import ColumnName
 from parttag.jets.jet_features import jet_features
 from parttag.jets.kinds import MaxParticles, names_by_kind
+from parttag.models.layers.task_heads import TaskHead
 from parttag.models.layers.trimmer import ParticleTrimmer
 from parttag.ops.layout import AttentionPath
 from parttag.options import Options
@@ -71,12 +72,17 @@ class Tagger(nn.Module, ABC):
 
     def forward(self, batch: JetBatch) -> Float[Tensor, "jets classes"]:
         """Return the logits of every class for every jet."""
-        encoded = self.encode(batch)
-        if self.jet_feature_names:
-            beside = jet_features(batch, self.jet_feature_names)
-            encoded = torch.cat([encoded, beside.to(encoded.dtype)], dim=1)
-        logits: Tensor = self.head(encoded)
+        logits: Tensor = self.head(self.with_jet_features(self.encode(batch), batch))
         return logits
+
+    def with_jet_features(
+        self, encoded: Float[Tensor, "jets width"], batch: JetBatch
+    ) -> Float[Tensor, "jets _width"]:
+        """Return the representation with the features of the jet beside it, as heads read it."""
+        if not self.jet_feature_names:
+            return encoded
+        beside = jet_features(batch, self.jet_feature_names)
+        return torch.cat([encoded, beside.to(encoded.dtype)], dim=1)
 
     @classmethod
     def refuse_jet_features(cls) -> None:
@@ -133,8 +139,12 @@ class Tagger(nn.Module, ABC):
     @property
     def encoded_width(self) -> int:
         """Width of what ``encode`` returns, which the head's first linear layer reads."""
-        first = next(m for m in self.head.modules() if isinstance(m, nn.Linear))
-        return first.in_features - len(self.jet_feature_names)
+        if isinstance(self.head, TaskHead):
+            width = self.head.encoded_width
+        else:
+            first = next(m for m in self.head.modules() if isinstance(m, nn.Linear))
+            width = first.in_features
+        return width - len(self.jet_feature_names)
 
     def train(self, mode: bool = True) -> "Tagger":
         """Switch to training or evaluation.
@@ -229,3 +239,12 @@ class ParticleEncoder(Tagger):
         placeholder
             What stands for each hidden particle; given together with ``hidden``.
         """
+
+    def encode_both(
+        self, batch: JetBatch
+    ) -> tuple[JetBatch, Float[Tensor, "jets width"], Float[Tensor, "particles particle_width"]]:
+        """Return the batch as the network has seen it, and one vector a jet and one a particle.
+
+        In training a network may drop particles: then these are of what is left.
+        """
+        return batch, self.encode(batch), self.encode_particles(batch)

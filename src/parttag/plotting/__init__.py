@@ -41,6 +41,7 @@ from parttag.plotting.kinematics import (
 )
 from parttag.plotting.spectra import reweighting_figure, spectra
 from parttag.plotting.styles import FORMATS, PictureFormat, Style, save_figure
+from parttag.plotting.tasks import confusion, regression, task_figure, vertices
 
 __all__ = [
     "FORMATS",
@@ -50,6 +51,7 @@ __all__ = [
     "SignalMasses",
     "SignalScores",
     "Style",
+    "confusion",
     "distribution",
     "distribution_figure",
     "distribution_histograms",
@@ -61,6 +63,7 @@ __all__ = [
     "mass_sculpting",
     "mass_sculpting_figure",
     "places_figure",
+    "regression",
     "rejection_by_pt",
     "rejection_by_pt_figure",
     "reliability",
@@ -75,6 +78,8 @@ __all__ = [
     "signal_masses",
     "signal_scores",
     "spectra",
+    "task_figure",
     "training",
     "training_figure",
+    "vertices",
 ]

@@ -31,6 +31,7 @@ from parttag.errors import InputError
 from parttag.jets.column_features import ColumnFeature, ColumnName
 from parttag.jets.feature_lists import resolved_features
 from parttag.jets.features import feature_names
+from parttag.jets.targets import TargetOptions
 from parttag.metrics import EvaluationOptions, check_options
 from parttag.migrations.configurations import CONFIGURATION, upgraded_configuration
 from parttag.migrations.formats import VERSION_KEY
@@ -48,9 +49,17 @@ from parttag.runs.feature_options import (
     wanted_columns,
 )
 from parttag.runs.kind_options import check_kinds, momenta_of_network
+from parttag.runs.task_columns import (
+    TargetName,
+    check_tasks,
+    learned_targets,
+    with_references,
+    with_truth,
+)
 from parttag.runs.yaml_files import apply_overrides, read_content
 from parttag.training.objectives import OBJECTIVES, ObjectiveOptions
-from parttag.training.objectives.classify import ClassifyOptions
+from parttag.training.objectives.classify import ClassificationOptions, ClassifyOptions
+from parttag.training.objectives.task_options import TasksOptions
 from parttag.training.optimizers import OptimizerOptions, RangerOptions
 from parttag.training.options import TrainingOptions
 from parttag.training.schedules import FlatDecayOptions, ScheduleOptions
@@ -136,6 +145,8 @@ class RunConfig(Options):
     and abs_eta are those of the particle."""
     jet_features: JetFeatures = JetFeaturesOptions()
     """Quantities of the jet that the network is given besides its particles."""
+    targets: dict[TargetName, TargetOptions] = Field(default={})
+    """Columns of the jets that a network learns to tell, by names that objective tasks lists."""
     model: SerializeAsAny[ModelOptions]
     objective: SerializeAsAny[ObjectiveOptions] = ClassifyOptions()
     optimizer: OptimizerOptions = RangerOptions()
@@ -156,10 +167,21 @@ class RunConfig(Options):
 
     @model_validator(mode="after")
     def _classes_suffice(self) -> "RunConfig":
-        if OBJECTIVES[self.objective.name].needs_labels and len(self.data.classes) < 2:
+        objective = OBJECTIVES[self.objective.name]
+        if objective.needs_labels_with(self.objective) and len(self.data.classes) < 2:
             raise InputError(
                 f"data.classes has {len(self.data.classes)} entries, but objective "
                 f"{self.objective.name} needs two or more: name the classes and their labels"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_are_known(self) -> "RunConfig":
+        check_tasks(self.objective, self.targets, tuple(self.data.classes))
+        if self.is_multi_label and (self.data.reweight or self.data.flatten_pt):
+            raise InputError(
+                "data.reweight: it weighs classes of which each jet is of one; leave it out with "
+                "multi_label"
             )
         return self
 
@@ -190,7 +212,7 @@ class RunConfig(Options):
         beside = self.jet_features.names and self.jet_features.to == "representation"
         if beside:
             MODELS[name].network.refuse_jet_features()
-        if beside and not self.is_classifier:
+        if beside and not self.gives_predictions:
             raise InputError(
                 f"jet_features: objective {self.objective.name} makes nothing of them beside the "
                 "representation; leave them out, or give them to particles"
@@ -217,18 +239,34 @@ class RunConfig(Options):
 
     @property
     def wanted_columns(self) -> WantedColumns:
-        """The columns that these are made of, besides those that parttag knows."""
+        """The columns that these are made of, and what targets are relative to."""
         of_network = momenta_of_network(self.model, self.network_features)
         found = wanted_columns(self.features, self.jet_features, self.data.columns, of_network)
+        found = with_references(found, self.learned_targets)
         folds = self.data.folds
         if folds is None or folds.by in found.jets:
             return found
         return replace(found, either=(folds.by,), asked_by="data.folds.by")
 
     @property
+    def truth_columns(self) -> WantedColumns:
+        """The same, and the truth that the tasks of the network are measured by."""
+        targets, columns = self.learned_targets, self.data.columns
+        return with_truth(self.wanted_columns, self.objective, targets, columns)
+
+    @property
+    def learned_targets(self) -> dict[str, TargetOptions]:
+        """The targets that are tasks of the network."""
+        return learned_targets(self.objective, self.targets)
+
+    def with_targets(self, targets: Mapping[str, TargetOptions]) -> "RunConfig":
+        """Return the configuration with some targets changed."""
+        return self.model_copy(update={"targets": {**self.targets, **targets}})
+
+    @property
     def training_columns(self) -> WantedColumns:
         """The same, and those that the weights of a training are made of."""
-        wanted, reweight = self.wanted_columns, self.data.reweight
+        wanted, reweight = self.truth_columns, self.data.reweight
         columns = reweight.columns if reweight is not None else ()
         return replace(wanted, jets=tuple(dict.fromkeys((*wanted.jets, *columns))))
 
@@ -242,7 +280,19 @@ class RunConfig(Options):
     @property
     def is_classifier(self) -> bool:
         """Whether the trained network tells the classes apart."""
-        return OBJECTIVES[self.objective.name].gives_scores
+        return OBJECTIVES[self.objective.name].gives_scores_with(self.objective)
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a jet may be of several classes, or of none."""
+        task = self.objective
+        classification = task.classify if isinstance(task, TasksOptions) else task
+        return isinstance(classification, ClassificationOptions) and classification.multi_label
+
+    @property
+    def gives_predictions(self) -> bool:
+        """Whether the trained network says anything of jets: their classes, or else."""
+        return self.is_classifier or isinstance(self.objective, TasksOptions)
 
     def __reduce__(self) -> tuple[Callable[..., "RunConfig"], tuple[dict[str, Any]]]:
         """Travel to another process, which makes the class of what is read anew."""
@@ -383,7 +433,7 @@ def first_difference(
 
 
 # The order of classes is that of the logits; of patterns, the first that fits counts.
-_ORDERED = ("data.classes", "init_from.lr_multipliers")
+_ORDERED = ("data.classes", "init_from.lr_multipliers", "objective.tasks.origin.classes")
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

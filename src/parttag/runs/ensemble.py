@@ -133,6 +133,11 @@ def _member_config(directory: Path) -> RunConfig:
             f"{directory} was trained on the objective {config.objective.name}, which gives jets "
             "no scores; leave it out"
         )
+    if config.is_multi_label:
+        raise InputError(
+            f"{directory} was trained with multi_label, whose scores an ensemble cannot average; "
+            "leave it out"
+        )
     if not (directory / _BEST).is_file():
         raise InputError(f"{directory} has no {_BEST}; train it to its end, or leave it out")
     return config

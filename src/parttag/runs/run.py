@@ -21,7 +21,7 @@ from parttag.runs.folds import fold_directories, has_folds
 from parttag.runs.plugin_parts import read_config
 from parttag.system.files import sha256
 from parttag.training import checkpoint
-from parttag.training.objectives import Objective, build_objective
+from parttag.training.objectives import Objective, Truth, build_objective
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,25 @@ class Run:
             raise InputError(
                 f"{self.directory} holds a network a fold, which {what} cannot take: give one of "
                 f"them, such as {self.directory / 'fold_0'}"
+            )
+
+    def refuse_multi_label(self, what: str) -> None:
+        """Refuse what is made of scores of classes of which each jet is of one.
+
+        Parameters
+        ----------
+        what
+            What was to be done.
+
+        Raises
+        ------
+        InputError
+            If the run has no such scores.
+        """
+        if self.config.is_multi_label or not self.config.is_classifier:
+            raise InputError(
+                f"{self.directory}: {what} needs scores of classes of which each jet is of one, "
+                "which this run does not give; choose a run without multi_label that has them"
             )
 
 
@@ -221,4 +240,5 @@ def build_network(config: RunConfig) -> tuple[Tagger, Objective]:
         len(config.data.classes) or 1,
         config.head_features,
     )
-    return model, build_objective(config.objective, model)
+    truth = Truth(tuple(config.data.classes), config.learned_targets)
+    return model, build_objective(config.objective, model, truth)

@@ -69,18 +69,17 @@ class Measurement:
                 f"{key}: {feature.name} is {counts.low:g} for all {whom} of {where}, which tells "
                 "nothing; leave it out, or give centre and scale"
             )
-        measured = {"centre": counts.quantile(0.5), "scale": 1 / _width(counts, feature)}
+        width = _width_of_wider_side if feature.width == "wider_side" else measured_width
+        measured = {"centre": counts.quantile(0.5), "scale": 1 / width(counts)}
         given = {key: getattr(feature, key) for key in measured}
         known = {
-            key: _rounded(measured[key]) if value is None else value for key, value in given.items()
+            key: rounded(measured[key]) if value is None else value for key, value in given.items()
         }
         return feature.model_copy(update=known)
 
 
-def _width(counts: ValueCounts, feature: ColumnFeature) -> float:
-    if feature.width == "wider_side":
-        low, middle, high = (counts.quantile(share) for share in (0.16, 0.5, 0.84))
-        return max(high - middle, middle - low) or 1.0
+def measured_width(counts: ValueCounts) -> float:
+    """Return half the width of the middle 68 % of values, or of more where that has none."""
     for share, deviations in _WIDTHS:
         width = counts.quantile(1 - share) - counts.quantile(share)
         if width > 0:
@@ -88,7 +87,13 @@ def _width(counts: ValueCounts, feature: ColumnFeature) -> float:
     return counts.high - counts.low
 
 
-def _rounded(value: float) -> float:
+def _width_of_wider_side(counts: ValueCounts) -> float:
+    low, middle, high = (counts.quantile(share) for share in (0.16, 0.5, 0.84))
+    return max(high - middle, middle - low) or 1.0
+
+
+def rounded(value: float) -> float:
+    """Return a number to the digits that a configuration keeps."""
     return float(f"{value:.{_DIGITS}g}")
 
 

@@ -63,6 +63,7 @@ def _teacher(name: str, config: RunConfig) -> Run:
     run.refuse_folds("a distillation")
     if not run.config.is_classifier:
         raise InputError(f"objective.teacher: {name} tells no classes apart; give a classifier")
+    run.refuse_multi_label("a distillation")
     missing = [c for c in config.data.classes if c not in run.classes]
     if missing:
         raise InputError(

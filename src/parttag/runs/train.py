@@ -28,6 +28,7 @@ from parttag.runs.plugin_parts import plugin_parts
 from parttag.runs.reweighting import write_reweighting
 from parttag.runs.run import build_network
 from parttag.runs.standardization import standardized, with_earlier
+from parttag.runs.target_scales import measured_targets, with_earlier_targets
 from parttag.runs.teachers import take_teacher
 from parttag.training import checkpoint
 from parttag.training.batch_norm_statistics import adapt_batch_norms
@@ -102,6 +103,7 @@ def _train_one(config: RunConfig, directory: Path, ranks: Ranks, progress: Progr
     """Train one network."""
     begun = is_begun(directory)
     config = with_earlier(config, directory if begun else None)
+    config = with_earlier_targets(config, directory if begun else None)
     with ExitStack() as alone:
         if ranks.is_first:
             refuse_other_run(directory, config)
@@ -110,9 +112,10 @@ def _train_one(config: RunConfig, directory: Path, ranks: Ranks, progress: Progr
         else:
             progress = no_progress
         try_files(
-            JetFiles(config.data.test, config.data.columns, wanted=config.wanted_columns),
+            JetFiles(config.data.test, config.data.columns, wanted=config.truth_columns),
             config.data.classes if config.is_classifier else {},
             require_extras=required_extras(config.network_features),
+            multi_label=config.is_multi_label,
         )
         train_data = _training_jets(config, progress)
         val_data = open_jets(config, "val", progress) if config.data.val else None
@@ -120,6 +123,8 @@ def _train_one(config: RunConfig, directory: Path, ranks: Ranks, progress: Progr
         said: list[str] = []
         if not begun:
             config, said = standardized(config, train_data, ranks)
+        config, more = measured_targets(config, data, measure=not begun)
+        said += more
         said += left_out(config.objective.name, config.network_features, train_data.kinds)
         said += MODELS[config.model.name].network.remarks(config.network_features)
         moved = create(directory, config, data, ranks) if ranks.is_first else []
@@ -196,12 +201,13 @@ def open_jets(
             config.data.columns,
             config.data.cuts,
             config.data.strict,
-            wanted=config.training_columns if part == "train" else config.wanted_columns,
+            wanted=config.training_columns if part == "train" else config.truth_columns,
         ),
         config.data.classes,
         require_extras=required_extras(config.network_features),
         negative_weights=config.data.negative_weights,
         folds=config.data.folds if part == "train" else None,
+        multi_label=config.is_multi_label,
         progress=progress,
     )
 
@@ -242,7 +248,7 @@ def _build_trainer(
     # Ranks begin with the same weights, and then drop out each its own particles.
     torch.manual_seed(_seed_of_rank(options.seed, ranks.rank))
 
-    wanted = config.wanted_columns
+    wanted = config.truth_columns
     trimmer = model.trimmer_of_batches()
     if ranks.device.type != "cuda" or not objective.takes_filled_batches:
         trimmer = None  # the network trims what it is given; other objectives make jets of jets

@@ -47,7 +47,8 @@ logger = logging.getLogger(__name__)
 
 # Ranks agree on stopping once in so many steps: often enough for Slurm, too rarely to cost time.
 _AGREE_STEPS = 10
-# Where things are in the vector of sums; the objective's metrics follow the loss.
+# Where things are in the vector of sums; the objective's metrics follow the loss, their weights
+# come last.
 _JETS, _WEIGHT, _LOSS = 0, 1, 2
 # Far more than a host is ahead of a GPU that it does not wait for, few enough to remember.
 _LAG_STEPS = 8
@@ -62,7 +63,8 @@ class TrainingState:
     step: int = 0
     """Steps done."""
     sums: Tensor | None = None
-    """Of the running epoch, over all ranks: jets, weight, loss, and the objective's metrics."""
+    """Of the running epoch, over all ranks: jets, weight, loss, and the objective's metrics; then
+    the weights of these, if it weighs each on its own."""
     seconds: float = 0.0
     """Time that the running epoch has taken."""
     cpu_seconds: float = 0.0
@@ -238,7 +240,10 @@ class Trainer:
         bf16 = self.options.precision == "bf16"
         with torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=bf16):
             sums = self.objective(self.model, batch)
-        values = [sums.weight, sums.loss, *(sums.metrics[k] for k in self.objective.metric_names)]
+        names = self.objective.metric_names
+        values = [sums.weight, sums.loss, *(sums.metrics[k] for k in names)]
+        if self.objective.weighs_metrics:
+            values += [sums.weights[k] for k in names]
         number = batch.num_jets if isinstance(batch, FilledBatch) else len(batch)
         num_jets = torch.ones_like(sums.weight) * number
         size = sums.weight if sums.size is None else sums.size
@@ -279,7 +284,7 @@ class Trainer:
     def _validate(self, loader: JetLoader) -> Tensor:
         """Return the sums over all validation jets."""
         self.model.eval()
-        total = torch.zeros(3 + len(self.objective.metric_names), dtype=torch.float64)
+        total = torch.zeros(self._num_sums, dtype=torch.float64)
         total = total.to(self.ranks.device)
         batches = self.progress(loader.epoch(0), total=len(loader), description="validation")
         device = self.ranks.device
@@ -292,9 +297,24 @@ class Trainer:
         return self.ranks.sum(total)
 
     def _means(self, prefix: str, sums: Tensor) -> dict[str, float]:
-        values = (sums[_LOSS:] / sums[_WEIGHT]).tolist()
-        names = ("loss", *self.objective.metric_names)
-        return {f"{prefix}_{name}": value for name, value in zip(names, values, strict=True)}
+        names, weighs = ("loss", *self.objective.metric_names), self.objective.weighs_metrics
+        end = _LOSS + len(names)
+        weights = sums[_WEIGHT].expand(len(names))
+        if weighs:
+            weights = torch.cat([sums[_WEIGHT : _WEIGHT + 1], sums[end:]])
+        means = (sums[_LOSS:end] / weights).tolist()
+        # Where nothing has weight, as of a target that no jet has, there is no mean.
+        return {
+            f"{prefix}_{name}": mean
+            for name, mean, weight in zip(names, means, weights.tolist(), strict=True)
+            if weight or not weighs
+        }
+
+    @property
+    def _num_sums(self) -> int:
+        """Numbers that are summed over an epoch."""
+        number = len(self.objective.metric_names)
+        return _LOSS + 1 + number * (2 if self.objective.weighs_metrics else 1)
 
     def _write_epoch(self, entry: dict[str, int | float]) -> None:
         if self._is_best(entry):
@@ -369,7 +389,7 @@ class Trainer:
             groups=inner.param_groups,
             slow_weights=getattr(self.optimizer, "slow_weights", None),
             state_class=TrainingState,
-            num_sums=_LOSS + 1 + len(self.objective.metric_names),
+            num_sums=self._num_sums,
             num_steps=self.num_steps,
             num_epochs=self.num_epochs,
         )

@@ -15,7 +15,7 @@ from jaxtyping import Int, Int16, Int64
 from parttag.data.jet_files import JetFiles, Patterns, jet_files
 from parttag.data.loading.parts import InMemory, InStore, Part
 from parttag.data.readers import read_chunks
-from parttag.data.selection.classes import ClassCheck, assign_classes
+from parttag.data.selection.classes import ClassCheck, assign_classes, carried_classes
 from parttag.data.selection.cuts import CutOptions, passing
 from parttag.data.selection.folds import FoldOptions
 from parttag.data.selection.good_jets import JetCounts, describe_sources
@@ -35,6 +35,7 @@ from parttag.data.store.store import JetStore, Source, is_store
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays, concatenate, take_from_parts
 from parttag.jets.kinds import Kinds, MaxParticles
+from parttag.jets.memberships import with_memberships
 from parttag.jets.packing import offsets_of
 from parttag.jets.validity import source_name
 from parttag.progress import Progress, no_progress
@@ -62,6 +63,8 @@ class JetDataset:
         What was noticed about labels and classes while they were read.
     negative_weights
         What jets of negative weight count for.
+    memberships
+        The labels of classes of which a jet may be of several: they come with the jets.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class JetDataset:
         counts: JetCounts | None = None,
         check: ClassCheck | None = None,
         negative_weights: NegativeWeights = "refuse",
+        memberships: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._parts = tuple(InMemory(p) if isinstance(p, JetArrays) else p for p in parts)
         self._starts = offsets_of([len(part) for part in parts])
@@ -86,6 +90,7 @@ class JetDataset:
         self.counts = counts or JetCounts(read=len(classes))
         self.check = check
         self._negative_weights = negative_weights
+        self._memberships = memberships
         self.reweighting: Reweighting | None = None
 
     def __len__(self) -> int:
@@ -194,6 +199,15 @@ class JetDataset:
         other.reweighting = spectra.weights()
         return other
 
+    def without_particles(self) -> Iterator[JetArrays]:
+        """Yield all jets in order, a part of them at a time, with or without their particles."""
+        classes = self._class_of_row(np.arange(len(self)))
+        start = 0
+        for jets in (jets for part in self._parts for jets in part.without_particles()):
+            own = classes[start : start + len(jets)] >= 0
+            start += len(jets)
+            yield self._weighed(jets if own.all() else jets.take(np.flatnonzero(own)))
+
     def without_extras(self) -> JetDataset:
         """Return the same jets without the particle columns besides the four-momentum."""
         parts = [part.without_extras() for part in self._parts]
@@ -211,6 +225,7 @@ class JetDataset:
             counts=counts,
             check=self.check,
             negative_weights=self._negative_weights,
+            memberships=self._memberships,
         )
         other.reweighting = self.reweighting
         return other
@@ -264,6 +279,9 @@ class JetDataset:
         return self.reweighting.reweighed(jets, self.classes[rows].astype(np.int64))
 
     def _weighed(self, jets: JetArrays) -> JetArrays:
+        if self._memberships is not None:
+            carried = carried_classes(jets, self._memberships)
+            jets = with_memberships(jets, carried, tuple(self._memberships))
         # Those that are refused have been looked for when the files were opened.
         return with_weights(jets, "absolute") if self._negative_weights == "absolute" else jets
 
@@ -295,6 +313,7 @@ def open_dataset(
     require_extras: Sequence[str] = (),
     negative_weights: NegativeWeights = "refuse",
     folds: FoldOptions | None = None,
+    multi_label: bool = False,
     progress: Progress = no_progress,
 ) -> JetDataset:
     """Return the good jets of these files that belong to a class.
@@ -314,6 +333,8 @@ def open_dataset(
         What jets of negative weight count for.
     folds
         Jets of its fold ``held_out`` are left out.
+    multi_label
+        Whether a jet may be of several classes, or of none: all are kept.
 
     Raises
     ------
@@ -338,7 +359,10 @@ def open_dataset(
             passed = folds.not_held_out(chunk, passed, intake.counts)
         if not on_disk and not passed.all():
             jets, passed = chunk.take(np.flatnonzero(passed)), passed[passed]
-        own = assign_classes(jets, classes)
+        if multi_label:  # the first of its classes stands for them where one is asked for
+            own = carried_classes(jets, classes).argmax(axis=1)
+        else:
+            own = assign_classes(jets, classes)
         intake.counts.drop("of no class", int((passed & (own < 0)).sum()))
         if passed.all():
             check.add(jets, own)
@@ -365,6 +389,7 @@ def open_dataset(
         counts=intake.counts,
         check=check,
         negative_weights=negative_weights,
+        memberships=classes if multi_label else None,
     )
 
 
@@ -373,12 +398,13 @@ def try_files(
     classes: Mapping[str, Sequence[str]],
     *,
     require_extras: Sequence[str] = (),
+    multi_label: bool = False,
 ) -> None:
     """Read the first jet of each file, so that what cannot be used is refused now, not in hours.
 
     Parameters
     ----------
-    files, classes, require_extras
+    files, classes, require_extras, multi_label
         As ``open_dataset`` takes them.
 
     Raises
@@ -392,7 +418,7 @@ def try_files(
         _require(require_extras, first)
         if files.wanted is not None:
             files.wanted.require(first, source_name(first))
-        assign_classes(first, classes)
+        (carried_classes if multi_label else assign_classes)(first, classes)
 
 
 def _count(noun: str, number: int) -> str:

@@ -140,8 +140,9 @@ class ColumnLayout:
         for key, branch in wanted:
             if find(branch, there) is None:
                 raise InputError(self._missing(key, branch, leaves(there), path))
-        self._more.require(there, path)
-        wanted += [("", branch) for branch in self._more.branches]
+        more = self._more.present(there)
+        more.require(there, path)
+        wanted += [("", branch) for branch in more.branches]
         needed = self._derived.sources(branch for _, branch in wanted)
         self._derived.require(needed, in_file, path)
         mapped = dict.fromkeys(needed)
@@ -168,7 +169,7 @@ class ColumnLayout:
             known,
             label_names=label_names,
             columns=(*self._more.particles, *([KIND_COLUMN] if self.columns.kinds else [])),
-            jet_columns=tuple(self._more.jets),
+            jet_columns=tuple(self._more.present(read).jets),
             kinds=tuple(name for name, _ in self.columns.kinds),
         )
 
@@ -189,17 +190,18 @@ class ColumnLayout:
         columns = self.columns
         if columns.derived:
             branches = self._derived.added(branches, path)
+        more = self._more.present(branches)
         table: Branches
         if self.several_jets:
             table, particles = read_events(
-                columns, branches, path, first_row, self.max_particles, self.tally, self._more
+                columns, branches, path, first_row, self.max_particles, self.tally, more
             )
         else:
             table = Branches(branches, path, first_row, self.leading, self.max_particles)
         label_names = self._label_names(branches)
         labels, jet_weights = self._labels(table, label_names), self._jet_weights(table)
         if self.columns.particles is None:
-            particle_columns, jet_columns = self._more.read(table)
+            particle_columns, jet_columns = more.read(table)
             known = branches if self._has_own_labels else _without_labels(branches)
             jets = jetclass.to_jets(
                 known, path, first_row, particle_columns=particle_columns, jet_columns=jet_columns
@@ -230,7 +232,7 @@ class ColumnLayout:
             jet_p4=jet_p4,
             jet_weights=jet_weights,
             columns=particles.columns,
-            jet_columns=self._more.of_jets(table),
+            jet_columns=more.of_jets(table),
             kinds=columns.kinds,
         )
 

@@ -5,7 +5,7 @@ asked for is a branch of the files.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -41,6 +41,10 @@ class WantedColumns:
         The option that names these, for messages.
     known
         Names that stand for something there, for messages about others.
+    asked
+        Of columns that other sections ask for than features and jet_features: the key that does.
+    optional
+        Of the jets, columns that are read where the files have them.
     """
 
     particles: tuple[str, ...] = ()
@@ -50,11 +54,13 @@ class WantedColumns:
     with_momenta: tuple[tuple[str | None, str], ...] = ()
     asked_by: str = "columns"
     known: tuple[str, ...] = ()
+    asked: tuple[tuple[str, str], ...] = ()
+    optional: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """All of them."""
-        return (*self.particles, *self.jets, *self.either)
+        return (*self.particles, *self.jets, *self.either, *self.optional)
 
     def require(self, jets: JetArrays, name: str) -> None:
         """Refuse jets that lack one of the columns, or a kind of particles.
@@ -74,8 +80,9 @@ class WantedColumns:
             for column in wanted:
                 if column not in there:
                     near = nearest(column, [*there, *self.known])
+                    asked_by = dict(self.asked).get(column, key)
                     raise InputError(
-                        f"{key}: {name} has no {what} {column!r}{near}; prepare it with that "
+                        f"{asked_by}: {name} has no {what} {column!r}{near}; prepare it with that "
                         "column, or name another"
                     )
 
@@ -132,6 +139,13 @@ class MoreColumns:
         """All branches."""
         return [*self.particle_branches, *self.jets.values(), *self.either.values()]
 
+    def present(self, there: Collection[str]) -> "MoreColumns":
+        """Return these without the optional columns of the jets that a file lacks."""
+        optional = self.wanted.optional if self.wanted is not None else ()
+        missing = {name for name in optional if find(self.jets[name], there) is None}
+        jets = {name: branch for name, branch in self.jets.items() if name not in missing}
+        return replace(self, jets=jets) if missing else self
+
     def require(self, there: Collection[str], path: Path) -> None:
         """Refuse a file that lacks one of the branches.
 
@@ -159,6 +173,12 @@ class MoreColumns:
                     raise InputError(
                         f"{path} has no branch {branch}{nearest(branch, leaves(there))}: correct "
                         f"{key}.{name}"
+                    )
+                asked = dict(wanted.asked)
+                if name in asked:
+                    raise InputError(
+                        f"{asked[name]}: {path} has no branch {name}"
+                        f"{nearest(name, leaves(there))}; name another, or leave it out"
                     )
                 raise InputError(
                     f"{asked_by}: there is no feature {name!r}, and {path} has no branch of that "
@@ -235,7 +255,11 @@ def more_columns(columns: ColumnsOptions, wanted: WantedColumns | None) -> MoreC
         sections=tuple(sections),
         jets={
             name: columns.jet_extra.get(name, name)
-            for name in (*wanted.jets, *(name for name in both if name not in extra))
+            for name in (
+                *wanted.jets,
+                *wanted.optional,
+                *(name for name in both if name not in extra),
+            )
         },
         either={name: name for name in wanted.either if name not in both},
         wanted=wanted,

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 
 from parttag.errors import InputError
 from parttag.jets.arrays import JetArrays
@@ -33,6 +33,27 @@ def assign_classes(
     """
     if not classes:
         return np.zeros(len(jets), dtype=np.int64)
+    carried = carried_classes(jets, classes)
+    double = np.flatnonzero(carried.sum(axis=1) > 1)
+    if len(double):
+        both = [name for name, own in zip(classes, carried[double[0]], strict=True) if own]
+        raise InputError(
+            f"{jet_name(jets, int(double[0]))} carries labels of the classes {' and '.join(both)}; "
+            "a jet must belong to one: correct the labels or data.classes, or set multi_label"
+        )
+    return np.where(carried.any(axis=1), carried.argmax(axis=1), -1).astype(np.int64)
+
+
+def carried_classes(
+    jets: JetArrays, classes: Mapping[str, Sequence[str]]
+) -> Bool[np.ndarray, "jets classes"]:
+    """Return whether each jet carries a label of each class; it may be of several, or of none.
+
+    Raises
+    ------
+    InputError
+        If the jets have none of a class's labels.
+    """
     carried = np.zeros((len(jets), len(classes)), dtype=bool)
     for column, (name, labels) in enumerate(classes.items()):
         known = [jets.label_names.index(label) for label in labels if label in jets.label_names]
@@ -42,14 +63,7 @@ def assign_classes(
                 f"{', '.join(jets.label_names) or 'none'}: correct data.classes"
             )
         carried[:, column] = (jets.labels[:, known] == 1).any(axis=1)
-    double = np.flatnonzero(carried.sum(axis=1) > 1)
-    if len(double):
-        both = [name for name, own in zip(classes, carried[double[0]], strict=True) if own]
-        raise InputError(
-            f"{jet_name(jets, int(double[0]))} carries labels of the classes {' and '.join(both)}; "
-            "a jet must belong to one: correct the labels or data.classes"
-        )
-    return np.where(carried.any(axis=1), carried.argmax(axis=1), -1).astype(np.int64)
+    return carried
 
 
 class ClassCheck:

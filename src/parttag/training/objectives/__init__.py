@@ -6,8 +6,9 @@ from parttag.training.objectives.distill import Distill
 from parttag.training.objectives.encoder_decoder import EncodeDecode
 from parttag.training.objectives.masked import Masked
 from parttag.training.objectives.next_particle import NextParticle
-from parttag.training.objectives.objective import BatchSums, Objective, ObjectiveOptions
+from parttag.training.objectives.objective import BatchSums, Objective, ObjectiveOptions, Truth
 from parttag.training.objectives.registry import OBJECTIVES, build_objective, register_objective
+from parttag.training.objectives.tasks import Tasks
 from parttag.training.objectives.tokenize import Tokenize
 
 __all__ = [
@@ -21,7 +22,9 @@ __all__ = [
     "NextParticle",
     "Objective",
     "ObjectiveOptions",
+    "Tasks",
     "Tokenize",
+    "Truth",
     "build_objective",
     "register_objective",
 ]

@@ -1,12 +1,15 @@
 """The base of objectives: sums over the jets of a batch, one of them the loss."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
 from parttag.jets.batch import JetBatch
 from parttag.jets.kinds import Kinds
+from parttag.jets.targets import TargetOptions
 from parttag.models import Tagger
 from parttag.options import Options
 
@@ -27,6 +30,26 @@ class BatchSums(NamedTuple):
     size: Tensor | None = None
     """Sum of the weights without their signs; none is ``weight``. The gradient of a step is divided
     by it: where weights are negative, their sum in a batch may come near 0, or below."""
+    weights: Mapping[str, Tensor] = MappingProxyType({})
+    """Of an objective that ``weighs_metrics``: the sum of the weights of each of the metrics."""
+
+
+class TaskSums(NamedTuple):
+    """Sums over the jets, particles or pairs of a batch that one task is about."""
+
+    loss: Tensor
+    weight: Tensor
+    size: Tensor
+    """Sum of the weights without their signs."""
+    metrics: dict[str, Tensor]
+
+
+class Truth(NamedTuple):
+    """What there is to learn, by the names of the configuration."""
+
+    classes: tuple[str, ...] = ()
+    """In the order of the logits."""
+    targets: Mapping[str, TargetOptions] = MappingProxyType({})
 
 
 class ObjectiveOptions(Options):
@@ -46,9 +69,12 @@ class Objective(ABC):
     ----------
     metric_names
         Keys of ``BatchSums.metrics``, in order.
+    truth
+        What the configuration says of classes and targets; known before the head is built.
     """
 
     metric_names: tuple[str, ...] = ()
+    truth: Truth = Truth()
 
     options_class: ClassVar[type[ObjectiveOptions]]
     needs_labels: ClassVar[bool] = True
@@ -57,10 +83,22 @@ class Objective(ABC):
     """Whether the network gets the batch as it is, and jets of weight 0 change nothing."""
     gives_scores: ClassVar[bool] = True
     """Whether the trained network's outputs are logits of the classes."""
+    weighs_metrics: ClassVar[bool] = False
+    """Whether each metric is divided by a sum of weights of its own, ``BatchSums.weights``."""
     of_momenta: ClassVar[str] = ""
     """What it does with particles that have four-momenta alone, in words; empty if nothing."""
     leaves_out_others: ClassVar[bool] = False
     """Whether the network does not see the others at all."""
+
+    @classmethod
+    def needs_labels_with(cls, options: ObjectiveOptions) -> bool:  # noqa: ARG003
+        """Return ``needs_labels`` with these options."""
+        return cls.needs_labels
+
+    @classmethod
+    def gives_scores_with(cls, options: ObjectiveOptions) -> bool:  # noqa: ARG003
+        """Return ``gives_scores`` with these options."""
+        return cls.gives_scores
 
     @classmethod
     def what_is_left_out(cls, kinds: Kinds) -> str | None:

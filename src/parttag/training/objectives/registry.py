@@ -9,7 +9,7 @@ from typing import TypeVar
 from parttag.models import Tagger
 from parttag.options import check_name
 from parttag.plugins import Registry
-from parttag.training.objectives.objective import Objective, ObjectiveOptions
+from parttag.training.objectives.objective import Objective, ObjectiveOptions, Truth
 
 OBJECTIVES: Registry[type[Objective]] = Registry("objective")
 """Every objective by name: those of parttag, and those of plug-ins."""
@@ -40,8 +40,15 @@ def register_objective(name: str) -> Callable[[type[AnyObjective]], type[AnyObje
     return register
 
 
-def build_objective(options: ObjectiveOptions, model: Tagger) -> Objective:
+def build_objective(
+    options: ObjectiveOptions, model: Tagger, truth: Truth | None = None
+) -> Objective:
     """Return the objective that ``options`` name, and put its head, if any, on the network.
+
+    Parameters
+    ----------
+    truth
+        The classes and targets of the configuration, of objectives that are about them.
 
     Raises
     ------
@@ -49,6 +56,7 @@ def build_objective(options: ObjectiveOptions, model: Tagger) -> Objective:
         If the network cannot be trained for it.
     """
     objective = OBJECTIVES[options.name](options)
+    objective.truth = Truth() if truth is None else truth
     head = objective.build_head(model)
     if head is not None:
         model.head = head
