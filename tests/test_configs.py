@@ -19,8 +19,14 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 OTHERS = ("benchmarks", "pretraining", "examples")
 RUNS = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name not in OTHERS)
 OVERRIDES = ["training.steps=2", "training.batch_size=20", "training.steps_per_epoch=2"]
-# Of 44 million parameters, the checkpoints alone take seconds.
-SMALLER = {"encoder_decoder": ["model.embed_dim=64", "model.feedforward_dim=64"]}
+# Of 44 million parameters, the checkpoints alone take seconds; so do steps of equivariant networks.
+SMALLER = {
+    "encoder_decoder": ["model.embed_dim=64", "model.feedforward_dim=64"],
+    "lgatr": ["model.num_layers=1"],
+    "lgatr_slim": ["model.num_layers=1"],
+    "lloca_transformer": ["model.num_layers=1"],
+    "lloca_particle_transformer": ["model.num_layers=1"],
+}
 
 
 def write_jets(path: Path, label_names: tuple[str, ...], seed: int) -> None:
