@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-source scripts/environment.sh "sim,track,dask,dev"
+source scripts/environment.sh "sim,track,dask,equivariant,dev"
 
 echo "== lint and types"
 .venv/bin/ruff check .

@@ -63,6 +63,15 @@ RECIPES = {
     "encoder_decoder": PART._replace(
         optimizer="adam", lr=6.99e-4, weight_decay=0.0, schedule="inverse_sqrt"
     ),
+    # Of the authors' public configurations, in steps; see STEPS.
+    "lgatr": Recipe("lion", 3e-4, 0.2, "cosine", 128, 20, "fp32", "loss", False),
+    "lgatr_slim": Recipe("lion", 3e-5, 2.0, "cosine", 128, 20, "fp32", "loss", False),
+    "lloca_transformer": Recipe(
+        "lion", 3e-5, 2.0, "cosine+restarts", 128, 20, "fp32", "loss", False
+    ),
+    "lloca_particle_transformer": RANGER._replace(
+        weight_decay=0.01, best_by="loss", drop_last=False
+    ),
     # Ours altogether: nothing was published.
     "rpcn": Recipe("adam", 1e-3, 0.0, "flat+decay", 512, 20, "fp32", "accuracy", False),
 }
@@ -76,6 +85,19 @@ RANGER_CONSTANTS = {
 ADAM_CONSTANTS = {"betas": (0.9, 0.999), "eps": 1e-8}
 # Of arXiv:1706.03762, section 5.3.
 TRANSFORMER_CONSTANTS = {"betas": (0.9, 0.98), "eps": 1e-9}
+LION_CONSTANTS = {"betas": (0.9, 0.999)}
+# Steps, steps between two validations, and what gradients are clipped to.
+STEPS = {
+    "lgatr": (200_000, 5_000, 5.0),
+    "lgatr_slim": (200_000, 5_000, 1.0),
+    "lloca_transformer": (300_000, 5_000, 1.0),
+    "lloca_particle_transformer": (48_000, 2_400, 1.0),
+}
+OWN_SCHEDULES: dict[str, dict[str, Any]] = {
+    "lgatr": {"final": 0.0},
+    "lgatr_slim": {"final": 0.0},
+    "lloca_transformer": {"warmup": 0, "cycles": (500, 500), "halvings": 0},
+}
 SCHEDULES: dict[str, dict[str, Any]] = {
     "flat+decay": {"decay_fraction": 0.3, "final": 0.01},
     "constant": {},
@@ -110,19 +132,21 @@ def test_recipe_is_the_published_one_or_our_choice(name):
         training.best_by,
         training.drop_last,
     )
-    given = optimizer.model_dump(exclude={"name", "lr", "weight_decay"})
+    given = optimizer.model_dump(exclude={"name", "lr", "weight_decay", "lr_multipliers"})
     assert given.pop("amsgrad", False) == (name == "lgn")
     constants = TRANSFORMER_CONSTANTS if name == "encoder_decoder" else ADAM_CONSTANTS
-    assert given == (RANGER_CONSTANTS if recipe.optimizer == "ranger" else constants)
+    others = {"ranger": RANGER_CONSTANTS, "lion": LION_CONSTANTS}
+    assert given == others.get(recipe.optimizer, constants)
     given = config.schedule.model_dump(exclude={"name"})
     # LorentzNet's schedule has another warm-up.
     warmup_steps = 4000 if recipe.schedule == "inverse_sqrt" else 0
     assert given.pop("warmup_steps", 0) == warmup_steps
     if recipe.schedule == "one_cycle":
         assert recipe.lr * given.pop("final") == pytest.approx(5e-7, rel=1e-4)
-    assert given == SCHEDULES[recipe.schedule]
+    assert given == OWN_SCHEDULES.get(name, SCHEDULES[recipe.schedule])
     # An epoch is one pass, nothing is clipped, and nothing ends the training before its time.
-    assert (training.steps, training.steps_per_epoch, training.max_grad_norm) == (None, None, None)
+    found = (training.steps, training.steps_per_epoch, training.max_grad_norm)
+    assert found == STEPS.get(name, (None, None, None))
     assert training.max_seconds is None
 
 

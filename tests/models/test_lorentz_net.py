@@ -15,7 +15,8 @@ from parttag.jets.batch import make_batch
 from parttag.jets.features import particle_features
 from parttag.models import build_model
 from parttag.models.layers.batch_norm import PackedBatchNorm
-from parttag.models.lorentz_net import LorentzNet, LorentzNetOptions, minkowski, psi
+from parttag.models.layers.beam_particles import minkowski
+from parttag.models.lorentz_net import LorentzNet, LorentzNetOptions, psi
 from parttag.models.weaver import read_network
 from parttag.testing import toy_batch
 from parttag.testing.tolerances import FLOAT64_NETWORK

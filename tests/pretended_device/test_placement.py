@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import lgatr  # noqa: F401 - it loads tensors of its own, which no pretended device may take
 import numpy as np
 import pytest
 import torch
@@ -30,6 +31,12 @@ from pretended_device.tensors import DeviceMixError
 ALLOWED = {
     # Asked twice in a run, at its first batch: whether the codebook is set.
     "aten._local_scalar_dense.default @ models/layers/vector_quantizer.py:_initialize",
+    # The package counts the pairs of real particles in every step.
+    "aten.nonzero.default @ models/lloca_particle_transformer.py:_attend",
+    # Once in a process: the package's tables of the geometric algebra.
+    "copy to the device @ models/lgatr.py:_attend",
+    # Once in a run, at its first batch: whether masses of pairs are standardized.
+    "aten._local_scalar_dense.default @ models/layers/local_frames.py:_standardize",
     # The way back of the definition of attention, jet by jet, which is there for comparisons.
     "index of the host in aten.index_put.default @ training/loop.py:_differentiate",
 }
@@ -219,7 +226,7 @@ def test_paths_of_attention(jets, path, tmp_path):
     assert_no_new_waits(waits_of_a_training(content, tmp_path))
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "lion"])
 def test_optimizers_and_double_precision(jets, optimizer, tmp_path):
     content = configuration(jets, network("pfn"), precision="fp64")
     content["optimizer"] = {"name": optimizer}

@@ -84,7 +84,10 @@ def test_an_override_of_a_section_replaces_all_of_it(minimal):
         ("optimizer.lr=-1", "optimizer.lr is -1, but must be greater than 0"),
         ("optimizer.lookahead_alpha=0", "must be greater than 0 and at most 1"),
         ("optimizer.betas=[0.9, 1]", "betas.1 is 1, but must be at least 0 and less than 1"),
-        ("optimizer.name=sgd", "optimizer.name is 'sgd', but must be one of ranger, adamw, adam"),
+        (
+            "optimizer.name=sgd",
+            "optimizer.name is 'sgd', but must be one of ranger, adamw, adam, lion",
+        ),
         ("training.precision=fp16", "training.precision is 'fp16', but must be 'fp32', 'bf16' or"),
         ("training.seed=-1", "training.seed is -1, but must be at least 0 and less than"),
         ("model.name=resnet", "model.name is 'resnet', but must be one of .*pfn"),

@@ -12,6 +12,7 @@ from parttag.models.pfn import PFNOptions
 from parttag.training.optimizers import (
     AdamOptions,
     AdamWOptions,
+    LionOptions,
     RangerOptions,
     build_optimizer,
     multiply_learning_rates,
@@ -119,6 +120,23 @@ def test_adam_decays_through_the_gradient_and_adamw_beside_it(decoupled):
         root = np.sqrt(square / (1 - beta2**t)) + options.eps
         expected -= options.lr * mean / (1 - beta1**t) / root
     np.testing.assert_allclose(weights.backbone["matrix"].detach(), expected, atol=1e-12)
+
+
+def test_lion_steps_by_the_sign_of_a_mean_that_lags_behind():
+    options = LionOptions(lr=0.01, weight_decay=0.1, betas=(0.6, 0.9))
+    start, gradients = _start_and_gradients(40)
+    weights = Weights(start)
+    _train(weights, build_optimizer(weights, options), gradients)
+    for name, decay in (("matrix", 0.1), ("bias", 0.0)):
+        expected, mean = start[name].copy(), np.zeros_like(start[name])
+        signs = []
+        for step in gradients:
+            direction = np.sign(0.6 * mean + 0.4 * step[name])
+            expected = expected * (1 - 0.01 * decay) - 0.01 * direction
+            mean = 0.9 * mean + 0.1 * step[name]
+            signs.append((direction != np.sign(step[name])).any())
+        assert any(signs)  # the mean matters
+        np.testing.assert_allclose(weights.backbone[name].detach(), expected, atol=1e-12)
 
 
 def test_amsgrad_divides_by_the_largest_mean_square_so_far():

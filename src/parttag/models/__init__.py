@@ -3,7 +3,11 @@
 from parttag.models.encoder_decoder import EncoderDecoder
 from parttag.models.jedi_net import JEDINet
 from parttag.models.jetclr import JetCLR
+from parttag.models.lgatr import LGATr
+from parttag.models.lgatr_slim import LGATrSlim
 from parttag.models.lgn import LGN
+from parttag.models.lloca_particle_transformer import LLoCaParticleTransformer
+from parttag.models.lloca_transformer import LLoCaTransformer
 from parttag.models.lorentz_net import LorentzNet
 from parttag.models.mpm import MPM
 from parttag.models.omnijet import OmniJet
@@ -29,6 +33,10 @@ __all__ = [
     "EncoderDecoder",
     "JEDINet",
     "JetCLR",
+    "LGATr",
+    "LGATrSlim",
+    "LLoCaParticleTransformer",
+    "LLoCaTransformer",
     "LorentzNet",
     "ModelEntry",
     "ModelOptions",

@@ -52,7 +52,7 @@ from torch.utils.checkpoint import checkpoint
 from parttag.jets.batch import JetBatch
 from parttag.jets.features import particle_features
 from parttag.models.layers.batch_norm import PackedBatchNorm
-from parttag.models.layers.beam_particles import add_beams, make_beams
+from parttag.models.layers.beam_particles import add_beams, make_beams, minkowski
 from parttag.models.registry import register_model
 from parttag.models.tagger import ModelOptions, Tagger, padding_footnote
 from parttag.ops.collectives import sum_over_ranks
@@ -393,9 +393,3 @@ def _lengths(layout: JetLayout, like: Tensor) -> Float[Tensor, " jets"]:
 def psi(value: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Return sign(v) ln(1 + |v|), which tames products that span ten orders of magnitude."""
     return value.sign() * value.abs().log1p()
-
-
-def minkowski(first: Float[Tensor, "*#shape 4"], second: Float[Tensor, "*#shape 4"]) -> Tensor:
-    """Return E₁E₂ − p₁·p₂."""
-    products = first * second
-    return products[..., 3] - products[..., :3].sum(dim=-1)

@@ -1,4 +1,4 @@
-"""Optimizers: Ranger as the Particle Transformer was trained with, AdamW and Adam."""
+"""Optimizers: Ranger as the Particle Transformer was trained with, AdamW, Adam and Lion."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from parttag.models import Tagger
 from parttag.options import Options
+from parttag.training.lion import Lion
 from parttag.training.ranger import Lookahead, RectifiedAdam
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -45,6 +46,25 @@ class AdamWOptions(_CommonOptions):
     name: Literal["adamw"] = "adamw"
 
 
+class LionOptions(Options):
+    """Steps of the same size for all parameters, in the direction of a mean of gradients.
+
+    As published, with decoupled weight decay (arXiv:2302.06675): a rate ten times lower than Adam's
+    and a decay ten times stronger are a start.
+    """
+
+    name: Literal["lion"] = "lion"
+    lr: PositiveFloat = 1e-4
+    """Learning rate, which the schedule multiplies: the size of a step."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Strength of the decay; biases and other one-dimensional parameters are spared."""
+    betas: tuple[Beta, Beta] = (0.9, 0.99)
+    """What the running mean keeps of itself: for the direction of a step, and after it."""
+    lr_multipliers: dict[str, PositiveFloat] = Field(default_factory=dict)
+    """The learning rate of parameters by pattern, in units of ``lr``; of several patterns that fit
+    a parameter, the first one counts. Those of ``init_from`` come on top."""
+
+
 class RangerOptions(_CommonOptions):
     """Lookahead around rectified Adam with decoupled weight decay, as in weaver."""
 
@@ -60,7 +80,7 @@ class RangerOptions(_CommonOptions):
 
 
 OptimizerOptions = Annotated[
-    RangerOptions | AdamWOptions | AdamOptions, Field(discriminator="name")
+    RangerOptions | AdamWOptions | AdamOptions | LionOptions, Field(discriminator="name")
 ]
 """The options of any optimizer, told apart by ``name``."""
 
@@ -130,6 +150,8 @@ def build_optimizer(
     groups = parameter_groups(model, options.weight_decay, lr_multipliers)
     for group in groups:
         group["lr"] = group["base_lr"] = options.lr * group.pop("lr_multiplier")
+    if options.name == "lion":
+        return Lion(groups, options.betas)
     moments: dict[str, Any] = {"betas": options.betas, "eps": options.eps}
     if options.name == "ranger":
         inner = RectifiedAdam(groups, **moments, decoupled_weight_decay=True, foreach=True)
