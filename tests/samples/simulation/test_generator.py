@@ -108,3 +108,10 @@ def test_a_missing_package_is_named_with_what_to_install(monkeypatch):
 
 def test_versions_are_those_of_the_packages():
     assert set(package_versions()) == {"parttag", "pythia8mc", "fastjet", "numpy"}
+
+
+def test_origins_are_found_on_demand_and_change_no_event(tops):
+    assert {0, 1, 4, 7} <= set(tops.stable.origin)  # shower, b, W, top
+    without = Generator(TOP, seed=5, parent=6, origins=False).next_batch(2).stable
+    assert not without.origin.any()
+    assert np.array_equal(without.p4, tops.stable.p4[: len(without.p4)])

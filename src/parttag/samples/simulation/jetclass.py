@@ -134,6 +134,7 @@ class JetClass(Sample):
     )
     classes: ClassVar[Mapping[str, EventClass]] = CLASSES
     file_format: ClassVar[int] = 2
+    origins: ClassVar[bool] = True
     options: JetClassOptions
 
     @property

@@ -68,6 +68,8 @@ class Sample(ABC):
     """The label branches of every file."""
     file_format: ClassVar[int] = 1
     """Raised whenever files get other branches, so that no directory holds two sorts of files."""
+    origins: ClassVar[bool] = False
+    """Whether its files say what particles come from."""
     options: SimulationOptions
 
     @property

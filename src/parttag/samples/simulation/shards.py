@@ -99,7 +99,9 @@ def make_jets(sample: Sample, channel: Channel, num_jets: int, seed: int) -> tup
     InputError
         If the optional packages are missing.
     """
-    generator = Generator(channel.settings, seed, channel.parent, sample.veto())
+    generator = Generator(
+        channel.settings, seed, channel.parent, sample.veto(), origins=sample.origins
+    )
     rng = np.random.default_rng(seed)
     parts: list[Jets] = []
     num_events = 0
