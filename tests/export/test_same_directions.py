@@ -15,12 +15,10 @@ from parttag.export.check import comparable, near_ties, own_values
 from parttag.export.export import Exporter
 from parttag.export.options import ExportOptions
 from parttag.export.runtime import Session
-from parttag.jets import pair_features
 from parttag.jets.batch import make_batch
 from parttag.testing import toy_jets
 
 LENGTHS = [12] * 40
-TINY = 1e-20
 
 
 def jets_of_towers():
@@ -31,20 +29,6 @@ def jets_of_towers():
     # The product is rounded for each component: the direction is the same but for the last bits.
     p4[::2, 9:] = p4[::2, :3] * shares
     return replace(jets, p4=p4.reshape(-1, 4))
-
-
-def rounded_rapidity(p4):
-    """Return ½ ln(1 + 2pz/(E − pz)), its logarithm rounded from float64."""
-    pz, energy = p4[..., 2], p4[..., 3]
-    difference = (energy - pz).clip(min=TINY)
-    ratio = 1 + (2 * pz) / difference
-    backward = (energy + pz) / difference
-    ratio = torch.where(ratio < np.exp(-6), backward, ratio)
-    return 0.5 * ratio.clip(min=TINY).double().log().float()
-
-
-def rounded_azimuth(p4):
-    return torch.atan2(p4[..., 1].double(), p4[..., 0].double()).float()
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +54,14 @@ def test_jets_with_particles_in_one_direction_are_counted_apart(run):
 
 def test_with_the_same_rounding_their_scores_are_the_same(run, monkeypatch):
     batch = make_batch(jets_of_towers())
-    monkeypatch.setattr(pair_features, "rapidity", rounded_rapidity)
-    monkeypatch.setattr(pair_features, "phi", rounded_azimuth)
+    # What rapidities and azimuths are computed with, rounded from float64 as in the model.
+    for name in ("log", "arctan2"):
+        plain = getattr(torch, name)
+        monkeypatch.setattr(
+            torch, name, lambda *of, plain=plain: plain(*(value.double() for value in of)).float()
+        )
     own = own_values(run.model, batch, "logits")
+    monkeypatch.undo()
     assert np.abs(exported(run, batch) - own).max() <= 1e-5
 
 
