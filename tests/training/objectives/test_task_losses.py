@@ -140,6 +140,20 @@ def test_a_target_comes_back_in_its_units(transform):
     torch.testing.assert_close(back[known], values[known])
 
 
+@pytest.mark.parametrize(
+    ("options", "beside"),
+    [
+        ({"column": "jet_genmass", "relative_to": "jet_pt"}, ("jet_mass", "jet_sdmass")),
+        ({"column": "jet_genpt"}, ("jet_pt",)),
+        ({"column": "hadron", "relative_to": "jet_width"}, ("jet_width",)),
+        ({"column": "hadron"}, ()),
+        ({"column": "jet_genmass", "beside": ["jet_tau21"]}, ("jet_tau21",)),
+    ],
+)
+def test_what_stands_beside_a_target_follows_from_its_name(options, beside):
+    assert read_options(TargetOptions, options).compared == beside
+
+
 def _restated(objective, network, batch):
     """Return the mean loss of each task, jet by jet, particle by particle and pair by pair."""
     seen = tasks.look(network, batch, with_particles=True)
