@@ -350,8 +350,8 @@ SAME = {"column": "jet_same"}
         ({"origin": SAME}, {"classify": {}}, "'origin' cannot be the name of a target"),
         (
             {},
-            {"vertex": {"weigth": 2}},
-            "objective.tasks.vertex.weigth: there is no such .*weight",
+            {"vertex": {"weights": 2}},
+            "objective.tasks.vertex.weights: there is no such .*weight",
         ),
         ({}, {"origin": {"classes": {"a": 1}}}, "origin.classes .* must have 2 or more entries"),
         (
