@@ -45,6 +45,8 @@ def test_evaluate_prints_a_table_and_where_the_rest_is(command, run_copy):
     assert "jets: 40 top, 40 QCD; left out: 0 bad, 0 of no class" in text
     assert "background mass" in text
     assert f"written to {run_copy / 'evaluation'}" in text
+    assert f"to look at: {run_copy / 'evaluation' / 'report.html'}" in text
+    assert (run_copy / "evaluation" / "report.html").stat().st_size > 500_000
     code, text = command("evaluate", run_copy)
     assert code == 2
     assert text.startswith("error: ")
@@ -54,9 +56,12 @@ def test_evaluate_prints_a_table_and_where_the_rest_is(command, run_copy):
 
 def test_evaluate_takes_working_points_a_background_and_formats(command, run_copy):
     options = ("--working-points", "0.3,0.7", "--background", "top", "--formats", "png,pdf")
+    options = (*options, "--no-report")
     code, text = command("evaluate", run_copy, *options)
     assert code == 0
     assert "QCD: 1/ε_B at ε_S = 0.7" in text
+    assert "report" not in text
+    assert not (run_copy / "evaluation" / "report.html").exists()
     assert "ε_S = 0.5 " not in text.split("jets:")[0]
     report = Report.from_json(run_copy / "evaluation" / "metrics.json")
     assert report.background == ("top",)
@@ -227,3 +232,28 @@ def test_help_has_an_example(command, name):
     code, text = command(name, "--help")
     assert code == 0
     assert f"Example: parttag {name}" in text
+
+
+def test_explain_and_report_say_what_they_have_found_and_where_it_is(command, run_copy, tmp_path):
+    test = run_copy.parent / "jets.h5"
+    write_toptagging_h5(test, toy_jets(24, seed=5))
+    options = ("--num-jets", 20, "--steps", 2, "--target", "top")
+    code, text = command("explain", run_copy, test, *options)
+    assert code == 0
+    assert "loss rises by" in text
+    assert "log_pt" in text
+    assert "20 jets; gradients of the log-odds of top, in 2 steps" in text
+    names = {path.name for path in (run_copy / "explanation").iterdir()}
+    assert names == {"explanation.json", "particles.h5", "importance.png", "places.png"}
+    code, text = command("explain", run_copy, test)
+    assert code == 2
+    assert "particles.h5 exists already; add --overwrite to replace it" in text
+    code, text = command("explain", run_copy, test, "--target", "W", "--overwrite")
+    assert code == 2
+    assert text.endswith("--target W is none of top, QCD; name one of these")
+    out = tmp_path / "page.html"
+    code, text = command("report", run_copy, "--out", out)
+    assert (code, text) == (0, f"written: {out}")
+    code, text = command("report", run_copy, "--out", out)
+    assert (code, text) == (2, f"error: {out} exists already; add --overwrite to replace it")
+    assert command("report", tmp_path / "nothing")[0] == 2

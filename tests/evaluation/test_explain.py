@@ -22,11 +22,14 @@ from parttag.evaluation.attributions import (
     log_odds_of,
 )
 from parttag.evaluation.explain import Explanation
+from parttag.evaluation.report.jet_pictures import jet_chart
+from parttag.evaluation.report.looks import explained_looks
 from parttag.jets.arrays import JetArrays
 from parttag.jets.batch import make_batch
 from parttag.jets.features import particle_features
 from parttag.models import Tagger, build_model
 from parttag.models.particle_transformer import ParticleTransformerOptions
+from parttag.models.pfn import PFN
 from parttag.runs.config import build_config
 from parttag.runs.run import Run as PlainRun
 from parttag.testing import toy_batch, toy_jets
@@ -95,9 +98,14 @@ def trained(case: str, directory: Path) -> Run:
 
 
 @pytest.fixture(scope="module", params=CASES)
-def planted(request, tmp_path_factory) -> tuple[Explanation, np.ndarray]:
+def of_case(request, tmp_path_factory) -> tuple[Run, JetArrays, np.ndarray]:
     run = trained(request.param, tmp_path_factory.mktemp("planted"))
-    jets, place = planted_jets(request.param, 60, seed=2)
+    return run, *planted_jets(request.param, 60, seed=2)
+
+
+@pytest.fixture(scope="module")
+def planted(of_case) -> tuple[Explanation, np.ndarray]:
+    run, jets, place = of_case
     return run.explain(jets, num_jets=60), place
 
 
@@ -130,6 +138,25 @@ def test_the_informative_particle_comes_first(planted):
     # Layer norms make single gradients noisy; over all jets it is plain which particle counts.
     others = (gradients.sum(axis=1) - gradients[rows, place]) / (LENGTH - 1)
     assert gradients[rows, place].mean() > 4 * np.abs(others.mean())
+
+
+def test_the_picture_of_a_jet_lights_up_the_informative_particle(of_case):
+    """In what the browser draws: the field of the color is largest for that particle."""
+    run, jets, place = of_case
+    logits = run.predict(jets).logits
+    labels = jets.labels.argmax(axis=1)
+    names = [""] * len(jets)
+    looks = list(explained_looks(run, jets, jets, logits, labels, names, names))
+    lit = {"gradient": 0, "attention": 0}
+    for look, own in zip(looks, place, strict=True):
+        chart = jet_chart(look)
+        for panel in chart.spec["hconcat"]:
+            field = panel["encoding"]["color"]["field"]
+            values = chart.spec["data"]["columns"][field]
+            lit[field] += int(np.argmax(values)) == own
+        assert chart.spec["data"]["columns"]["place"] == [1, 2, 3, 4, 5, 6]
+    field = "gradient" if isinstance(run.model, PFN) else "attention"
+    assert lit[field] > 0.95 * len(looks)
 
 
 def test_gradients_sum_up_to_the_log_odds(planted):

@@ -88,9 +88,10 @@ def explain(
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(parser=local_path, help="Directories of runs.")],
-    out: Annotated[Path, typer.Option(parser=local_path, help="The page to write.")] = Path(
-        "report.html"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(parser=local_path, help="The page to write.", show_default="report.html"),
+    ] = None,
     title: Annotated[
         str | None, typer.Option(help="Of the page.", show_default="what is in it")
     ] = None,
@@ -105,4 +106,5 @@ def report(
     """
     from parttag.api import command_line as api
 
+    out = out or Path("report.html")
     say(f"written: {api.report(runs, out, title=title, overwrite=overwrite)}")

@@ -60,7 +60,10 @@ def data(rows: Sequence[Mapping[str, Cell]], numbers: Sequence[str]) -> Spec:
 
 
 def _short(value: Cell) -> Cell:
-    return float(f"{value:.5g}") if isinstance(value, float) and math.isfinite(value) else None
+    """Return a number with five digits; what is not finite is none."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.5g}") if math.isfinite(value) else None
 
 
 def quantitative(field: str, title: str, *, log: bool = False, **scale: Any) -> Spec:
@@ -85,7 +88,7 @@ def colored(field: str, title: str | None, order: Sequence[str]) -> Spec:
             "domain": list(order),
             "range": [COLORS[i % len(COLORS)] for i in range(len(order))],
         },
-        "legend": {"labelLimit": 320, "symbolLimit": 40, "columns": 1},
+        "legend": {"labelLimit": 320, "symbolLimit": 40},
     }
 
 
@@ -121,6 +124,8 @@ def panels(
         "facet": {"field": "signal", "type": "nominal", "title": None, "sort": list(signals)},
         "columns": 3,
         "spec": {"width": NARROW[0], "height": NARROW[1], "layer": list(layers)},
+        # Beside three panels there is no room.
+        "config": {"legend": {"orient": "bottom", "columns": 4}},
     }
 
 

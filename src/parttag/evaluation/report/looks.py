@@ -107,7 +107,7 @@ def _looks(run: Run, data: Sequence[str], jets: ScoredJets) -> Iterator[Look]:
         raise InputError("the files hold other jets than those that were evaluated")
     names = [name for _, rows, name in parts for _ in rows]
     firsts = np.concatenate([np.arange(len(rows)) for _, rows, _ in parts])
-    yield from _explained(
+    yield from explained_looks(
         run,
         taken,
         _some(pooled),
@@ -170,7 +170,7 @@ def choose(
     return found + [("undecided", row) for row in rising[:_MOST_UNDECIDED]]
 
 
-def _explained(
+def explained_looks(
     run: Run,
     jets: JetArrays,
     pool: JetArrays,
@@ -179,6 +179,17 @@ def _explained(
     why: Sequence[str],
     places: Sequence[str],
 ) -> Iterator[Look]:
+    """Yield the jets with what a network goes by in them.
+
+    Parameters
+    ----------
+    pool
+        Jets whose particles stand where the paths of the gradients start.
+    logits, labels
+        Of the jets.
+    why, places
+        What is said of each.
+    """
     most = run.model.max_particles
     batch = make_batch(jets, labels, max_particles=most)
     predicted = logits.argmax(axis=1).astype(np.int64)

@@ -29,6 +29,8 @@ from parttag.metrics.roc import FEWEST_SIGNAL, Roc
 from parttag.plotting import signal_scores
 from parttag.plotting.elements import bin_edges
 
+# Jets of a histogram: fewer have no shape.
+_FEWEST_OF_HISTOGRAM = 10
 # Below it the curve of a ROC is not drawn: fewer background jets say nothing.
 _LEAST_SURVIVORS = 2.0
 _SHOWN_EFFICIENCIES = (0.3, 0.5, 0.7, 0.8, 0.9)
@@ -113,6 +115,8 @@ def roc_chart(rocs: Mapping[str, Mapping[str, Roc]], backgrounds: str) -> Chart:
             },
         },
     ]
+    if not any("low" in row for row in rows):
+        del layers[0]
     numbers = ["eps_s", "rejection", "low", "high"]
     return Chart(
         "ROC",
@@ -213,6 +217,8 @@ def by_pt_chart(runs: Sequence[ReportedRun]) -> Chart | None:
             "encoding": {"x": x, "y": y, "color": color, "shape": shape, "tooltip": tips},
         },
     ]
+    if not any("low" in row for row in rows):
+        del layers[1]
     return Chart(
         "Rejection by pT",
         "Background rejection in bins of jet pT, with the 68 % interval.",
@@ -317,8 +323,9 @@ def _scores_chart(run: ReportedRun, rocs: Mapping[str, Roc]) -> Chart:
     rows: Rows = []
     for signal, given in found.items():
         for name, values in given.values.items():
+            shown = "jets of the class" if name == signal and len(found) > 1 else name
             rows += [
-                {"signal": signal, "class": name, **bin_}
+                {"signal": signal, "class": shown, **bin_}
                 for bin_ in _histogram(values, given.jet_weights[name], given.edges)
             ]
     names = list(dict.fromkeys(str(row["class"]) for row in rows))
@@ -347,26 +354,25 @@ def _sculpting_chart(run: ReportedRun, rocs: Mapping[str, Roc]) -> list[Chart]:
         background = scores[signal].is_background(jets.labels)
         edges = bin_edges([jets.jet_mass[background]])
         for name, chosen in (("before the cut", background), (after, background & passed)):
+            if chosen.sum() < _FEWEST_OF_HISTOGRAM:
+                continue
             rows += [
                 {"signal": signal, "jets": name, **bin_}
                 for bin_ in _histogram(jets.jet_mass[chosen], jets.jet_weights[chosen], edges)
             ]
     if not rows:
         return []
-    said = (
-        ""
-        if run.report is None
-        else " ".join(sentence for sentence in run.report.sentences() if "mass" in sentence)
-    )
+    few = "" if any(row["jets"] == after for row in rows) else " Too few pass it to be shown."
     return [
         _histogram_chart(
             "Mass of the background",
-            f"Jet mass of the background before and after the cut on each signal class. {said}",
+            f"Jet mass of the background before and after the cut on each signal class.{few}",
             rows,
             "jets",
-            ["before the cut", after],
-            list(passing),
+            list(dict.fromkeys(str(row["jets"]) for row in rows)),
+            list(dict.fromkeys(str(row["signal"]) for row in rows)),
             "Jet mass [GeV]",
+            apart=True,
         )
     ]
 
@@ -396,7 +402,15 @@ def _histogram_chart(
     axis: str,
     *,
     log: bool = False,
+    apart: bool = False,
 ) -> Chart:
+    """Return histograms of some series, on a panel for each signal class.
+
+    Parameters
+    ----------
+    apart
+        Whether each panel has a vertical axis of its own.
+    """
     least = min((float(row["share"] or 0) for row in rows), default=0.1)
     params, opacity = picked(field)
     y = quantitative("share", "Share of jets", log=log)
@@ -425,7 +439,10 @@ def _histogram_chart(
             },
         }
     ]
-    return Chart(title, text, panels(layers, signals, data(rows, ["from", "to", "share"])))
+    spec = panels(layers, signals, data(rows, ["from", "to", "share"]))
+    if apart and len(signals) > 1:
+        spec["resolve"] = {"scale": {"y": "independent"}}
+    return Chart(title, text, spec)
 
 
 def _confusion_chart(run: ReportedRun) -> Chart:

@@ -3,8 +3,9 @@
   const specs = JSON.parse(document.getElementById("specs").textContent);
   const config = {
     font: 'system-ui, "Segoe UI", "DejaVu Sans", sans-serif',
-    axis: { labelFontSize: 12, titleFontSize: 13, gridColor: "#e6e9ec", titleFontWeight: "normal" },
-    legend: { labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal" },
+    axis: { labelFontSize: 12, titleFontSize: 13, gridColor: "#e6e9ec", titleFontWeight: "normal",
+      labelFlush: false, labelOverlap: "greedy", labelSeparation: 8 },
+    legend: { symbolOpacity: 1, labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal" },
     header: { labelFontSize: 13 },
     view: { stroke: "#8c959f" },
   };
@@ -48,12 +49,13 @@
   const all = [...document.querySelectorAll(".chart[data-chart]")];
   const isHidden = (place) => place.closest("details:not([open])") !== null;
   const pause = () => new Promise((resume) => setTimeout(resume));
-  for (const place of all.filter((one) => !isHidden(one))) {
+  const inSight = (place) => !isHidden(place) && place.getBoundingClientRect().top < window.innerHeight;
+  for (const place of all.filter(inSight)) {
     await draw(place);
     await pause();
   }
   document.documentElement.dataset.ready = Math.round(performance.now());
-  // What is folded away is drawn in the meantime, so that it is there when it is opened or printed.
+  // The rest is drawn in the meantime, folded away or not: it is there when it is seen or printed.
   for (const place of all.filter((one) => one.childElementCount === 0)) {
     await draw(place);
     await pause();
