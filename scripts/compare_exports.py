@@ -4,9 +4,10 @@
 
 Every run is exported in every way that is asked for, into a folder that is deleted afterwards, and
 all jets are scored in ONNX Runtime and by the run. A line has the largest and the median difference
-of a score; jets with neighbours as good as equally far are counted apart. With two classes and
-labels, it has AUC and rejection beside fp32's, with paired errors. --reference FILE.npz compares
-with the scores of another program, an array ``scores`` in the order of the jets, as well.
+of a score; jets with neighbours as good as equally far or, for a pair bias, with particles in the
+same direction are counted apart. With two classes and labels, it has AUC and rejection beside
+fp32's, with paired errors. --reference FILE.npz compares with the scores of another program, an
+array ``scores`` in the order of the jets, as well.
 """
 
 import argparse

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+import parttag as pt
 from helpers.files import write_jetclass_root
 from helpers.ranks import RankGroup
 from helpers.runs import same_weights
@@ -18,6 +19,9 @@ from parttag.data.preparation.prepare import prepare
 from parttag.errors import InputError
 from parttag.evaluation.evaluate import evaluate_run
 from parttag.evaluation.predict import score_files
+from parttag.evaluation.report.page import missing_packages
+from parttag.evaluation.report.task_pictures import task_charts
+from parttag.evaluation.report.write import report_evaluation
 from parttag.metrics import Report
 from parttag.runs.config import load_config
 from parttag.runs.run import load_run
@@ -228,8 +232,29 @@ def test_an_evaluation_measures_each_task(folder, run):
         assert (folder / "evaluation" / name).stat().st_size > 1000
     read = Report.from_json(folder / "evaluation" / "metrics.json")
     assert read.to_json() == found.to_json()
+    charts = task_charts(read.tasks)
+    assert [chart.title for chart in charts] == [
+        "Resolution and bias of mass",
+        "Resolution and bias of pt",
+        "Confusion of origin",
+        "Vertices",
+    ]
+    first = charts[0].lines[0]
+    value = mass["by_target"]["prediction"][0]["resolution"]["value"]
+    assert first[:2] == ["mass", "resolution"]
+    assert float(first[3]) == pytest.approx(value, rel=1e-3)
+    if not missing_packages():
+        line = report_evaluation(load_run(run), found, folder / "evaluation")
+        assert line.startswith("to look at"), line
+        assert "Confusion of origin" in (folder / "evaluation" / "report.html").read_text()
     rows = {row[0] for row in read.rows()}
     assert {"mass: resolution", "mass as jet_sdmass: bias", "origin: efficiency of b"} <= rows
+
+
+def test_an_export_has_the_classes(folder, run):
+    pytest.importorskip("onnxruntime")
+    report = pt.load(run).export(folder / "exported" / "model.onnx")
+    assert report.differences.largest < 1e-4
 
 
 def test_a_regression_needs_no_classes(folder, monkeypatch, capsys):
@@ -325,8 +350,8 @@ SAME = {"column": "jet_same"}
         ({"origin": SAME}, {"classify": {}}, "'origin' cannot be the name of a target"),
         (
             {},
-            {"vertex": {"weigth": 2}},
-            "objective.tasks.vertex.weigth: there is no such .*weight",
+            {"vertex": {"weights": 2}},
+            "objective.tasks.vertex.weights: there is no such .*weight",
         ),
         ({}, {"origin": {"classes": {"a": 1}}}, "origin.classes .* must have 2 or more entries"),
         (

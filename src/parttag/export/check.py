@@ -18,7 +18,9 @@ from parttag.jets.arrays import EXTRA_NAMES, JetArrays
 from parttag.jets.batch import JetBatch, make_batch
 from parttag.jets.columns import pack_columns
 from parttag.jets.kinds import KIND_COLUMN, KIND_TYPE, MaxParticles
+from parttag.jets.kinematics import delta_phi, phi, rapidity
 from parttag.models import Tagger
+from parttag.models.layers.pair_network import PairNetwork
 from parttag.models.particle_net import EdgeBlock
 from parttag.samples.toys import toy_jets
 
@@ -37,7 +39,8 @@ _ROUNDING = 8 * float(np.finfo(np.float32).eps)
 class Differences:
     """How far the scores of a model are from the run's own.
 
-    Jets with neighbours that are as good as equally far, where rounding decides, are counted apart.
+    Jets in which rounding decides, of neighbours that are as good as equally far or of the
+    logarithm of the angle between particles in the same direction, are counted apart.
     """
 
     num_jets: int
@@ -55,8 +58,8 @@ class Differences:
         if not self.num_ties:
             return text
         return (
-            f"{text}; {self.num_ties} more jets have neighbours as good as equally far, and differ "
-            f"by at most {self.largest_of_ties:.1e}"
+            f"{text}; {self.num_ties} more jets have neighbours as good as equally far or "
+            f"particles in the same direction, and differ by at most {self.largest_of_ties:.1e}"
         )
 
 
@@ -145,12 +148,16 @@ def toy_batches(columns: ToyColumns, max_particles: MaxParticles) -> Iterator[tu
 
 
 def near_ties(network: Tagger, batch: JetBatch) -> Bool[np.ndarray, " jets"]:
-    """Return which jets have a particle whose neighbours may be others after rounding.
+    """Return which jets are what they are to a network by the rounding of float32.
 
-    Those are jets where the last neighbour and the next one after it are as good as equally far, or
-    a particle and the nearest one to it are at the same place.
+    For ParticleNet those are jets where the last neighbour and the next one after it are as good as
+    equally far, or a particle and the nearest one to it are at the same place; for the pair bias of
+    a Particle Transformer, jets with two particles in the same direction, whose ln Δ is that of the
+    last bit of a rapidity or an azimuth, or of ``eps`` if all bits are the same.
     """
     tied = np.zeros(len(batch), dtype=bool)
+    if any(isinstance(module, PairNetwork) for module in network.modules()):
+        tied |= _has_same_directions(batch)
     blocks = [module for module in network.modules() if isinstance(module, EdgeBlock)]
     if not blocks:
         return tied
@@ -161,6 +168,21 @@ def near_ties(network: Tagger, batch: JetBatch) -> Bool[np.ndarray, " jets"]:
         for jet, own in enumerate(points.double().split(batch.lengths.tolist())):
             tied[jet] |= _has_tie(own, k)
     return tied
+
+
+def _has_same_directions(batch: JetBatch) -> Bool[np.ndarray, " jets"]:
+    """Return which jets have two particles whose angles differ by rounding alone."""
+    p4 = batch.p4[: batch.num_particles]
+    lengths = batch.lengths.tolist()
+    found = np.zeros(len(batch), dtype=bool)
+    for jet, (y, azimuth) in enumerate(
+        zip(rapidity(p4).split(lengths), phi(p4).split(lengths), strict=True)
+    ):
+        along = (y[:, None] - y).abs() / y.abs().clamp(min=1)
+        apart = torch.stack([along, delta_phi(azimuth[:, None], azimuth).abs()])
+        is_same = (apart <= _ROUNDING).all(dim=0)
+        found[jet] = bool(is_same.fill_diagonal_(False).any())
+    return found
 
 
 @contextmanager

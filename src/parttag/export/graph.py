@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from parttag.models.layers.basic import LinearGELU
 from parttag.models.layers.batch_norm import PackedBatchNorm
+from parttag.models.layers.task_heads import TaskHead
 
 if TYPE_CHECKING:
     import onnx
@@ -292,6 +293,8 @@ def layers(x: Value, modules: nn.Module) -> Value:
         for module in modules:
             x = layers(x, module)
         return x
+    if isinstance(modules, TaskHead) and modules.classify is not None:
+        return layers(x, modules.classify)  # of several tasks, a model has the classes
     if isinstance(modules, nn.Dropout | nn.Identity):
         return x
     if isinstance(modules, nn.Linear):

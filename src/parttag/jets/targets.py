@@ -80,8 +80,8 @@ class TargetOptions(Options):
     """Multiplied after that; null for 2 over the width of the middle 68 % of the training jets."""
     beside: tuple[Name, ...] | None = None
     """What an evaluation sets beside the prediction, in the same unit: jet_mass, jet_pt, jet_energy
-    or columns of the jets. null: ``relative_to``, and beside jet_mass the column jet_sdmass where
-    the files have it."""
+    or columns of the jets. null: of those three what the name of the column says, with a mass also
+    the column jet_sdmass where the files have it; of other names ``relative_to``."""
     bins: tuple[float, ...] | None = Field(default=None, min_length=2)
     """Edges of the bins of the target in an evaluation; null for five of about as many jets."""
 
@@ -118,10 +118,10 @@ class TargetOptions(Options):
         """What an evaluation sets beside the prediction, where the files have it."""
         if self.beside is not None:
             return self.beside
-        if self.relative_to is None:
-            return ()
-        soft_drop = ("jet_sdmass",) if self.relative_to == "jet_mass" else ()
-        return (self.relative_to, *soft_drop)
+        of_jet = tuple(name for name in JET_REFERENCES if name.removeprefix("jet_") in self.column)
+        if not of_jet:
+            return () if self.relative_to is None else (self.relative_to,)
+        return (*of_jet, "jet_sdmass") if "jet_mass" in of_jet else of_jet
 
     @property
     def suffixes(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""scripts/mass_regression.py and the example that it trains, on a few toy jets."""
+"""scripts/mass_regression.py and compare_tasks.py, and what they train, on a few toy jets."""
 
 import importlib.util
 import json
@@ -14,7 +14,7 @@ from parttag.samples.simulation.ancestry import Origin
 from parttag.testing import toy_jets
 from parttag.training.objectives.task_options import SIMULATED_ORIGINS
 
-SCRIPT = Path(__file__).parents[3] / "scripts" / "mass_regression.py"
+SCRIPTS = Path(__file__).parents[3] / "scripts"
 SMALL = {
     "model.embed_dims": [8],
     "model.pair_dims": [4],
@@ -26,12 +26,16 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("mass_regression", SCRIPT)
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def script():
+    return load("mass_regression")
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +89,19 @@ def test_verdicts_are_of_the_bins_between_the_limits(script):
         "100–160 GeV: resolution 0.400 of soft drop's, bias -0.0300: missed",
         "true mass below q16: 0.1700 ± 0.0100",
     ]
+
+
+def test_a_comparison_of_tasks_is_by_seeds(data, tmp_path):
+    comparison = load("compare_tasks")
+    found = comparison.train("origins", data, tmp_path, 0, SMALL)
+    assert set(found) == {"origin accuracy", "CPU-seconds of a step"}
+    assert found == comparison.train("origins", data, tmp_path, 0, SMALL)  # as it is kept
+    seeds = {"0": {"accuracy": 0.8}, "1": {"accuracy": 0.9}}
+    other = {"0": {"accuracy": 0.81, "mass bias": 0.1}, "1": {"accuracy": 0.93}}
+    lines = comparison.table({"classes": seeds, "more": other}).splitlines()
+    assert lines[2] == "| accuracy | 0.85 ± 0.071 | 0.87 ± 0.085 |"
+    assert lines[3] == "| mass bias | – | 0.1 |"
+    assert lines[-1] == "- accuracy, more over classes: +0.02 ± 0.014"
 
 
 def test_origins_are_those_that_the_simulation_writes():

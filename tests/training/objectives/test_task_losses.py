@@ -19,8 +19,8 @@ from parttag.options import read_options
 from parttag.testing import toy_jets
 from parttag.training.objectives import Truth, build_objective, tasks
 from parttag.training.objectives.classify import ClassificationOptions, classification_sums
-from parttag.training.objectives.task_losses import target_losses
-from parttag.training.objectives.task_options import TasksOptions
+from parttag.training.objectives.task_losses import known_vertices, origins, target_losses
+from parttag.training.objectives.task_options import OriginTask, TasksOptions, VertexTask
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 KNOWN = {"column": "genmass", "centre": 0.2, "scale": 3.0}
@@ -138,6 +138,20 @@ def test_a_target_comes_back_in_its_units(transform):
     assert known.sum() == 5
     assert there.isnan().equal(~known)
     torch.testing.assert_close(back[known], values[known])
+
+
+@pytest.mark.parametrize(
+    ("options", "beside"),
+    [
+        ({"column": "jet_genmass", "relative_to": "jet_pt"}, ("jet_mass", "jet_sdmass")),
+        ({"column": "jet_genpt"}, ("jet_pt",)),
+        ({"column": "hadron", "relative_to": "jet_width"}, ("jet_width",)),
+        ({"column": "hadron"}, ()),
+        ({"column": "jet_genmass", "beside": ["jet_tau21"]}, ("jet_tau21",)),
+    ],
+)
+def test_what_stands_beside_a_target_follows_from_its_name(options, beside):
+    assert read_options(TargetOptions, options).compared == beside
 
 
 def _restated(objective, network, batch):
@@ -264,6 +278,27 @@ def test_vertices_by_coordinates_are_those_that_are_close():
                     total += w
     found = sums.metrics["vertex_loss"] / sums.weights["vertex_loss"]
     assert found.item() == pytest.approx(losses / total, rel=1e-10)
+
+
+def test_particles_of_other_kinds_do_not_count():
+    batch = some_batch(4)
+    number = batch.num_particles
+    columns = {
+        "kind": (np.arange(number) % 2).astype(np.uint8),
+        "origin": np.full(number, 5),
+        "vertex": np.zeros(number, dtype=np.int64),
+    }
+    packed, types = pack_columns(columns, number)
+    kinds = (("tracks", True), ("towers", True))
+    batch = replace(batch, columns=torch.from_numpy(packed), column_types=types, kinds=kinds)
+    task = read_options(OriginTask, {**ORIGIN, "kinds": "towers"})
+    assert origins(batch, task).tolist() == [-1 + n % 2 for n in range(number)]
+    vertex = read_options(VertexTask, {"column": "vertex", "kinds": ["tracks"]})
+    assert known_vertices(batch, vertex).isnan()[:, 0].tolist() == [
+        n % 2 == 1 for n in range(number)
+    ]
+    with pytest.raises(InputError, match="no particles of that kind; there are tracks, towers"):
+        origins(batch, task.model_copy(update={"kinds": ("muons",)}))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

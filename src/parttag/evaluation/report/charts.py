@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from parttag.plotting.elements import COLORS
 
 Spec = dict[str, Any]
@@ -123,6 +126,58 @@ def panels(
         "spec": {"width": NARROW[0], "height": NARROW[1], "layer": list(layers)},
         # Beside three panels there is no room.
         "config": {"legend": {"orient": "bottom", "columns": 4}},
+    }
+
+
+def matrix(
+    share: Float[np.ndarray, "classes classes"], classes: Sequence[str], columns: str, rows: str
+) -> Spec:
+    """Return shares of each true class, a row, that are given each class; NaN is left empty.
+
+    Parameters
+    ----------
+    columns, rows
+        What the axes say.
+    """
+    cells: list[Mapping[str, Cell]] = [
+        {"truth": classes[i], "predicted": classes[j], "share": float(share[i, j])}
+        for i, j in np.ndindex(share.shape)
+        if np.isfinite(share[i, j])
+    ]
+    size, names = max(60 * len(classes), 160), list(classes)
+    dark = {"test": {"field": "share", "gt": 0.55}, "value": "white"}
+    angle = -40 if len(classes) > 4 else 0
+    color = {
+        "field": "share",
+        "type": "quantitative",
+        "scale": {"scheme": "blues", "domain": [0, 1]},
+        "title": "share",
+    }
+    tips = [tip("truth", "class"), tip("predicted", "called"), tip("share", "share", ".4f")]
+    return {
+        "data": data(cells, ["share"]),
+        "width": size,
+        "height": size,
+        "encoding": {
+            "x": {
+                "field": "predicted",
+                "type": "nominal",
+                "sort": names,
+                "title": columns,
+                "axis": {"orient": "top", "labelAngle": angle},
+            },
+            "y": {"field": "truth", "type": "nominal", "sort": names, "title": rows},
+        },
+        "layer": [
+            {"mark": "rect", "encoding": {"color": color, "tooltip": tips}},
+            {
+                "mark": {"type": "text", "fontSize": 13},
+                "encoding": {
+                    "text": {"field": "share", "type": "quantitative", "format": ".3f"},
+                    "color": {"condition": dark, "value": "black"},
+                },
+            },
+        ],
     }
 
 

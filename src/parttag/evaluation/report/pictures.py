@@ -15,6 +15,7 @@ from parttag.evaluation.report.charts import (
     colored,
     dashed,
     data,
+    matrix,
     number,
     panels,
     picked,
@@ -22,6 +23,7 @@ from parttag.evaluation.report.charts import (
     tip,
 )
 from parttag.evaluation.report.content import ReportedRun
+from parttag.evaluation.report.task_pictures import task_charts
 from parttag.metrics import Estimate, class_rocs, discriminants, passing_jets
 from parttag.metrics.roc import FEWEST_SIGNAL, Roc
 from parttag.plotting import signal_scores
@@ -308,7 +310,8 @@ def run_charts(run: ReportedRun, rocs: Mapping[str, Roc]) -> list[Chart]:
     charts = []
     if run.jets is not None and len(run.jets.labels):
         charts = [_scores_chart(run, rocs), *_sculpting_chart(run, rocs), _confusion_chart(run)]
-    return charts + _reliability_chart(run)
+    tasks = {} if run.report is None else run.report.tasks
+    return [*charts, *_reliability_chart(run), *task_charts(tasks)]
 
 
 def _scores_chart(run: ReportedRun, rocs: Mapping[str, Roc]) -> Chart:
@@ -447,58 +450,10 @@ def _confusion_chart(run: ReportedRun) -> Chart:
     assert jets is not None
     share = confusion(jets.logits, jets.labels, jets.jet_weights)
     classes = list(run.classes)
-    rows: Rows = [
-        {"truth": classes[i], "predicted": classes[j], "share": float(share[i, j])}
-        for i in range(len(classes))
-        for j in range(len(classes))
-        if np.isfinite(share[i, j])
-    ]
-    size = max(60 * len(classes), 160)
-    base = {
-        "x": {
-            "field": "predicted",
-            "type": "nominal",
-            "sort": classes,
-            "title": "Class of the highest score",
-            "axis": {"orient": "top", "labelAngle": -40 if len(classes) > 4 else 0},
-        },
-        "y": {"field": "truth", "type": "nominal", "sort": classes, "title": "Class of the jet"},
-    }
-    dark = {"test": {"field": "share", "gt": 0.55}, "value": "white"}
     return Chart(
         "Confusion",
         "Of the jets of each class, a row, the share that gets each class as its highest score.",
-        {
-            "data": data(rows, ["share"]),
-            "width": size,
-            "height": size,
-            "encoding": base,
-            "layer": [
-                {
-                    "mark": "rect",
-                    "encoding": {
-                        "color": {
-                            "field": "share",
-                            "type": "quantitative",
-                            "scale": {"scheme": "blues", "domain": [0, 1]},
-                            "title": "share",
-                        },
-                        "tooltip": [
-                            tip("truth", "class"),
-                            tip("predicted", "called"),
-                            tip("share", "share", ".4f"),
-                        ],
-                    },
-                },
-                {
-                    "mark": {"type": "text", "fontSize": 13},
-                    "encoding": {
-                        "text": {"field": "share", "type": "quantitative", "format": ".3f"},
-                        "color": {"condition": dark, "value": "black"},
-                    },
-                },
-            ],
-        },
+        matrix(share, classes, "Class of the highest score", "Class of the jet"),
         ["class", *(f"called {name}" for name in classes)],
         [
             [name, *(number(float(x)) for x in row)]
