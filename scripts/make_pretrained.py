@@ -11,7 +11,7 @@ Three steps, each of which continues where it was interrupted:
 2. ``train``: the network of ``toptagging/particle_transformer_small`` on the ten classes, once for
    each number of jets of ``--points``, all with the same number of jets seen (``--seen``): what
    more jets are worth, not more steps. Points whose jets are not all there yet are left out, and
-   said. About an hour of a processor for a million jets seen.
+   said. About 40 minutes of a processor for a million jets seen.
 3. ``write``: ``OUT/networks/NAME`` of the point with most jets: safetensors, ``card.json`` and
    ``README.md``. With ``PARTTAG_PRETRAINED=OUT/networks`` it has its name already; to ship it, copy
    the folder below ``src/parttag/models/pretrained``.
