@@ -12,7 +12,7 @@ from helpers.files import write_jetclass_root
 from helpers.ranks import RankGroup
 from helpers.runs import NETWORK
 from parttag.evaluation.evaluate import score_run
-from parttag.evaluation.scores import Scorer
+from parttag.evaluation.scorer import Scorer
 from parttag.runs.run import load_run
 from parttag.testing import toy_jets
 from parttag.training.distributed import Ranks

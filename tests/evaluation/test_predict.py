@@ -12,7 +12,7 @@ from helpers.limits import largest_file
 from parttag.data.readers import read_chunks
 from parttag.errors import InputError
 from parttag.evaluation.predict import predict, score_files, score_jets
-from parttag.evaluation.scores import Scorer
+from parttag.evaluation.scorer import Scorer
 from parttag.jets.arrays import concatenate
 from parttag.testing import toy_jets
 

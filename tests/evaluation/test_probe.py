@@ -22,7 +22,7 @@ from parttag.evaluation.probe import (
     fit_probe,
     probe_run,
 )
-from parttag.evaluation.scores import Scorer
+from parttag.evaluation.scorer import Scorer
 from parttag.jets.batch import make_batch
 from parttag.jets.features import feature_names, particle_features
 from parttag.testing import toy_batch, toy_jets

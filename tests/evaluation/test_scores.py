@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from parttag.errors import InputError
-from parttag.evaluation.scores import Scorer, join
+from parttag.evaluation.scorer import Scorer
+from parttag.evaluation.scores import join
 from parttag.jets.batch import make_batch
 from parttag.models import Tagger, build_model
 from parttag.models.pfn import PFNOptions

@@ -16,7 +16,7 @@ import yaml
 
 from helpers.files import write_jetclass_root
 from helpers.networks import NETWORKS, SMALL, VARIANTS
-from parttag.evaluation.scores import Scorer
+from parttag.evaluation.scorer import Scorer
 from parttag.models import build_model
 from parttag.models.particle_tokenizer import ParticleTokenizerOptions
 from parttag.runs.config import load_config

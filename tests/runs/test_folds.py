@@ -20,7 +20,7 @@ from parttag.data.preparation.prepare import prepare
 from parttag.errors import InputError
 from parttag.evaluation.predict import score_files
 from parttag.evaluation.probe import probe_run
-from parttag.evaluation.scores import Scorer
+from parttag.evaluation.scorer import Scorer
 from parttag.jets.arrays import split_index
 from parttag.runs.config import load_config
 from parttag.runs.run import join_folds, load_run

@@ -28,7 +28,7 @@ from parttag.evaluation.probe import (
     probe_run,
 )
 from parttag.evaluation.report.write import report_evaluation
-from parttag.evaluation.scores import Scorer
+from parttag.evaluation.scorer import Scorer
 from parttag.evaluation.working_points import asked_points
 from parttag.metrics import Estimate, Report
 from parttag.progress import Progress, no_progress

@@ -20,7 +20,8 @@ from parttag.errors import InputError, option
 from parttag.evaluation.applications import applications
 from parttag.evaluation.batches import Precision
 from parttag.evaluation.evaluation import Epochs, Evaluation, read_epochs
-from parttag.evaluation.scores import Scorer, Scores, join
+from parttag.evaluation.scorer import Scorer
+from parttag.evaluation.scores import Scores, join
 from parttag.evaluation.task_reports import task_reports
 from parttag.jets.arrays import JetArrays
 from parttag.metrics import EvaluationOptions, Reweighted, check_options, class_rocs, measure

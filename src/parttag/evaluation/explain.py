@@ -24,7 +24,8 @@ from parttag.evaluation.attributions import (
     integrated_gradients,
 )
 from parttag.evaluation.importance import Importance, Importances, permutation_importance
-from parttag.evaluation.scores import Scorer, Scores
+from parttag.evaluation.scorer import Scorer
+from parttag.evaluation.scores import Scores
 from parttag.jets.arrays import JetArrays, concatenate
 from parttag.jets.batch import JetBatch, make_batch
 from parttag.jets.packing import places

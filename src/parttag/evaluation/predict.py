@@ -13,7 +13,8 @@ from parttag.data.jet_files import STEP_JETS, JetFiles, Patterns, jet_files, ste
 from parttag.data.readers import read_branches
 from parttag.errors import InputError, option
 from parttag.evaluation.batches import Precision
-from parttag.evaluation.scores import Scorer, Scores, join, refuse_hidden_columns
+from parttag.evaluation.scorer import Scorer
+from parttag.evaluation.scores import Scores, join, refuse_hidden_columns
 from parttag.evaluation.working_points import passes
 from parttag.jets.arrays import JetArrays
 from parttag.metrics.working_points import WorkingPoints
