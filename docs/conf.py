@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 
 project = "parttag"
 author = "the parttag developers"

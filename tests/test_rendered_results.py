@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -56,6 +57,21 @@ def test_the_pages_are_those_of_the_tables_that_are_kept(script):
         assert path.read_text(encoding="utf-8") == text, "run scripts/render_results.py"
 
 
+def test_marks_are_pairs_and_name_benchmarks():
+    pages = sorted((ROOT / "docs" / "results").glob("*.md"))
+    marks = [
+        mark
+        for page in pages
+        for mark in re.findall(
+            r"^<!-- (table|end) (\w+) -->$", page.read_text("utf-8"), re.MULTILINE
+        )
+    ]
+    names = [name for kind, name in marks if kind == "table"]
+    assert marks == [mark for name in names for mark in (("table", name), ("end", name))]
+    assert "toptagging_cpu" in names
+    assert all((ROOT / "configs" / "benchmarks" / f"{name}.yaml").exists() for name in names)
+
+
 def test_a_table_has_numbers_errors_limits_notes_and_its_origin(script):
     lines = script.render([ROW], ORIGIN).splitlines()
     assert lines[0].split(" | ")[5:7] == ["1/ε_B at 50 %", "1/ε_B at 30 %"]
@@ -98,3 +114,14 @@ def test_a_table_without_origin_or_page_is_refused(script, tmp_path):
     (tmp_path / "cpu" / "provenance.json").write_text(json.dumps({**ORIGIN, "commit": ""}))
     with pytest.raises(SystemExit, match="must say commit"):
         script.rendered(tmp_path)
+
+
+def test_numbers_of_the_readme_and_the_first_page_are_those_of_the_results():
+    """They stand in three places, for who reads one; a row is the same in all."""
+    results = (ROOT / "docs" / "results" / "toptagging.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (ours,) = (line for line in readme.splitlines() if line.endswith("| ours |"))
+    assert ours in results.splitlines()
+    _, _, jets, _, _, auc, half, *_ = (part.strip() for part in ours.split("|"))
+    first = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert f"| {jets} | {auc} | {half} |" in first

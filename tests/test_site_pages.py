@@ -20,12 +20,13 @@ TUTORIALS = EXTENSIONS.parent / "tutorials"
 @pytest.fixture(scope="module")
 def made():
     """Every page that the extensions make, by path."""
-    sys.path.insert(0, str(EXTENSIONS))
+    paths = [str(EXTENSIONS), str(EXTENSIONS.parents[1] / "scripts")]
+    sys.path[:0] = paths
     try:
         names = ("command", "configuration", "python", "network", "layout")
         modules = [importlib.import_module(f"{name}_pages") for name in names]
     finally:
-        sys.path.remove(str(EXTENSIONS))
+        del sys.path[: len(paths)]
     pages = {}
     for module in modules:
         pages.update(module.pages())
@@ -73,6 +74,39 @@ def test_every_network_has_a_page(made):
     assert (
         "| ParT | 0.94 | 0.9858 | 413 ± 16 | 1602 ± 81 |" in made["networks/particle_transformer"]
     )
+
+
+def test_a_network_has_the_numbers_of_tables_that_are_kept(made, tmp_path):
+    measured = sys.modules["network_pages"].measured
+    (tmp_path / "toptagging_cpu").mkdir()
+    half = {"value": 60.0, "low": 55.0, "high": 66.0}
+    rows = [
+        {
+            "row": name,
+            "accuracy": {"value": 0.9, "error": 0.003},
+            "auc": {"value": 0.95, "error": 0.002},
+            "rejection": {"top": {"0.5": half}},
+        }
+        for name in ("PFN", "ParT", "of another table")
+    ]
+    (tmp_path / "toptagging_cpu" / "table.json").write_text(json.dumps(rows))
+    assert list(measured("pfn_original", tmp_path)) == [
+        ("toptagging_cpu", "PFN", "0.9000 ± 0.0030", "0.9500 ± 0.0020", "60.0 +6.0 −5.0", "–")
+    ]
+    assert not list(measured("lgn", tmp_path))
+
+
+def test_every_page_is_in_the_contents():
+    docs = EXTENSIONS.parent
+    listed = set((docs / "index.md").read_text().split())
+    folders = ("tutorials", "how_to", "reference", "explanation", "results", "developers")
+    pages = {
+        path.relative_to(docs).with_suffix("").as_posix()
+        for folder in folders
+        for path in (docs / folder).iterdir()
+        if path.suffix in {".md", ".ipynb"}
+    }
+    assert pages <= listed
 
 
 def test_every_layout_is_on_its_page(made):

@@ -1,12 +1,14 @@
-"""A page a network: paper, parameters by part, recipe, every option, published numbers."""
+"""A page a network: paper, parts, recipe, published and measured numbers, every option."""
 
 import inspect
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import configuration_pages
 import yaml
 from markdown import code, index, plain, table
+from render_results import RESULTS, cell
 
 from parttag.benchmarks.costs import num_parameters
 from parttag.metrics.published import TOP_TAGGING, Published, Rejection
@@ -18,6 +20,7 @@ from parttag.runs.run import build_network
 _CONFIGS = Path(__file__).parents[2] / "configs"
 _TABLE = "benchmarks/toptagging.yaml"
 _HEADER = ("row", "accuracy", "AUC", "1/ε_B at 50 %", "1/ε_B at 30 %", "mark", "footnote")
+_MEASURED_HEADER = ("table", "row", "accuracy", "AUC", "1/ε_B at 50 %", "1/ε_B at 30 %")
 _MARKS = (
     "V: read in the paper or the authors' repository; V2: in another's transcription; S: in the "
     "table of arXiv:2202.03772; R, U: recalled, not verified."
@@ -51,6 +54,8 @@ def _page(name: str, entry: ModelEntry, section: configuration_pages.Section) ->
         blocks += _recipe(entry.recipe)
     if rows := list(_published(name)):
         blocks += ["## Published", table(_HEADER, rows), _MARKS]
+    if rows := list(measured(name)):
+        blocks += ["## Measured", table(_MEASURED_HEADER, rows)]
     blocks += ["## Options", configuration_pages.key_table(section)]
     return "\n\n".join(block for block in blocks if block)
 
@@ -80,6 +85,24 @@ def _published(name: str) -> Iterator[tuple[str, ...]]:
         if config["model"]["name"] == name and row.get("published") in published:
             line = published[row["published"]]
             yield (title, *_numbers(line), row.get("footnote", ""))
+
+
+def measured(name: str, results: Path = RESULTS) -> Iterator[tuple[str, ...]]:
+    """Return the rows with this network of the tables that are kept, by the names of tables."""
+    for path in sorted(results.glob("*/table.json")):
+        title = path.parent.name
+        config = _CONFIGS / "benchmarks" / f"{title}.yaml"
+        rows = yaml.safe_load(config.read_text())["rows"] if config.exists() else {}
+        for found in json.loads(path.read_text()):
+            recipe = rows.get(found["row"], {}).get("recipe")
+            if recipe is None:
+                continue
+            network = yaml.safe_load((config.parent / recipe).read_text())["model"]["name"]
+            if network == name and found["accuracy"]["value"] is not None:
+                points = next(iter(found["rejection"].values()), {})
+                numbers = [cell(found["accuracy"], 4), cell(found["auc"], 4)]
+                numbers += [cell(points.get(eps_s)) for eps_s in ("0.5", "0.3")]
+                yield (title, found["row"], *numbers)
 
 
 def _numbers(line: Published) -> tuple[str, ...]:

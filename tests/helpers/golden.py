@@ -106,7 +106,7 @@ CASES = {
             "tasks",
             (
                 "targets={mass: {column: jet_mass, transform: log, relative_to: jet_pt, "
-                "loss: quantiles}}",
+                "loss: quantiles, centre: -1.8, scale: 3}}",
                 "objective.tasks={classify: {label_smoothing: 0.1}, mass: {weight: 0.1}}",
                 "objective.weights=uncertainty",
             ),

@@ -57,6 +57,7 @@ def truth_of(jets, seed):
         "jet_genmass": mass,
         "jet_sdmass": (0.9 * jets.mass).astype(np.float32),
         "jet_genpt": jets.pt.astype(np.float64) * rng.normal(1.1, 0.02, len(jets)),
+        "jet_number": np.arange(len(jets)),
         "jet_same": np.full(len(jets), 3.0),
         "jet_negative": np.where(np.arange(len(jets)) == 4, -1.0, 2.0 + rng.random(len(jets))),
         "jet_nothing": np.full(len(jets), np.nan),
@@ -254,6 +255,26 @@ def test_a_regression_needs_no_classes(folder, monkeypatch, capsys):
     assert "roc.png" not in files
 
 
+def test_each_fold_says_targets_in_its_own_standardization(folder):
+    config = write_config(
+        folder,
+        "folds.yaml",
+        {"pt": TARGETS["pt"]},
+        {"classify": {}, "pt": {}},
+        model={"name": "pfn", "particle_dims": [4], "jet_dims": [4]},
+        data={
+            "train": str(folder / "train.root"),
+            "classes": {"top": ["label_top"], "QCD": ["label_QCD"]},
+            "folds": {"number": 2, "by": "jet_number"},
+        },
+    )
+    run = load_run(train_run(load_config(config), folder / "folds"))
+    scales = [fold.head.target_options["pt"].scale for fold in run.fold_models]
+    assert scales[0] != scales[1]
+    report = evaluate_run(run).tasks["pt"]
+    assert abs(report.overall["prediction"].bias.value) < 0.1
+
+
 def test_jets_of_several_classes(folder):
     config = write_config(
         folder,
@@ -307,7 +328,7 @@ SAME = {"column": "jet_same"}
             {"vertex": {"weigth": 2}},
             "objective.tasks.vertex.weigth: there is no such .*weight",
         ),
-        ({}, {"origin": {}}, "objective.tasks.origin.classes: a value is missing"),
+        ({}, {"origin": {"classes": {"a": 1}}}, "origin.classes .* must have 2 or more entries"),
         (
             {},
             {"origin": {"classes": {"a": 1, "b": [1, 2]}}},

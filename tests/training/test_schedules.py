@@ -10,8 +10,10 @@ from parttag.training.schedules import (
     CosineOptions,
     ExponentialOptions,
     FlatDecayOptions,
+    FlatTailOptions,
     InverseSqrtOptions,
     LinearOptions,
+    OneCycleCosOptions,
     OneCycleOptions,
     RestartsOptions,
     StepOptions,
@@ -183,3 +185,46 @@ def test_an_exponential_falls_from_the_end_of_its_warm_up_on():
     options = ExponentialOptions(final=0.01, warmup_steps=4)
     found = [lr_multiplier(options, step, 8, 1) for step in range(8)]
     assert found == pytest.approx([0.25, 0.5, 0.75, 1, 1, 0.01**0.25, 0.1, 0.01**0.75])
+
+
+def weavers_factor(name, warmup, step, total):
+    """Restate ``lr_fn`` of weaver-core 0.5.3's train.py for flat+linear and flat+cos."""
+    warm = warmup * total if warmup < 1 else warmup
+    last_flat = 0.7 * total - 1
+    if step < warm:
+        return step / warm
+    if step <= last_flat:
+        return 1.0
+    x = (step - last_flat) / (total - last_flat)
+    return max(1e-3, 1 - x if name == "flat+linear" else 0.5 + 0.5 * math.cos(math.pi * x))
+
+
+@pytest.mark.parametrize("name", ["flat+linear", "flat+cos"])
+@pytest.mark.parametrize("warmup", [0.25, 0.0, 7.0])
+@pytest.mark.parametrize("total", [1, 10, 37, 1000])
+def test_weavers_flat_schedules_are_weavers(name, warmup, total):
+    options = FlatTailOptions(name=name, warmup=warmup)
+    found = [lr_multiplier(options, step, total, 10) for step in range(total)]
+    expected = [weavers_factor(name, warmup, step, total) for step in range(total)]
+    assert found == pytest.approx(expected, abs=1e-12)
+    if total == 1000:
+        assert (found[0] == 0) == (warmup > 0)
+        assert found[600] == 1 and found[-1] == pytest.approx(max(1e-3, found[-1]))
+        assert found[-1] < 0.01
+
+
+@pytest.mark.parametrize("total", [4, 20, 37, 1000])
+def test_the_cycle_of_cosines_is_torchs(total):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=1.0, total_steps=total, cycle_momentum=False
+    )
+    expected = []
+    for _ in range(total):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if len(expected) < total:
+            cycle.step()
+    found = [lr_multiplier(OneCycleCosOptions(), step, total, 10) for step in range(total)]
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert found[-1] == pytest.approx(4e-6)

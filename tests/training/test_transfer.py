@@ -240,3 +240,18 @@ def test_rates_fall_with_depth_from_the_head():
     assert plain == {
         "backbone.0.weight": 0.5, "backbone.0.bias": 0.5,
     }  # fmt: skip
+
+
+def test_multipliers_of_a_whole_training_and_those_of_its_start_are_multiplied():
+    model = build_model(OPTIONS, "kin", 2)
+    of_all = {"head.2.*": 3.0, "head.*": 2.0}
+    assert learning_rate_multipliers(model, None, of_all) == {
+        "head.0.weight": 2, "head.0.bias": 2, "head.2.weight": 3, "head.2.bias": 3
+    }  # fmt: skip
+    options = InitOptions(path="", lr_multipliers={"head.2.weight": 5, "backbone.*": 0.5})
+    assert learning_rate_multipliers(model, options, of_all) == {
+        "head.0.weight": 2, "head.0.bias": 2, "head.2.weight": 15, "head.2.bias": 3,
+        "backbone.0.weight": 0.5, "backbone.0.bias": 0.5,
+    }  # fmt: skip
+    with pytest.raises(InputError, match=r"optimizer\.lr_multipliers: 'tail' fits the name of no"):
+        learning_rate_multipliers(model, None, {"tail": 2.0})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeGuard
 
 import awkward as ak
+import numpy as np
 
 from parttag.api.arguments import ColumnsLike, FileNames, file_list, name_list, read_columns
 from parttag.data.selection.jet_weights import NegativeWeights
@@ -149,8 +150,8 @@ class Run(runs.Run):
         Returns
         -------
         ak.Array
-            One record a jet, nested as the jets are, with ``score_CLASS`` and ``logit_CLASS``;
-            those of jets without particles or with bad ones are NaN.
+            One record a jet, nested as the jets are, with ``score_CLASS`` and ``logit_CLASS``, and
+            ``pred_TARGET`` of targets; those of jets without particles or with bad ones are NaN.
 
         Raises
         ------
@@ -173,7 +174,7 @@ class Run(runs.Run):
         columns = {
             name: values
             for name, values in scores.columns().items()
-            if name.startswith(("score_", "logit_"))
+            if name.startswith(("score_", "logit_", "pred_")) and isinstance(values, np.ndarray)
         }
         rows = ak.zip(columns)
         return ak.unflatten(rows, ak.num(particles, axis=1)) if depth == 3 else rows

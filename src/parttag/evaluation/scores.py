@@ -399,10 +399,11 @@ class Scorer:
         particles = np.zeros((0, 0), dtype=np.int64)
         if sent:
             outputs[rows] = sent[0].read().numpy()
-            self._refuse_nonfinite(jets, outputs, rows)
+            judged = outputs if self.tasks is None else outputs[:, -1:]
+            self._refuse_nonfinite(jets, judged, rows)
         if self.tasks is not None:
-            own = sent[1].read().numpy() if sent else particles
-            particles = self.tasks.of_all_particles(jets, own, rows, self.model.max_particles)
+            seen = sent[1].read().numpy() if sent else particles
+            particles = self.tasks.of_all_particles(jets, seen, rows, self.model.max_particles)
         pt, eta, mass = (
             np.where(valid, values, np.nan).astype(np.float32)
             for values in (jets.pt, jets.eta, jets.mass)

@@ -24,7 +24,7 @@ from parttag.models.layers.task_heads import TaskHead
 from parttag.models.scaling import scaling_of
 from parttag.ops.layout import JetLayout
 from parttag.runs.config import RunConfig
-from parttag.training.objectives.task_losses import origins, vertex_pairs
+from parttag.training.objectives.task_losses import known_vertices, origins, vertex_pairs
 from parttag.training.objectives.task_options import TasksOptions
 from parttag.training.objectives.tasks import look
 
@@ -43,7 +43,7 @@ class TaskOutputs:
     options
         Of the objective.
     targets
-        Those that are tasks, with centre and scale.
+        Those that are tasks.
     num_classes
         How many logits there are.
     with_truth
@@ -73,13 +73,17 @@ class TaskOutputs:
 
     @property
     def width(self) -> int:
-        """Numbers of a jet that ``compute`` returns."""
-        return self.num_classes + sum(target.num_outputs for target in self.targets.values())
+        """Numbers of a jet that ``compute`` returns; the last is NaN if the network is spoiled."""
+        return self.num_classes + sum(len(own.suffixes) for own in self.targets.values()) + 1
 
     def compute(
         self, model: Tagger, batch: JetBatch
     ) -> tuple[Float[Tensor, "jets width"], Int64[Tensor, "particles tasks"]]:
-        """Return logits and standardized targets of jets, and class and vertex of particles."""
+        """Return logits and targets of jets, in units, and class and vertex of particles.
+
+        Targets are NaN where what they are relative to is. So that the network's own outputs can be
+        told from that, the last number of a jet is NaN where one of them is not finite, else 0.
+        """
         head = model.head
         assert isinstance(head, TaskHead)
         seen = look(model, batch, with_particles=bool(self.options.particle_columns))
@@ -87,7 +91,11 @@ class TaskOutputs:
         scaling = scaling_of(model)
         if scaling is not None and self.num_classes:
             logits = scaling(model, None, logits)
-        of_jets = [logits.float(), *(head.target(name, seen.jets).float() for name in self.targets)]
+        raw = {name: head.target(name, seen.jets).float() for name in self.targets}
+        found = [head.predictions(name, own, seen.batch).float() for name, own in raw.items()]
+        everything = torch.cat([logits.float(), *raw.values()], dim=1)
+        spoiled = torch.where(everything.isfinite().all(dim=1, keepdim=True), 0.0, torch.nan)
+        of_jets = [logits.float(), *found, spoiled]
         of_particles = []
         if self.options.origin is not None:
             of_particles.append(seen.origin_logits(head).argmax(dim=1))
@@ -129,7 +137,7 @@ class TaskOutputs:
         outputs: Float32[np.ndarray, "jets width"],
         particles: Int64[np.ndarray, "all_particles tasks"],
     ) -> JetColumns:
-        """Return the columns of predictions, targets in their units.
+        """Return the columns of predictions.
 
         Parameters
         ----------
@@ -138,14 +146,9 @@ class TaskOutputs:
         particles
             Of ``compute``, of all particles of all jets; −1 where nothing is said.
         """
-        found: JetColumns = {}
-        start = self.num_classes
-        batch = _without_particles(jets)
-        for name, target in self.targets.items():
-            own = torch.from_numpy(outputs[:, start : start + target.num_outputs])
-            start += target.num_outputs
-            for suffix, values in target.in_units(own, target.reference(batch)).items():
-                found[f"pred_{name}{suffix}"] = values.float().numpy()
+        said = outputs[:, self.num_classes : -1].T.copy()
+        of_jets = self.names[: len(said)]
+        found: JetColumns = dict(zip(of_jets, said, strict=True))
         for column, task in enumerate(self.options.particle_columns):
             found[f"pred_{task}"] = _jagged(particles[:, column], jets)
         return {**found, **self._truth(jets)} if self.with_truth else found
@@ -182,13 +185,11 @@ class TaskOutputs:
             found["true_origin"] = _jagged(origins(whole, origin).numpy(), jets)
         if vertex is not None:
             layout = JetLayout(whole.lengths)
-            columns = [whole.particle_column(name)[: whole.num_particles] for name in vertex.column]
-            share, _ = vertex_pairs(columns, layout.first, layout.second, vertex.within)
-            known = torch.stack([column.double() for column in columns]).isfinite().all(dim=0)
-            if len(columns) == 1:
-                known &= columns[0] >= 0
+            vertices = known_vertices(whole, vertex)
+            share, _ = vertex_pairs(vertices, layout.first, layout.second, vertex.within)
             number = found_vertices(share, layout).numpy()
-            found["true_vertex"] = _jagged(np.where(known.numpy(), number, _UNKNOWN), jets)
+            is_known = vertices.isfinite().all(dim=1).numpy()
+            found["true_vertex"] = _jagged(np.where(is_known, number, _UNKNOWN), jets)
         return found
 
 

@@ -235,7 +235,8 @@ def measure_resolution(
     order = np.argsort(off)
     values, shares = off[order], np.cumsum(weights[order])
     # Each jet stands for the middle of its weight, as in ``numpy.quantile`` of equal weights.
-    shares = (shares - weights[order] / 2) / shares[-1]
+    # Of weights below 0 the sums may fall for a while; a quantile is where they rise beyond it.
+    shares = np.maximum.accumulate((shares - weights[order] / 2) / shares[-1])
 
     def quantile(share: float) -> Estimate:
         step = math.sqrt(share * (1 - share) / number)

@@ -433,7 +433,12 @@ def first_difference(
 
 
 # The order of classes is that of the logits; of patterns, the first that fits counts.
-_ORDERED = ("data.classes", "init_from.lr_multipliers", "objective.tasks.origin.classes")
+_ORDERED = (
+    "data.classes",
+    "init_from.lr_multipliers",
+    "objective.tasks.origin.classes",
+    "optimizer.lr_multipliers",
+)
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

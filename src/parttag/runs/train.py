@@ -300,15 +300,13 @@ def _begin(
     model: Tagger, config: RunConfig, description: Mapping[str, Any], *, fresh: bool
 ) -> dict[str, float]:
     """Load what the training starts from, if it is fresh; return the multipliers of rates."""
-    multipliers: dict[str, float] = {}
     if config.init_from is not None:
         if fresh:
             load_initial_weights(model, config.init_from, description)
         freeze_parameters(model, config.init_from)
-        multipliers = learning_rate_multipliers(model, config.init_from)
     if fresh:
         take_tokenizer(model, config.tokenizer_from, config.init_from)
-    return multipliers
+    return learning_rate_multipliers(model, config.init_from, config.optimizer.lr_multipliers)
 
 
 def _seed_of_rank(seed: int, rank: int) -> int:

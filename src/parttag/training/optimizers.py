@@ -26,6 +26,9 @@ class _CommonOptions(Options):
     """Decay of the running means of gradients and of their squares."""
     eps: PositiveFloat = 1e-8
     """Added to the root mean square of the gradient."""
+    lr_multipliers: dict[str, PositiveFloat] = Field(default_factory=dict)
+    """The learning rate of parameters by pattern, in units of ``lr``; of several patterns that fit
+    a parameter, the first one counts. Those of ``init_from`` come on top."""
 
 
 class AdamOptions(_CommonOptions):

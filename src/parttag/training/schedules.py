@@ -135,8 +135,43 @@ class OneCycleOptions(Options):
     """Multiplier at the end."""
 
 
+class FlatTailOptions(Options):
+    """Rising from zero, constant, then a tail along a line or half a cosine: weaver's.
+
+    Of T steps, step s (counted from 0) has s/w in the warm-up of w steps, then 1 up to step
+    f = ``flat``·T − 1, then 1 − p or (1 + cos πp)/2 with p = (s − f)/(T − f), but never less than
+    ``floor``. The very first step has the rate 0.
+    """
+
+    name: Literal["flat+linear", "flat+cos"] = "flat+linear"
+    flat: Fraction = 0.7
+    """Share of the training, warm-up included, before the tail."""
+    floor: Fraction = 0.001
+    """Smallest multiplier in the tail."""
+    warmup: float = Field(default=0.25, ge=0)
+    """Steps over which the learning rate rises, or their share of all steps if less than 1."""
+
+
+class OneCycleCosOptions(Options):
+    """From ``start`` up to 1 and on to ``final``, along half a cosine each: torch's ``OneCycleLR``.
+
+    The defaults are weaver's: a rise in 30 % of the steps from 1/25, then a fall to 1/250,000. Its
+    momenta, which torch cycles too, stay as the optimizer has them.
+    """
+
+    name: Literal["one_cycle+cos"] = "one_cycle+cos"
+    start: float = Field(default=0.04, gt=0, le=1)
+    """Multiplier of the first step."""
+    rise: float = Field(default=0.3, gt=0, lt=1)
+    """Fraction of the training in which the rate rises."""
+    final: Fraction = 4e-6
+    """Multiplier of the last step."""
+
+
 ScheduleOptions = Annotated[
     FlatDecayOptions
+    | FlatTailOptions
+    | OneCycleCosOptions
     | CosineOptions
     | LinearOptions
     | ExponentialOptions
@@ -171,6 +206,10 @@ def lr_multiplier(
         return multipliers[min(step, num_steps - 1) * len(multipliers) // num_steps]
     if options.name == "one_cycle":
         return _one_cycle(options, step, num_steps)
+    if options.name == "one_cycle+cos":
+        return _one_cycle_cos(options, step, num_steps)
+    if options.name == "flat+linear" or options.name == "flat+cos":
+        return _flat_tail(options, step, num_steps)
     risen = min(1.0, (step + 1) / options.warmup_steps) if options.warmup_steps else 1.0
     return risen * _after_warmup(options, step, num_steps, steps_per_epoch)
 
@@ -223,3 +262,26 @@ def _one_cycle(options: OneCycleOptions, step: int, num_steps: int) -> float:
     peak = max(options.rise * num_steps - 1, 0)
     corners = [0, peak, 2 * peak, num_steps - 1]
     return float(np.interp(step, corners, [options.start, 1, options.start, options.final]))
+
+
+def _one_cycle_cos(options: OneCycleCosOptions, step: int, num_steps: int) -> float:
+    peak, last = options.rise * num_steps - 1, num_steps - 1
+    if step <= peak:
+        return _half_cosine(options.start, 1.0, step / peak if peak > 0 else 1.0)
+    return _half_cosine(1.0, options.final, (step - peak) / (last - peak))
+
+
+def _half_cosine(begin: float, end: float, passed: float) -> float:
+    return end + (begin - end) * (1 + math.cos(math.pi * passed)) / 2
+
+
+def _flat_tail(options: FlatTailOptions, step: int, num_steps: int) -> float:
+    warmup = options.warmup * num_steps if options.warmup < 1 else options.warmup
+    if step < warmup:
+        return step / warmup
+    flat = options.flat * num_steps - 1
+    if step <= flat:
+        return 1.0
+    passed = (step - flat) / (num_steps - flat)
+    left = 1 - passed if options.name == "flat+linear" else _half_cosine(1.0, 0.0, passed)
+    return max(options.floor, left)

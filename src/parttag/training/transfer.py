@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat
@@ -153,25 +154,44 @@ def batch_norms(model: Tagger) -> list[PackedBatchNorm]:
     return [module for module in model.modules() if isinstance(module, PackedBatchNorm)]
 
 
-def learning_rate_multipliers(model: Tagger, options: InitOptions) -> dict[str, float]:
+def learning_rate_multipliers(
+    model: Tagger, options: InitOptions | None, of_all: Mapping[str, float] = MappingProxyType({})
+) -> dict[str, float]:
     """Return the multiplier of every parameter whose learning rate is not ``optimizer.lr``.
+
+    Parameters
+    ----------
+    options
+        What the training starts from.
+    of_all
+        ``optimizer.lr_multipliers``, whatever it starts from.
 
     Raises
     ------
     InputError
         If a pattern of ``lr_multipliers`` fits no parameter.
     """
+    found = _by_pattern(model, of_all, "optimizer.lr_multipliers")
+    if options is None:
+        return found
+    factors = [_by_pattern(model, options.lr_multipliers, "init_from.lr_multipliers")]
+    if options.layer_decay is not None:
+        factors.append({n: options.layer_decay**depth for n, depth in _depths(model).items()})
+    for factor in factors:
+        for name, value in factor.items():
+            found[name] = found.get(name, 1.0) * value
+    return found
+
+
+def _by_pattern(model: Tagger, patterns: Mapping[str, float], key: str) -> dict[str, float]:
     names = [name for name, _ in model.named_parameters()]
-    multipliers: dict[str, float] = {}
-    for pattern, multiplier in options.lr_multipliers.items():
-        _refuse_unfitting("init_from.lr_multipliers", pattern, names)
+    found: dict[str, float] = {}
+    for pattern, multiplier in patterns.items():
+        _refuse_unfitting(key, pattern, names)
         for name in names:
             if fnmatchcase(name, pattern):
-                multipliers.setdefault(name, multiplier)
-    if options.layer_decay is not None:
-        for name, depth in _depths(model).items():
-            multipliers[name] = multipliers.get(name, 1.0) * options.layer_decay**depth
-    return multipliers
+                found.setdefault(name, multiplier)
+    return found
 
 
 def _depths(model: Tagger) -> dict[str, int]:

@@ -213,3 +213,42 @@ def test_formulas_of_flat_numbers_are_those_of_the_lists(formula):
 def test_functions_of_lists_are_no_matter_of_flat_numbers():
     for formula in ("ak.sum(x, axis=1)", "x[:, 0]", "x / ak.max(x, axis=1)", "zeros_like(x)"):
         assert not Expression(formula).is_elementwise
+
+
+def test_what_is_taken_apart_once_is_put_together_for_each_formula():
+    """Of lists of two kinds, numbers of entries, and names that are derived and read again."""
+    other = ak.unflatten(np.arange(6.0), [0, 2, 4, 0])
+    branches = {
+        "pt": lists(PT)[::-1][::-1],  # no longer from the first place of its buffer on
+        "track_pt": other,
+        "weight": ak.Array(BRANCHES["weight"]),
+        "slots": ak.to_regular(ak.Array(np.arange(8.0).reshape(4, 2))),
+    }
+    derived = DerivedColumns(
+        {
+            "scaled": "pt * weight",
+            "tracks": "track_pt * weight",
+            "weight": "2 * weight",
+            "again": "log(scaled) + pt",
+            "share": "again / ak.sum(again, axis=1)",
+            "slot": "slots - weight",
+            "log_pt": "log(pt)",
+            "mixed": "ak.num(track_pt) + weight",
+        }
+    )
+    found = derived.added(branches, Path())
+    weight = 2 * BRANCHES["weight"]
+    expected = {
+        "weight": weight,
+        "scaled": lists(PT * np.repeat(weight, LENGTHS)),
+        "tracks": ak.unflatten(np.arange(6.0) * np.repeat(weight, [0, 2, 4, 0]), [0, 2, 4, 0]),
+        "again": lists(np.log(PT * np.repeat(weight, LENGTHS)) + PT),
+        "slot": np.arange(8.0).reshape(4, 2) - weight[:, None],
+        "log_pt": lists(np.log(PT)),
+        "mixed": np.array([0, 2, 4, 0]) + weight,
+    }
+    expected["share"] = expected["again"] / ak.sum(expected["again"], axis=1)
+    assert set(found) == {*branches, *expected}
+    for name, values in expected.items():
+        assert found[name].tolist() == ak.Array(values).tolist(), name
+    assert found["pt"].tolist() == branches["pt"].tolist()

@@ -5,7 +5,7 @@ import math
 import awkward as ak
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from parttag.data.readers.expressions import Expression
@@ -41,6 +41,7 @@ def deeper(inner):
 
 @settings(max_examples=500, deadline=None)  # 2,000 were tried, which takes twenty seconds
 @given(st.recursive(leaves, deeper, max_leaves=12))
+@example("np.arctan2(n, np.clip((-n), 0, 2))")  # of -0, which is not clipped to 0
 def test_formulas_are_what_numpy_computes(text):
     # The text is made above, of nothing but these pieces: Python may read it.
     names = {"np": np, **{name: own.astype(np.float64) for name, own in FLAT.items()}}

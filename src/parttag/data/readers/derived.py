@@ -5,10 +5,9 @@ from functools import cached_property
 from pathlib import Path
 
 import awkward as ak
-import numpy as np
-from jaxtyping import Int64, Shaped
 
-from parttag.data.readers.expressions import Expression, Value
+from parttag.data.readers.expressions import Expression
+from parttag.data.readers.flat_chunk import Chunk
 from parttag.data.readers.slices import find, leaves, nearest_branch
 from parttag.errors import InputError
 
@@ -97,66 +96,21 @@ class DerivedColumns:
         InputError
             If a formula does not fit its branches.
         """
-        found: dict[str, Value] = dict(branches)
+        chunk = Chunk(branches)
         for name in self._order:
             formula = self._formulas[name]
-            if not all(other in found for other in formula.names):
+            if not all(other in chunk for other in formula.names):
                 continue  # of what is not wanted
             try:
-                arrays = {other: _as_lists(found[other]) for other in formula.names}
-                flat = _flattened(arrays) if formula.is_elementwise else None
-                value = formula(arrays) if flat is None else _in_lists(formula(flat[0]), flat[1])
+                flat = chunk.flattened(formula.names) if formula.is_elementwise else None
+                if flat is None:
+                    fits = chunk.add(name, formula(chunk.lists(formula.names)))
+                else:
+                    fits = chunk.add_flat(name, formula(flat.values), flat.offsets)
             except InputError as error:
                 raise InputError(f"{path}: data.columns.derived.{name}: {error}") from None
-            if not isinstance(value, ak.Array) or len(value) != len(next(iter(branches.values()))):
+            if not fits:
                 raise InputError(
                     f"{path}: data.columns.derived.{name} has not one entry for each of the file's"
                 )
-            found[name] = value
-        return found
-
-
-def _flattened(
-    arrays: Mapping[str, ak.Array],
-) -> tuple[dict[str, Shaped[np.ndarray, " _numbers"]], Int64[np.ndarray, " _bounds"]] | None:
-    """Return lists of equal lengths as the numbers in them, and where each begins.
-
-    A number an entry is repeated for all of its list. None, if the arrays are anything else.
-    """
-    contents, flat = {}, {}
-    offsets: Int64[np.ndarray, " _bounds"] | None = None
-    for name, array in arrays.items():
-        layout = array.layout
-        if isinstance(layout, ak.contents.NumpyArray) and layout.purelist_depth == 1:
-            flat[name] = np.asarray(layout.data)
-            continue
-        if not isinstance(layout, ak.contents.ListOffsetArray):
-            return None
-        content, own = layout.content, np.asarray(layout.offsets.data).astype(np.int64, copy=False)
-        if not isinstance(content, ak.contents.NumpyArray) or content.purelist_depth != 1:
-            return None
-        contents[name] = np.asarray(content.data)[own[0] : own[-1]]
-        own = own - own[0]
-        if offsets is not None and not np.array_equal(offsets, own):
-            return None
-        offsets = own
-    if offsets is None:
-        return None
-    lengths = np.diff(offsets)
-    if any(len(values) != len(lengths) for values in flat.values()):
-        return None
-    return {**contents, **{n: np.repeat(v, lengths) for n, v in flat.items()}}, offsets
-
-
-def _in_lists(value: Value, offsets: Int64[np.ndarray, " _bounds"]) -> Value:
-    if not isinstance(value, np.ndarray) or value.shape != (int(offsets[-1]),):
-        return value
-    content = ak.contents.NumpyArray(value)
-    return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), content))
-
-
-def _as_lists(array: ak.Array) -> ak.Array:
-    """Return rows of slots as lists: they are broadcast as those are, whatever their lengths."""
-    for axis in range(1, array.ndim):
-        array = ak.from_regular(array, axis=axis)
-    return array
+        return chunk.arrays()

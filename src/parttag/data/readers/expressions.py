@@ -33,7 +33,9 @@ _LIBRARIES = ("np", "numpy", "ak", "awkward", "math")
 
 
 def _clip(values: Value, low: Value, high: Value) -> Value:
-    return np.minimum(np.maximum(values, low), high)
+    if any(isinstance(value, ak.Array) for value in (values, low, high)):
+        return np.minimum(np.maximum(values, low), high)
+    return np.clip(values, low, high)  # which leaves -0 as it is
 
 
 def _where(condition: Value, yes: Value, no: Value) -> Value:

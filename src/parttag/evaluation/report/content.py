@@ -103,13 +103,15 @@ def read_run(
 
 
 def _evaluated(run: Run, evaluation: Evaluation | None) -> tuple[Report | None, ScoredJets | None]:
+    # Charts of scores are of classes of which each jet is of one.
+    excludes = run.config.is_classifier and not run.config.is_multi_label
     if evaluation is not None:
-        return evaluation, ScoredJets.of_evaluation(evaluation)
+        return evaluation, ScoredJets.of_evaluation(evaluation) if excludes else None
     path = run.directory / "evaluation" / METRICS
     if not path.is_file():
         return None, None
     scores = path.parent / SCORES
-    jets = read_scored_jets(scores, run.classes) if scores.is_file() else None
+    jets = read_scored_jets(scores, run.classes) if excludes and scores.is_file() else None
     return Report.from_json(path), jets
 
 

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from parttag.jets.batch import JetBatch
 from parttag.jets.targets import TargetOptions
 from parttag.ops.layout import JetLayout
 
@@ -108,6 +109,11 @@ class TaskHead(nn.Module):
         Whether pairs of particles are looked at.
     num_uncertainties
         Tasks whose weight is learned.
+
+    Attributes
+    ----------
+    target_options
+        What each target is, with the centre and scale that this network was trained with.
     """
 
     def __init__(
@@ -124,7 +130,8 @@ class TaskHead(nn.Module):
         super().__init__()
         self.encoded_width = width
         self.classify = classify
-        named = targets or {}
+        named = dict(targets or {})
+        self.target_options = named
         # A prefix: modules have attributes of their own, such as ``type``.
         self.targets = nn.ModuleDict(
             {f"pred_{name}": TargetHead(width, own) for name, own in named.items()}
@@ -141,6 +148,14 @@ class TaskHead(nn.Module):
             return jets[:, :0]
         logits: Tensor = self.classify(jets)
         return logits
+
+    def predictions(
+        self, name: str, outputs: Float[Tensor, "jets outputs"], batch: JetBatch
+    ) -> Float[Tensor, "jets predictions"]:
+        """Return what is said of a target in its unit, in the order of its ``suffixes``."""
+        options = self.target_options[name]
+        found = options.in_units(outputs, options.reference(batch))
+        return torch.stack(list(found.values()), dim=1)
 
     def target(self, name: str, jets: Float[Tensor, "jets width"]) -> Float[Tensor, "jets outputs"]:
         """Return what is said of a target."""

@@ -3,7 +3,7 @@
 One file a network.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -30,6 +30,7 @@ __all__ = [
     "WeaverNetwork",
     "read_network",
     "read_state_dict",
+    "their_names",
 ]
 
 _JETCLASS = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
@@ -69,6 +70,25 @@ class WeaverNetwork:
     """The features that it reads; None if it makes its own inputs."""
     classes: Labels
     """Its classes, with their labels, where the weights tell; else empty."""
+
+
+def their_names(model: str, options: ModelOptions, names: Iterable[str]) -> dict[str, list[str]]:
+    """Return what weaver may call each parameter of a network, as its patterns of names see them.
+
+    Its files of networks keep the network under ``mod`` or are it themselves, and call a new last
+    layer ``fc`` or ``fc_out``. Of networks of which weaver's names are not known there are none.
+    """
+    conversion = _CONVERSIONS.get(model)
+    keys = conversion.keys(options, {}) if conversion is not None else {}
+    found: dict[str, list[str]] = {}
+    for name in names:
+        for ours, theirs in keys.items():
+            if name == ours or name.startswith(f"{ours}."):
+                own = theirs + name.removeprefix(ours)
+                found[name] = [own, f"mod.{own}"]
+                if ours == "head":
+                    found[name].append("fc_out" + name.removeprefix(ours))
+    return found
 
 
 def read_network(

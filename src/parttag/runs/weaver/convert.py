@@ -25,6 +25,7 @@ from parttag.runs.weaver.momenta import (
     momenta_of,
 )
 from parttag.runs.weaver.network import model_section, network_name, network_options
+from parttag.runs.weaver.rates import with_lr_multipliers
 from parttag.runs.weaver.remarks import Remark, Remarks
 from parttag.runs.weaver.source import WeaverFile, read_weaver_file
 from parttag.runs.weaver.truth import Truth, add_labels, add_selections, add_weights
@@ -151,6 +152,7 @@ class _Converter:
             content["jet_features"] = jet_entries
         content["model"] = self._model(options)
         content |= training_sections(self.flags, self.remarks)
+        content = with_lr_multipliers(content, self.flags, self.remarks)
         self._weights_to_start_from()
         return self._conversion(content, keep)
 

@@ -68,6 +68,9 @@ _SWITCHES = (
     "auto_clean",
 )
 
+LR_MULT, CLIP = "lr_mult", "clip_grad_norm"
+"""Options of the optimizer that are no options of its class."""
+
 # What has no counterpart and takes nothing away: how parttag does it.
 _NOT_NEEDED = {
     "fetch_step": "parttag mixes all jets, in memory or in a store (parttag prepare)",
@@ -211,6 +214,9 @@ def _training(flags: argparse.Namespace, remarks: Remarks) -> dict[str, object]:
         remarks.note("--gpus", "start a training on several GPUs with torchrun")
     if flags.tensorboard is not None:
         section["tensorboard"] = True
+    clip = optimizer_options(flags).get(CLIP)
+    if clip is not None:
+        section["max_grad_norm"] = clip
     if value_of(flags, "data_fraction") != 1:
         remarks.missing("--data-fraction", "data.num_train_jets takes a number of jets at random")
     return section
@@ -222,35 +228,56 @@ def _optimizer(flags: argparse.Namespace, remarks: Remarks) -> dict[str, object]
     if name.lower() not in ("ranger", "adam", "adamw"):
         remarks.missing(f"--optimizer {name}", "choose ranger, adam or adamw; ranger is taken")
         section["name"] = "ranger"
-    for key, text in flags.optimizer_option:
-        try:
-            value = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            raise InputError(f"--optimizer-option {key} {text}: the value is none") from None
-        if key in ("weight_decay", "eps", "betas"):
-            section[key] = list(value) if key == "betas" else value
-        elif key == "lr_mult":
-            remarks.missing(
-                "--optimizer-option lr_mult", "init_from.lr_multipliers does it for fine-tuning"
-            )
-        else:
+    if section["name"] == "adamw":
+        section["betas"] = [0.95, 0.999]  # weaver's, and not torch's
+    for key, value in optimizer_options(flags).items():
+        if key in ("weight_decay", "eps"):
+            section[key] = value
+        elif key == "betas":
+            section[key] = list(value) if isinstance(value, tuple | list) else value
+        elif key not in (LR_MULT, CLIP):
             remarks.missing(f"--optimizer-option {key}", f"{section['name']} has none here")
     return section
+
+
+def optimizer_options(flags: argparse.Namespace) -> dict[str, object]:
+    """Return what ``--optimizer-option`` says, by its name.
+
+    Raises
+    ------
+    InputError
+        If a value is none.
+    """
+    found: dict[str, object] = {}
+    for key, text in flags.optimizer_option:
+        try:
+            found[key] = ast.literal_eval(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            raise InputError(f"--optimizer-option {key} {text}: the value is none") from None
+    return found
 
 
 def _schedule(
     flags: argparse.Namespace, training: dict[str, object], remarks: Remarks
 ) -> dict[str, object]:
     name = str(value_of(flags, "lr_scheduler"))
-    if name == "flat+decay":
-        return {"name": "flat+decay"}
-    if name == "none":
-        return {"name": "constant"}
     warmup = float(str(value_of(flags, "warmup_steps")))
     steps = training.get("steps_per_epoch")
+    if name == "none":
+        return {"name": "constant"}
+    if name in ("flat+linear", "flat+cos"):
+        return {"name": name, "warmup": warmup}
+    if name == "one-cycle":
+        remarks.missing(
+            "--lr-scheduler one-cycle",
+            "the rate is the same, but the first beta, which there goes from 0.95 to 0.85 and "
+            "back, stays as optimizer.betas has it",
+        )
+        return {"name": "one_cycle+cos"}
     if name == "steps" and isinstance(steps, int):
         third = round(int(str(training["epochs"])) / 3)
-        return {"name": "step", "every": max(third * steps, 1), "factor": 0.1}
+        # Two steps down and no more: without the floor, there would be a third one for 10 epochs.
+        return {"name": "step", "every": max(third * steps, 1), "factor": 0.1, "floor": 0.01}
     if name == "warmup+cos":
         if warmup >= 1:
             return {"name": "cosine", "warmup_steps": int(warmup)}
@@ -262,7 +289,9 @@ def _schedule(
             "a share of the steps, of which the flags say no number: give schedule.warmup_steps",
         )
         return {"name": "cosine"}
-    remarks.missing(
-        f"--lr-scheduler {name}", "no schedule here is the same; flat+decay, weaver's own, is taken"
-    )
+    if name != "flat+decay":
+        remarks.missing(
+            f"--lr-scheduler {name}",
+            "without --steps-per-epoch it is not known here; flat+decay, weaver's own, is taken",
+        )
     return {"name": "flat+decay"}

@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
 from parttag.jets.batch import JetBatch
+from parttag.jets.kinds import KIND_COLUMN, require_kinds
 from parttag.jets.targets import TargetOptions
 from parttag.ops.layout import JetLayout
 from parttag.training.objectives.objective import TaskSums
@@ -59,10 +60,37 @@ def origins(batch: JetBatch, task: OriginTask) -> Int64[Tensor, " particles"]:
     """Return the class of each real particle, −1 where it is of none."""
     column = batch.particle_column(task.column)[: batch.num_particles]
     classes = torch.full_like(column, -1, dtype=torch.int64)
+    is_meant = of_kinds(batch, task.kinds)
     for number, values in enumerate(task.classes.values()):
         for value in values:
-            classes = torch.where(column == value, number, classes)
+            classes = torch.where((column == value) & is_meant, number, classes)
     return classes
+
+
+def of_kinds(batch: JetBatch, kinds: Sequence[str]) -> Bool[Tensor, " particles"]:
+    """Return which real particles are of these kinds; all if there are none of these.
+
+    Raises
+    ------
+    InputError
+        If the jets have no such kind.
+    """
+    if not kinds:
+        return torch.ones(batch.num_particles, dtype=torch.bool, device=batch.device)
+    require_kinds(kinds, batch.kinds, "objective.tasks: the data")
+    column = batch.particle_column(KIND_COLUMN)[: batch.num_particles]
+    numbers = [number for number, (name, _) in enumerate(batch.kinds) if name in kinds]
+    return torch.stack([column == number for number in numbers]).any(dim=0)
+
+
+def known_vertices(batch: JetBatch, task: VertexTask) -> Float64[Tensor, "particles columns"]:
+    """Return number or coordinates of each real particle's vertex, NaN where it is not known."""
+    columns = [batch.particle_column(name)[: batch.num_particles] for name in task.column]
+    values = torch.stack([column.double() for column in columns], dim=1)
+    is_known = values.isfinite().all(dim=1) & of_kinds(batch, task.kinds)
+    if len(columns) == 1:
+        is_known = is_known & (values[:, 0] >= 0)
+    return torch.where(is_known[:, None], values, math.nan)
 
 
 def origin_sums(
@@ -85,33 +113,30 @@ def origin_sums(
 
 
 def vertex_pairs(
-    columns: Sequence[Tensor], first: Tensor, second: Tensor, within: float
+    vertices: Float64[Tensor, "particles columns"], first: Tensor, second: Tensor, within: float
 ) -> tuple[Bool[Tensor, " pairs"], Bool[Tensor, " pairs"]]:
     """Return which pairs of particles share a vertex, and of which pairs that is known.
 
     Parameters
     ----------
-    columns
-        The number of each particle's vertex, or its coordinates.
+    vertices
+        Of ``known_vertices``.
     first, second
         The particles of each pair; of a particle with itself it is not known.
     """
-    values = torch.stack([column.double() for column in columns], dim=1)
-    is_known = values.isfinite().all(dim=1)
-    if len(columns) == 1:
-        is_known &= values[:, 0] >= 0
-    known = is_known.index_select(0, first) & is_known.index_select(0, second) & (first != second)
-    apart = values.index_select(0, first) - values.index_select(0, second)
-    share = apart.square().sum(dim=1) <= within**2
-    return share & known, known
+    distance = (vertices.index_select(0, first) - vertices.index_select(0, second)).square()
+    apart = distance.sum(dim=1)
+    known = apart.isfinite() & (first != second)
+    return (apart <= within**2) & known, known
 
 
 def vertex_sums(
     logits: Float[Tensor, " pairs"], batch: JetBatch, layout: JetLayout, task: VertexTask
 ) -> TaskSums:
     """Return the sums over the pairs of different particles whose vertices are known."""
-    columns = [batch.particle_column(name)[: batch.num_particles] for name in task.column]
-    share, known = vertex_pairs(columns, layout.first, layout.second, task.within)
+    share, known = vertex_pairs(
+        known_vertices(batch, task), layout.first, layout.second, task.within
+    )
     losses = F.binary_cross_entropy_with_logits(
         logits.to(batch.jet_weights.dtype), share.to(batch.jet_weights.dtype), reduction="none"
     )

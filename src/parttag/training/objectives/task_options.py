@@ -14,6 +14,20 @@ CLASSIFY, ORIGIN, VERTEX = "classify", "origin", "vertex"
 """The tasks that have names of their own; all others are targets."""
 
 
+SIMULATED_ORIGINS: dict[str, tuple[int, ...]] = {
+    "shower": (0,),
+    "b": (1,),
+    "c": (2,),
+    "tau": (3,),
+    "W": (4,),
+    "Z": (5,),
+    "H": (6,),
+    "top": (7,),
+    "underlying": (8,),
+}
+"""What ``part_origin`` means in files of ``parttag simulate``."""
+
+
 class TargetTask(Options):
     """A target, of the section ``targets``, by its name there."""
 
@@ -31,7 +45,14 @@ def _numbers(value: Any) -> Any:
     return (value,) if isinstance(value, int) else value
 
 
-class OriginTask(Options):
+class OfParticles(Options):
+    """What tasks about particles have in common."""
+
+    kinds: Texts = ()
+    """Of several kinds of particles, those that it is about; without any, all."""
+
+
+class OriginTask(OfParticles):
     """The class of each particle, by a column of the particles that holds whole numbers."""
 
     weight: PositiveFloat = 1.0
@@ -39,9 +60,9 @@ class OriginTask(Options):
     """A column of ``data.columns.particles.extra``, or a branch of the files."""
     classes: dict[
         Name, Annotated[tuple[int, ...], BeforeValidator(_numbers), Field(min_length=1)]
-    ] = Field(min_length=2)
+    ] = Field(default=SIMULATED_ORIGINS, min_length=2)
     """Name of each class, and the numbers of the column that mean it. Particles of other numbers
-    do not count."""
+    do not count. By default what simulated jets say."""
 
     @field_validator("classes")
     @classmethod
@@ -53,7 +74,7 @@ class OriginTask(Options):
         return classes
 
 
-class VertexTask(Options):
+class VertexTask(OfParticles):
     """Whether two particles of a jet come from one vertex."""
 
     weight: PositiveFloat = 1.0

@@ -1,4 +1,4 @@
-"""scripts/compare_inputs.py: its configurations, one small training, its table."""
+"""Trainings on simulated jets: those of scripts/compare_inputs.py, and tasks with the truth."""
 
 import importlib.util
 import json
@@ -72,6 +72,44 @@ def test_a_training_with_vertices_is_done_once_and_kept(data, tmp_path, monkeypa
     assert json.loads((tmp_path / "table.json").read_text()) == figures
     monkeypatch.setattr(script.pt, "train", None)
     assert script.compare(*given) == figures
+
+
+def test_masses_origins_and_vertices_are_learned_from_what_simulated_files_say(data, tmp_path):
+    content = {
+        "data": {"classes": {name: f"label_{name}" for name in CLASSES.values()}},
+        "features": "full",
+        "model": {"name": "particle_transformer"},
+        "targets": {
+            "mass": {
+                "column": "jet_target_mass",
+                "transform": "log",
+                "relative_to": "jet_mass",
+                "loss": "huber",
+            }
+        },
+        "objective": {
+            "name": "tasks",
+            "tasks": {
+                "classify": {},
+                "mass": {},
+                "origin": {"classes": {"b": [1], "c": [2], "H": [6], "other": [0, 3, 4, 5, 7, 8]}},
+                "vertex": {},
+            },
+        },
+    }
+    run = script.pt.train(
+        content,
+        train=str(data / "train"),
+        val=str(data / "val"),
+        out=tmp_path / "run",
+        options=SMALL,
+    )
+    tasks = run.evaluate(str(data / "test")).tasks
+    assert set(tasks) == {"mass", "origin", "vertex"}
+    origin = tasks["origin"].to_json()
+    assert origin["num_particles"]["b"] > 0
+    assert origin["num_particles"]["H"] > 0
+    assert tasks["vertex"].to_json()["num_true"] > 0
 
 
 def test_differences_are_seed_by_seed():
