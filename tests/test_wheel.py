@@ -58,6 +58,8 @@ def test_archive_and_wheel_are_of_one_version_and_hold_the_recipes(released):
     assert {p.relative_to("parttag/recipes") for p in shipped} == recipes
     layouts = {p.name for p in (REPOSITORY / "src/parttag/data/layouts").glob("*.yaml")}
     assert {p.name for p in names if p.match("parttag/data/layouts/*.yaml")} == layouts
+    of_reports = {p.suffix for p in names if p.match("parttag/evaluation/report/report.*")}
+    assert of_reports == {".j2", ".css", ".js"}
     tops = {path.parts[0] for path in names}
     assert tops == {"parttag", wheel.name.removesuffix("-py3-none-any.whl") + ".dist-info"}
     with tarfile.open(archive) as content:

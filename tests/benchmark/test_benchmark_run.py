@@ -91,6 +91,16 @@ def test_all_forms_and_pictures_are_written(finished):
     assert all((folder / path).stat().st_size > 100 for path in outcome.files)
 
 
+def test_a_table_has_a_page_with_the_first_seed_of_each_row(copy):
+    outcome = run_benchmark(copy, [])
+    assert list(outcome.runs) == [row.name for row in copy.rows]
+    assert outcome.report() == f"to look at: {copy.directory / 'report.html'}"
+    text = (copy.directory / "report.html").read_text()
+    assert "Rows of the benchmark" in text
+    assert all(f"<summary>{name}</summary>" in text for name in outcome.runs)
+    (copy.directory / "report.html").unlink()
+
+
 def test_what_is_done_is_skipped_and_gives_the_same_table(copy):
     before = (copy.directory / "table.json").read_bytes()
     checkpoints = {path: path.stat().st_mtime_ns for path in copy.directory.rglob("*.pt")}

@@ -376,7 +376,7 @@ class Run(runs.Run):
         >>> found = run.explain("test.h5", num_jets=20, steps=4)
         >>> found.ranking[0] in found.share
         True
-        >>> found.save("explained")
+        >>> found.save("explained")  # doctest: +SKIP
         """
         return explain_run(
             self.reading(columns),
@@ -409,7 +409,6 @@ class Run(runs.Run):
 
         Examples
         --------
-        >>> run.evaluate("test.h5").save(run.directory / "evaluation", overwrite=True)
         >>> run.report("first.html").name
         'first.html'
         """

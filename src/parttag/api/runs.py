@@ -355,7 +355,6 @@ def report(
 
     Examples
     --------
-    >>> pt.load("runs/first").evaluate("test.h5").save("runs/first/evaluation", overwrite=True)
     >>> page = pt.report(["runs/first"], "report.html")
     """
     several = [runs] if isinstance(runs, Run | str | Path) else runs
