@@ -21,7 +21,8 @@ from parttag.evaluation.report.content import ReportedRun, RowTable, read_run
 from parttag.evaluation.report.looks import choose
 from parttag.evaluation.report.page import page, write_report
 from parttag.evaluation.report.pictures import confusion
-from parttag.evaluation.report.write import distinct_names, report_evaluation
+from parttag.evaluation.report.write import report_evaluation
+from parttag.runs.directory import distinct_names
 from parttag.testing import toy_jets
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"

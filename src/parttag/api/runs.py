@@ -27,6 +27,7 @@ from parttag.models.weaver import ModelName
 from parttag.progress import Progress, no_progress
 from parttag.runs import run as runs
 from parttag.runs.config import RunConfig, build_config, merge, read_config_content
+from parttag.runs.directory import distinct_names
 from parttag.runs.ensemble import make_ensemble
 from parttag.runs.evaluation_section import drop_other_classes
 from parttag.runs.import_weights import import_run
@@ -292,23 +293,37 @@ def compare(
     """
     if isinstance(results, Run | Report | str | Path):
         raise InputError("compare takes a list of runs or reports, or a mapping of names to them")
-    named = results.items() if isinstance(results, Mapping) else [(None, one) for one in results]
-    rows = [_row(name, one, data, progress) for name, one in named]
+    if not isinstance(results, Mapping):
+        results = dict(zip(_distinct(results), results, strict=True))
+    rows = [_row(name, one, data, progress) for name, one in results.items()]
     if not rows:
         raise InputError("there is nothing to compare: give two runs or more")
     return RunComparison.of(rows)
 
 
+def _distinct(results: Sequence[Run | Report | str | Path]) -> list[str]:
+    """Return names that tell results apart: of runs the ends of their paths, of reports titles."""
+    places = []
+    for one in results:
+        if isinstance(one, Evaluation):
+            places.append(Path(one.name))
+        elif isinstance(one, Report):
+            places.append(Path(one.title))
+        else:
+            places.append(Path(one.directory if isinstance(one, Run) else one).resolve())
+    return distinct_names(places)
+
+
 def _row(
-    name: str | None, result: Run | Report | str | Path, data: Jets | None, progress: Progress
+    name: str, result: Run | Report | str | Path, data: Jets | None, progress: Progress
 ) -> Row:
     if isinstance(result, str | Path):
         result = load(result)
     if isinstance(result, Evaluation):
         jets = ScoredJets.of_evaluation(result)
-        return Row(name or result.name, result, None, jets, result.options)
+        return Row(name, result, None, jets, result.options)
     if isinstance(result, Report):
-        return Row(name or result.title, result)
+        return Row(name, result)
     options = result.config.evaluation
     if data is not None:
         found = result.evaluate(data, progress=progress)
@@ -324,7 +339,7 @@ def _row(
         report = Report.from_json(path)
         scores = path.parent / SCORES
         known = read_scored_jets(scores, result.classes) if scores.is_file() else None
-    return Row(name or result.directory.name, report, result.num_parameters, known, options)
+    return Row(name, report, result.num_parameters, known, options)
 
 
 def report(

@@ -149,3 +149,13 @@ def log_to(path: Path, ranks: Ranks) -> Iterator[None]:
         package.removeHandler(handler)
         package.setLevel(level)
         handler.close()
+
+
+def distinct_names(directories: Sequence[Path]) -> list[str]:
+    """Return the last part of each path, or as many as tell them apart."""
+    parts = [directory.resolve().parts for directory in directories]
+    for number in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(own[-number:]) for own in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{own[-1]} ({number})" for number, own in enumerate(parts, start=1)]

@@ -9,6 +9,7 @@ from parttag.errors import InputError
 from parttag.evaluation.evaluation import Evaluation
 from parttag.evaluation.report.content import ReportedRun, RowTable, read_run
 from parttag.evaluation.report.page import REPORT, missing_packages, write_report
+from parttag.runs.directory import distinct_names
 from parttag.runs.run import Run, load_run
 from parttag.system.atomic_files import refuse_existing
 
@@ -77,13 +78,3 @@ def report_table(runs: Mapping[str, Path], table: RowTable, directory: Path) -> 
     except InputError as error:
         return f"no report is written: {error.for_shell()}"
     return f"to look at: {out}"
-
-
-def distinct_names(directories: Sequence[Path]) -> list[str]:
-    """Return the last part of each path, or as many as tell them apart."""
-    parts = [directory.resolve().parts for directory in directories]
-    for number in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(own[-number:]) for own in parts]
-        if len(set(names)) == len(names):
-            return names
-    return [f"{own[-1]} ({number})" for number, own in enumerate(parts, start=1)]
