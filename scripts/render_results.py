@@ -112,6 +112,28 @@ def published_auc(row: Mapping[str, Any]) -> str:
     return f"{published['auc']:.4f}".removesuffix("0") + f" ({published['mark']})"
 
 
+def differences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return how rows differ from the reference row on the same jets, or nothing."""
+    compared = [row for row in rows if row.get("differences")]
+    if not compared:
+        return []
+    names = list(compared[0]["differences"])
+    lines = [
+        "",
+        f"Less {plain(compared[0]['reference'])}, on the same jets, with paired errors:",
+        "",
+    ]
+    lines += [f"| network | {' | '.join(names)} |", "|" + "---|" * (len(names) + 1)]
+    for row in compared:
+        cells = [
+            f"{one['value']:+.{digits}f} ± {one['error']:.{digits}f} ({one['sigmas']:+.1f} σ)"
+            for name, one in row["differences"].items()
+            for digits in (2 if "ln R" in name else 4,)
+        ]
+        lines.append(f"| {plain(row['row'])} | {' | '.join(cells)} |")
+    return lines
+
+
 def render(rows: Sequence[Mapping[str, Any]], origin: Mapping[str, str]) -> str:
     """Return the table of some rows as Markdown, its notes, and where it comes from."""
     shown, notes = points(rows), Notes()
@@ -147,7 +169,7 @@ def render(rows: Sequence[Mapping[str, Any]], origin: Mapping[str, str]) -> str:
             published_auc(row),
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    lines += notes.table()
+    lines += notes.table() + differences(rows)
     lines += ["", "| | |", "|---|---|", *(f"| {key} | {plain(origin[key])} |" for key in ORIGIN)]
     return "\n".join(lines) + "\n"
 

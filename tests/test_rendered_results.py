@@ -84,6 +84,17 @@ def test_a_table_has_numbers_errors_limits_notes_and_its_origin(script):
     assert "| commit | 1a2b3c4 |" in lines
 
 
+def test_differences_from_a_reference_have_paired_errors(script):
+    found = {
+        "accuracy": {"value": -0.0158, "error": 0.00248, "sigmas": -6.36},
+        "top: ln R at ε_S = 0.5": {"value": 0.04, "error": 0.17, "sigmas": 0.24},
+    }
+    row = {**ROW, "reference": "ParticleNet", "differences": found}
+    lines = script.render([ROW, row], ORIGIN).splitlines()
+    assert "Less ParticleNet, on the same jets, with paired errors:" in lines
+    assert "| PFN \\| small | -0.0158 ± 0.0025 (-6.4 σ) | +0.04 ± 0.17 (+0.2 σ) |" in lines
+
+
 def test_a_table_that_is_dropped_in_updates_its_page(script, tmp_path, monkeypatch, capsys):
     page = tmp_path / "many.md"
     page.write_text("# Many\n\n<!-- table cpu -->\nold\n<!-- end cpu -->\n\nAfter.\n")
