@@ -26,6 +26,7 @@ from parttag.evaluation.scorer import Scorer
 from parttag.jets.batch import make_batch
 from parttag.jets.features import feature_names, particle_features
 from parttag.testing import toy_batch, toy_jets
+from parttag.training.objectives.objective import ObjectiveOptions
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +38,8 @@ def _undrawn(monkeypatch):
 def unlabeled(run):
     """The run as one of an objective without classes leaves it."""
 
-    class Options:
-        name = "contrastive"
+    class Options(ObjectiveOptions):
+        name: str = "contrastive"
 
     data = run.config.data.model_copy(update={"classes": {}})
     config = run.config.model_copy(update={"data": data, "objective": Options()})

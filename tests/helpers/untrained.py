@@ -8,10 +8,12 @@ import torch
 from helpers.kinds import kind_jets
 from helpers.networks import SMALL, VARIANTS
 from parttag.api.run import Run
+from parttag.errors import InputError
 from parttag.jets.batch import make_batch
 from parttag.jets.column_features import ColumnName
 from parttag.jets.kinds import names_by_kind
 from parttag.models import Tagger
+from parttag.models.layers.task_heads import TaskHead
 from parttag.runs.config import RunConfig, build_config, dump_config
 from parttag.runs.run import build_network, load_run
 from parttag.testing import toy_batch
@@ -55,9 +57,13 @@ def _spread_logits(network: Tagger) -> None:
     columns = [name for name in network.feature_names if isinstance(name, ColumnName)]
     if columns or network.jet_feature_names:
         return
+    head = network.head.classify if isinstance(network.head, TaskHead) else network.head
     with torch.no_grad():
-        logits = network.eval()(batch)
-        last = [m for m in network.head.modules() if isinstance(m, torch.nn.Linear)][-1]
+        try:
+            logits = network.eval()(batch)
+        except InputError:  # the jets that are made here lack columns of the network
+            return
+        last = [m for m in head.modules() if isinstance(m, torch.nn.Linear)][-1]
         spread = logits.std(dim=0).mean().clamp(min=0.05)  # or rounding is scaled as well
         last.weight /= spread
         last.bias.copy_((last.bias - logits.mean(dim=0)) / spread)

@@ -138,12 +138,13 @@ def test_contrast_with_nothing_is_refused(minimal):
 
 def test_networks_are_known_to_read_features_or_none():
     for name, entry in MODELS.items():
+        options = entry.network.options_class()
         first, second = (
-            entry.network(entry.network.options_class(), features, 2)
-            for features in (("log_pt", "delta_eta", "delta_phi"), FEATURE_SETS["kin"])
+            entry.network(options, features, 2)
+            for features in (("log_pt", "delta_eta", "delta_phi"), FEATURE_SETS["full"])
         )
         shapes = [[p.shape for p in network.parameters()] for network in (first, second)]
-        assert entry.network.reads_features == (shapes[0] != shapes[1]), name
+        assert entry.network.takes_features(options) == (shapes[0] != shapes[1]), name
 
 
 def test_a_missing_file_and_one_that_is_no_text_are_refused(tmp_path):
