@@ -17,6 +17,7 @@ import parttag as pt
 from helpers.files import write_toptagging_h5
 from helpers.untrained import small_config, write_run
 from parttag.errors import InputError
+from parttag.evaluation.report.charts import colored, dashed
 from parttag.evaluation.report.content import ReportedRun, RowTable, read_run
 from parttag.evaluation.report.looks import choose
 from parttag.evaluation.report.page import page, write_report
@@ -253,3 +254,11 @@ def test_a_browser_draws_every_picture_without_an_error(reported, tmp_path):
     assert len(pictures) == places > 10
     root = dict(drawn.tags[0][1])
     assert 0 < int(root["data-ready"]) <= int(root["data-done"])
+
+
+def test_no_two_of_many_curves_look_alike():
+    names = [f"run {number}" for number in range(50)]
+    colors, dashes = (
+        found["scale"]["range"] for found in (colored("run", None, names), dashed("run", names))
+    )
+    assert len({(color, *dash) for color, dash in zip(colors, dashes, strict=True)}) == 50

@@ -101,7 +101,8 @@ def dashed(field: str, order: Sequence[str], *, beside_color: bool = True) -> Sp
         Whether the names have colors too, with a legend of both.
     """
     same = {} if beside_color else {"legend": None}
-    dashes = [DASHES[i % len(DASHES)] for i in range(len(order))]
+    # After the last color they move on by one: no two of fifty names look alike.
+    dashes = [DASHES[(i + i // len(COLORS)) % len(DASHES)] for i in range(len(order))]
     scale = {"domain": list(order), "range": dashes}
     return {**colored(field, None, order), "scale": scale, **same}
 
