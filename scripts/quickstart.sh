@@ -11,7 +11,7 @@ processes=$(( $(nproc) < 2 ? 1 : 2 ))
 # On a CPU: less time for the first touch of memory.
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
-source scripts/environment.sh sim
+source scripts/environment.sh sim,report
 parttag=.venv/bin/parttag
 
 stage() { printf '\n== %s [%dm %02ds so far]\n' "$1" $((SECONDS / 60)) $((SECONDS % 60)); }
