@@ -24,5 +24,6 @@ stage "2/2 training a small Particle Transformer and evaluating it (about three 
 "$parttag" train configs/quickstart.yaml --out "$out/run" --processes "$processes"
 
 stage "done"
+echo "report:   $out/run/evaluation/report.html (opens in any browser)"
 echo "pictures: $out/run/evaluation/{roc,scores,mass_sculpting,rejection_pt,training}.png"
 echo "numbers:  $out/run/evaluation/metrics.json (of simulated jets: no published table is comparable)"
