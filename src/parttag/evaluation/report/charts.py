@@ -107,6 +107,34 @@ def dashed(field: str, order: Sequence[str], *, beside_color: bool = True) -> Sp
     return {**colored(field, None, order), "scale": scale, **same}
 
 
+def binned_layers(x: Spec, y: Spec, series: Sequence[str], tips: Sequence[Spec]) -> list[Spec]:
+    """Return numbers in bins from ``from`` to ``to``, with errors from ``low`` to ``high``.
+
+    Parameters
+    ----------
+    x, y
+        The middle of a bin, and its number.
+    series
+        The names of ``series``, each with a color and a dash.
+    tips
+        What is shown where the pointer is.
+    """
+    color = colored("series", None, series)
+    widths: Spec = {
+        "x": {**x, "field": "from"},
+        "x2": {"field": "to"},
+        "y": y,
+        "color": color,
+        "strokeDash": dashed("series", series),
+        "tooltip": list(tips),
+    }
+    errors: Spec = {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": color}
+    return [
+        {"mark": {"type": "rule", "strokeWidth": 2}, "encoding": widths},
+        {"mark": {"type": "rule"}, "encoding": errors},
+    ]
+
+
 def tip(field: str, title: str, form: str | None = None) -> Spec:
     """Return a line of what is shown where the pointer is."""
     if form is None:

@@ -12,6 +12,7 @@ from parttag.evaluation.report.charts import (
     Cell,
     Chart,
     Spec,
+    binned_layers,
     colored,
     dashed,
     data,
@@ -192,26 +193,7 @@ def by_pt_chart(runs: Sequence[ReportedRun]) -> Chart | None:
         tip("high", "to", ".4~g"),
     ]
     layers: list[Spec] = [
-        {
-            "mark": {"type": "rule", "strokeWidth": 2},
-            "encoding": {
-                "x": {**x, "field": "from"},
-                "x2": {"field": "to"},
-                "y": y,
-                "color": color,
-                "strokeDash": dashed("series", names),
-                "tooltip": tips,
-            },
-        },
-        {
-            "mark": {"type": "rule"},
-            "encoding": {
-                "x": x,
-                "y": {**y, "field": "low"},
-                "y2": {"field": "high"},
-                "color": color,
-            },
-        },
+        *binned_layers(x, y, names, tips),
         {
             "mark": {"type": "point", "filled": True, "size": 55, "opacity": 1},
             "encoding": {"x": x, "y": y, "color": color, "shape": shape, "tooltip": tips},

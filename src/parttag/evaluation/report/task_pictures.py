@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from parttag.evaluation.report.charts import (
     Cell,
     Chart,
-    Spec,
-    colored,
-    dashed,
+    binned_layers,
     data,
     matrix,
     number,
@@ -107,7 +105,6 @@ def _binned_chart(
 ) -> Chart:
     """Return numbers with errors in bins, a panel for each of some names."""
     series = list(dict.fromkeys(str(row["series"]) for row in rows))
-    color = colored("series", None, series)
     x, y = quantitative("at", axis), quantitative("value", "")
     tips = [
         tip("series", "of"),
@@ -118,28 +115,7 @@ def _binned_chart(
         tip("low", "interval from", ".4~g"),
         tip("high", "to", ".4~g"),
     ]
-    layers: list[Spec] = [
-        {
-            "mark": {"type": "rule", "strokeWidth": 2},
-            "encoding": {
-                "x": {**x, "field": "from"},
-                "x2": {"field": "to"},
-                "y": y,
-                "color": color,
-                "strokeDash": dashed("series", series),
-                "tooltip": tips,
-            },
-        },
-        {
-            "mark": {"type": "rule"},
-            "encoding": {
-                "x": x,
-                "y": {**y, "field": "low"},
-                "y2": {"field": "high"},
-                "color": color,
-            },
-        },
-    ]
+    layers = binned_layers(x, y, series, tips)
     numbers = ["at", "from", "to", "value", "low", "high"]
     spec = panels(layers, names, data(rows, numbers))
     if len(names) > 1:
