@@ -35,6 +35,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from parttag.jets.batch import JetBatch
+from parttag.models.blank_node_tagger import BlankNodeTagger, EquivariantOptions
 from parttag.models.layers.blank_nodes import (
     BothOutputs,
     node_scalars,
@@ -48,9 +49,7 @@ from parttag.models.layers.reference_vectors import (
     make_nodes,
     make_references,
 )
-from parttag.models.lgatr_slim import EquivariantOptions, symmetry_footnote
 from parttag.models.registry import register_model
-from parttag.models.tagger import ModelOptions, Tagger
 
 # Where the package has the parts of a multivector, and the weights of its linear maps from scalars
 # and, with the other sign, from pseudoscalars to scalars.
@@ -78,7 +77,7 @@ class LGATrOptions(EquivariantOptions):
 
 
 @register_model("lgatr", paper="arXiv:2411.00446", recipe="toptagging/lgatr.yaml")
-class LGATr(Tagger):
+class LGATr(BlankNodeTagger):
     """L-GATr; see the module's documentation."""
 
     backbone: "Backbone"
@@ -112,25 +111,6 @@ class LGATr(Tagger):
         self.head = head_of(network.linear_out)
         network.linear_out = BothOutputs()
         self.backbone = Backbone(options, names, network)
-
-    @classmethod
-    def takes_features(cls, options: ModelOptions) -> bool:
-        """Return whether the scalars are features."""
-        assert isinstance(options, LGATrOptions)
-        return options.scalars == "features"
-
-    @classmethod
-    def footnotes(cls, options: ModelOptions) -> tuple[str, ...]:
-        """Return what breaks the Lorentz symmetry besides the reference vectors."""
-        assert isinstance(options, LGATrOptions)
-        return (symmetry_footnote(options.scalars),)
-
-    def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
-        """Return scalars, pseudoscalars and scalar parts of the blank node of each jet."""
-        if self.max_particles is not None:
-            batch = batch.leading(self.max_particles)
-        encoded: Tensor = self.backbone(batch)
-        return encoded
 
 
 class Backbone(nn.Module):

@@ -32,10 +32,11 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import NonNegativeFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from parttag.jets.batch import JetBatch
+from parttag.models.blank_node_tagger import BlankNodeTagger, EquivariantOptions
 from parttag.models.layers.blank_nodes import (
     BothOutputs,
     node_scalars,
@@ -45,24 +46,6 @@ from parttag.models.layers.blank_nodes import (
 from parttag.models.layers.equivariant_packages import import_for
 from parttag.models.layers.reference_vectors import energy_first, make_nodes, make_references
 from parttag.models.registry import register_model
-from parttag.models.tagger import ModelOptions, Tagger
-
-
-class EquivariantOptions(ModelOptions):
-    """What L-GATr and L-GATr-slim have in common."""
-
-    scalars: Literal["features", "none"] = "features"
-    """Scalars of the particles: those of ``features``, or none."""
-    num_layers: PositiveInt = 12
-    """Blocks."""
-    num_heads: PositiveInt = 8
-    """Heads of attention."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """After attention and in the networks of nodes."""
-    momentum_scale: PositiveFloat = 20.0
-    """GeV that momenta of particles are divided by; reference vectors are not."""
-    max_particles: PositiveInt | None = None
-    """Particles of highest pT that are used; null for all."""
 
 
 class LGATrSlimOptions(EquivariantOptions):
@@ -92,7 +75,7 @@ class LGATrSlimOptions(EquivariantOptions):
 
 
 @register_model("lgatr_slim", paper="arXiv:2512.17011", recipe="toptagging/lgatr_slim.yaml")
-class LGATrSlim(Tagger):
+class LGATrSlim(BlankNodeTagger):
     """L-GATr-slim; see the module's documentation."""
 
     backbone: "Backbone"
@@ -123,25 +106,6 @@ class LGATrSlim(Tagger):
         self.head = network.linear_out.linear_s
         network.linear_out = BothOutputs()
         self.backbone = Backbone(options, names, network)
-
-    @classmethod
-    def takes_features(cls, options: ModelOptions) -> bool:
-        """Return whether the scalars are features."""
-        assert isinstance(options, LGATrSlimOptions)
-        return options.scalars == "features"
-
-    @classmethod
-    def footnotes(cls, options: ModelOptions) -> tuple[str, ...]:
-        """Return what breaks the Lorentz symmetry besides the reference vectors."""
-        assert isinstance(options, LGATrSlimOptions)
-        return (symmetry_footnote(options.scalars),)
-
-    def encode(self, batch: JetBatch) -> Float[Tensor, "jets width"]:
-        """Return the scalars of the blank node of each jet."""
-        if self.max_particles is not None:
-            batch = batch.leading(self.max_particles)
-        encoded: Tensor = self.backbone(batch)
-        return encoded
 
 
 class Backbone(nn.Module):
@@ -174,10 +138,3 @@ class Backbone(nn.Module):
         vectors, scalars = inputs[..., None, :4], inputs[..., 4:]
         output: Tensor = self.network(vectors, scalars, attn_mask=is_real)[1]
         return output
-
-
-def symmetry_footnote(scalars: str) -> str:
-    """Return what to say of a network whose scalars may be features of the laboratory."""
-    if scalars == "features":
-        return "its features are those of the laboratory, and it is not Lorentz invariant"
-    return "invariant if jets and reference vectors are transformed together"
